@@ -1,0 +1,319 @@
+"""The values that travel between rooms and between processes: frozen msgspec structs, no behaviour, no I/O.
+
+Words are the design's: see `docs/architecture.md`. Times are `datetime` with a zone unless a field says otherwise;
+cursors and key parts are the source database's own text, never parsed or compared in Python.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+WorkState = Literal["pending", "claimed", "done", "dead", "superseded", "missing", "cancelled"]
+InsightStatus = Literal["ok", "abstained", "withheld"]
+Shows = Literal["current", "stale", "tombstoned"]
+Grade = Literal["L0", "L1", "L2", "L3", "L4"]
+Json = dict[str, Any]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every value here: immutable, keyword-only, encodable as msgpack and JSON."""
+
+
+# --- streams and rows ------------------------------------------------------------------------------------------------
+
+
+class Redaction(Value, frozen=True):
+    """What the reader replaces by typed placeholders before a row leaves its process.
+
+    `kinds` are pattern-and-checksum detectors; `columns` are columns whose value is replaced in every text of the row.
+    """
+
+    kinds: tuple[str, ...] = ("email", "card", "iban", "phone", "ip")
+    columns: tuple[str, ...] = ()
+
+
+class StreamSpec(Value, frozen=True):
+    """One table or query of a source: what to read of it and how to find what changed.
+
+    Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with neither, only sweeps find
+    rows. `extra` are columns read for filters or redaction that are no prompt input and not part of the hash.
+    """
+
+    name: str
+    source: str
+    key: tuple[str, ...]
+    inputs: tuple[str, ...]
+    table: str | None = None
+    schema: str | None = None
+    query: str | None = None
+    where: str | None = None
+    cursor: str | None = None
+    pending: str | None = None
+    extra: tuple[str, ...] = ()
+    redaction: Redaction = Redaction()
+    grade: Grade | None = None
+    start: str = "beginning"
+    overlap_s: float = 60.0
+    page_rows: int = 5_000
+    max_text_chars: int = 200_000
+    rows_per_second: int | None = None
+    accept_scan: bool = False
+    key_personal: bool = False
+    sensitive: bool = False
+
+
+class Row(Value, frozen=True):
+    """One row as read again for processing: redacted, canonical, never stored.
+
+    `values` maps column to redacted text (None is SQL NULL). `input_hash` is BLAKE2b-128 over the canonical prompt
+    inputs *before* redaction. `redactions` counts placeholders by kind; `notes` says what was normalised or cut.
+    """
+
+    key: str
+    input_hash: bytes
+    cursor: str | None
+    values: dict[str, str | None]
+    redactions: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Bookmark(Value, frozen=True):
+    """Where a walk of keyset pages goes on: the cursor and the key parts of the last row seen, as database text."""
+
+    key: tuple[str, ...]
+    cursor: str | None = None
+
+
+class Page(Value, frozen=True):
+    """One page of (key, hash, cursor), COPY-ready, without any row value.
+
+    `block` is PostgreSQL COPY text: `row_key TAB input_hash (uuid text) TAB cursor (or backslash-N) NEWLINE` a row, escaped.
+    `last` is the bookmark of the last row, None for an empty page; `complete` says that no page follows.
+    """
+
+    rows: int
+    block: bytes
+    last: Bookmark | None
+    complete: bool
+
+
+class Fingerprint(Value, frozen=True):
+    """Which replica answered, how far it has applied, and its clocks.
+
+    `position` is opaque but comparable by the source adapter; `applied_at` is the replica's applied time as the
+    database's own text in the cursor's format (None where the engine has none), `now` its clock likewise.
+    """
+
+    identity: str | None
+    position: str | None
+    applied_at: str | None
+    now: str | None
+    lag_s: float | None = None
+
+
+# --- knowledge -------------------------------------------------------------------------------------------------------
+
+
+class Passage(Value, frozen=True):
+    """A piece of a document that retrieval returned. `number` counts from 1 within one prompt."""
+
+    passage_id: int
+    number: int
+    uri: str
+    title: str
+    text: str
+    score: float = 0.0
+
+
+# --- prompts and generation ------------------------------------------------------------------------------------------
+
+
+class Segment(Value, frozen=True):
+    """A stretch of a prompt. Template text may hold control tokens; data never does, and is tokenised apart.
+
+    `source` names where data came from (`row.<column>`, `passage.<number>`), empty for anything else.
+    """
+
+    text: str
+    is_template: bool
+    source: str = ""
+
+
+class Message(Value, frozen=True):
+    """One chat message as segments."""
+
+    role: str
+    segments: tuple[Segment, ...]
+
+
+class Sampling(Value, frozen=True):
+    """How tokens are chosen. Temperature 0 is greedy. `max_tokens` bounds the output, in tokens."""
+
+    temperature: float = 0.0
+    seed: int = 0
+    max_tokens: int = 512
+
+
+class GenerateRequest(Value, frozen=True):
+    """One constrained generation.
+
+    `output_schema` is JSON Schema draft 2020-12 of the object to make; `abstain` lists the reasons the model may give
+    instead (the alternative output `{"abstain": reason}`). Quote fields draw on `row` (column to text, as in the prompt) and
+    `passages` (number to text, as in the prompt). `cut` names the data sources that may be shortened, first to last, when the
+    prompt does not fit. `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission, seconds.
+    """
+
+    messages: tuple[Message, ...]
+    output_schema: Json
+    abstain: tuple[str, ...] = ()
+    row: dict[str, str] = {}
+    passages: dict[int, str] = {}
+    cut: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    sensitive: bool = False
+    deadline_s: float = 300.0
+
+
+class Span(Value, frozen=True):
+    """Where a quote stands: `field` (JSON pointer in the output), source (`row.<column>` or `passage.<n>`), offsets.
+
+    `start` and `end` count Unicode code points of the source's text as it stood in the prompt.
+    """
+
+    field: str
+    source: str
+    start: int
+    end: int
+
+
+class Generation(Value, frozen=True):
+    """What a generator made: JSON text, what it cost, and how it was made. Times in milliseconds, counts in tokens."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    model: str
+    route: str = "local"
+    quotes: tuple[Span, ...] = ()
+    quotes_by: Literal["construction", "check"] = "construction"
+    cut: tuple[str, ...] = ()
+    shared: bool = False
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    sampled_tokens: int = 0
+    forced_tokens: int = 0
+    queue_ms: float = 0.0
+    prompt_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+class ModelInfo(Value, frozen=True):
+    """A loaded generator: its identity and limits. `context` is tokens a sequence may hold; `parallel` sequences at once."""
+
+    name: str
+    sha256: str
+    chat_template_sha256: str
+    context: int
+    parallel: int
+    device: str
+    description: str = ""
+
+
+class Verdict(Value, frozen=True):
+    """The outcome of validation: a status, the output where there is one, and the reason where there is none."""
+
+    status: InsightStatus
+    output: Json | None
+    reason: str | None = None
+    citations: tuple["Citation", ...] = ()
+
+
+class Citation(Value, frozen=True):
+    """One claim's support: the output field, and the passage or row column it stands on, with offsets where quoted."""
+
+    field: str
+    source: str
+    passage_id: int | None = None
+    uri: str | None = None
+    title: str | None = None
+    quote: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+# --- work ------------------------------------------------------------------------------------------------------------
+
+
+class Claim(Value, frozen=True):
+    """Work held under a lease: `token` must still stand when the result is written."""
+
+    work_id: int
+    row_id: int
+    token: str
+    stream: str
+    row_key: str
+    input_hash: bytes
+    hash_version: int
+    pipeline_version_id: int
+    attempts: int
+    isolated: bool = False
+
+
+class Insight(Value, frozen=True):
+    """A finished row, ready to be written under its claim."""
+
+    claim: Claim
+    verdict: Verdict
+    generation: Generation | None
+    source_cursor: str | None
+    redactions: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+    sink_values: Json = {}
+
+
+# --- publishing ------------------------------------------------------------------------------------------------------
+
+
+class SinkSpec(Value, frozen=True):
+    """A table in a legacy database that shows insights: where it is and which columns it has.
+
+    `key` are the sink's key columns (the row's key, by name); `columns` maps output property to sink column, typed by
+    `types` (the SQL types of `insights sink ddl`).
+    """
+
+    name: str
+    source: str
+    table: str
+    key: tuple[str, ...]
+    output_schema: Json
+    schema: str | None = None
+    view: str | None = None
+
+
+class SinkState(Value, frozen=True):
+    """What a sink shall show for one row: the outbox's current state of it.
+
+    `values` maps output property to its JSON value; empty for a tombstone and where there is nothing to show.
+    """
+
+    row_id: int
+    row_key: str
+    revision: int
+    shows: Shows
+    status: InsightStatus | None
+    insight_id: int | None
+    values: Json
+    citations: str
+    pipeline_version: str
+    model: str
+    source_cursor: str | None
+    generated_at: datetime | None
+
+
+class SinkResult(Value, frozen=True):
+    """Whether a state now stands in the sink (or a newer one does). `error` is a permanent reason for this row alone."""
+
+    row_id: int
+    revision: int
+    error: str | None = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,116 @@
+"""The ports: what the flow needs of the outside, as Protocols that adapters implement and tests replace.
+
+Every call may raise `errors.Transient` (retry later, nobody to blame) or `errors.Permanent` (retrying is useless).
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Literal, Protocol
+
+from insights.model import (
+    Bookmark,
+    Claim,
+    Fingerprint,
+    Generation,
+    GenerateRequest,
+    Insight,
+    ModelInfo,
+    Page,
+    Passage,
+    Row,
+    SinkResult,
+    SinkState,
+    StreamSpec,
+)
+
+
+class Source(Protocol):
+    """A legacy database, read over ODBC by a child process of its own. Only ever reads."""
+
+    def fingerprint(self) -> Fingerprint:
+        """Return which replica answers and how far it has applied."""
+        ...
+
+    def page(self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]) -> Page:
+        """Return the next keyset page after a bookmark, in cursor or in key order."""
+        ...
+
+    def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
+        """Return the rows with these canonical keys as they are now, redacted; absent rows are left out."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text to vectors, in a child process that owns sentence-transformers."""
+
+    def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
+        """Return one L2-normalised vector a text, in pgvector's binary halfvec format."""
+        ...
+
+
+class Retriever(Protocol):
+    """Finds the passages for many rows at once."""
+
+    def retrieve(self, queries: Sequence[str]) -> list[tuple[Passage, ...]]:
+        """Return the passages of each query, numbered from 1; empty where nothing is relevant enough."""
+        ...
+
+
+class Generator(Protocol):
+    """Constrained text generation; batches whatever is in flight."""
+
+    def info(self) -> ModelInfo:
+        """Return the loaded model's identity and limits; loads it at the first call."""
+        ...
+
+    def submit(self, request: GenerateRequest) -> Future[Generation]:
+        """Start one generation. The future raises `WorkerDied` if the process died with it in flight."""
+        ...
+
+
+class Work(Protocol):
+    """The queue of rows to be done, in the store."""
+
+    def claim(self, streams: Sequence[str], limit: int) -> list[Claim]:
+        """Take up to `limit` rows under a lease and commit."""
+        ...
+
+    def extend(self, claims: Sequence[Claim]) -> set[int]:
+        """Prolong leases; return the work ids that are still ours."""
+        ...
+
+    def release(self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str) -> None:
+        """Give rows back; without blame the attempt is not counted; isolated rows are run alone next time."""
+        ...
+
+    def bury(self, claim: Claim, reason: str) -> None:
+        """Dead-letter one row with its reason."""
+        ...
+
+    def missing(self, claims: Sequence[Claim]) -> None:
+        """Record that claimed rows are absent from the replica: no attempt, no deletion."""
+        ...
+
+    def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
+        """Record newer hashes of claimed rows and move their claims to them; rows that lost the race are left out."""
+        ...
+
+
+class Insights(Protocol):
+    """Where finished rows are written, exactly once."""
+
+    def write(self, finished: Sequence[Insight]) -> int:
+        """Write what finished together in one transaction; return how many still held their lease."""
+        ...
+
+
+class Sink(Protocol):
+    """A table in a legacy database, written over ODBC by a child process of its own."""
+
+    def apply(self, states: Sequence[SinkState]) -> list[SinkResult]:
+        """Make the sink show these states, each conditional on its revision; idempotent."""
+        ...
+
+    def max_revision(self) -> int:
+        """Return the highest revision the sink holds, 0 when it is empty."""
+        ...
