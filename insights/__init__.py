@@ -1,0 +1,1 @@
+"""AI insights for software that cannot be changed."""

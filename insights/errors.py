@@ -1,4 +1,4 @@
-"""Every error the daemon raises on purpose, and what each means for the row, the stream or the start.
+"""Every error the daemon raises on purpose, and what each means for row, stream and start.
 
     InsightsError
     ├── Transient                retry with backoff; never the row's fault
@@ -18,7 +18,8 @@
         ├── KnowledgeError       a document or collection cannot be used
         └── Fenced               our lease is gone: somebody else holds the work
 
-Doors (`odbc.door`, `store.postgres`, `inference.llama`, …) translate foreign errors into these, once.
+Doors (`odbc.door`, `store.postgres`, `inference.llama`, …) translate foreign errors into these,
+once.
 """
 
 from typing import ClassVar

@@ -1,7 +1,8 @@
-"""The values that travel between rooms and between processes: frozen msgspec structs, no behaviour, no I/O.
+"""The values that travel between rooms and processes: frozen msgspec structs without behaviour.
 
-Words are the design's: see `docs/architecture.md`. Times are `datetime` with a zone unless a field says otherwise;
-cursors and key parts are the source database's own text, never parsed or compared in Python.
+Words are the design's: see `docs/architecture.md`. Times are `datetime` with a zone unless a field
+says otherwise; cursors and key parts are the source database's own text, never parsed or compared
+in Python.
 """
 
 from datetime import datetime
@@ -20,13 +21,14 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every value here: immutable, keyword-only, encodable as msgpack and JSON."""
 
 
-# --- streams and rows ------------------------------------------------------------------------------------------------
+# --- streams and rows -----------------------------------------------------------------------------
 
 
 class Redaction(Value, frozen=True):
     """What the reader replaces by typed placeholders before a row leaves its process.
 
-    `kinds` are pattern-and-checksum detectors; `columns` are columns whose value is replaced in every text of the row.
+    `kinds` are pattern-and-checksum detectors; `columns` are columns whose value is replaced in
+    every text of the row.
     """
 
     kinds: tuple[str, ...] = ("email", "card", "iban", "phone", "ip")
@@ -36,8 +38,9 @@ class Redaction(Value, frozen=True):
 class StreamSpec(Value, frozen=True):
     """One table or query of a source: what to read of it and how to find what changed.
 
-    Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with neither, only sweeps find
-    rows. `extra` are columns read for filters or redaction that are no prompt input and not part of the hash.
+    Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with
+    neither, only sweeps find rows. `extra` are columns read for filters or redaction that are no
+    prompt input and not part of the hash.
     """
 
     name: str
@@ -66,8 +69,9 @@ class StreamSpec(Value, frozen=True):
 class Row(Value, frozen=True):
     """One row as read again for processing: redacted, canonical, never stored.
 
-    `values` maps column to redacted text (None is SQL NULL). `input_hash` is BLAKE2b-128 over the canonical prompt
-    inputs *before* redaction. `redactions` counts placeholders by kind; `notes` says what was normalised or cut.
+    `values` maps column to redacted text (None is SQL NULL). `input_hash` is BLAKE2b-128 over the
+    canonical prompt inputs *before* redaction. `redactions` counts placeholders by kind; `notes`
+    says what was normalised or cut.
     """
 
     key: str
@@ -79,7 +83,7 @@ class Row(Value, frozen=True):
 
 
 class Bookmark(Value, frozen=True):
-    """Where a walk of keyset pages goes on: the cursor and the key parts of the last row seen, as database text."""
+    """Where a walk of keyset pages goes on: cursor and key parts of the last row, as text."""
 
     key: tuple[str, ...]
     cursor: str | None = None
@@ -88,8 +92,9 @@ class Bookmark(Value, frozen=True):
 class Page(Value, frozen=True):
     """One page of (key, hash, cursor), COPY-ready, without any row value.
 
-    `block` is PostgreSQL COPY text: `row_key TAB input_hash (uuid text) TAB cursor (or backslash-N) NEWLINE` a row, escaped.
-    `last` is the bookmark of the last row, None for an empty page; `complete` says that no page follows.
+    `block` is PostgreSQL COPY text: `row_key TAB input_hash (uuid text) TAB cursor (or backslash-N)
+    NEWLINE` a row, escaped. `last` is the bookmark of the last row, None for an empty page;
+    `complete` says that no page follows.
     """
 
     rows: int
@@ -101,8 +106,9 @@ class Page(Value, frozen=True):
 class Fingerprint(Value, frozen=True):
     """Which replica answered, how far it has applied, and its clocks.
 
-    `position` is opaque but comparable by the source adapter; `applied_at` is the replica's applied time as the
-    database's own text in the cursor's format (None where the engine has none), `now` its clock likewise.
+    `position` is opaque but comparable by the source adapter; `applied_at` is the replica's applied
+    time as the database's own text in the cursor's format (None where the engine has none), `now`
+    its clock likewise.
     """
 
     identity: str | None
@@ -112,7 +118,7 @@ class Fingerprint(Value, frozen=True):
     lag_s: float | None = None
 
 
-# --- knowledge -------------------------------------------------------------------------------------------------------
+# --- knowledge ------------------------------------------------------------------------------------
 
 
 class Passage(Value, frozen=True):
@@ -126,13 +132,16 @@ class Passage(Value, frozen=True):
     score: float = 0.0
 
 
-# --- prompts and generation ------------------------------------------------------------------------------------------
+# --- prompts and generation -----------------------------------------------------------------------
 
 
 class Segment(Value, frozen=True):
-    """A stretch of a prompt. Template text may hold control tokens; data never does, and is tokenised apart.
+    """A stretch of a prompt: template text, or data.
 
-    `source` names where data came from (`row.<column>`, `passage.<number>`), empty for anything else.
+    Template text may hold control tokens; data never does, and is tokenised apart.
+
+    `source` names where data came from (`row.<column>`, `passage.<number>`), empty for anything
+    else.
     """
 
     text: str
@@ -158,10 +167,12 @@ class Sampling(Value, frozen=True):
 class GenerateRequest(Value, frozen=True):
     """One constrained generation.
 
-    `output_schema` is JSON Schema draft 2020-12 of the object to make; `abstain` lists the reasons the model may give
-    instead (the alternative output `{"abstain": reason}`). Quote fields draw on `row` (column to text, as in the prompt) and
-    `passages` (number to text, as in the prompt). `cut` names the data sources that may be shortened, first to last, when the
-    prompt does not fit. `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission, seconds.
+    `output_schema` is JSON Schema draft 2020-12 of the object to make; `abstain` lists the reasons
+    the model may give instead (the alternative output `{"abstain": reason}`). Quote fields draw on
+    `row` (column to text, as in the prompt) and `passages` (number to text, as in the prompt).
+    `cut` names the data sources that may be shortened, first to last, when the prompt does not fit.
+    `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission,
+    seconds.
     """
 
     messages: tuple[Message, ...]
@@ -176,7 +187,9 @@ class GenerateRequest(Value, frozen=True):
 
 
 class Span(Value, frozen=True):
-    """Where a quote stands: `field` (JSON pointer in the output), source (`row.<column>` or `passage.<n>`), offsets.
+    """Where a quote stands.
+
+    `field` is a JSON pointer in the output, `source` is `row.<column>` or `passage.<n>`.
 
     `start` and `end` count Unicode code points of the source's text as it stood in the prompt.
     """
@@ -188,7 +201,7 @@ class Span(Value, frozen=True):
 
 
 class Generation(Value, frozen=True):
-    """What a generator made: JSON text, what it cost, and how it was made. Times in milliseconds, counts in tokens."""
+    """What a generator made and what it cost: times in milliseconds, counts in tokens."""
 
     text: str
     finish: Literal["stop", "length"]
@@ -208,7 +221,7 @@ class Generation(Value, frozen=True):
 
 
 class ModelInfo(Value, frozen=True):
-    """A loaded generator: its identity and limits. `context` is tokens a sequence may hold; `parallel` sequences at once."""
+    """A loaded generator: tokens of `context` a sequence may hold, `parallel` sequences at once."""
 
     name: str
     sha256: str
@@ -220,7 +233,7 @@ class ModelInfo(Value, frozen=True):
 
 
 class Verdict(Value, frozen=True):
-    """The outcome of validation: a status, the output where there is one, and the reason where there is none."""
+    """The outcome of validation: a status, and the output or the reason why there is none."""
 
     status: InsightStatus
     output: Json | None
@@ -229,7 +242,7 @@ class Verdict(Value, frozen=True):
 
 
 class Citation(Value, frozen=True):
-    """One claim's support: the output field, and the passage or row column it stands on, with offsets where quoted."""
+    """What one output field stands on: a passage or a row column, with offsets where quoted."""
 
     field: str
     source: str
@@ -241,7 +254,7 @@ class Citation(Value, frozen=True):
     end: int | None = None
 
 
-# --- work ------------------------------------------------------------------------------------------------------------
+# --- work -----------------------------------------------------------------------------------------
 
 
 class Claim(Value, frozen=True):
@@ -271,14 +284,14 @@ class Insight(Value, frozen=True):
     sink_values: Json = {}
 
 
-# --- publishing ------------------------------------------------------------------------------------------------------
+# --- publishing -----------------------------------------------------------------------------------
 
 
 class SinkSpec(Value, frozen=True):
     """A table in a legacy database that shows insights: where it is and which columns it has.
 
-    `key` are the sink's key columns (the row's key, by name); `columns` maps output property to sink column, typed by
-    `types` (the SQL types of `insights sink ddl`).
+    `key` are the sink's key columns (the row's key, by name); `columns` maps output property to
+    sink column, typed by `types` (the SQL types of `insights sink ddl`).
     """
 
     name: str
@@ -293,7 +306,8 @@ class SinkSpec(Value, frozen=True):
 class SinkState(Value, frozen=True):
     """What a sink shall show for one row: the outbox's current state of it.
 
-    `values` maps output property to its JSON value; empty for a tombstone and where there is nothing to show.
+    `values` maps output property to its JSON value; empty for a tombstone and where there is
+    nothing to show.
     """
 
     row_id: int
@@ -311,7 +325,7 @@ class SinkState(Value, frozen=True):
 
 
 class SinkResult(Value, frozen=True):
-    """Whether a state now stands in the sink (or a newer one does). `error` is a permanent reason for this row alone."""
+    """Whether this state, or a newer one, now stands in the sink; `error` is this row's alone."""
 
     row_id: int
     revision: int

@@ -1,6 +1,7 @@
-"""The ports: what the flow needs of the outside, as Protocols that adapters implement and tests replace.
+"""The ports: what the flow needs of the outside, as Protocols that adapters implement.
 
-Every call may raise `errors.Transient` (retry later, nobody to blame) or `errors.Permanent` (retrying is useless).
+Every call may raise `errors.Transient` (retry later, nobody to blame) or `errors.Permanent`
+(retrying is useless).
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from insights.model import (
     Bookmark,
     Claim,
     Fingerprint,
-    Generation,
     GenerateRequest,
+    Generation,
     Insight,
     ModelInfo,
     Page,
@@ -31,12 +32,14 @@ class Source(Protocol):
         """Return which replica answers and how far it has applied."""
         ...
 
-    def page(self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]) -> Page:
+    def page(
+        self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]
+    ) -> Page:
         """Return the next keyset page after a bookmark, in cursor or in key order."""
         ...
 
     def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
-        """Return the rows with these canonical keys as they are now, redacted; absent rows are left out."""
+        """Return the rows with these keys as they are now, redacted; absent rows are left out."""
         ...
 
 
@@ -52,7 +55,7 @@ class Retriever(Protocol):
     """Finds the passages for many rows at once."""
 
     def retrieve(self, queries: Sequence[str]) -> list[tuple[Passage, ...]]:
-        """Return the passages of each query, numbered from 1; empty where nothing is relevant enough."""
+        """Return each query's passages, numbered from 1; empty where nothing is relevant."""
         ...
 
 
@@ -64,7 +67,7 @@ class Generator(Protocol):
         ...
 
     def submit(self, request: GenerateRequest) -> Future[Generation]:
-        """Start one generation. The future raises `WorkerDied` if the process died with it in flight."""
+        """Start one generation; the future raises `WorkerDied` if the process died meanwhile."""
         ...
 
 
@@ -79,8 +82,10 @@ class Work(Protocol):
         """Prolong leases; return the work ids that are still ours."""
         ...
 
-    def release(self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str) -> None:
-        """Give rows back; without blame the attempt is not counted; isolated rows are run alone next time."""
+    def release(
+        self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str
+    ) -> None:
+        """Give rows back; without blame the attempt is not counted; isolated rows run alone."""
         ...
 
     def bury(self, claim: Claim, reason: str) -> None:
@@ -92,7 +97,7 @@ class Work(Protocol):
         ...
 
     def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
-        """Record newer hashes of claimed rows and move their claims to them; rows that lost the race are left out."""
+        """Move claims to the newer hashes that were read; rows that lost a race are left out."""
         ...
 
 
@@ -100,7 +105,7 @@ class Insights(Protocol):
     """Where finished rows are written, exactly once."""
 
     def write(self, finished: Sequence[Insight]) -> int:
-        """Write what finished together in one transaction; return how many still held their lease."""
+        """Write what finished together in one transaction; return how many held their lease."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Named SQL statements of the store, read from `sql/store/*.sql`.
 
-A file holds statements, each under a line `-- name: verb_noun` and a comment that says what it is for. Values are
-bound as `%(name)s`; nothing is ever formatted into the text. DBAs can read and EXPLAIN every statement the daemon
-runs on its store.
+A file holds statements, each under a line `-- name: verb_noun` and a comment that says what it is
+for. Values are bound as `%(name)s`; nothing is ever formatted into the text. DBAs can read and
+EXPLAIN every statement the daemon runs on its store.
 """
 
 import re
@@ -14,7 +14,7 @@ _NAME = re.compile(r"^-- name: (?P<name>[a-z0-9_]+)\s*$", re.MULTILINE)
 
 
 def folder() -> Path:
-    """Return the folder of the project's SQL: beside the package in a checkout, inside it in a wheel."""
+    """Return the folder of the SQL: beside the package in a checkout, inside it in a wheel."""
     checkout = Path(__file__).resolve().parent.parent / "sql"
     if checkout.is_dir():
         return checkout

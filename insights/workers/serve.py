@@ -1,0 +1,116 @@
+"""A child's side: take the init frame, answer calls, and leave when the supervisor does.
+
+A receiving thread reads frames at all times, so that the end of file is seen even while the main
+thread sits in a driver; it then ends the process at once. Nothing is lost by that: what a child did
+not answer is still claimed work.
+"""
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from insights.workers.channel import Channel, Fault, Frame
+
+T = TypeVar("T")
+
+Handler = Callable[[Any], msgspec.Struct | None]
+
+
+class Call:
+    """One request: decode it, then reply or fail exactly once, from any thread."""
+
+    def __init__(self, channel: Channel, frame: Frame) -> None:
+        self._channel = channel
+        self._frame = frame
+        self.id = frame.id
+        self.method = frame.method
+
+    def decode(self, type_: type[T]) -> T:
+        """Return the request as `type_`."""
+        return msgspec.msgpack.decode(self._frame.payload, type=type_)
+
+    def reply(self, result: msgspec.Struct | None) -> None:
+        """Answer."""
+        self._channel.send(self.id, "reply", self.method, result)
+
+    def fail(self, exc: BaseException) -> None:
+        """Answer with an error, which the caller sees raised."""
+        self._channel.send(self.id, "error", self.method, Fault.of(exc))
+
+
+class Server:
+    """The calls of one supervisor; see `connect`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+        self._ready = False
+        threading.Thread(target=self._receive, name="frames", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if exc is not None and not self._ready and isinstance(exc, Exception):
+            self._channel.send(0, "error", "", Fault.of(exc))
+            os._exit(1)  # the reason has been told; a traceback could quote settings
+
+    def init(self, type_: type[T]) -> T:
+        """Return the first frame, which carries the child's settings."""
+        return msgspec.msgpack.decode(self._frames.get().payload, type=type_)
+
+    def ready(self) -> None:
+        """Tell the supervisor that start-up is done; `run` and `poll` do so by themselves."""
+        if not self._ready:
+            self._ready = True
+            self._channel.send(0, "ready", "", None)
+
+    def run(self, handlers: Mapping[str, tuple[type[Any], Handler]]) -> None:
+        """Answer calls one at a time, for ever; a handler takes the request, returns the reply."""
+        self.ready()
+        while True:
+            call = Call(self._channel, self._frames.get())
+            try:
+                type_, handler = handlers[call.method]
+                call.reply(handler(call.decode(type_)))
+            except Exception as exc:  # noqa: BLE001 - every error is the caller's to judge
+                call.fail(exc)
+
+    def poll(self, timeout_s: float | None) -> list[Call]:
+        """Return the calls that have arrived; wait `timeout_s` for the first (None: for ever)."""
+        self.ready()
+        calls = []
+        try:
+            if timeout_s == 0:
+                calls.append(Call(self._channel, self._frames.get_nowait()))
+            else:
+                calls.append(Call(self._channel, self._frames.get(timeout=timeout_s)))
+            while True:
+                calls.append(Call(self._channel, self._frames.get_nowait()))
+        except queue.Empty:
+            return calls
+
+    def _receive(self) -> None:
+        while (frame := self._channel.receive()) is not None:
+            self._frames.put(frame)
+        os._exit(0)
+
+
+def connect() -> Server:
+    """Connect to the supervisor over the descriptor named in the last argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides when a child ends
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return Server(Channel(socket.socket(fileno=int(sys.argv[-1]))))
