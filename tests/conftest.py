@@ -1,0 +1,185 @@
+"""Fixtures that several suites share: real servers, and a migrated store of its own for each test.
+
+A missing server skips on a laptop and fails where `CI` is true.
+"""
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pyodbc
+import pytest
+from alembic import command
+from alembic.config import Config
+
+from tests import servers
+
+ROOT = Path(__file__).resolve().parent.parent
+_names = itertools.count(1)
+_Started = TypeVar("_Started", servers.MariaDbPair, servers.PostgresPair, servers.Postgres)
+
+
+def _need(missing: str) -> None:
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"CI needs {missing}", pytrace=False)
+    if missing:
+        pytest.skip(f"needs {missing}")
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A short path that servers running as another user can reach."""
+    folder = servers.scratch()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _mariadb(server_folder: Path) -> Iterator[servers.MariaDbPair]:
+    _need(servers.missing_mariadb())
+    with servers.running(servers.MariaDbPair(server_folder / "mariadb")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def mariadb(_mariadb: servers.MariaDbPair) -> Iterator[servers.MariaDbPair]:
+    """A primary and its GTID replica, shared by the session: leave them replicating."""
+    yield _mariadb
+    _mariadb.primary.thaw()
+    _mariadb.replica.thaw()
+
+
+@pytest.fixture
+def mariadb_database(mariadb: servers.MariaDbPair) -> Iterator[str]:
+    """A new, empty database on the pair."""
+    name = f"app{next(_names)}"
+    mariadb.primary.execute(f"CREATE DATABASE {name}")
+    mariadb.wait()
+    yield name
+    mariadb.primary.execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(scope="session")
+def _postgres(server_folder: Path) -> Iterator[servers.PostgresPair]:
+    _need(servers.missing_postgres(odbc=True))
+    with servers.running(servers.PostgresPair(server_folder / "postgres")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def postgres(_postgres: servers.PostgresPair) -> Iterator[servers.PostgresPair]:
+    """A primary and its hot standby, shared by the session: leave them replicating."""
+    yield _postgres
+    _postgres.primary.thaw()
+    _postgres.standby.thaw()
+
+
+@pytest.fixture
+def postgres_database(postgres: servers.PostgresPair) -> Iterator[str]:
+    """A new, empty database on the pair."""
+    name = f"app{next(_names)}"
+    postgres.primary.create_database(name)
+    postgres.wait()
+    yield name
+    postgres.primary.drop_database(name)
+
+
+@pytest.fixture
+def new_mariadb_pair() -> Iterator[Callable[[], servers.MariaDbPair]]:
+    """Start MariaDB pairs that the test may break (about 2 s each)."""
+    _need(servers.missing_mariadb())
+    yield from _factory(lambda folder: servers.MariaDbPair(folder).start())
+
+
+@pytest.fixture
+def new_postgres_pair() -> Iterator[Callable[[], servers.PostgresPair]]:
+    """Start PostgreSQL pairs that the test may break, promote or leave behind (about 2 s each)."""
+    _need(servers.missing_postgres(odbc=True))
+    yield from _factory(lambda folder: servers.PostgresPair(folder).start())
+
+
+@pytest.fixture
+def new_store() -> Iterator[Callable[[], servers.Postgres]]:
+    """Start PostgreSQL servers with a migrated database `store`, for the test to kill (1 s)."""
+    _need(servers.missing_postgres(odbc=False))
+
+    def start(folder: Path) -> servers.Postgres:
+        server = servers.Postgres(folder / "store").create().start()
+        server.create_database("store")
+        migrate(server.url("store"))
+        return server
+
+    yield from _factory(start)
+
+
+@pytest.fixture(scope="session")
+def store_server(server_folder: Path) -> Iterator[servers.Postgres]:
+    """The server that holds the tests' stores, with a migrated database `template_store`."""
+    _need(servers.missing_postgres(odbc=False))
+    with servers.running(servers.Postgres(server_folder / "store").create()) as server:
+        server.create_database("template_store")
+        migrate(server.url("template_store"))
+        yield server
+
+
+@pytest.fixture
+def store_url(store_server: servers.Postgres) -> Iterator[str]:
+    """A migrated store of this test's own."""
+    name = f"store{next(_names)}"
+    store_server.create_database(name, "template_store")
+    yield store_server.url(name)
+    store_server.drop_database(name)
+
+
+@pytest.fixture
+def empty_store_url(store_server: servers.Postgres) -> Iterator[str]:
+    """A database without any schema."""
+    name = f"empty{next(_names)}"
+    store_server.create_database(name)
+    yield store_server.url(name)
+    store_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_odbc() -> Callable[[Path], str]:
+    """Return the ODBC connection string of a SQLite file, writable."""
+    _need("" if "SQLite3" in pyodbc.drivers() else "libsqliteodbc")
+    return lambda path: f"DRIVER={{SQLite3}};DATABASE={path}"
+
+
+@pytest.fixture(scope="session")
+def eval_data() -> Path:
+    """The folder of real data that INSIGHTS_EVAL_DATA names; never part of the repository."""
+    path = Path(os.environ.get("INSIGHTS_EVAL_DATA", ""))
+    if not os.environ.get("INSIGHTS_EVAL_DATA") or not path.is_dir():
+        pytest.skip("INSIGHTS_EVAL_DATA names no folder")
+    return path
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the newest schema."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+def _factory(start: Callable[[Path], _Started]) -> Iterator[Callable[[], _Started]]:
+    folders: list[Path] = []
+    started: list[_Started] = []
+
+    def new() -> _Started:
+        folders.append(servers.scratch())
+        started.append(start(folders[-1]))
+        return started[-1]
+
+    try:
+        yield new
+    finally:
+        for server in started:
+            server.remove()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
