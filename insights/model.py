@@ -288,10 +288,11 @@ class Insight(Value, frozen=True):
 
 
 class SinkSpec(Value, frozen=True):
-    """A table in a legacy database that shows insights: where it is and which columns it has.
+    """A table in a legacy database that shows insights: where it is and what it shows.
 
-    `key` are the sink's key columns (the row's key, by name); `columns` maps output property to
-    sink column, typed by `types` (the SQL types of `insights sink ddl`).
+    `key` are the sink's key columns, which are the legacy row's key columns by name; the other
+    columns follow from `output_schema` (see `publish.ddl`). `legacy_table` is the table the key
+    types come from and that `view` joins; None where the stream reads a query.
     """
 
     name: str
@@ -301,6 +302,8 @@ class SinkSpec(Value, frozen=True):
     output_schema: Json
     schema: str | None = None
     view: str | None = None
+    legacy_table: str | None = None
+    legacy_schema: str | None = None
 
 
 class SinkState(Value, frozen=True):
@@ -325,9 +328,13 @@ class SinkState(Value, frozen=True):
 
 
 class SinkResult(Value, frozen=True):
-    """Whether this state, or a newer one, now stands in the sink; `error` is this row's alone."""
+    """Whether this state, or a newer one, now stands in the sink; `error` is this row's alone.
+
+    `standing` is set where the sink refused the state: the newer revision that it holds.
+    """
 
     row_id: int
     revision: int
+    standing: int | None = None
     error: str | None = None
     notes: tuple[str, ...] = ()
