@@ -252,6 +252,7 @@ class Citation(Value, frozen=True):
     quote: str | None = None
     start: int | None = None
     end: int | None = None
+    support: float | None = None
 
 
 # --- work -----------------------------------------------------------------------------------------

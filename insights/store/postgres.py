@@ -128,6 +128,7 @@ def translate(exc: psycopg.Error) -> errors.InsightsError:
             | psycopg.InterfaceError()
             | psycopg.errors.DiskFull()
             | psycopg.errors.ReadOnlySqlTransaction()
+            | psycopg.errors.ForeignKeyViolation()  # a passage vanished meanwhile: try again
         ):
             return errors.StoreUnavailable(f"the store does not answer: {problem}", where="store")
         case _:

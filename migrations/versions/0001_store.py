@@ -110,6 +110,7 @@ CREATE TABLE store.work (
     stream_id integer NOT NULL,
     pipeline_version_id integer NOT NULL,
     attempts smallint NOT NULL DEFAULT 0,
+    expiries smallint NOT NULL DEFAULT 0,
     isolated boolean NOT NULL DEFAULT false,
     state text NOT NULL DEFAULT 'pending'
         CHECK (state IN ('pending', 'claimed', 'done', 'dead', 'superseded', 'missing', 'cancelled')),
@@ -120,6 +121,7 @@ CREATE TABLE store.work (
     CHECK ((state = 'claimed') = (lease_until IS NOT NULL))
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE store.work IS 'One (row, input hash, pipeline version) to be done; the unique key makes it done once';
+COMMENT ON COLUMN store.work.expiries IS 'How often a lease ran out because a daemon died; three times isolates';
 COMMENT ON COLUMN store.work.isolated IS 'A generator died with this row in flight: it runs alone until it is cleared';
 CREATE INDEX work_ready ON store.work (stream_id, work_id) WHERE state = 'pending';
 CREATE INDEX work_leased ON store.work (lease_until) WHERE state = 'claimed';

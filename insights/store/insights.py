@@ -1,0 +1,140 @@
+"""Where finished rows are written: one statement for whatever finished together, exactly once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from insights.model import Citation, Insight
+from insights.queries import load
+from insights.store.postgres import Store
+
+
+class InsightStore:
+    """Implements `ports.Insights` on PostgreSQL.
+
+    Args:
+        store: The store.
+        holder: This daemon's name, for the audit.
+        sinks: Sink id by stream name; a stream without a sink is not published.
+    """
+
+    def __init__(self, store: Store, holder: str, sinks: Mapping[str, int]) -> None:
+        self._store = store
+        self._holder = holder
+        self._sinks = sinks
+        self._sql = load("insights")
+
+    def write(self, finished: Sequence[Insight]) -> int:
+        """Write what finished together in one transaction; return how many held their lease.
+
+        Repeating it after a COMMIT that nobody acknowledged changes nothing: the leases are gone.
+        """
+        rows = [_record(insight, self._sinks.get(insight.claim.stream)) for insight in finished]
+        with self._store.transaction() as connection:
+            row = connection.execute(
+                self._sql["write"], {"rows": Jsonb(rows, dumps=_dumps), "holder": self._holder}
+            ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always returns a row
+        return int(row.written)
+
+
+class Registry:
+    """Registers pipelines, streams and sinks in the store, and reads what `status` shows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sql = load("insights")
+
+    def pipeline_version(self, name: str, sha256: str, definition: dict[str, Any]) -> int:
+        """Record a pipeline's version if it is new; return its id."""
+        return self._id(
+            "pipeline_version", {"name": name, "sha256": sha256, "definition": Jsonb(definition)}
+        )
+
+    def stream(self, name: str, pipeline_version_id: int, overlap_s: float) -> int:
+        """Record a stream and point it at a pipeline version; return its id."""
+        return self._id(
+            "stream",
+            {"name": name, "pipeline_version_id": pipeline_version_id, "overlap_s": overlap_s},
+        )
+
+    def sink(self, name: str) -> int:
+        """Record a sink; return its id."""
+        return self._id("sink", {"name": name})
+
+    def setting(self, name: str) -> str | None:
+        """Return one fact, or None."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["setting"], {"name": name}).fetchone()
+        return None if row is None else str(row.value)
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Record one fact, once: it is never overwritten."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["set_setting"], {"name": name, "value": value})
+
+    def rows(self, query: str) -> Sequence[dict[str, Any]]:
+        """Return what a report statement (`completeness`, `sinks`, `usage_today`) finds."""
+        with self._store.connection() as connection:
+            return [row._asdict() for row in connection.execute(self._sql[query]).fetchall()]
+
+    def _id(self, statement: str, values: dict[str, Any]) -> int:
+        with self._store.transaction() as connection:
+            row = connection.execute(self._sql[statement], values).fetchone()
+        assert row is not None  # noqa: S101 - every such statement returns its id
+        return int(row[0])
+
+
+def _dumps(value: object) -> bytes:
+    # PostgreSQL's jsonb has no NUL: a model that writes one would fail the whole batch.
+    return msgspec.json.encode(value).replace(b"\\u0000", b"\\ufffd")
+
+
+def _record(insight: Insight, sink_id: int | None) -> dict[str, Any]:
+    made = insight.generation
+    record: dict[str, Any] = {
+        "work_id": insight.claim.work_id,
+        "token": insight.claim.token,
+        "sink_id": sink_id,
+        "status": insight.verdict.status,
+        "reason": insight.verdict.reason,
+        "output": insight.verdict.output,
+        "confidence": None,
+        "source_cursor": insight.source_cursor,
+        "redactions": insight.redactions,
+        "notes": insight.notes,
+        "citations": [_citation(at, c) for at, c in enumerate(insight.verdict.citations)],
+        "generated": made is not None,
+        "shared": made is not None and made.shared,
+    }
+    if made is not None:
+        record |= {
+            "model": made.model,
+            "route": made.route,
+            "quotes_by": made.quotes_by if made.quotes else None,
+            "prompt_tokens": made.prompt_tokens,
+            "reused_tokens": made.reused_tokens,
+            "sampled_tokens": made.sampled_tokens,
+            "forced_tokens": made.forced_tokens,
+            "queue_ms": made.queue_ms,
+            "prompt_ms": made.prompt_ms,
+            "decode_ms": made.decode_ms,
+        }
+    return record
+
+
+def _citation(ordinal: int, citation: Citation) -> dict[str, Any]:
+    return {
+        "ordinal": ordinal,
+        "field": citation.field,
+        "source": citation.source,
+        "passage_id": citation.passage_id,
+        "uri": citation.uri,
+        "title": citation.title,
+        "quote": citation.quote,
+        "start": citation.start,
+        "stop": citation.end,
+        "support": citation.support,
+    }

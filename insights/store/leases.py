@@ -1,0 +1,55 @@
+"""Leases: who polls, sweeps or publishes what. The database's clock decides, never ours."""
+
+from dataclasses import dataclass
+
+from insights.queries import load
+from insights.store.postgres import Store
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease we hold: `token` proves it, `epoch` grew when it changed hands."""
+
+    name: str
+    token: str
+    epoch: int
+
+
+class Leases:
+    """Takes, renews and gives back leases for one daemon.
+
+    Args:
+        store: The store.
+        holder: This daemon's name, stable over restarts, so that it takes its own leases back.
+        ttl_s: Seconds a lease lasts without renewal.
+    """
+
+    def __init__(self, store: Store, holder: str, *, ttl_s: float) -> None:
+        self._store = store
+        self._holder = holder
+        self._ttl_s = ttl_s
+        self._sql = load("leases")
+
+    def take(self, name: str) -> Lease | None:
+        """Return the lease, or None while somebody else holds it."""
+        with self._store.connection() as connection:
+            row = connection.execute(
+                self._sql["take"], {"name": name, "holder": self._holder, "ttl_s": self._ttl_s}
+            ).fetchone()
+        return None if row is None else Lease(name, str(row.token), row.epoch)
+
+    def renew(self, lease: Lease) -> bool:
+        """Prolong a lease; False means that it is lost."""
+        with self._store.connection() as connection:
+            return (
+                connection.execute(
+                    self._sql["renew"],
+                    {"name": lease.name, "token": lease.token, "ttl_s": self._ttl_s},
+                ).fetchone()
+                is not None
+            )
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["release"], {"name": lease.name, "token": lease.token})

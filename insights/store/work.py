@@ -1,0 +1,182 @@
+"""The queue: claim, extend, release, bury, move. A claim commits before any model runs."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from insights.model import Claim, Row
+from insights.queries import load
+from insights.store.postgres import Store
+
+
+class Outstanding(msgspec.Struct, frozen=True):
+    """Open work: `ready` may run now, `all_open` includes what waits; `next_s` seconds until then."""
+
+    ready: int
+    all_open: int
+    next_s: float
+
+
+class WorkQueue:
+    """Implements `ports.Work` on PostgreSQL.
+
+    Args:
+        store: The store.
+        holder: This daemon's name.
+        ttl_s: Seconds a claim lasts without `extend`.
+        max_attempts: Blamed attempts before a dead letter.
+    """
+
+    def __init__(self, store: Store, holder: str, *, ttl_s: float, max_attempts: int) -> None:
+        self._store = store
+        self._holder = holder
+        self._ttl_s = ttl_s
+        self._max_attempts = max_attempts
+        self._sql = load("work")
+
+    def claim(self, streams: Sequence[str], limit: int, *, isolated: bool = False) -> list[Claim]:
+        """Take up to `limit` ready rows; isolated rows only where asked for, to be run alone."""
+        values = {
+            "streams": list(streams),
+            "limit": limit,
+            "isolated": isolated,
+            "holder": self._holder,
+            "ttl_s": self._ttl_s,
+        }
+        with self._store.connection() as connection:
+            rows = connection.execute(self._sql["claim"], values).fetchall()
+        return sorted((_claim(row) for row in rows), key=lambda claim: claim.work_id)
+
+    def extend(self, claims: Sequence[Claim]) -> set[int]:
+        """Prolong leases; return the work ids that are still ours."""
+        with self._store.connection() as connection:
+            rows = connection.execute(
+                self._sql["extend"], {**_held(claims), "ttl_s": self._ttl_s}
+            ).fetchall()
+        return {row.work_id for row in rows}
+
+    def release(
+        self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str
+    ) -> None:
+        """Give rows back; without blame the attempt is not counted; isolated rows run alone."""
+        values = {
+            **_held(claims),
+            "delay_s": delay_s,
+            "blame": blame,
+            "isolate": isolate,
+            "reason": reason,
+            "max_attempts": self._max_attempts,
+        }
+        with self._store.connection() as connection:
+            connection.execute(self._sql["release"], values)
+
+    def bury(self, claim: Claim, reason: str) -> None:
+        """Dead-letter one row with its reason."""
+        values = {
+            "work_id": claim.work_id,
+            "token": claim.token,
+            "reason": reason,
+            "holder": self._holder,
+        }
+        with self._store.connection() as connection:
+            connection.execute(self._sql["bury"], values)
+
+    def missing(self, claims: Sequence[Claim]) -> None:
+        """Record that claimed rows are absent from the replica: no attempt, no deletion."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["missing"], _held(claims))
+
+    def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
+        """Move claims to the newer hashes that were read; rows that lost a race are left out."""
+        rows = [
+            {
+                "work_id": claim.work_id,
+                "token": claim.token,
+                "input_hash": str(uuid.UUID(bytes=row.input_hash)),
+                "cursor": row.cursor,
+            }
+            for claim, row in moved
+        ]
+        with self._store.transaction() as connection:
+            found = connection.execute(
+                self._sql["move"], {"rows": Jsonb(rows), "holder": self._holder}
+            ).fetchall()
+        return [_claim(row) for row in found]
+
+    def expire(self) -> int:
+        """Take back leases whose holder died; return how many."""
+        with self._store.connection() as connection:
+            return connection.execute(
+                self._sql["expire"], {"max_attempts": self._max_attempts}
+            ).rowcount
+
+    def adopt(self) -> int:
+        """At start: take back at once what a former run of this daemon held."""
+        with self._store.connection() as connection:
+            return connection.execute(self._sql["adopt"], {"holder": self._holder}).rowcount
+
+    def outstanding(self, streams: Sequence[str]) -> Outstanding:
+        """Count open work of these streams."""
+        with self._store.connection() as connection:
+            row = connection.execute(
+                self._sql["outstanding"], {"streams": list(streams)}
+            ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always returns a row
+        return Outstanding(ready=row.ready, all_open=row.all_open, next_s=row.next_s)
+
+
+class DeadLetters:
+    """What the `dead` commands show and retry."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sql = load("work")
+
+    def list(self, stream: str | None, limit: int) -> Sequence[dict[str, Any]]:
+        """Return dead letters, newest first."""
+        with self._store.connection() as connection:
+            rows = connection.execute(
+                self._sql["dead_list"], {"stream": stream, "limit": limit}
+            ).fetchall()
+        return [row._asdict() for row in rows]
+
+    def show(self, work_id: int) -> dict[str, Any] | None:
+        """Return one dead letter with what the audit knows of its row."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["dead_show"], {"work_id": work_id}).fetchone()
+        return None if row is None else row._asdict()
+
+    def retry(self, *, stream: str | None, work_id: int | None, actor: str) -> int:
+        """Give dead letters a fresh start; return how many."""
+        with self._store.connection() as connection:
+            row = connection.execute(
+                self._sql["dead_retry"], {"stream": stream, "work_id": work_id, "actor": actor}
+            ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always returns a row
+        return int(row.revived)
+
+
+def _held(claims: Iterable[Claim]) -> dict[str, list[Any]]:
+    held = list(claims)
+    return {
+        "work_ids": [claim.work_id for claim in held],
+        "tokens": [claim.token for claim in held],
+    }
+
+
+def _claim(row: Any) -> Claim:  # noqa: ANN401 - a psycopg named tuple
+    return Claim(
+        work_id=row.work_id,
+        row_id=row.row_id,
+        token=str(row.lease_token),
+        stream=row.stream,
+        row_key=row.row_key,
+        input_hash=row.input_hash.bytes,
+        hash_version=row.hash_version,
+        pipeline_version_id=row.pipeline_version_id,
+        attempts=row.attempts,
+        isolated=row.isolated,
+    )

@@ -1,0 +1,116 @@
+-- name: write
+-- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, usage, ledger,
+-- outbox, audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
+WITH finished AS (
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
+        work_id bigint, token uuid, sink_id integer, status text, reason text, output jsonb, model text, route text,
+        quotes_by text, shared boolean, confidence real, source_cursor text, redactions jsonb, notes jsonb,
+        citations jsonb, generated boolean, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
+        forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real)
+), held AS (
+    UPDATE store.work w
+    SET state = 'done', lease_token = NULL, lease_until = NULL, holder = NULL, reason = NULL, isolated = false,
+        finished_at = now()
+    FROM finished f
+    WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
+    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id
+), made AS (
+    INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
+                               shared, confidence, source_cursor, redactions, notes)
+    SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
+           f.shared, f.confidence, f.source_cursor, f.redactions,
+           ARRAY(SELECT jsonb_array_elements_text(f.notes))
+    FROM held h JOIN finished f USING (work_id)
+    ON CONFLICT (row_id, input_hash, pipeline_version_id) DO NOTHING
+    RETURNING insight_id, row_id, input_hash, status
+), joined AS (
+    SELECT m.insight_id, m.row_id, m.input_hash, m.status, h.stream_id, f.*
+    FROM made m JOIN held h USING (row_id)
+    JOIN (SELECT work_id, sink_id, citations, generated, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens,
+                 queue_ms, prompt_ms, decode_ms FROM finished) f USING (work_id)
+), known AS (
+    UPDATE store.ledger l SET insight_id = j.insight_id
+    FROM joined j
+    WHERE l.row_id = j.row_id AND l.input_hash = j.input_hash
+    RETURNING l.row_id
+), cited AS (
+    INSERT INTO store.citation (insight_id, ordinal, field, source, passage_id, uri, title, quote, quote_start,
+                                quote_end, support)
+    SELECT j.insight_id, c.ordinal, c.field, c.source, p.passage_id, c.uri, c.title, c.quote, c.start, c.stop, c.support
+    FROM joined j
+    CROSS JOIN LATERAL jsonb_to_recordset(j.citations) AS c (
+        ordinal smallint, field text, source text, passage_id bigint, uri text, title text, quote text, start integer,
+        stop integer, support real)
+    LEFT JOIN store.passage p ON p.passage_id = c.passage_id
+), used AS (
+    INSERT INTO store.usage (insight_id, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens, queue_ms,
+                             prompt_ms, decode_ms)
+    SELECT insight_id, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms
+    FROM joined WHERE generated
+), told AS (
+    INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
+    SELECT j.sink_id, j.row_id, nextval('store.revision'), j.insight_id, 'current'
+    FROM joined j JOIN known k USING (row_id)
+    WHERE j.sink_id IS NOT NULL
+    ON CONFLICT (sink_id, row_id) DO UPDATE
+    SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
+        not_before = now(), attempts = 0, error = NULL
+), audited AS (
+    INSERT INTO store.audit_event (actor, action, stream_id, row_id, insight_id, details)
+    SELECT %(holder)s, 'insight', stream_id, row_id, insight_id, jsonb_build_object('status', status) FROM joined
+)
+SELECT count(*) AS written FROM held;
+
+-- name: pipeline_version
+-- Record a pipeline's version if it is new, and return its id.
+WITH named AS (
+    INSERT INTO store.pipeline (name) VALUES (%(name)s)
+    ON CONFLICT (name) DO UPDATE SET name = excluded.name
+    RETURNING pipeline_id
+)
+INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
+SELECT pipeline_id, %(sha256)s, %(definition)s::jsonb FROM named
+ON CONFLICT (pipeline_id, sha256) DO UPDATE SET sha256 = excluded.sha256
+RETURNING pipeline_version_id;
+
+-- name: stream
+-- Record a stream if it is new and point it at its pipeline's version: rows that are new or change from now on use it.
+INSERT INTO store.stream (name, pipeline_version_id, overlap_s) VALUES (%(name)s, %(pipeline_version_id)s, %(overlap_s)s)
+ON CONFLICT (name) DO UPDATE SET pipeline_version_id = excluded.pipeline_version_id
+RETURNING stream_id;
+
+-- name: sink
+-- Record a sink if it is new, and return its id.
+INSERT INTO store.sink (name) VALUES (%(name)s)
+ON CONFLICT (name) DO UPDATE SET name = excluded.name
+RETURNING sink_id;
+
+-- name: setting
+-- Read one fact.
+SELECT value FROM store.setting WHERE name = %(name)s;
+
+-- name: set_setting
+-- Record one fact, once.
+INSERT INTO store.setting (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT (name) DO NOTHING;
+
+-- name: completeness
+-- Where every known row of every stream stands.
+SELECT * FROM insights.completeness ORDER BY stream;
+
+-- name: sinks
+-- What each sink has been told and what it still has to be told.
+SELECT k.name AS sink, count(o.row_id) AS rows,
+       count(*) FILTER (WHERE o.delivered_at IS NULL AND o.error IS NULL AND o.row_id IS NOT NULL) AS undelivered,
+       count(*) FILTER (WHERE o.error IS NOT NULL) AS refused,
+       count(*) FILTER (WHERE o.shows = 'tombstoned') AS tombstoned,
+       k.stopped_reason, k.last_published_at
+FROM store.sink k LEFT JOIN store.outbox o USING (sink_id)
+GROUP BY k.sink_id ORDER BY k.name;
+
+-- name: usage_today
+-- Tokens and insights of the last day.
+SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
+       coalesce(sum(u.reused_tokens), 0) AS reused_tokens,
+       coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens
+FROM store.usage u JOIN store.insight i USING (insight_id)
+WHERE i.generated_at > now() - interval '1 day';

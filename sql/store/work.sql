@@ -1,0 +1,183 @@
+-- name: claim
+-- Take the oldest ready rows under a lease of their own each. Rows that others are taking are skipped, not waited for;
+-- the attempt is counted here, so that a crash counts too.
+WITH ready AS (
+    SELECT w.work_id
+    FROM store.work w
+    JOIN store.stream s USING (stream_id)
+    WHERE w.state = 'pending' AND w.not_before <= now() AND w.isolated = %(isolated)s
+      AND s.name = ANY(%(streams)s) AND NOT s.paused
+    ORDER BY w.work_id
+    LIMIT %(limit)s
+    FOR UPDATE OF w SKIP LOCKED
+)
+UPDATE store.work w
+SET state = 'claimed', lease_token = gen_random_uuid(), holder = %(holder)s, attempts = w.attempts + 1,
+    lease_until = now() + make_interval(secs => %(ttl_s)s), reason = NULL
+FROM ready
+JOIN store.work current USING (work_id)
+JOIN store.stream s ON s.stream_id = current.stream_id
+JOIN store.ledger l ON l.row_id = current.row_id
+WHERE w.work_id = ready.work_id
+RETURNING w.work_id, w.row_id, w.lease_token, s.name AS stream, l.row_key, w.input_hash, l.hash_version,
+          w.pipeline_version_id, w.attempts, w.isolated;
+
+-- name: extend
+-- Prolong the leases of work in flight; what is not returned is no longer ours.
+UPDATE store.work w
+SET lease_until = now() + make_interval(secs => %(ttl_s)s)
+FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
+WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed'
+RETURNING w.work_id;
+
+-- name: release
+-- Give rows back. Without blame the attempt is taken back; with it the last one allowed makes a dead letter.
+UPDATE store.work w
+SET state = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
+    attempts = CASE WHEN %(blame)s THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
+    isolated = w.isolated OR %(isolate)s,
+    not_before = now() + make_interval(secs => %(delay_s)s * CASE WHEN %(blame)s THEN w.attempts ELSE 1 END),
+    lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s
+FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
+WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed'
+RETURNING w.work_id, w.row_id, w.stream_id, w.state;
+
+-- name: bury
+-- Dead-letter one row with its reason, and tell the audit.
+WITH buried AS (
+    UPDATE store.work w
+    SET state = 'dead', lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s, finished_at = now()
+    WHERE w.work_id = %(work_id)s AND w.lease_token = %(token)s AND w.state = 'claimed'
+    RETURNING w.row_id, w.stream_id
+)
+INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
+SELECT %(holder)s, 'dead-letter', stream_id, row_id, jsonb_build_object('reason', %(reason)s::text) FROM buried;
+
+-- name: missing
+-- A claimed row is absent from the replica. That is no deletion (only sweeps declare one) and no attempt.
+UPDATE store.work w
+SET state = 'missing', attempts = greatest(w.attempts - 1, 0), lease_token = NULL, lease_until = NULL, holder = NULL,
+    reason = 'absent from the replica when it was read'
+FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
+WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed';
+
+-- name: restamp
+-- Rows equal under a new hash version: the ledger takes the new hash, and so does the work that is under way.
+WITH moved AS (
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, hash_version smallint)
+), held AS (
+    UPDATE store.work w SET input_hash = m.input_hash
+    FROM moved m
+    WHERE w.work_id = m.work_id AND w.lease_token = m.token AND w.state = 'claimed'
+    RETURNING w.row_id, w.work_id
+)
+UPDATE store.ledger l SET input_hash = m.input_hash, hash_version = m.hash_version
+FROM held JOIN moved m USING (work_id)
+WHERE l.row_id = held.row_id;
+
+-- name: move
+-- A claimed row was read with newer inputs. If the claimed hash is still the ledger's, the ledger takes the new one, the
+-- old work is superseded, and the claim moves to work for the new hash. Returns the claims that moved.
+WITH moved AS (
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text)
+), held AS (
+    SELECT w.work_id, w.row_id, w.stream_id, w.input_hash AS claimed_hash, w.lease_until, w.pipeline_version_id,
+           w.attempts, w.isolated, m.token, m.input_hash, m.cursor
+    FROM store.work w JOIN moved m USING (work_id)
+    WHERE w.lease_token = m.token AND w.state = 'claimed'
+    FOR UPDATE OF w
+), known AS (
+    UPDATE store.ledger l SET input_hash = h.input_hash, cursor = coalesce(h.cursor, l.cursor)
+    FROM held h
+    WHERE l.row_id = h.row_id AND l.input_hash = h.claimed_hash
+    RETURNING l.row_id, l.row_key, l.hash_version
+), dropped AS (
+    UPDATE store.work w
+    SET state = 'superseded', lease_token = NULL, lease_until = NULL, holder = NULL, finished_at = now(),
+        reason = 'the row changed before it was read'
+    FROM held h WHERE w.work_id = h.work_id
+), taken AS (
+    INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id, state, attempts, isolated,
+                                 lease_token, lease_until, holder)
+    SELECT h.row_id, h.stream_id, h.input_hash, h.pipeline_version_id, 'claimed', h.attempts, h.isolated,
+           h.token, h.lease_until, %(holder)s
+    FROM held h JOIN known k USING (row_id)
+    ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
+    SET state = 'claimed', attempts = excluded.attempts, lease_token = excluded.lease_token,
+        lease_until = excluded.lease_until, holder = excluded.holder, reason = NULL
+    WHERE w.state IN ('pending', 'superseded', 'missing', 'cancelled')
+    RETURNING w.work_id, w.row_id, w.lease_token, w.input_hash, w.pipeline_version_id, w.attempts, w.isolated
+)
+SELECT t.work_id, t.row_id, t.lease_token, s.name AS stream, k.row_key, t.input_hash, k.hash_version,
+       t.pipeline_version_id, t.attempts, t.isolated
+FROM taken t
+JOIN held h USING (row_id)
+JOIN store.stream s ON s.stream_id = h.stream_id
+JOIN known k USING (row_id);
+
+-- name: expire
+-- Take back leases whose holder died. The first times are nobody's fault; a row that was there three times runs alone,
+-- and alone it is counted, so that one that kills daemons ends as a dead letter.
+UPDATE store.work w
+SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
+    attempts = CASE WHEN w.isolated THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
+    expiries = w.expiries + 1,
+    isolated = w.isolated OR w.expiries >= 2,
+    lease_token = NULL, lease_until = NULL, holder = NULL, not_before = now(),
+    reason = 'the daemon that held it (' || coalesce(w.holder, 'unknown') || ') did not finish it'
+WHERE w.state = 'claimed' AND w.lease_until < now()
+RETURNING w.work_id, w.state;
+
+-- name: adopt
+-- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.
+UPDATE store.work w
+SET lease_until = now() - interval '1 second'
+WHERE w.state = 'claimed' AND w.holder = %(holder)s;
+
+-- name: outstanding
+-- What is still to be done for these streams, now or later.
+SELECT count(*) FILTER (WHERE w.not_before <= now() OR w.state = 'claimed') AS ready,
+       count(*) AS all_open,
+       coalesce(extract(epoch FROM min(w.not_before) - now()), 0)::float8 AS next_s
+FROM store.work w JOIN store.stream s USING (stream_id)
+WHERE s.name = ANY(%(streams)s) AND w.state IN ('pending', 'claimed') AND NOT s.paused;
+
+-- name: dead_list
+-- Dead letters, newest first.
+SELECT w.work_id, s.name AS stream, l.row_key, w.attempts, w.reason, w.enqueued_at
+FROM store.work w
+JOIN store.stream s USING (stream_id)
+JOIN store.ledger l USING (row_id)
+WHERE w.state = 'dead' AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+ORDER BY w.work_id DESC
+LIMIT %(limit)s;
+
+-- name: dead_show
+-- One dead letter with what the audit knows of its row.
+SELECT w.work_id, s.name AS stream, l.row_key, w.attempts, w.expiries, w.reason, w.enqueued_at, w.input_hash,
+       v.sha256 AS pipeline_version,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('at', a.at, 'action', a.action, 'actor', a.actor,
+                                                     'details', a.details) ORDER BY a.event_id), '[]')
+        FROM store.audit_event a WHERE a.row_id = w.row_id) AS events
+FROM store.work w
+JOIN store.stream s USING (stream_id)
+JOIN store.ledger l USING (row_id)
+JOIN store.pipeline_version v USING (pipeline_version_id)
+WHERE w.work_id = %(work_id)s AND w.state = 'dead';
+
+-- name: dead_retry
+-- Give dead letters a fresh start: all, those of a stream, or one.
+WITH revived AS (
+    UPDATE store.work w
+    SET state = 'pending', attempts = 0, expiries = 0, isolated = false, not_before = now(), reason = NULL,
+        finished_at = NULL
+    FROM store.stream s
+    WHERE s.stream_id = w.stream_id AND w.state = 'dead'
+      AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+      AND (%(work_id)s::bigint IS NULL OR w.work_id = %(work_id)s)
+    RETURNING w.work_id, w.row_id, w.stream_id
+), audited AS (
+    INSERT INTO store.audit_event (actor, action, stream_id, row_id)
+    SELECT %(actor)s, 'dead-letter retried', stream_id, row_id FROM revived
+)
+SELECT count(*) AS revived FROM revived;
