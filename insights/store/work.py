@@ -13,7 +13,7 @@ from insights.store.postgres import Store
 
 
 class Outstanding(msgspec.Struct, frozen=True):
-    """Open work: `ready` may run now, `all_open` includes what waits; `next_s` seconds until then."""
+    """Open work: `ready` now, `all_open` with what waits, `next_s` seconds until the next."""
 
     ready: int
     all_open: int

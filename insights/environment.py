@@ -1,0 +1,99 @@
+"""What comes from outside the settings file: the environment and the credentials.
+
+This is the only module that reads `os.environ`. A credential is the file of that name in
+`$CREDENTIALS_DIRECTORY`, as systemd's LoadCredential= provides it, or the environment variable
+`INSIGHTS_CREDENTIAL_<NAME>`.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+from insights import errors
+
+DEFAULT_CONFIG = Path("/etc/insights/insights.toml")
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
+
+
+def config_path(given: Path | None) -> Path:
+    """Return the settings file: the one given, `$INSIGHTS_CONFIG`, or /etc/insights."""
+    if given is not None:
+        return given
+    named = os.environ.get("INSIGHTS_CONFIG")
+    return Path(named) if named else DEFAULT_CONFIG
+
+
+def reveal(text: str, where: str) -> str:
+    """Return `text` with each `${name}` replaced by that credential.
+
+    Raises:
+        errors.SettingsError: If a credential is not there.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = credential(match.group(1))
+        if found is None:
+            raise errors.SettingsError(
+                f"the credential {match.group(1)!r} is not there",
+                where=where,
+                fix=f"LoadCredential={match.group(1)}:FILE in the unit, "
+                f"or set INSIGHTS_CREDENTIAL_{match.group(1).upper()}",
+            )
+        return found
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def credential(name: str) -> str | None:
+    """Return a secret from $CREDENTIALS_DIRECTORY or the environment, or None."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and (file := Path(folder) / name).is_file():
+        return file.read_text(encoding="utf-8").rstrip("\n")
+    return os.environ.get(f"INSIGHTS_CREDENTIAL_{name.upper()}")
+
+
+def hash_key(state_dir: Path, *, embedded: bool) -> bytes:
+    """Return the key of the input hash, 32 bytes derived from the credential `hash_key`.
+
+    With an embedded store it is a file of mode 0600 in the state directory, made at first need.
+
+    Raises:
+        errors.SettingsError: If an external store is used without the credential.
+    """
+    secret = credential("hash_key")
+    if secret is None:
+        if not embedded:
+            raise errors.SettingsError(
+                "the credential hash_key is not there: without it, short texts could be guessed",
+                where="hash_key",
+                fix="`openssl rand -hex 32` into a file, and LoadCredential=hash_key:FILE",
+            )
+        file = state_dir / "hash_key"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".new")
+            partial.touch(mode=0o600)
+            partial.write_text(secrets.token_hex(32))
+            partial.rename(file)
+        secret = file.read_text()
+    return hashlib.blake2b(
+        secret.strip().encode(), digest_size=32, person=b"insights hash"
+    ).digest()
+
+
+def notify_socket() -> str | None:
+    """Return systemd's notification socket, if we run under it."""
+    return os.environ.get("NOTIFY_SOCKET")
+
+
+def watchdog_s() -> float | None:
+    """Return the interval within which systemd wants to hear from us, in seconds."""
+    micros = os.environ.get("WATCHDOG_USEC")
+    return int(micros) / 1e6 if micros else None
+
+
+def failpoint() -> str | None:
+    """Return the failpoint at which this process shall kill itself; for fault tests only."""
+    return os.environ.get("INSIGHTS_FAILPOINT")
