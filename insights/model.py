@@ -121,6 +121,36 @@ class Fingerprint(Value, frozen=True):
 # --- knowledge ------------------------------------------------------------------------------------
 
 
+class Document(Value, frozen=True):
+    """One document of a collection, as its loader made it: plain text or Markdown, headings included.
+
+    `filters` maps declared filter names to canonical values; never personal data.
+    """
+
+    uri: str
+    title: str
+    text: str
+    is_markdown: bool = True
+    filters: dict[str, str] = {}
+
+
+class Chunk(Value, frozen=True):
+    """A piece of a document: the headings above it, its text, and its length in tokens of the embedding model."""
+
+    heading: str
+    text: str
+    tokens: int
+
+
+class EmbeddingModel(Value, frozen=True):
+    """A pinned embedding model: `sha256` is taken over its files; every vector in the store names it."""
+
+    name: str
+    sha256: str
+    dimensions: int
+    max_tokens: int
+
+
 class Passage(Value, frozen=True):
     """A piece of a document that retrieval returned. `number` counts from 1 within one prompt."""
 

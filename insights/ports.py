@@ -4,13 +4,15 @@ Every call may raise `errors.Transient` (retry later, nobody to blame) or `error
 (retrying is useless).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Literal, Protocol
 
 from insights.model import (
     Bookmark,
     Claim,
+    Document,
+    EmbeddingModel,
     Fingerprint,
     GenerateRequest,
     Generation,
@@ -46,16 +48,46 @@ class Source(Protocol):
 class Embedder(Protocol):
     """Text to vectors, in a child process that owns sentence-transformers."""
 
+    @property
+    def model(self) -> EmbeddingModel:
+        """The pinned model; knowing it loads nothing."""
+        ...
+
     def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
         """Return one L2-normalised vector a text, in pgvector's binary halfvec format."""
+        ...
+
+
+class Reranker(Protocol):
+    """A cross-encoder: reads a query and a passage together, which is slower and finer."""
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return a relevance between 0 and 1 for each text."""
+        ...
+
+
+class Documents(Protocol):
+    """Where a collection's documents come from: a folder, or a stream of legacy rows."""
+
+    def listing(self) -> Iterable[tuple[str, bytes]]:
+        """Yield every document's URI and content hash (16 bytes), without loading it."""
+        ...
+
+    def load(self, uri: str) -> Document:
+        """Return one document; `errors.KnowledgeError` says why it cannot be used."""
         ...
 
 
 class Retriever(Protocol):
     """Finds the passages for many rows at once."""
 
-    def retrieve(self, queries: Sequence[str]) -> list[tuple[Passage, ...]]:
-        """Return each query's passages, numbered from 1; empty where nothing is relevant."""
+    def retrieve(
+        self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
+    ) -> list[tuple[Passage, ...]]:
+        """Return each query's passages, numbered from 1; empty where nothing is relevant.
+
+        `filters` holds, for each query, the declared filters that its passages must match.
+        """
         ...
 
 

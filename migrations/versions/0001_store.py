@@ -154,8 +154,25 @@ ALTER TABLE store.ledger ADD CONSTRAINT ledger_insight_fk FOREIGN KEY (insight_i
 
 CREATE TABLE store.collection (
     collection_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name text NOT NULL UNIQUE
+    name text NOT NULL UNIQUE,
+    language text NOT NULL DEFAULT 'english',
+    passages bigint NOT NULL DEFAULT 0,
+    mean_tokens real NOT NULL DEFAULT 1,
+    changed_passages bigint NOT NULL DEFAULT 0,
+    synced_at timestamptz,
+    problems jsonb NOT NULL DEFAULT '{}'
 );
+COMMENT ON COLUMN store.collection.passages IS
+    'With mean_tokens and store.lexeme: what BM25 needs to know; refreshed when 5 % of the passages have changed';
+COMMENT ON COLUMN store.collection.problems IS 'Documents the last sync could not use, and why';
+CREATE TABLE store.lexeme (
+    collection_id integer NOT NULL REFERENCES store.collection,
+    lexeme text NOT NULL,
+    passages integer NOT NULL,
+    PRIMARY KEY (collection_id, lexeme)
+);
+COMMENT ON TABLE store.lexeme IS
+    'In how many passages of a collection a word occurs, if in more than one: how much a match of it says';
 CREATE TABLE store.embedding_model (
     model_id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -165,6 +182,14 @@ CREATE TABLE store.embedding_model (
     UNIQUE (name, sha256)
 );
 COMMENT ON TABLE store.embedding_model IS 'Every vector names its model; a changed model embeds beside the old vectors';
+CREATE TABLE store.collection_model (
+    collection_id integer NOT NULL REFERENCES store.collection,
+    model_id smallint NOT NULL REFERENCES store.embedding_model,
+    completed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (collection_id, model_id)
+);
+COMMENT ON TABLE store.collection_model IS
+    'Every passage of the collection has had a vector of the model: search may use it';
 CREATE TABLE store.document (
     document_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     collection_id integer NOT NULL REFERENCES store.collection,
@@ -184,10 +209,18 @@ CREATE TABLE store.passage (
     heading text NOT NULL DEFAULT '',
     content text NOT NULL,
     tokens integer NOT NULL,
+    filters text[] NOT NULL DEFAULT '{}',
     search tsvector NOT NULL,
     UNIQUE (document_id, ordinal)
-);
-CREATE INDEX passage_search ON store.passage USING gin (search);
+) WITH (toast_tuple_target = 4080);
+COMMENT ON TABLE store.passage IS
+    'Pieces of documents. Kept out of TOAST: ranking reads `search` of some hundred passages a query';
+COMMENT ON COLUMN store.passage.filters IS
+    '`name=value` of every declared filter; an array, so that the planner has statistics of each value';
+COMMENT ON COLUMN store.passage.search IS
+    'Title and headings with weight A, text with D, exact codes (`=e1234`) with A';
+CREATE INDEX passage_filters ON store.passage USING gin (filters) WITH (fastupdate = off);
+CREATE INDEX passage_search ON store.passage USING gin (search) WITH (fastupdate = off);
 CREATE INDEX passage_collection ON store.passage (collection_id);
 CREATE TABLE store.embedding (
     passage_id bigint NOT NULL REFERENCES store.passage ON DELETE CASCADE,
