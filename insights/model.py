@@ -122,7 +122,7 @@ class Fingerprint(Value, frozen=True):
 
 
 class Document(Value, frozen=True):
-    """One document of a collection, as its loader made it: plain text or Markdown, headings included.
+    """One document of a collection as its loader made it: Markdown, or plain text.
 
     `filters` maps declared filter names to canonical values; never personal data.
     """
@@ -135,7 +135,7 @@ class Document(Value, frozen=True):
 
 
 class Chunk(Value, frozen=True):
-    """A piece of a document: the headings above it, its text, and its length in tokens of the embedding model."""
+    """A piece of a document: the headings above it, its text, its length in model tokens."""
 
     heading: str
     text: str
@@ -143,7 +143,7 @@ class Chunk(Value, frozen=True):
 
 
 class EmbeddingModel(Value, frozen=True):
-    """A pinned embedding model: `sha256` is taken over its files; every vector in the store names it."""
+    """A pinned embedding model, `sha256` over its files; every stored vector names it."""
 
     name: str
     sha256: str
