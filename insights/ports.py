@@ -40,6 +40,10 @@ class Source(Protocol):
         """Return the next keyset page after a bookmark, in cursor or in key order."""
         ...
 
+    def is_behind(self, identity: str | None, position: str | None) -> bool:
+        """Tell whether the replica now is another one than recorded, or an older copy of it."""
+        ...
+
     def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
         """Return the rows with these keys as they are now, redacted; absent rows are left out."""
         ...
@@ -106,8 +110,8 @@ class Generator(Protocol):
 class Work(Protocol):
     """The queue of rows to be done, in the store."""
 
-    def claim(self, streams: Sequence[str], limit: int) -> list[Claim]:
-        """Take up to `limit` rows under a lease and commit."""
+    def claim(self, streams: Sequence[str], limit: int, *, isolated: bool = False) -> list[Claim]:
+        """Take up to `limit` rows under a lease and commit; isolated ones only if asked for."""
         ...
 
     def extend(self, claims: Sequence[Claim]) -> set[int]:
@@ -126,6 +130,10 @@ class Work(Protocol):
 
     def missing(self, claims: Sequence[Claim]) -> None:
         """Record that claimed rows are absent from the replica: no attempt, no deletion."""
+        ...
+
+    def recorded(self, stream: str) -> tuple[str | None, str | None]:
+        """Return the replica's identity and position as the stream's last poll recorded them."""
         ...
 
     def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:

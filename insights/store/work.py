@@ -106,6 +106,12 @@ class WorkQueue:
             ).fetchall()
         return [_claim(row) for row in found]
 
+    def recorded(self, stream: str) -> tuple[str | None, str | None]:
+        """Return the replica's identity and position as the stream's last poll recorded them."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["recorded"], {"stream": stream}).fetchone()
+        return (None, None) if row is None else (row.identity, row.position)
+
     def expire(self) -> int:
         """Take back leases whose holder died; return how many."""
         with self._store.connection() as connection:

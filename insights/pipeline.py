@@ -1,0 +1,357 @@
+"""The path of one row. Read this file first; it goes from top to bottom.
+
+    poll → claim → read → redact → retrieve → generate → validate → write → publish
+
+Polling (`insights.polling`) and publishing (`insights.publishing`) are leased per stream and sink;
+they are flows of their own and meet this one in the store. Everything between is `Pipeline`: two
+threads drive it, one calls `advance`, the other `settle`. No transaction is open while a model
+runs.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+
+import msgspec
+import structlog
+
+from insights import errors
+from insights.model import (
+    Claim,
+    GenerateRequest,
+    Generation,
+    Insight,
+    Json,
+    Passage,
+    Row,
+    Sampling,
+    StreamSpec,
+    Verdict,
+)
+from insights.ports import Generator, Insights, Retriever, Source, Work
+from insights.prompt import Template
+from insights.validate import validate
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 5.0  # first delay of a row given back; grows with its attempts
+WRITE_RETRY_S = 1.0
+STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
+ISOLATION_PAUSE_S = 30.0  # how often everything else waits so that isolated rows run alone
+NOTHING_RELEVANT = "no relevant passage was found"
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """One stream and what is made of its rows: the pipeline's settings, bound to their adapters."""
+
+    name: str
+    stream: StreamSpec
+    source: Source
+    generator: Generator
+    template: Template
+    output_schema: Json
+    abstain: tuple[str, ...]
+    sampling: Sampling
+    cut: tuple[str, ...]
+    retriever: Retriever | None
+    query_columns: tuple[str, ...]
+    deadline_s: float
+    version_id: int
+
+
+class InHand(msgspec.Struct):
+    """A claimed row on its way: what was read of it, and the passages it was given."""
+
+    claim: Claim
+    row: Row
+    passages: tuple[Passage, ...] = ()
+    future: Future[Generation] | None = None
+
+
+class Pipeline:
+    """Enriches claimed rows.
+
+    Args:
+        recipes: By stream name.
+        work: The queue.
+        insights: Where results go.
+        batch: Rows claimed and read at once.
+        in_flight: Most rows held between claim and write.
+    """
+
+    def __init__(
+        self,
+        recipes: Mapping[str, Recipe],
+        work: Work,
+        insights: Insights,
+        *,
+        batch: int,
+        in_flight: int,
+    ) -> None:
+        self._recipes = recipes
+        self._work = work
+        self._insights = insights
+        self._batch = batch
+        self._most = in_flight
+        self._held: dict[int, Claim] = {}
+        self._lock = threading.Lock()
+        self._finished: queue.SimpleQueue[InHand] = queue.SimpleQueue()
+        self._isolation_due = time.monotonic() + ISOLATION_PAUSE_S
+        self.failure: errors.InsightsError | None = None
+
+    @property
+    def held(self) -> int:
+        """How many rows are between claim and write."""
+        with self._lock:
+            return len(self._held)
+
+    # --- what the two threads call -------------------------------------------------------------
+
+    def advance(self) -> int:
+        """Claim a batch and bring it to its generators; return how many rows were claimed."""
+        claims = self.claim()
+        if not claims:
+            return 0
+        for stream in dict.fromkeys(claim.stream for claim in claims):
+            recipe = self._recipes[stream]
+            onward = [claim for claim in claims if claim.stream == stream]
+            try:
+                rows = self.read(recipe, onward)
+                onward = [row.claim for row in rows]
+                rows = self.retrieve(recipe, rows)
+                onward = [row.claim for row in rows]
+                self.generate(recipe, rows)
+            except errors.InsightsError as exc:
+                self._give_back(onward, exc)
+        return len(claims)
+
+    def settle(self, timeout_s: float) -> int:
+        """Write whatever has finished, waiting `timeout_s` for the first; return how many rows."""
+        try:
+            finished = [self._finished.get(timeout=timeout_s)]
+        except queue.Empty:
+            return 0
+        while not self._finished.empty():
+            finished.append(self._finished.get())
+        insights = [insight for row in finished if (insight := self.validate(row)) is not None]
+        return self.write(insights)
+
+    def extend(self) -> None:
+        """Prolong the leases of everything held; what is lost is forgotten, never written."""
+        claims = self._holding()
+        if not claims:
+            return
+        ours = self._work.extend(claims)
+        lost = [claim for claim in claims if claim.work_id not in ours]
+        if still := [claim for claim in lost if self._holds(claim)]:  # others were just written
+            log.warning("leases lost", rows=len(still))
+            self._drop(still)
+
+    # --- the verbs -----------------------------------------------------------------------------
+
+    def claim(self) -> list[Claim]:
+        """2. Take rows under a lease, as many as there is room for, and commit."""
+        room = min(self._batch, self._most - self.held)
+        streams = list(self._recipes)
+        claims: list[Claim] = []
+        if self.held == 0:  # rows that a process died with run alone
+            claims = self._work.claim(streams, 1, isolated=True)
+            self._isolation_due = time.monotonic() + ISOLATION_PAUSE_S
+        elif time.monotonic() > self._isolation_due:
+            return []
+        if not claims and room > 0:
+            claims = self._work.claim(streams, room)
+        self._hold(claims)
+        return claims
+
+    def read(self, recipe: Recipe, claims: Sequence[Claim]) -> list[InHand]:
+        """3, 4. Fetch the rows as they are now; the reader has redacted them."""
+        found = self._fetch(recipe, claims)
+        absent = [claim for claim in claims if claim.row_key not in found]
+        if absent:
+            self._work.missing(absent)
+            self._drop(absent)
+        rows = [
+            InHand(claim=claim, row=found[claim.row_key])
+            for claim in claims
+            if claim.row_key in found
+        ]
+        same = [row for row in rows if row.row.input_hash == row.claim.input_hash]
+        changed = [row for row in rows if row.row.input_hash != row.claim.input_hash]
+        return same + self._follow(recipe, changed)
+
+    def retrieve(self, recipe: Recipe, rows: Sequence[InHand]) -> list[InHand]:
+        """5. Give each row its passages; a row without any abstains here, without a model."""
+        if recipe.retriever is None or not rows:
+            return list(rows)
+        queries = [
+            "\n".join(row.row.values.get(column) or "" for column in recipe.query_columns)
+            for row in rows
+        ]
+        ready = []
+        for row, passages in zip(rows, recipe.retriever.retrieve(queries), strict=True):
+            row.passages = passages
+            if passages:
+                ready.append(row)
+            else:
+                self._finished.put(row)
+        return ready
+
+    def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
+        """6. Send each row to the generator, which batches whatever is in flight."""
+        requests = [self._request(recipe, row) for row in rows]
+        for row, request in zip(rows, requests, strict=True):
+            row.future = recipe.generator.submit(request)
+            row.future.add_done_callback(partial(self._done, row))
+
+    def validate(self, row: InHand) -> Insight | None:
+        """7. Judge what came back; a failed generation gives the row back instead."""
+        recipe = self._recipes[row.claim.stream]
+        generation: Generation | None = None
+        notes = row.row.notes
+        if row.future is None:
+            verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
+        else:
+            try:
+                generation = row.future.result()
+            except errors.InsightsError as exc:
+                self._give_back([row.claim], exc)
+                return None
+            verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
+            notes += tuple(f"{source} was cut" for source in generation.cut)
+        return Insight(
+            claim=row.claim,
+            verdict=verdict,
+            generation=generation,
+            source_cursor=row.row.cursor,
+            redactions=row.row.redactions,
+            notes=notes,
+        )
+
+    def write(self, insights: Sequence[Insight]) -> int:
+        """8. One transaction for whatever finished together; the outbox is part of it."""
+        if not insights:
+            return 0
+        try:
+            written = self._insights.write(insights)
+        except errors.Transient as exc:
+            # COMMIT may have happened or not: at the next try the lease tokens tell.
+            log.warning("write failed, trying again", rows=len(insights), reason=str(exc))
+            time.sleep(WRITE_RETRY_S)
+            return self.write(insights)
+        except errors.Permanent as exc:
+            if len(insights) > 1:  # one bad row must not take the others with it
+                return sum(self.write([insight]) for insight in insights)
+            self._work.bury(insights[0].claim, str(exc))
+            written = 0
+        self._drop([insight.claim for insight in insights])
+        return written
+
+    # --- what can go wrong on the way ----------------------------------------------------------
+
+    def _request(self, recipe: Recipe, row: InHand) -> GenerateRequest:
+        inputs = {column: row.row.values.get(column) for column in recipe.stream.inputs}
+        schema = msgspec.json.encode(recipe.output_schema).decode()
+        return GenerateRequest(
+            messages=recipe.template.render(inputs, row.passages, schema),
+            output_schema=recipe.output_schema,
+            abstain=recipe.abstain,
+            row={column: value for column, value in inputs.items() if value is not None},
+            passages={passage.number: passage.text for passage in row.passages},
+            cut=recipe.cut,
+            sampling=recipe.sampling,
+            sensitive=recipe.stream.sensitive,
+            deadline_s=recipe.deadline_s,
+        )
+
+    def _done(self, row: InHand, _: Future[Generation]) -> None:
+        self._finished.put(row)
+
+    def _fetch(self, recipe: Recipe, claims: Sequence[Claim]) -> dict[str, Row]:
+        rows = recipe.source.fetch(recipe.stream, [claim.row_key for claim in claims])
+        return {row.key: row for row in rows}
+
+    def _follow(self, recipe: Recipe, changed: Sequence[InHand]) -> list[InHand]:
+        """Rows with another hash than claimed: follow a newer copy, never an older one."""
+        if not changed:
+            return []
+        claims = [row.claim for row in changed]
+        if recipe.source.is_behind(*self._work.recorded(recipe.stream.name)):
+            self._work.release(
+                claims,
+                delay_s=STALE_RETRY_S,
+                blame=False,
+                isolate=False,
+                reason="the replica showed an older copy",
+            )
+            self._drop(claims)
+            return []
+        again = self._fetch(recipe, claims)  # read after the position was asked for
+        moves = [(claim, again[claim.row_key]) for claim in claims if claim.row_key in again]
+        moved = {claim.row_key: claim for claim in self._work.move(moves)}
+        self._drop(claims)
+        followed = [InHand(claim=moved[r.key], row=r) for _, r in moves if r.key in moved]
+        self._hold([row.claim for row in followed])
+        return followed
+
+    def _give_back(self, claims: Sequence[Claim], exc: errors.InsightsError) -> None:
+        """Decide who is to blame: the row alone, nobody, or we cannot tell and run it alone."""
+        if not claims:
+            return
+        alone = len(claims) == 1 and (claims[0].isolated or self.held == 1)
+        blame = isolate = False
+        match exc:
+            case errors.RowError() if len(claims) == 1:
+                self._work.bury(claims[0], str(exc))
+                self._drop(claims)
+                return
+            case errors.WorkerDied() | errors.RowError():
+                blame, isolate = alone, True
+            case errors.Transient():
+                pass
+            case errors.Permanent():
+                self.failure = (
+                    exc  # nobody's row: a setting, a model, a grant; `run --once` reports it
+                )
+            case _:
+                blame = True  # an error of ours: a row that always meets it must end somewhere
+        log.warning(
+            "rows given back",
+            rows=len(claims),
+            stream=claims[0].stream,
+            reason=str(exc),
+            blame=blame,
+            isolate=isolate,
+        )
+        self._work.release(claims, delay_s=RETRY_S, blame=blame, isolate=isolate, reason=str(exc))
+        self._drop(claims)
+
+    def give_back_all(self) -> int:
+        """Give back everything that is held, without blame; return how many rows."""
+        claims = self._holding()
+        if claims:
+            self._work.release(
+                claims, delay_s=0.0, blame=False, isolate=False, reason="the daemon was stopped"
+            )
+            self._drop(claims)
+        return len(claims)
+
+    def _holding(self) -> list[Claim]:
+        with self._lock:
+            return list(self._held.values())
+
+    def _holds(self, claim: Claim) -> bool:
+        with self._lock:
+            return claim.work_id in self._held
+
+    def _hold(self, claims: Sequence[Claim]) -> None:
+        with self._lock:
+            self._held.update((claim.work_id, claim) for claim in claims)
+
+    def _drop(self, claims: Sequence[Claim]) -> None:
+        with self._lock:
+            for claim in claims:
+                self._held.pop(claim.work_id, None)
