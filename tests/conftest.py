@@ -12,12 +12,10 @@ from typing import TypeVar
 
 import pyodbc
 import pytest
-from alembic import command
-from alembic.config import Config
 
+from insights.store import migrate
 from tests import servers
 
-ROOT = Path(__file__).resolve().parent.parent
 _names = itertools.count(1)
 _Started = TypeVar("_Started", servers.MariaDbPair, servers.PostgresPair, servers.Postgres)
 
@@ -109,7 +107,7 @@ def new_store() -> Iterator[Callable[[], servers.Postgres]]:
     def start(folder: Path) -> servers.Postgres:
         server = servers.Postgres(folder / "store").create().start()
         server.create_database("store")
-        migrate(server.url("store"))
+        migrate.upgrade(server.url("store"))
         return server
 
     yield from _factory(start)
@@ -121,7 +119,7 @@ def store_server(server_folder: Path) -> Iterator[servers.Postgres]:
     _need(servers.missing_postgres(odbc=False))
     with servers.running(servers.Postgres(server_folder / "store").create()) as server:
         server.create_database("template_store")
-        migrate(server.url("template_store"))
+        migrate.upgrade(server.url("template_store"))
         yield server
 
 
@@ -157,14 +155,6 @@ def eval_data() -> Path:
     if not os.environ.get("INSIGHTS_EVAL_DATA") or not path.is_dir():
         pytest.skip("INSIGHTS_EVAL_DATA names no folder")
     return path
-
-
-def migrate(url: str) -> None:
-    """Bring a database to the newest schema."""
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "migrations"))
-    config.attributes["url"] = url
-    command.upgrade(config, "head")
 
 
 def _factory(start: Callable[[Path], _Started]) -> Iterator[Callable[[], _Started]]:

@@ -1,0 +1,96 @@
+"""The project's own rules that no linter knows; run by `make check`."""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_MODULE = 400
+TOP_LEVEL = {
+    "pyproject.toml", "insights", "migrations", "sql", "config", "tests", "systemd", "README.md",
+    "Makefile", "requirements.lock", "benchmarks", "demo", "docs", "CHANGELOG.md", "LICENSE",
+}  # fmt: skip
+BUILT = {"build", "dist", "legacy_insights.egg-info"}
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?\)")
+HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+STATEMENT = re.compile(r"^-- name: \w+\s*\n(?P<comment>(?:--.*\n)*)", re.MULTILINE)
+
+
+def short_modules() -> Iterator[str]:
+    """A file that needs a table of contents is two files."""
+    for folder in ("insights", "tests", "benchmarks", "demo", ".ci"):
+        for file in (ROOT / folder).rglob("*.py"):
+            lines = len(file.read_text(encoding="utf-8").splitlines())
+            if lines > LONGEST_MODULE:
+                yield f"{file.relative_to(ROOT)}: {lines} lines, at most {LONGEST_MODULE}"
+
+
+def tidy_root() -> Iterator[str]:
+    """The top level holds what it was agreed to hold."""
+    for path in ROOT.iterdir():
+        if not path.name.startswith(".") and path.name not in TOP_LEVEL | BUILT:
+            yield f"{path.name}: does not belong at the top level"
+
+
+def live_links() -> Iterator[str]:
+    """Links between documents point at files and headings that exist."""
+    for document in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("demo/**/*.md"),
+    ]:
+        text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for match in LINK.finditer(text):
+            target = document.parent / unquote(match[1]) if match[1] else document
+            if not target.exists():
+                yield f"{document.relative_to(ROOT)}: no file {match[1]}"
+            elif match[2] and target.suffix == ".md" and match[2][1:] not in anchors(target):
+                yield f"{document.relative_to(ROOT)}: no heading {match[1]}{match[2]}"
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = HEADING.findall(document.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in headings}
+
+
+def shipped_packages() -> Iterator[str]:
+    """The wheel's list of packages names every folder that the program needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = set(project["tool"]["setuptools"]["packages"])
+    present = {
+        ".".join(file.parent.relative_to(ROOT).parts)
+        for file in (ROOT / "insights").rglob("__init__.py")
+    }
+    for folder, suffix in (("sql", "sql"), ("migrations", "py")):
+        present |= {
+            ".".join(("insights", *file.parent.relative_to(ROOT).parts))
+            for file in (ROOT / folder).rglob(f"*.{suffix}")
+        }
+    for package in sorted(present ^ listed):
+        yield f"pyproject.toml: tool.setuptools.packages and the folders disagree on {package}"
+
+
+def explained_statements() -> Iterator[str]:
+    """Each statement that the store runs says what it is for."""
+    for file in (ROOT / "sql" / "store").glob("*.sql"):
+        text = file.read_text(encoding="utf-8")
+        for match in STATEMENT.finditer(text):
+            if not match["comment"]:
+                yield f"{file.relative_to(ROOT)}: {match[0].strip()} has no comment"
+
+
+def main() -> int:
+    """Print what breaks a rule; return 1 if anything does."""
+    rules = (short_modules, tidy_root, live_links, shipped_packages, explained_statements)
+    broken = [problem for rule in rules for problem in rule()]
+    for problem in broken:
+        sys.stdout.write(problem + "\n")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

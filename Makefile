@@ -1,0 +1,49 @@
+# Every target does its own set-up (see .ci/setup.sh); a second call starts at once.
+
+PYTHON := .venv/bin/python
+# Real data sets that no test ships; tests that want them skip without.
+REAL_DATA := $(or $(INSIGHTS_EVAL_DATA),$(realpath ../shared/data))
+ifneq ($(REAL_DATA),)
+export INSIGHTS_EVAL_DATA := $(REAL_DATA)
+endif
+
+.PHONY: help demo demo-reset demo-model test check bench bench-gpu soak lock
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## A legacy helpdesk whose tickets get insights, from nothing, in one command
+	@.ci/setup.sh demo
+	@$(PYTHON) -m demo
+
+demo-reset: ## Remove the demo's databases and state
+	@.ci/setup.sh demo
+	@$(PYTHON) -m demo --reset
+
+demo-model: ## Train the demo's model again from nothing (hours on two cores, minutes on a GPU)
+	@.ci/setup.sh demo
+	@$(PYTHON) -m demo.model
+
+test: ## All tests, against real MariaDB and PostgreSQL servers
+	@.ci/setup.sh test
+	@$(PYTHON) -m pytest $(PYTEST)
+
+check: ## Lint, format, types, layers, links and house rules
+	@.ci/setup.sh test
+	@.ci/check
+
+bench: ## Every benchmark, against its goals and its peers
+	@.ci/setup.sh bench
+	@$(PYTHON) -m benchmarks
+
+bench-gpu: ## The inference engine's benchmark on this machine's GPU
+	@.ci/setup.sh bench
+	@$(PYTHON) -m benchmarks.engine --gpu
+
+soak: ## 10,000 random polling histories; prints the seeds that failed
+	@.ci/setup.sh test
+	@$(PYTHON) -m pytest tests/conformance --soak
+
+lock: ## Resolve requirements.lock anew
+	@.ci/lock.sh
