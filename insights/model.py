@@ -303,6 +303,14 @@ class Claim(Value, frozen=True):
     isolated: bool = False
 
 
+class Outstanding(Value, frozen=True):
+    """Open work: `ready` now, `all_open` with what waits, `next_s` seconds until the next."""
+
+    ready: int
+    all_open: int
+    next_s: float
+
+
 class Insight(Value, frozen=True):
     """A finished row, ready to be written under its claim."""
 

@@ -18,7 +18,7 @@ from functools import partial
 import msgspec
 import structlog
 
-from insights import errors
+from insights import errors, failpoints
 from insights.model import (
     Claim,
     GenerateRequest,
@@ -115,15 +115,19 @@ class Pipeline:
         claims = self.claim()
         if not claims:
             return 0
+        failpoints.reach("after-claim")
         for stream in dict.fromkeys(claim.stream for claim in claims):
             recipe = self._recipes[stream]
             onward = [claim for claim in claims if claim.stream == stream]
             try:
                 rows = self.read(recipe, onward)
+                failpoints.reach("after-read")
                 onward = [row.claim for row in rows]
                 rows = self.retrieve(recipe, rows)
+                failpoints.reach("after-retrieve")
                 onward = [row.claim for row in rows]
                 self.generate(recipe, rows)
+                failpoints.reach("after-generate")
             except errors.InsightsError as exc:
                 self._give_back(onward, exc)
         return len(claims)
@@ -155,15 +159,14 @@ class Pipeline:
     def claim(self) -> list[Claim]:
         """2. Take rows under a lease, as many as there is room for, and commit."""
         room = min(self._batch, self._most - self.held)
-        streams = list(self._recipes)
         claims: list[Claim] = []
         if self.held == 0:  # rows that a process died with run alone
-            claims = self._work.claim(streams, 1, isolated=True)
+            claims = self._work.claim(1, isolated=True)
             self._isolation_due = time.monotonic() + ISOLATION_PAUSE_S
         elif time.monotonic() > self._isolation_due:
             return []
         if not claims and room > 0:
-            claims = self._work.claim(streams, room)
+            claims = self._work.claim(room)
         self._hold(claims)
         return claims
 
@@ -236,7 +239,9 @@ class Pipeline:
         if not insights:
             return 0
         try:
+            failpoints.reach("before-write")
             written = self._insights.write(insights)
+            failpoints.reach("after-write")
         except errors.Transient as exc:
             # COMMIT may have happened or not: at the next try the lease tokens tell.
             log.warning("write failed, trying again", rows=len(insights), reason=str(exc))

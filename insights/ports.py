@@ -18,6 +18,7 @@ from insights.model import (
     Generation,
     Insight,
     ModelInfo,
+    Outstanding,
     Page,
     Passage,
     Row,
@@ -110,7 +111,7 @@ class Generator(Protocol):
 class Work(Protocol):
     """The queue of rows to be done, in the store."""
 
-    def claim(self, streams: Sequence[str], limit: int, *, isolated: bool = False) -> list[Claim]:
+    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
         """Take up to `limit` rows under a lease and commit; isolated ones only if asked for."""
         ...
 
@@ -138,6 +139,18 @@ class Work(Protocol):
 
     def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
         """Move claims to the newer hashes that were read; rows that lost a race are left out."""
+        ...
+
+    def expire(self) -> int:
+        """Take back leases whose holder died; return how many."""
+        ...
+
+    def adopt(self) -> int:
+        """At start: take back at once what a former run of this daemon held."""
+        ...
+
+    def outstanding(self) -> Outstanding:
+        """Count open work."""
         ...
 
 

@@ -166,7 +166,7 @@ class DaemonSettings(_Section):
     lease: str | float = "60s"
     drain: str | float = "25s"
     max_attempts: int = Field(default=5, ge=1, le=100)
-    listen: str | None = "127.0.0.1:9464"
+    roles: tuple[Literal["poll", "enrich", "publish"], ...] = ("poll", "enrich", "publish")
 
 
 class LogSettings(_Section):

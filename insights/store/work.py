@@ -4,20 +4,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from psycopg.types.json import Jsonb
 
-from insights.model import Claim, Row
+from insights.model import Claim, Outstanding, Row
 from insights.queries import load
 from insights.store.postgres import Store
-
-
-class Outstanding(msgspec.Struct, frozen=True):
-    """Open work: `ready` now, `all_open` with what waits, `next_s` seconds until the next."""
-
-    ready: int
-    all_open: int
-    next_s: float
 
 
 class WorkQueue:
@@ -26,21 +17,25 @@ class WorkQueue:
     Args:
         store: The store.
         holder: This daemon's name.
+        streams: The streams it works on.
         ttl_s: Seconds a claim lasts without `extend`.
         max_attempts: Blamed attempts before a dead letter.
     """
 
-    def __init__(self, store: Store, holder: str, *, ttl_s: float, max_attempts: int) -> None:
+    def __init__(
+        self, store: Store, holder: str, streams: Sequence[str], *, ttl_s: float, max_attempts: int
+    ) -> None:
         self._store = store
         self._holder = holder
+        self._streams = list(streams)
         self._ttl_s = ttl_s
         self._max_attempts = max_attempts
         self._sql = load("work")
 
-    def claim(self, streams: Sequence[str], limit: int, *, isolated: bool = False) -> list[Claim]:
+    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
         """Take up to `limit` ready rows; isolated rows only where asked for, to be run alone."""
         values = {
-            "streams": list(streams),
+            "streams": self._streams,
             "limit": limit,
             "isolated": isolated,
             "holder": self._holder,
@@ -124,11 +119,11 @@ class WorkQueue:
         with self._store.connection() as connection:
             return connection.execute(self._sql["adopt"], {"holder": self._holder}).rowcount
 
-    def outstanding(self, streams: Sequence[str]) -> Outstanding:
-        """Count open work of these streams."""
+    def outstanding(self) -> Outstanding:
+        """Count open work."""
         with self._store.connection() as connection:
             row = connection.execute(
-                self._sql["outstanding"], {"streams": list(streams)}
+                self._sql["outstanding"], {"streams": self._streams}
             ).fetchone()
         assert row is not None  # noqa: S101 - an aggregate always returns a row
         return Outstanding(ready=row.ready, all_open=row.all_open, next_s=row.next_s)
