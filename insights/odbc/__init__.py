@@ -1,0 +1,1 @@
+"""ODBC: the door to pyodbc, and SQLAlchemy dialects over it."""

@@ -1,0 +1,171 @@
+"""SQLAlchemy dialects over pyodbc for engines where SQLAlchemy has none of its own.
+
+SQL Server, MySQL and MariaDB are SQLAlchemy's (`mssql+pyodbc`, `mysql+pyodbc`, `mariadb+pyodbc`).
+SQLite, PostgreSQL and Oracle are their base dialects on `PyODBCConnector`; everything else, DB2
+included, takes a small ANSI dialect that asks the driver's catalogue functions.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.connectors.pyodbc import PyODBCConnector
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.oracle.base import OracleDialect
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.sql.compiler import SQLCompiler
+
+# What SQLGetInfo(SQL_DBMS_NAME) says, lower-cased and cut at the first blank or slash.
+_BY_DBMS = {
+    "sqlite": "sqlite+insights",
+    "postgresql": "postgresql+insights",
+    "mariadb": "mariadb+pyodbc",
+    "mysql": "mysql+pyodbc",
+    "microsoft": "mssql+pyodbc",
+    "oracle": "oracle+insights",
+}
+
+
+def drivername(dbms: str) -> str:
+    """Return SQLAlchemy's `dialect+driver` for what a driver says it is connected to."""
+    words = dbms.casefold().replace("/", " ").split()
+    return _BY_DBMS.get(words[0] if words else "", "ansi+insights")
+
+
+class _OdbcSqlite(PyODBCConnector, SQLiteDialect):
+    """SQLite: dates are text, as SQLite keeps them; no transaction isolation to choose."""
+
+    supports_statement_cache = True
+    colspecs = {  # noqa: RUF012 - SQLAlchemy's attribute
+        key: value
+        for key, value in SQLiteDialect.colspecs.items()
+        if key not in (sa.Date, sa.DateTime, sa.Time)
+    }
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401
+        # The base class reads sqlite_version_info off its module, which pyodbc does not have.
+        dbapi = options.get("dbapi")
+        if dbapi is not None and not hasattr(dbapi, "sqlite_version_info"):
+            dbapi.sqlite_version_info = (3, 40, 0)
+        super().__init__(**options)
+
+    def _get_server_version_info(self, connection: sa.Connection) -> tuple[int, ...]:
+        text = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+        return tuple(int(part) for part in str(text).split("."))
+
+    def on_connect(self) -> None:
+        return None
+
+    def get_isolation_level(self, dbapi_connection: Any) -> Any:  # noqa: ANN401, ARG002
+        return "SERIALIZABLE"
+
+    def get_default_isolation_level(self, dbapi_conn: Any) -> Any:  # noqa: ANN401, ARG002
+        return "SERIALIZABLE"
+
+
+class _OdbcPostgres(PyODBCConnector, PGDialect):
+    """PostgreSQL: the built-in primary key query returns an array that psqlodbc breaks up."""
+
+    supports_statement_cache = True
+
+    def get_pk_constraint(
+        self,
+        connection: sa.Connection,
+        table_name: str,
+        schema: str | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        return _primary_key(connection, table_name, schema)
+
+
+class _OdbcOracle(PyODBCConnector, OracleDialect):
+    """Oracle over its ODBC driver; generated and parsed here, not run."""
+
+    supports_statement_cache = True
+
+
+class _AnsiCompiler(SQLCompiler):
+    """Limits rows by the standard's clause (SQL:2008), which DB2 and most others know."""
+
+    def limit_clause(self, select: Any, **kw: Any) -> str:  # noqa: ANN401
+        limit = select._limit_clause  # noqa: SLF001 - what every dialect reads
+        return "" if limit is None else f"\n FETCH FIRST {self.process(limit, **kw)} ROWS ONLY"
+
+
+class _OdbcAnsi(PyODBCConnector, DefaultDialect):
+    """Any other engine: reflection by the driver's catalogue functions, standard SQL."""
+
+    name = "ansi"
+    supports_statement_cache = True
+    statement_compiler = _AnsiCompiler
+    _TYPES: dict[int, type[sa.types.TypeEngine[Any]]] = {  # noqa: RUF012 - ODBC's SQL data type codes
+        -5: sa.BigInteger, 4: sa.Integer, 5: sa.SmallInteger, -6: sa.SmallInteger, -7: sa.Boolean,
+        2: sa.Numeric, 3: sa.Numeric, 6: sa.Float, 7: sa.Float, 8: sa.Float, 91: sa.Date,
+        92: sa.Time, 93: sa.DateTime, -2: sa.LargeBinary, -3: sa.LargeBinary, -4: sa.LargeBinary,
+    }  # fmt: skip
+
+    def get_columns(
+        self,
+        connection: sa.Connection,
+        table_name: str,
+        schema: str | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        with connection.connection.cursor() as cursor:
+            found = list(cursor.columns(table=table_name, schema=schema))
+        if not found:
+            raise sa.exc.NoSuchTableError(table_name)
+        return [
+            {
+                "name": column.column_name,
+                "type": self._TYPES.get(column.data_type, sa.String)(),
+                "nullable": bool(column.nullable),
+                "default": None,
+            }
+            for column in found
+        ]
+
+    def get_pk_constraint(
+        self,
+        connection: sa.Connection,
+        table_name: str,
+        schema: str | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        return _primary_key(connection, table_name, schema)
+
+    def get_unique_constraints(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
+        return []
+
+    def get_foreign_keys(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
+        return []
+
+    def get_indexes(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
+        return []
+
+    def has_table(
+        self,
+        connection: sa.Connection,
+        table_name: str,
+        schema: str | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> bool:
+        with connection.connection.cursor() as cursor:
+            return cursor.tables(table=table_name, schema=schema).fetchone() is not None
+
+
+def _primary_key(connection: sa.Connection, table: str, schema: str | None) -> dict[str, Any]:
+    """Ask SQLPrimaryKeys, which every driver answers."""
+    with connection.connection.cursor() as cursor:
+        rows = sorted(cursor.primaryKeys(table=table, schema=schema), key=lambda row: row.key_seq)
+    return {"constrained_columns": [row.column_name for row in rows], "name": None}
+
+
+for _name, _class in (
+    ("sqlite.insights", "_OdbcSqlite"),
+    ("postgresql.insights", "_OdbcPostgres"),
+    ("oracle.insights", "_OdbcOracle"),
+    ("ansi.insights", "_OdbcAnsi"),
+):
+    registry.register(_name, __name__, _class)

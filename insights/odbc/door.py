@@ -1,0 +1,138 @@
+"""The door to pyodbc: engines for readers and publishers, and the meaning of driver errors.
+
+Driver messages may quote row data, so none leaves this module: an error carries its SQLSTATE, the
+engine's own number where there is one, and our words.
+"""
+
+import re
+from typing import Any
+from urllib.parse import quote_plus
+
+import pyodbc
+import sqlalchemy as sa
+
+from insights import errors
+from insights.odbc.dialects import drivername
+
+pyodbc.pooling = False  # unixODBC's pool crashes with several threads; must precede any connect
+
+_LOGIN_TIMEOUT_S = 10
+# Per engine: statements that make a session read-only, and that bound a statement in milliseconds.
+# Connection flags are not enough: pyodbc's readonly and SQLite's ReadOnly=1 are ignored.
+_READ_ONLY = {
+    "sqlite": ["PRAGMA query_only = ON"],
+    "postgresql": ["SET default_transaction_read_only = on"],
+    "mysql": ["SET SESSION TRANSACTION READ ONLY"],
+    "mariadb": ["SET SESSION TRANSACTION READ ONLY"],
+}
+_TIMEOUT = {
+    "postgresql": "SET statement_timeout = {ms}",
+    "mariadb": "SET SESSION max_statement_time = {s}",
+    "mysql": "SET SESSION max_execution_time = {ms}",
+    "mssql": "SET LOCK_TIMEOUT {ms}",
+    "sqlite": "PRAGMA busy_timeout = {ms}",
+}
+# psqlodbc: server-side prepare breaks reflection (42P18); booleans as characters lose their type;
+# fetching through a cursor keeps memory flat.
+_POSTGRES_OPTIONS = {
+    "UseServerSidePrepare": "0",
+    "BoolsAsChar": "0",
+    "UseDeclareFetch": "1",
+    "Fetch": "5000",
+}
+_NUMBER = re.compile(r"\((-?\d+)\)|ORA-(\d+)|SQLCODE=(-?\d+)")
+_CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
+_DENIED = {1044, 1045, 1142, 1143, 229, 230, 1031, 942}  # MySQL, SQL Server, Oracle
+
+
+def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
+    """Return a SQLAlchemy engine over an ODBC connection string, its dialect found by asking.
+
+    Args:
+        odbc: The connection string, password included.
+        read_only: Make every session refuse writes, as far as the engine can.
+        timeout_s: Seconds a statement may take, enforced by the server where it can.
+
+    Raises:
+        errors.SettingsError: If the driver or data source is not installed.
+        errors.SourceUnavailable: If the database does not answer.
+        errors.StreamError: If it refuses the login.
+    """
+    try:
+        with pyodbc.connect(odbc, timeout=_LOGIN_TIMEOUT_S, autocommit=True) as probe:
+            dbms = str(probe.getinfo(pyodbc.SQL_DBMS_NAME))
+            version = str(probe.getinfo(pyodbc.SQL_DBMS_VER))
+    except pyodbc.Error as exc:
+        raise translate(exc) from None
+    name = drivername("mariadb" if "mariadb" in version.casefold() else dbms)
+    dialect = name.partition("+")[0]
+    if dialect == "postgresql":
+        odbc = _with_options(odbc, _POSTGRES_OPTIONS)
+    made = sa.create_engine(
+        f"{name}:///?odbc_connect={quote_plus(odbc)}",
+        pool_size=1,
+        max_overflow=1,
+        pool_pre_ping=True,
+        connect_args={"timeout": _LOGIN_TIMEOUT_S},
+        hide_parameters=True,
+    )
+    statements = list(_READ_ONLY.get(dialect, [])) if read_only else []
+    if dialect in _TIMEOUT:
+        statements.append(_TIMEOUT[dialect].format(ms=int(timeout_s * 1000), s=timeout_s))
+
+    @sa.event.listens_for(made, "connect")
+    def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - pyodbc has no types
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        connection.commit()
+
+    return made
+
+
+def translate(exc: BaseException) -> errors.InsightsError:
+    """Return what a pyodbc or SQLAlchemy error means, without any of the driver's words."""
+    if isinstance(exc, errors.InsightsError):
+        return exc
+    original = exc.orig if isinstance(exc, sa.exc.DBAPIError) else exc
+    if not isinstance(original, pyodbc.Error):
+        if isinstance(exc, sa.exc.NoSuchTableError):
+            return errors.StreamError(f"table {exc} does not exist, or our login cannot see it")
+        return errors.StreamError(f"the database layer failed: {type(exc).__name__}")
+    state = str(original.args[0]) if original.args else ""
+    message = str(original.args[1]) if len(original.args) > 1 else ""
+    found = _NUMBER.search(message)
+    number = int(next(part for part in found.groups() if part)) if found else None
+    code = f"SQLSTATE {state}" + (f", error {number}" if number is not None else "")
+    if lib := _CANNOT_OPEN.search(message):
+        return errors.SettingsError(
+            f"the ODBC driver {lib.group(1)!r} is not installed",
+            where="odbc",
+            fix="install it (Debian: libsqliteodbc, odbc-postgresql, odbc-mariadb, tdsodbc); "
+            "`odbcinst -q -d` lists what is there",
+        )
+    if state in ("IM002", "IM003", "IM004", "IM005", "IM012", "IM014"):
+        return errors.SettingsError(
+            f"the data source or driver in the connection string is not known ({code})",
+            where="odbc",
+            fix="`odbcinst -q -d` lists drivers, `odbcinst -q -s` data sources",
+        )
+    if number in _DENIED or state in ("28000", "28P01", "42501"):
+        return errors.StreamError(
+            f"the database refuses our login or a right ({code})",
+            fix="grant SELECT on the table to the login; see sql/grants/",
+        )
+    if state in ("42S02", "42P01") or number == 1146:  # noqa: PLR2004 - MySQL's "no such table"
+        return errors.StreamError(f"a table does not exist ({code})")
+    if state in ("42S22", "42703"):
+        return errors.StreamError(f"a column does not exist ({code})")
+    if state.startswith(("08", "57", "53", "40", "HYT")) or state in ("HY000", "HY008", "S1T00"):
+        return errors.SourceUnavailable(f"the database does not answer ({code})")
+    return errors.StreamError(f"the database refused a statement ({code})")
+
+
+def _with_options(odbc: str, options: dict[str, str]) -> str:
+    """Append driver options that the connection string does not set itself."""
+    given = {part.partition("=")[0].strip().casefold() for part in odbc.split(";")}
+    added = [f"{name}={value}" for name, value in options.items() if name.casefold() not in given]
+    return ";".join([odbc.rstrip(";"), *added])
