@@ -1,0 +1,132 @@
+"""A database server as a child process: start, crash, freeze, remove."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+import pyodbc
+
+START_S = 60.0
+AS_ROOT = os.geteuid() == 0
+_SETPRIV = ["setpriv", "--pdeathsig", "KILL"]
+_NOBODY = ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+pyodbc.pooling = False  # unixODBC crashes with it
+
+Rows = list[tuple[Any, ...]]
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def scratch() -> Path:
+    """Return a new short folder that any user may enter: servers do not run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="insights-"))
+    folder.chmod(0o755)
+    return folder
+
+
+class Server:
+    """A child process that listens on `port`; stopping and starting it again keeps port and data.
+
+    Args:
+        folder: Where its data and log live; made here, removed by `remove`.
+        unprivileged: Run as `nobody` where we are root (PostgreSQL refuses root).
+    """
+
+    def __init__(self, folder: Path, *, unprivileged: bool) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "log"
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._user = _NOBODY if unprivileged and AS_ROOT else []
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            shutil.chown(folder, "nobody", "nogroup")
+
+    def run(self, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
+        """Run one tool of the server as its user.
+
+        Raises:
+            RuntimeError: If it fails, with its output.
+        """
+        done = subprocess.run(
+            [*_SETPRIV, *self._user, *map(str, command)],
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]}: {done.stdout.decode(errors='replace')}")
+
+    def command(self) -> list[str]:
+        """Return the command line that serves `data` on `port`."""
+        raise NotImplementedError
+
+    def execute(self, statement: str, *params: object, database: str = "") -> Rows:
+        """Run one statement as the administrator, committed, and return its rows."""
+        raise NotImplementedError
+
+    def start(self) -> Self:
+        """Start it and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*_SETPRIV, *self._user, *self.command()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except (psycopg.Error, pyodbc.Error) as error:
+                if self.process.poll() is not None or time.monotonic() > until:
+                    tail = self.log.read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"{type(self).__name__} did not start: {tail}") from error
+                time.sleep(0.05)
+            else:
+                return self
+
+    def stop(self, kill: signal.Signals = signal.SIGKILL) -> None:
+        """End it: SIGKILL is a crash; SIGINT (PostgreSQL) and SIGTERM (MariaDB) are orderly."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(kill)
+            self.process.wait(30)
+            self.process = None
+
+    def freeze(self) -> None:
+        """Stop the server's processes where they are: connections stay open and say nothing."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def _pids(self) -> list[int]:
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [self.process.pid, *map(int, children.split())]
+
+    def remove(self) -> None:
+        """Kill it and delete its data."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
