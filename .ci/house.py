@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_MODULE = 400
+LONG_BY_NATURE = {"insights/model.py"}  # a list of values without behaviour
 TOP_LEVEL = {
     "pyproject.toml", "insights", "migrations", "sql", "config", "tests", "systemd", "README.md",
     "Makefile", "requirements.lock", "benchmarks", "demo", "docs", "CHANGELOG.md", "LICENSE",
@@ -24,8 +25,9 @@ def short_modules() -> Iterator[str]:
     for folder in ("insights", "tests", "benchmarks", "demo", ".ci"):
         for file in (ROOT / folder).rglob("*.py"):
             lines = len(file.read_text(encoding="utf-8").splitlines())
-            if lines > LONGEST_MODULE:
-                yield f"{file.relative_to(ROOT)}: {lines} lines, at most {LONGEST_MODULE}"
+            name = str(file.relative_to(ROOT))
+            if lines > LONGEST_MODULE and name not in LONG_BY_NATURE:
+                yield f"{name}: {lines} lines, at most {LONGEST_MODULE}"
 
 
 def tidy_root() -> Iterator[str]:
