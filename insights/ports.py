@@ -10,18 +10,24 @@ from typing import Literal, Protocol
 
 from insights.model import (
     Bookmark,
+    Chunk,
     Claim,
     Document,
     EmbeddingModel,
     Fingerprint,
     GenerateRequest,
     Generation,
+    Hit,
+    IndexedDocument,
     Insight,
+    KnownDocument,
     ModelInfo,
     Outstanding,
     Page,
     Passage,
+    Question,
     Row,
+    SearchTuning,
     SinkResult,
     SinkState,
     StreamSpec,
@@ -80,6 +86,64 @@ class Documents(Protocol):
 
     def load(self, uri: str) -> Document:
         """Return one document; `errors.KnowledgeError` says why it cannot be used."""
+        ...
+
+
+class Passages(Protocol):
+    """Collections, documents, passages and vectors in the store, and the search over them."""
+
+    def declare(self, name: str, language: str) -> int:
+        """Return a collection's id."""
+        ...
+
+    def declare_model(self, model: EmbeddingModel) -> int:
+        """Return an embedding model's id."""
+        ...
+
+    def known(self, collection_id: int) -> dict[str, KnownDocument]:
+        """Return every document of a collection by URI."""
+        ...
+
+    def put(
+        self, collection_id: int, language: str, model_id: int, documents: Sequence[IndexedDocument]
+    ) -> None:
+        """Store new and changed documents in one transaction: until then the old ones stand."""
+        ...
+
+    def move(self, collection_id: int, moves: Sequence[tuple[str, str]]) -> None:
+        """Rename documents (old URI, new URI) whose content did not change."""
+        ...
+
+    def delete(self, collection_id: int, uris: Sequence[str]) -> None:
+        """Delete documents with their passages and vectors."""
+        ...
+
+    def without_vector(
+        self, collection_id: int, model_id: int, page: int
+    ) -> Iterable[list[tuple[int, str, Chunk]]]:
+        """Yield pages of (passage id, title, chunk) that have no vector of the model."""
+        ...
+
+    def add_vectors(self, model_id: int, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Store a model's vectors of passages beside those of other models."""
+        ...
+
+    def finish(self, collection_id: int, model_id: int, problems: Mapping[str, str]) -> None:
+        """End a synchronisation: every passage has a vector of the model."""
+        ...
+
+    def usable(self, collections: Sequence[str], models: Sequence[EmbeddingModel]) -> int:
+        """Return the index of the first model that is complete for all collections, else 0."""
+        ...
+
+    def search(
+        self,
+        collections: Sequence[str],
+        model: EmbeddingModel,
+        questions: Sequence[Question],
+        tuning: SearchTuning,
+    ) -> list[list[Hit]]:
+        """Return the fused hits of each question, best first."""
         ...
 
 
@@ -171,4 +235,32 @@ class Sink(Protocol):
 
     def max_revision(self) -> int:
         """Return the highest revision the sink holds, 0 when it is empty."""
+        ...
+
+
+class Outbox(Protocol):
+    """What one sink still has to be told, in the store, under the publisher's lease."""
+
+    def hold(self) -> int | None:
+        """Take or prolong the lease; return its epoch, None if somebody else has it."""
+        ...
+
+    def align(self, sink_revision: int) -> None:
+        """Lift revisions above the sink's, and tell it again what it lost."""
+        ...
+
+    def take(self, limit: int) -> list[SinkState]:
+        """Return up to `limit` states that are due, oldest first."""
+        ...
+
+    def settle(self, results: Sequence[SinkResult]) -> None:
+        """Record what came of a batch; a state that was replaced meanwhile stays due."""
+        ...
+
+    def defer(self, states: Sequence[SinkState]) -> None:
+        """Put a batch off, during which the publisher died."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Record why nothing can be published now; the next success clears it."""
         ...

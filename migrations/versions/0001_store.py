@@ -172,7 +172,7 @@ CREATE TABLE store.lexeme (
     PRIMARY KEY (collection_id, lexeme)
 );
 COMMENT ON TABLE store.lexeme IS
-    'In how many passages of a collection a word occurs, if in more than one: how much a match of it says';
+    'In how many passages of a collection a word occurs: how much a match of it says';
 CREATE TABLE store.embedding_model (
     model_id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,

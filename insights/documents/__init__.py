@@ -1,0 +1,1 @@
+"""Loaders of files, one module a format, behind one registry."""

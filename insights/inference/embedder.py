@@ -1,0 +1,99 @@
+"""The embedder: a child process, and the only door to sentence-transformers and torch."""
+
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from insights import errors
+from insights.inference.embedding_messages import (
+    EmbedderInit,
+    EmbedRequest,
+    Relevances,
+    RerankRequest,
+    Vectors,
+)
+from insights.workers import serve
+
+# pgvector's halfvec_send: int16 dimensions, int16 unused, then the elements; all big-endian.
+_HEADER = struct.Struct(">hh")
+
+
+class Encoder:
+    """Loaded models. `init.path` was checked by the supervisor; nothing is ever downloaded."""
+
+    def __init__(self, init: EmbedderInit) -> None:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251 - read by the library while it is imported
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # noqa: TID251 - as above
+        import sentence_transformers  # noqa: PLC0415 - after the environment it reads
+        import torch  # noqa: PLC0415
+        import transformers  # noqa: PLC0415
+
+        transformers.utils.logging.disable_progress_bar()
+
+        if init.threads is not None:
+            torch.set_num_threads(init.threads)
+        self._batch = init.batch
+        try:
+            self._model = sentence_transformers.SentenceTransformer(
+                init.path, local_files_only=True
+            )
+            self._reranker: Any = None
+            if init.reranker is not None:
+                self._reranker = sentence_transformers.CrossEncoder(
+                    init.reranker, local_files_only=True, activation_fn=torch.nn.Sigmoid()
+                )
+        except Exception as exc:  # torch, safetensors and transformers raise whatever they like
+            raise errors.ModelError(
+                f"the embedding model cannot be loaded: {type(exc).__name__}: {exc}",
+                where=init.path,
+                fix="download the model again, or correct embedding.path",
+            ) from exc
+
+    def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
+        """Return unit vectors; the library sorts by length, so that little padding is computed."""
+        encode = self._model.encode_query if kind == "query" else self._model.encode_document
+        vectors = encode(
+            list(texts),
+            batch_size=self._batch,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        header = _HEADER.pack(vectors.shape[1], 0)
+        halves = vectors.astype(">f2")
+        return [header + half.tobytes() for half in halves]
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return the cross-encoder's judgement of each text.
+
+        Raises:
+            errors.SettingsError: If no reranker was named.
+        """
+        if self._reranker is None:
+            raise errors.SettingsError(
+                "no reranking model is set", where="embedding", fix="name its folder as reranker"
+            )
+        pairs = [(query, text) for text in texts]
+        scores = self._reranker.predict(
+            pairs, batch_size=self._batch, show_progress_bar=False, convert_to_numpy=True
+        )
+        return [float(score) for score in scores]
+
+
+def main() -> None:
+    """Serve until the supervisor is gone."""
+    with serve.connect() as server:
+        encoder = Encoder(server.init(EmbedderInit))
+
+        def embed(request: EmbedRequest) -> Vectors:
+            return Vectors(vectors=tuple(encoder.embed(request.texts, request.kind)))
+
+        def rerank(request: RerankRequest) -> Relevances:
+            return Relevances(values=tuple(encoder.rerank(request.query, request.texts)))
+
+        server.run({"embed": (EmbedRequest, embed), "rerank": (RerankRequest, rerank)})
+
+
+if __name__ == "__main__":
+    main()

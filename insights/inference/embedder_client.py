@@ -1,0 +1,70 @@
+"""The supervisor's side of the embedder: the ports Embedder and Reranker over a child process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from insights.inference.embedding_messages import (
+    EmbedderInit,
+    EmbedRequest,
+    Relevances,
+    RerankRequest,
+    Vectors,
+)
+from insights.inference.embedding_model import ModelFiles
+from insights.model import EmbeddingModel
+from insights.workers.process import Worker
+
+_START_S = 120.0  # importing torch from a cold disk takes most of it
+_DEADLINE_S = 120.0
+# Texts a message: large enough that sorting by length pays, small enough for the deadline.
+_TEXTS = 1_024
+
+
+class EmbedderClient:
+    """Embeds in a child process that starts at the first text.
+
+    Args:
+        files: The checked model.
+        reranker: Folder of a cross-encoder, if there is one.
+        threads: Torch's threads; None leaves it to torch.
+    """
+
+    def __init__(
+        self, files: ModelFiles, *, reranker: Path | None = None, threads: int | None = None
+    ) -> None:
+        self._files = files
+        self._worker = Worker(
+            module="insights.inference.embedder",
+            init=EmbedderInit(
+                path=str(files.path),
+                reranker=str(reranker) if reranker is not None else None,
+                threads=threads,
+            ),
+            name="embedder",
+            start_deadline_s=_START_S,
+        )
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The pinned model; knowing it starts nothing."""
+        return self._files.model
+
+    def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
+        """Return one unit vector a text, in order; any number of texts."""
+        vectors: list[bytes] = []
+        for start in range(0, len(texts), _TEXTS):
+            request = EmbedRequest(texts=tuple(texts[start : start + _TEXTS]), kind=kind)
+            reply = self._worker.call("embed", request, Vectors, deadline_s=_DEADLINE_S)
+            vectors.extend(reply.vectors)
+        return vectors
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return a relevance between 0 and 1 for each text."""
+        request = RerankRequest(query=query, texts=tuple(texts))
+        reply = self._worker.call("rerank", request, Relevances, deadline_s=_DEADLINE_S)
+        return list(reply.values)
+
+    def close(self) -> None:
+        """End the child."""
+        self._worker.close()

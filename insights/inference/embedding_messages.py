@@ -1,0 +1,40 @@
+"""What the supervisor and the embedder say to each other."""
+
+from typing import Literal
+
+from insights.model import Value
+
+
+class EmbedderInit(Value, frozen=True):
+    """Which models to load: folders, checked by the supervisor. None: no reranker."""
+
+    path: str
+    reranker: str | None = None
+    threads: int | None = None
+    batch: int = 32
+
+
+class EmbedRequest(Value, frozen=True):
+    """Texts to embed; queries and documents may have different prompts."""
+
+    texts: tuple[str, ...]
+    kind: Literal["query", "document"]
+
+
+class Vectors(Value, frozen=True):
+    """Vectors in the order of the texts, each in pgvector's binary halfvec format."""
+
+    vectors: tuple[bytes, ...]
+
+
+class RerankRequest(Value, frozen=True):
+    """One query and the passages to judge."""
+
+    query: str
+    texts: tuple[str, ...]
+
+
+class Relevances(Value, frozen=True):
+    """A relevance from 0 to 1 for each text."""
+
+    values: tuple[float, ...]

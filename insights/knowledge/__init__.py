@@ -1,0 +1,1 @@
+"""Knowledge: documents become passages, and passages are found again. Pure over ports."""

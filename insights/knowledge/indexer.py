@@ -1,0 +1,223 @@
+"""Keeps a collection in step with its documents: what changed is loaded, cut, embedded, stored.
+
+A document is known by its content hash. Unchanged ones cost a comparison, moved ones a rename.
+Batches are embedded together and stored in one transaction each: a crash leaves every document
+either as it was or as it is, and the next synchronisation goes on from there.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+import structlog
+
+from insights import errors
+from insights.knowledge.chunking import Chunker, embedded_text
+from insights.knowledge.codes import codes, lexemes
+from insights.model import Chunk, Document, IndexedDocument, KnownDocument
+from insights.ports import Documents, Embedder, Passages
+
+log = structlog.get_logger(__name__)
+
+# Passages embedded together and stored in one transaction: enough for sorting by length to pay.
+_BATCH_PASSAGES = 512
+_HASH_BYTES = 16
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """A collection's name and PostgreSQL's text search configuration for its words."""
+
+    name: str
+    language: str = "english"
+
+
+class SyncReport(msgspec.Struct, frozen=True):
+    """What a synchronisation did, in documents; `embedded` counts passages."""
+
+    listed: int = 0
+    unchanged: int = 0
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    deleted: int = 0
+    embedded: int = 0
+    problems: dict[str, str] = {}
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a synchronisation is: documents done of those to be done, passages embedded."""
+
+    done: int
+    total: int
+    embedded: int
+
+
+class Indexer:
+    """Synchronises one collection.
+
+    Args:
+        collection: Its name and language.
+        documents: Where its documents come from.
+        passages: Where its passages go.
+        embedder: Makes the vectors.
+        chunker: Cuts the documents.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        documents: Documents,
+        passages: Passages,
+        embedder: Embedder,
+        chunker: Chunker,
+    ) -> None:
+        self._name = collection.name
+        self._language = collection.language
+        self._documents = documents
+        self._passages = passages
+        self._embedder = embedder
+        self._chunker = chunker
+        self._salt = chunker.fingerprint + collection.language.encode()
+
+    def sync(self, progress: Callable[[Progress], None] = lambda _: None) -> SyncReport:
+        """Bring the collection up to date and return what was done.
+
+        A document that cannot be used is reported and left out; its last good version stays. So
+        does everything else if the listing fails: nothing is deleted on a half-read folder.
+
+        Raises:
+            errors.KnowledgeError: If the documents cannot be listed.
+        """
+        collection_id = self._passages.declare(self._name, self._language)
+        model_id = self._passages.declare_model(self._embedder.model)
+        known = self._passages.known(collection_id)
+        listed = {uri: self._salted(content) for uri, content in self._documents.listing()}
+        gone = {uri: document for uri, document in known.items() if uri not in listed}
+        work = {
+            uri: content
+            for uri, content in listed.items()
+            if uri not in known or known[uri].content_hash != content
+        }
+        problems: dict[str, str] = {}
+        moves = list(self._moves(work, gone, problems))
+        self._passages.move(collection_id, moves)
+        for old, new in moves:
+            del gone[old], work[new]
+
+        embedded = done = failed_new = 0
+        for batch in self._batches(work, problems):
+            vectors = self._embed(batch)
+            self._passages.put(collection_id, self._language, model_id, vectors)
+            done += len(batch)
+            embedded += sum(len(document.vectors) for document in vectors)
+            progress(Progress(done=done + len(problems), total=len(work), embedded=embedded))
+        if gone:
+            self._passages.delete(collection_id, list(gone))
+        embedded += self._catch_up(collection_id, model_id, progress)
+        self._passages.finish(collection_id, model_id, problems)
+
+        failed_new = sum(uri not in known for uri in problems)
+        added = sum(uri not in known for uri in work) - failed_new
+        report = SyncReport(
+            listed=len(listed),
+            unchanged=len(listed) - len(work) - len(moves),
+            added=added,
+            changed=done - added,
+            moved=len(moves),
+            deleted=len(gone),
+            embedded=embedded,
+            problems=problems,
+        )
+        log.info(
+            "collection synchronised",
+            collection=self._name,
+            **{k: v for k, v in msgspec.structs.asdict(report).items() if k != "problems"},
+            problems=len(problems),
+        )
+        return report
+
+    def _salted(self, content: bytes) -> bytes:
+        """Return a document's hash under these settings: other settings cut and embed it anew."""
+        return hashlib.blake2b(self._salt + content, digest_size=_HASH_BYTES).digest()
+
+    def _moves(
+        self, work: dict[str, bytes], gone: dict[str, KnownDocument], problems: dict[str, str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield (old, new) for new documents whose content and title are those of a gone one."""
+        by_hash: dict[bytes, list[str]] = {}
+        for uri, document in gone.items():
+            by_hash.setdefault(document.content_hash, []).append(uri)
+        for uri, content in work.items():
+            candidates = by_hash.get(content, [])
+            if not candidates:
+                continue
+            moved = self._load(uri, problems)
+            for old in candidates:
+                if moved is not None and gone[old].title == moved.title:
+                    candidates.remove(old)
+                    yield old, uri
+                    break
+
+    def _load(self, uri: str, problems: dict[str, str]) -> Document | None:
+        try:
+            return self._documents.load(uri)
+        except errors.KnowledgeError as exc:
+            problems[uri] = str(exc)
+            log.warning("document skipped", collection=self._name, uri=uri, reason=str(exc))
+            return None
+
+    def _batches(
+        self, work: dict[str, bytes], problems: dict[str, str]
+    ) -> Iterator[list[tuple[Document, bytes, list[Chunk]]]]:
+        """Load and cut documents; yield them in batches of about `_BATCH_PASSAGES` passages."""
+        batch: list[tuple[Document, bytes, list[Chunk]]] = []
+        size = 0
+        for uri, content in work.items():
+            if uri in problems or (document := self._load(uri, problems)) is None:
+                continue
+            chunks = self._chunker.cut(document)
+            batch.append((document, content, chunks))
+            size += len(chunks)
+            if size >= _BATCH_PASSAGES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _embed(self, batch: Sequence[tuple[Document, bytes, list[Chunk]]]) -> list[IndexedDocument]:
+        texts = [
+            embedded_text(document.title, chunk)
+            for document, _, chunks in batch
+            for chunk in chunks
+        ]
+        vectors = iter(self._embedder.embed(texts, "document"))
+        return [
+            IndexedDocument(
+                document=document,
+                content_hash=content,
+                chunks=tuple(chunks),
+                vectors=tuple(next(vectors) for _ in chunks),
+                codes=tuple(
+                    lexemes(codes(f"{document.title} {chunk.heading} {chunk.text}"))
+                    for chunk in chunks
+                ),
+            )
+            for document, content, chunks in batch
+        ]
+
+    def _catch_up(
+        self, collection_id: int, model_id: int, progress: Callable[[Progress], None]
+    ) -> int:
+        """Embed what another model's index already holds; return how many passages that were."""
+        embedded = 0
+        pages: Iterable[list[tuple[int, str, Chunk]]] = self._passages.without_vector(
+            collection_id, model_id, _BATCH_PASSAGES
+        )
+        for page in pages:
+            texts = [embedded_text(title, chunk) for _, title, chunk in page]
+            vectors = self._embedder.embed(texts, "document")
+            ids = [passage_id for passage_id, _, _ in page]
+            self._passages.add_vectors(model_id, list(zip(ids, vectors, strict=True)))
+            embedded += len(page)
+            progress(Progress(done=0, total=0, embedded=embedded))
+        return embedded

@@ -1,0 +1,148 @@
+"""Finds the passages for rows: one embedding call, one search statement a row, then selection."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from insights import errors
+from insights.knowledge.codes import codes, lexemes
+from insights.knowledge.selection import Fate, Selection
+from insights.model import Hit, Passage, Question, SearchTuning
+from insights.ports import Embedder, Passages, Reranker
+
+# A query's text beyond this is cut: the model reads 256 tokens, and words repeat.
+_QUERY_CHARS = 8_000
+_SPACES = re.compile(r"\s+")
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """A hit as `explain` shows it: its place and what became of it."""
+
+    hit: Hit
+    relevance: float | None
+    fate: Fate
+
+
+class HybridRetriever:
+    """Implements `ports.Retriever` for some collections.
+
+    Args:
+        collections: Their names.
+        passages: The store's search.
+        embedders: The configured model first, then the one it replaces, if any: the first whose
+            vectors are complete answers.
+        selection: Which of the hits a row is given.
+        reranker: A cross-encoder that judges the fused hits, if there is one.
+        tuning: The search's settings.
+    """
+
+    def __init__(  # noqa: PLR0913 - wiring
+        self,
+        collections: Sequence[str],
+        passages: Passages,
+        embedders: Sequence[Embedder],
+        *,
+        selection: Selection | None = None,
+        reranker: Reranker | None = None,
+        tuning: SearchTuning | None = None,
+    ) -> None:
+        if not collections or not embedders:
+            raise errors.SettingsError(
+                "retrieval needs a collection and an embedding model", where="retrieval"
+            )
+        self._collections = list(collections)
+        self._passages = passages
+        self._embedders = list(embedders)
+        self._selection = selection or Selection()
+        self._reranker = reranker
+        self._tuning = tuning or SearchTuning()
+
+    def retrieve(
+        self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
+    ) -> list[tuple[Passage, ...]]:
+        """Return each query's passages, numbered from 1; empty where nothing is relevant."""
+        return [
+            tuple(
+                Passage(
+                    passage_id=entry.hit.passage_id,
+                    number=number,
+                    uri=entry.hit.uri,
+                    title=entry.hit.title,
+                    text=entry.hit.text,
+                    score=entry.hit.score,
+                )
+                for number, entry in enumerate(
+                    (entry for entry in ranked if entry.fate == "used"), 1
+                )
+            )
+            for ranked in self.explain(queries, filters)
+        ]
+
+    def explain(
+        self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
+    ) -> list[list[Ranked]]:
+        """Return, for each query, every hit that was looked at and what became of it."""
+        found = self.search(queries, filters)
+        results = []
+        for query, hits in zip(queries, found, strict=True):
+            judged = self._judge(query, hits)
+            fates = self._selection.fates(judged)
+            results.append(
+                [
+                    Ranked(hit, relevance, fate)
+                    for (hit, relevance), fate in zip(judged, fates, strict=True)
+                ]
+            )
+        return results
+
+    def _judge(self, query: str, hits: list[Hit]) -> list[tuple[Hit, float | None]]:
+        """Return the hits with the reranker's relevance, best first; without one as they are."""
+        if self._reranker is None or not hits:
+            return [(hit, None) for hit in hits]
+        relevances = self._reranker.rerank(_trimmed(query), [_whole_text(hit) for hit in hits])
+        order = sorted(range(len(hits)), key=lambda index: -relevances[index])
+        return [(hits[index], relevances[index]) for index in order]
+
+    def search(
+        self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
+    ) -> list[list[Hit]]:
+        """Return the fused hits of each query, before floor, duplicates and budget."""
+        asked: list[Mapping[str, str]] = (
+            list(filters) if filters is not None else [{} for _ in queries]
+        )
+        texts = [_trimmed(query) for query in queries]
+        wanted = [index for index, text in enumerate(texts) if text]
+        results: list[list[Hit]] = [[] for _ in texts]
+        if not wanted:
+            return results
+        embedder = self._embedder()
+        vectors = embedder.embed([texts[index] for index in wanted], "query")
+        questions = [
+            Question(
+                text=texts[index],
+                codes=lexemes(codes(texts[index])),
+                vector=vector,
+                filters=dict(asked[index]),
+            )
+            for index, vector in zip(wanted, vectors, strict=True)
+        ]
+        found = self._passages.search(self._collections, embedder.model, questions, self._tuning)
+        for index, hits in zip(wanted, found, strict=True):
+            results[index] = hits
+        return results
+
+    def _embedder(self) -> Embedder:
+        if len(self._embedders) == 1:
+            return self._embedders[0]
+        models: list[Any] = [embedder.model for embedder in self._embedders]
+        return self._embedders[self._passages.usable(self._collections, models)]
+
+
+def _trimmed(query: str) -> str:
+    return _SPACES.sub(" ", query[:_QUERY_CHARS].replace("\x00", " ")).strip()
+
+
+def _whole_text(hit: Hit) -> str:
+    return "\n".join(part for part in (hit.title, hit.heading, hit.text) if part)

@@ -1,0 +1,291 @@
+-- Knowledge: collections, documents, passages, vectors, and the search over them.
+-- `halfvec(384)` stands for the length of the configured model's vectors, which a type modifier
+-- cannot take from a bound value; the program writes that number in its place.
+
+-- name: declare_collection
+-- A collection's id; a changed language shows in the documents' content hashes.
+INSERT INTO store.collection (name, language) VALUES (%(name)s, %(language)s)
+ON CONFLICT (name) DO UPDATE SET language = EXCLUDED.language
+RETURNING collection_id;
+
+-- name: declare_model
+-- An embedding model's id; the same name with other files is another model.
+WITH made AS (
+    INSERT INTO store.embedding_model (name, sha256, dimensions)
+    VALUES (%(name)s, %(sha256)s, %(dimensions)s)
+    ON CONFLICT (name, sha256) DO NOTHING
+    RETURNING model_id
+)
+SELECT model_id FROM made
+UNION ALL
+SELECT model_id FROM store.embedding_model WHERE name = %(name)s AND sha256 = %(sha256)s
+LIMIT 1;
+
+-- name: find_model
+-- The id of a model that has been declared.
+SELECT model_id FROM store.embedding_model WHERE name = %(name)s AND sha256 = %(sha256)s;
+
+-- name: known_documents
+-- What a synchronisation compares a listing with.
+SELECT uri, content_hash::text AS content_hash, title
+FROM store.document WHERE collection_id = %(collection_id)s;
+
+-- name: lock_collection
+-- Two synchronisations of one collection replace documents one after the other.
+SELECT 1 FROM store.collection WHERE collection_id = %(collection_id)s FOR UPDATE;
+
+-- name: move_document
+-- The same content under another name: nothing is embedded again.
+UPDATE store.document SET uri = %(uri)s, indexed_at = now()
+WHERE collection_id = %(collection_id)s AND uri = %(old_uri)s;
+
+-- name: delete_documents
+-- Documents that are gone, with their passages and vectors.
+WITH gone AS (
+    DELETE FROM store.document WHERE collection_id = %(collection_id)s AND uri = ANY (%(uris)s)
+    RETURNING document_id
+)
+UPDATE store.collection
+SET changed_passages = changed_passages
+    + (SELECT count(*) FROM store.passage JOIN gone USING (document_id))
+WHERE collection_id = %(collection_id)s;
+
+-- name: put_document
+-- A new or changed document; its old passages go in the same transaction as the new ones come.
+WITH put AS (
+    INSERT INTO store.document (collection_id, uri, title, content_hash, bytes)
+    VALUES (%(collection_id)s, %(uri)s, %(title)s, %(content_hash)s::uuid, %(bytes)s)
+    ON CONFLICT (collection_id, uri) DO UPDATE
+    SET title = EXCLUDED.title, content_hash = EXCLUDED.content_hash, bytes = EXCLUDED.bytes,
+        indexed_at = now()
+    RETURNING document_id
+), old AS (
+    DELETE FROM store.passage p USING put WHERE p.document_id = put.document_id
+), counted AS (
+    UPDATE store.collection SET changed_passages = changed_passages + %(passages)s
+    WHERE collection_id = %(collection_id)s
+)
+SELECT document_id FROM put;
+
+-- name: put_passage
+-- One passage with its vector. Title and headings weigh A, the text D, exact codes A.
+WITH put AS (
+    INSERT INTO store.passage
+        (document_id, collection_id, ordinal, heading, content, tokens, filters, search)
+    VALUES (
+        %(document_id)s, %(collection_id)s, %(ordinal)s, %(heading)s, %(content)s, %(tokens)s,
+        %(filters)s,
+        setweight(to_tsvector(%(language)s::regconfig, %(about)s), 'A')
+        || setweight(to_tsvector(%(language)s::regconfig, %(content)s), 'D')
+        || %(codes)s::tsvector
+    )
+    RETURNING passage_id
+)
+INSERT INTO store.embedding (passage_id, model_id, embedding)
+SELECT passage_id, %(model_id)s, %(vector)s::halfvec FROM put;
+
+-- name: without_vector
+-- Passages that a new model has not seen yet, a page by id.
+SELECT p.passage_id, d.title, p.heading, p.content
+FROM store.passage p
+JOIN store.document d USING (document_id)
+WHERE p.collection_id = %(collection_id)s AND p.passage_id > %(after)s
+  AND NOT EXISTS (
+      SELECT FROM store.embedding e
+      WHERE e.model_id = %(model_id)s AND e.passage_id = p.passage_id
+  )
+ORDER BY p.passage_id
+LIMIT %(limit)s;
+
+-- name: add_vector
+-- A new model's vector beside the old one; nothing to do where the passage went meanwhile.
+INSERT INTO store.embedding (passage_id, model_id, embedding)
+SELECT passage_id, %(model_id)s, %(vector)s::halfvec
+FROM store.passage WHERE passage_id = %(passage_id)s
+FOR KEY SHARE
+ON CONFLICT DO NOTHING;
+
+-- name: complete_model
+-- From now on the collection may be searched with this model.
+INSERT INTO store.collection_model (collection_id, model_id)
+VALUES (%(collection_id)s, %(model_id)s)
+ON CONFLICT DO NOTHING;
+
+-- name: forget_words
+-- First half of refreshing a collection's word statistics, if 5 %% of its passages have changed.
+DELETE FROM store.lexeme l USING store.collection c
+WHERE c.collection_id = %(collection_id)s AND l.collection_id = c.collection_id;
+
+-- name: words_are_stale
+-- Whether enough passages have changed for the word statistics to be counted again.
+SELECT changed_passages > 0.05 * passages AS stale
+FROM store.collection WHERE collection_id = %(collection_id)s;
+
+-- name: count_words
+-- In how many passages each word occurs.
+INSERT INTO store.lexeme (collection_id, lexeme, passages)
+SELECT %(collection_id)s, word, ndoc
+FROM ts_stat(format(
+    'SELECT search FROM store.passage WHERE collection_id = %%s', %(collection_id)s::integer));
+
+-- name: count_passages
+-- The rest of what BM25 needs: number and mean length of the passages.
+UPDATE store.collection c
+SET passages = s.passages, mean_tokens = greatest(s.mean_tokens, 1), changed_passages = 0
+FROM (
+    SELECT count(*) AS passages, coalesce(avg(tokens), 1) AS mean_tokens
+    FROM store.passage WHERE collection_id = %(collection_id)s
+) s
+WHERE c.collection_id = %(collection_id)s;
+
+-- name: finish_sync
+-- When a synchronisation ended, and what it could not use.
+UPDATE store.collection SET synced_at = now(), problems = %(problems)s
+WHERE collection_id = %(collection_id)s;
+
+-- name: status
+-- What `insights knowledge status` shows.
+SELECT c.name, c.language, c.synced_at, c.problems,
+       (SELECT count(*) FROM store.document d WHERE d.collection_id = c.collection_id) AS documents,
+       (SELECT count(*) FROM store.passage p WHERE p.collection_id = c.collection_id) AS passages,
+       ARRAY(
+           SELECT m.name || '@' || left(m.sha256, 12)
+           FROM store.collection_model cm JOIN store.embedding_model m USING (model_id)
+           WHERE cm.collection_id = c.collection_id ORDER BY cm.completed_at
+       ) AS models
+FROM store.collection c
+ORDER BY c.name;
+
+-- name: complete_models
+-- Which of the named collections each model is complete for.
+SELECT m.name, m.sha256, m.model_id, array_agg(c.name) AS collections
+FROM store.collection_model cm
+JOIN store.embedding_model m USING (model_id)
+JOIN store.collection c USING (collection_id)
+WHERE c.name = ANY (%(collections)s)
+GROUP BY m.model_id;
+
+-- name: search_collections
+-- The named collections and their language.
+SELECT collection_id, language FROM store.collection WHERE name = ANY (%(collections)s);
+
+-- name: session
+-- Search settings of this transaction (pgvector manual, "Iterative Index Scans").
+SELECT set_config(s.name, s.value, true)
+FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
+             ('hnsw.iterative_scan', 'strict_order'),
+             ('hnsw.max_scan_tuples', %(max_scan_tuples)s),
+             ('jit', 'off')) AS s (name, value);
+
+-- name: search
+-- Hybrid retrieval: BM25 over full text and nearest vectors, fused by reciprocal rank.
+--
+-- BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75) is computed here because PostgreSQL's own
+-- ranking knows no document frequencies. ts_rank_cd of a single word is the sum of its positions'
+-- weights, which makes it a term frequency in which a title counts double (BM25F). Words are taken
+-- from rare to frequent until their passages, counted together, exceed the budget: only these words
+-- find candidates, all words rank them.
+WITH word AS MATERIALIZED (
+    SELECT w.lexeme, w.query, w.frequency,
+           ln(1 + (s.passages - w.frequency + 0.5) / (w.frequency + 0.5)) AS idf
+    FROM (
+        SELECT sum(passages)::float8 AS passages FROM store.collection
+        WHERE collection_id = ANY (%(collection_ids)s)
+    ) s
+    CROSS JOIN LATERAL (
+        SELECT u.lexeme,
+               ('''' || replace(replace(u.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query,
+               least(coalesce((
+                   SELECT sum(l.passages) FROM store.lexeme l
+                   WHERE l.collection_id = ANY (%(collection_ids)s) AND l.lexeme = u.lexeme
+               ), 0)::float8, s.passages) AS frequency
+        FROM unnest(to_tsvector(%(language)s::regconfig, %(query)s) || %(codes)s::tsvector) u
+    ) w
+    ORDER BY (w.frequency = 0), idf DESC, w.lexeme  -- words not seen when last counted come last
+    LIMIT %(max_words)s
+), finding AS MATERIALIZED (
+    SELECT string_agg(query::text, ' | ')::tsquery AS any_word
+    FROM (
+        SELECT query, sum(frequency) OVER (ORDER BY idf DESC, lexeme) - frequency AS before
+        FROM word
+    ) w
+    WHERE before < %(word_budget)s
+), lexical AS MATERIALIZED (
+    SELECT passage_id, bm25, row_number() OVER (ORDER BY bm25 DESC, passage_id) AS rank
+    FROM (
+        SELECT p.passage_id, (
+            SELECT sum(w.idf * 2.2 * f.tf / (f.tf + n.norm))
+            FROM word w
+            CROSS JOIN LATERAL (
+                SELECT 2 * ts_rank_cd('{0.5, 0.5, 0.5, 1}', p.search, w.query)
+            ) AS f (tf)
+            WHERE f.tf > 0
+        ) AS bm25
+        FROM store.passage p
+        JOIN store.collection c USING (collection_id)
+        CROSS JOIN LATERAL (SELECT 1.2 * (0.25 + 0.75 * p.tokens / c.mean_tokens)) AS n (norm)
+        WHERE p.search @@ (SELECT any_word FROM finding)
+          AND p.collection_id = ANY (%(collection_ids)s)
+          AND p.filters @> %(filters)s
+        ORDER BY bm25 DESC, p.passage_id
+        LIMIT %(depth)s
+    ) found
+), nearest AS MATERIALIZED (
+    SELECT e.passage_id, -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)) AS similarity
+    FROM store.embedding e
+    JOIN store.passage p USING (passage_id)
+    WHERE e.model_id = %(model_id)s
+      AND p.collection_id = ANY (%(collection_ids)s)
+      AND p.filters @> %(filters)s
+    ORDER BY e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)
+    LIMIT %(depth)s
+), exact AS MATERIALIZED (
+    -- The index scan stopped at max_scan_tuples before it had enough: look at every match.
+    SELECT passage_id, similarity
+    FROM (
+        SELECT e.passage_id, -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)) AS similarity
+        FROM store.passage p
+        JOIN store.embedding e USING (passage_id)
+        WHERE e.model_id = %(model_id)s
+          AND p.collection_id = ANY (%(collection_ids)s)
+          AND p.filters @> %(filters)s
+          AND (SELECT count(*) FROM nearest) < %(depth)s
+        OFFSET 0
+    ) every
+    ORDER BY similarity DESC
+    LIMIT %(depth)s
+), semantic AS MATERIALIZED (
+    SELECT passage_id, similarity, row_number() OVER (ORDER BY similarity DESC, passage_id) AS rank
+    FROM (
+        SELECT * FROM nearest WHERE NOT EXISTS (SELECT FROM exact)
+        UNION ALL
+        SELECT * FROM exact
+    ) either
+), fused AS MATERIALIZED (
+    SELECT passage_id, s.similarity, s.rank AS vector_rank, l.bm25, l.rank AS text_rank,
+           coalesce(1 / (%(rrf_k)s + s.rank)::float8, 0)
+           + coalesce(1 / (%(rrf_k)s + l.rank)::float8, 0) AS score
+    FROM semantic s
+    FULL JOIN lexical l USING (passage_id)
+    ORDER BY score DESC, passage_id
+    LIMIT %(limit)s
+)
+SELECT f.passage_id, d.uri, d.title, p.heading, p.content, p.tokens, f.score,
+       f.vector_rank, f.text_rank,
+       coalesce(f.similarity, (
+           SELECT -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384))
+           FROM store.embedding e
+           WHERE e.model_id = %(model_id)s AND e.passage_id = f.passage_id
+       )) AS similarity,
+       coalesce(f.bm25, 0) AS bm25,
+       k.words, k.coverage
+FROM fused f
+JOIN store.passage p USING (passage_id)
+JOIN store.document d USING (document_id)
+CROSS JOIN LATERAL (
+    SELECT array_agg(w.lexeme ORDER BY w.idf DESC) FILTER (WHERE p.search @@ w.query) AS words,
+           coalesce(sum(w.idf) FILTER (WHERE p.search @@ w.query) / nullif(sum(w.idf), 0), 0)
+               AS coverage
+    FROM word w
+) k
+ORDER BY f.score DESC, f.passage_id;
