@@ -43,6 +43,15 @@ _POSTGRES_OPTIONS = {
 _NUMBER = re.compile(r"\((-?\d+)\)|ORA-(\d+)|SQLCODE=(-?\d+)")
 _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
 _DENIED = {1044, 1045, 1142, 1143, 229, 230, 1031, 942}  # MySQL, SQL Server, Oracle
+# HY000 says nothing; the engine's own number under it does. SQLite: busy, locked, input/output,
+# full, cannot open. MySQL and MariaDB: connections, shutdown, network, limits, lock wait, read-only
+# while failing over, killed.
+_SQLITE_PASSING = {5, 6, 10, 13, 14}
+_MYSQL_OWN = range(1000, 2000)
+_MYSQL_PASSING = {
+    *(1040, 1041, 1053, 1158, 1159, 1160, 1161),
+    *(1203, 1205, 1213, 1226, 1290, 1836, 1927, 1969),
+}
 
 
 def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
@@ -68,6 +77,8 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
     dialect = name.partition("+")[0]
     if dialect == "postgresql":
         odbc = _with_options(odbc, _POSTGRES_OPTIONS)
+    if dialect == "sqlite":  # its driver waits 100 s for a lock, whatever PRAGMA busy_timeout says
+        odbc = _with_options(odbc, {"Timeout": str(int(timeout_s * 1000))})
     made = sa.create_engine(
         f"{name}:///?odbc_connect={quote_plus(odbc)}",
         pool_size=1,
@@ -126,9 +137,17 @@ def translate(exc: BaseException) -> errors.InsightsError:
         return errors.StreamError(f"a table does not exist ({code})")
     if state in ("42S22", "42703"):
         return errors.StreamError(f"a column does not exist ({code})")
-    if state.startswith(("08", "57", "53", "40", "HYT")) or state in ("HY000", "HY008", "S1T00"):
+    if _passes(state, number, is_sqlite="[SQLite]" in message):
         return errors.SourceUnavailable(f"the database does not answer ({code})")
     return errors.StreamError(f"the database refused a statement ({code})")
+
+
+def _passes(state: str, number: int | None, *, is_sqlite: bool) -> bool:
+    if state != "HY000":
+        return state.startswith(("08", "57", "53", "40", "HYT")) or state in ("HY008", "S1T00")
+    if is_sqlite:
+        return number in _SQLITE_PASSING
+    return number is None or number not in _MYSQL_OWN or number in _MYSQL_PASSING
 
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:
