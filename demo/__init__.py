@@ -1,0 +1,1 @@
+"""The demo: a helpdesk application, its knowledge, and a model to read them with."""

@@ -1,0 +1,1 @@
+"""Generation: llama.cpp batched in a child process and constrained, or a remote server."""

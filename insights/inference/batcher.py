@@ -1,0 +1,399 @@
+"""Continuous batching: admit, build, decode, absorb; sequences join and leave at every step.
+
+Pure scheduling: the model behind it is a Protocol, and the tests' is a fake. Each sequence has a
+stream of the KV cache to itself. A waiting row is admitted to a free stream after the longest
+prefix that any stream holds, which is copied there or already is there; rows that share passages
+thereby run one after another and pay for them once. A row whose prefix another row is just
+computing waits for it; a row that has used half of its time is admitted next, whatever it shares.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from insights import errors
+from insights.inference import prefixes
+from insights.inference.drafting import Drafter
+from insights.inference.sampling import Mask, choose
+from insights.model import Sampling
+
+
+class Decoder(Protocol):
+    """The model: evaluates batches over sequences that remember their tokens."""
+
+    def decode(
+        self, tokens: list[int], positions: list[int], sequences: list[int], wanted: list[bool]
+    ) -> None:
+        """Evaluate one batch, keeping logits where wanted."""
+        ...
+
+    def logits(self, index: int) -> npt.NDArray[np.float32]:
+        """Return the logits of one entry of the last batch."""
+        ...
+
+    def trim(self, sequence: int, length: int) -> bool:
+        """Forget all but the first tokens of a sequence; False if it cannot forget a part."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Replace a sequence by a copy of another."""
+        ...
+
+
+class Constraint(Protocol):
+    """What may come next in one output; see `constraint.Constraint`."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the output is complete."""
+        ...
+
+    def consume(self, tokens: Sequence[int]) -> None:
+        """Advance."""
+        ...
+
+    def forced(self) -> list[int]:
+        """Return tokens that must come next."""
+        ...
+
+    def masks(self, draft: Sequence[int]) -> tuple[list[int], list[Mask]]:
+        """Return the allowed part of a draft, and the masks before each token and after all."""
+        ...
+
+
+@dataclass(eq=False)
+class Job:
+    """One generation. Times are monotonic seconds; `prompt` ends with tokens forced at once."""
+
+    number: int
+    prompt: list[int]
+    constraint: Constraint
+    sampling: Sampling
+    deadline: float
+    submitted: float
+    pipeline: str = ""
+    forced: int = 0
+    admitted: float = 0.0
+    first: float = 0.0
+    finished: float = 0.0
+    reused: int = 0
+    sampled: int = 0
+    output: list[int] = field(default_factory=list)
+    length: bool = False
+    error: errors.InsightsError | None = None
+    key: bytes = b""
+    random: np.random.Generator | None = None
+
+    def __post_init__(self) -> None:
+        """Derive what is compared and drawn from."""
+        self.key = prefixes.key(self.prompt)
+        if self.sampling.temperature > 0:
+            self.random = np.random.default_rng(self.sampling.seed)
+
+
+@dataclass(eq=False)
+class Slot:
+    """One stream of the KV cache: `held` tokens of `key` are in it, `pending` come next."""
+
+    index: int
+    key: bytes = b""
+    held: int = 0
+    job: Job | None = None
+    pending: list[int] = field(default_factory=list)
+    draft: list[int] = field(default_factory=list)
+    source: tuple["Slot", int] | None = None
+    masks: Future[tuple[list[int], list[Mask]]] | None = None
+    outputs: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Tally:
+    """What a batcher has done since its start."""
+
+    steps: int = 0
+    evaluated: int = 0
+    copies: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    decode_s: float = 0.0
+
+
+class Batcher:
+    """All rows in flight, in one batch.
+
+    Args:
+        model: The decoder; used from the calling thread only.
+        parallel: Rows at once: sequences 0 to parallel - 1.
+        batch: The most tokens a step.
+        chunk: The most prompt tokens a step while other rows are writing.
+        masks: Where masks are computed while the batch decodes.
+        drafter: Proposes tokens to verify; None drafts nothing.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a batcher is made of
+        self,
+        model: Decoder,
+        *,
+        parallel: int,
+        batch: int,
+        chunk: int,
+        masks: Executor,
+        drafter: Drafter | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._batch, self._chunk = batch, chunk
+        self._slots = [Slot(index) for index in range(parallel)]
+        self._jobs: dict[int, Job] = {}  # waiting, oldest first
+        self._waiting = prefixes.Waiting()
+        self._masks = masks
+        self._drafter = drafter
+        self._clock = clock
+        self.tally = Tally()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or runs."""
+        return bool(self._jobs) or any(slot.job for slot in self._slots)
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; its prompt and output must fit a sequence."""
+        self._jobs[job.number] = job
+        self._waiting.add(job.key, job.number)
+
+    def step(self) -> list[Job]:
+        """Run one batch and return the jobs that ended with it, in any order."""
+        ended = self._expire()
+        self._follow()
+        self._admit()
+        entries = self._build()
+        if entries:
+            self._decode(entries)
+            ended += self._absorb()
+        return ended
+
+    # --- admit
+
+    def _admit(self) -> None:
+        free = [slot for slot in self._slots if slot.job is None]
+        while free and self._jobs:
+            job, source, length = self._next()
+            slot = source if source.job is None else self._least_useful(free)
+            free.remove(slot)
+            self._start(job, slot, source, length)
+
+    def _next(self) -> tuple[Job, Slot, int]:
+        """Return the job to admit, and the slot that has (or will have) most of its prompt."""
+        oldest = next(iter(self._jobs.values()))
+        if self._clock() < (oldest.submitted + oldest.deadline) / 2:
+            length, number, slot = max(
+                ((*self._waiting.nearest(slot.key), slot) for slot in self._slots),
+                key=lambda found: (found[0], found[2].job is None, found[2].held),
+            )
+            if length > 0:
+                return self._jobs[number], slot, length
+        slot = max(self._slots, key=lambda s: (prefixes.shared(s.key, oldest.key), s.job is None))
+        return oldest, slot, prefixes.shared(slot.key, oldest.key)
+
+    def _least_useful(self, free: list[Slot]) -> Slot:
+        """Return the free slot whose content the waiting rows share least with."""
+        return min(free, key=lambda slot: (self._waiting.nearest(slot.key)[0], slot.held))
+
+    def _start(self, job: Job, slot: Slot, source: Slot, length: int) -> None:
+        del self._jobs[job.number]
+        self._waiting.remove(job.key, job.number)
+        job.admitted = self._clock()
+        # The last prompt token is always evaluated: its logits are needed.
+        length = min(length, len(job.prompt) - 1)
+        slot.job, slot.key, slot.pending, slot.draft = job, job.key, [], []
+        if slot is source:
+            self._take(slot, min(length, slot.held))
+            return
+        slot.source = (source, length)
+        self._inherit(slot)
+
+    def _take(self, slot: Slot, length: int) -> None:
+        """Begin a slot's prompt after `length` tokens that its stream holds."""
+        if not self._model.trim(slot.index, length):
+            self._model.trim(slot.index, 0)
+            length = 0
+        job = slot.job
+        if job is None:
+            raise RuntimeError("a slot without a job begins no prompt")
+        slot.held, slot.source = length, None
+        slot.pending = job.prompt[length:]
+        job.reused = length
+
+    def _follow(self) -> None:
+        """Give the slots that wait for a prefix theirs, if by now it is there."""
+        for slot in self._slots:
+            self._inherit(slot)
+
+    def _inherit(self, slot: Slot) -> None:
+        """Copy a prefix from the slot's source, unless that is still computing it."""
+        if slot.source is None or slot.job is None:
+            return
+        source, wanted = slot.source
+        # The source may have ended early or taken another job since.
+        length = min(wanted, prefixes.shared(source.key, slot.key))
+        if source.held < length and source.job is not None and not self._circular(slot):
+            return
+        length = min(length, source.held)
+        if length:
+            self._model.copy(source.index, slot.index)
+            self.tally.copies += 1
+        self._take(slot, length)
+
+    def _circular(self, slot: Slot) -> bool:
+        """Whether a slot waits, over others, for itself."""
+        seen, at = {slot.index}, slot
+        while at.source is not None:
+            at = at.source[0]
+            if at.index in seen:
+                return True
+            seen.add(at.index)
+        return False
+
+    # --- build
+
+    def _build(self) -> list[tuple[int, int, int, bool]]:
+        """Return the batch as (token, position, sequence, wanted), by sequence.
+
+        Rows that write go first, whole; what is left of the batch goes to prompts, the first come
+        first, and no more than a chunk while anyone writes.
+        """
+        active = [slot for slot in self._slots if slot.job is not None and slot.pending]
+        writing = [slot for slot in active if slot.job and slot.job.first]
+        room = self._batch - len(active)
+        takes = {slot.index: 1 for slot in active}
+        for slot in writing:
+            more = min(len(slot.pending) + len(slot.draft) - 1, room)
+            takes[slot.index] += more
+            room -= more
+        room = min(room, self._chunk) if writing else room
+        reading = [slot for slot in active if slot.job and not slot.job.first]
+        for slot in sorted(reading, key=lambda s: s.job.admitted if s.job else 0.0):
+            more = min(len(slot.pending) - 1, room)
+            takes[slot.index] += more
+            room -= more
+        entries: list[tuple[int, int, int, bool]] = []
+        for slot in active:
+            self._fill(slot, takes[slot.index], entries)
+        return entries
+
+    def _fill(self, slot: Slot, take: int, entries: list[tuple[int, int, int, bool]]) -> None:
+        slot.outputs = []
+        last = len(slot.pending) - 1
+        tokens = [*slot.pending, *slot.draft][:take]
+        slot.draft = tokens[last + 1 :]
+        for at, token in enumerate(tokens):
+            wanted = at >= last
+            if wanted:
+                slot.outputs.append(len(entries))
+            entries.append((token, slot.held + at, slot.index, wanted))
+        slot.held += min(take, last + 1)
+        slot.pending = slot.pending[take:]
+        if slot.outputs and slot.job is not None:
+            slot.masks = self._masks.submit(slot.job.constraint.masks, slot.draft)
+
+    # --- decode
+
+    def _decode(self, entries: list[tuple[int, int, int, bool]]) -> None:
+        tokens, positions, sequences, wanted = (
+            list(column) for column in zip(*entries, strict=True)
+        )
+        begun = time.perf_counter()
+        self._model.decode(tokens, positions, sequences, wanted)
+        self.tally.decode_s += time.perf_counter() - begun
+        self.tally.steps += 1
+        self.tally.evaluated += len(entries)
+
+    # --- absorb
+
+    def _absorb(self) -> list[Job]:
+        ended = []
+        for slot in self._slots:
+            if slot.job is None or not slot.outputs:
+                continue
+            try:
+                done = self._advance(slot, slot.job)
+            except errors.InsightsError as exc:
+                slot.job.error = exc
+                done = True
+            slot.outputs = []
+            if done:
+                ended.append(self._end(slot))
+        return ended
+
+    def _advance(self, slot: Slot, job: Job) -> bool:
+        """Take the next tokens of one row from its logits; return whether it ended."""
+        if slot.masks is None:
+            raise RuntimeError("a row with logits has masks")
+        allowed, masks = slot.masks.result()
+        slot.masks = None
+        job.first = job.first or self._clock()
+        draft, slot.draft = slot.draft, []
+        accepted = 0
+        for at, mask in enumerate(masks):
+            token = choose(self._model.logits(slot.outputs[at]), mask, job.sampling, job.random)
+            job.sampled += 1
+            if at < len(allowed) and token == allowed[at]:
+                accepted += 1
+                job.constraint.consume([token])
+                job.output.append(token)
+                continue
+            break
+        slot.held += accepted
+        if draft:
+            self._model.trim(slot.index, slot.held)
+            self.tally.drafted += len(draft)
+            self.tally.accepted += accepted
+            if self._drafter:
+                self._drafter.learn(job.pipeline, len(draft), accepted)
+        job.constraint.consume([token])
+        forced = job.constraint.forced()
+        if forced:
+            job.constraint.consume(forced)
+            job.forced += len(forced)
+        job.output += [token, *forced]
+        if job.constraint.finished:
+            return True
+        if len(job.output) >= job.sampling.max_tokens:
+            job.length = True
+            return True
+        slot.pending = [token, *forced]
+        if self._drafter:
+            room = job.sampling.max_tokens - len(job.output)
+            slot.draft = self._drafter.draft(job.pipeline, job.prompt, job.output)[:room]
+        return False
+
+    def _end(self, slot: Slot) -> Job:
+        """Free a slot; its stream keeps the prompt for whoever shares it."""
+        job = slot.job
+        if job is None:
+            raise RuntimeError("only a job ends")
+        job.finished = self._clock()
+        slot.job, slot.source, slot.masks = None, None, None
+        slot.pending, slot.draft, slot.outputs = [], [], []
+        slot.held = min(slot.held, len(job.prompt))
+        slot.key = job.key[: 4 * slot.held]
+        return job
+
+    def _expire(self) -> list[Job]:
+        now = self._clock()
+        ended = []
+        for job in [job for job in self._jobs.values() if job.deadline <= now]:
+            del self._jobs[job.number]
+            self._waiting.remove(job.key, job.number)
+            ended.append(job)
+        ended += [self._end(s) for s in self._slots if s.job and s.job.deadline <= now]
+        for job in ended:
+            job.finished = now
+            job.error = errors.Overloaded("the generation's deadline passed before it was done")
+        return ended

@@ -1,0 +1,259 @@
+"""The only door to llguidance: which tokens may come next, and which must.
+
+llguidance neither crashes nor raises: it enters an error state, and everything here asks for it
+after construction, after each mask and after each token.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import llguidance
+import numpy as np
+from llguidance.llamacpp import lltokenizer_from_vocab
+
+from insights import errors
+from insights.inference import quotes
+from insights.inference.grammar import Grammar
+from insights.inference.sampling import Mask
+from insights.inference.schema import CITED, QUOTE, has_quotes, refuse_unsupported
+from insights.model import Json, Span
+
+_PROTOTYPES = (
+    64  # compiled grammars kept; those of schemas without quotes are the same for all rows
+)
+
+
+def check_schema(
+    schema: Json, abstain: Sequence[str] = (), *, where: str = "output schema"
+) -> list[str]:
+    """Refuse an output schema that cannot be generated under constraint; return warnings.
+
+    Raises:
+        errors.SettingsError: Naming the place in the schema and what to do.
+    """
+    refuse_unsupported(schema, where)
+    quoted = [str(part[QUOTE]) for _, part in walk(schema) if QUOTE in part]
+    row = {name.removeprefix("row."): "text" for name in quoted}
+    passages = dict.fromkeys(range(1, 9), "text")
+    lark = Grammar(schema, abstain, row, passages).lark
+    failed, messages = llguidance.LLMatcher.validate_grammar_with_warnings(
+        llguidance.LLMatcher.grammar_from_lark(lark)
+    )
+    if failed:
+        raise errors.SettingsError(
+            f"cannot be generated under constraint: {messages[0].splitlines()[0]}", where=where
+        )
+    return list(messages)
+
+
+class Compiler:
+    """Makes constraints for one model's vocabulary.
+
+    Args:
+        vocab: llama.cpp's vocabulary pointer (`llama.Model.vocab`).
+    """
+
+    def __init__(self, vocab: Any) -> None:  # noqa: ANN401 - a ctypes pointer
+        self.tokenizer: Any = lltokenizer_from_vocab(vocab)
+        self._prototypes: dict[str, Any] = {}
+
+    def matcher(self, lark: str) -> Any:  # noqa: ANN401 - llguidance has no types
+        """Return a fresh matcher for a grammar.
+
+        Raises:
+            errors.RowError: If llguidance refuses the grammar or it is too large.
+        """
+        if "substring_chunks" in lark:  # of one row: never asked for again
+            return self._compiled(lark)
+        prototype = self._prototypes.get(lark)
+        if prototype is None:
+            prototype = self._compiled(lark)
+            if len(self._prototypes) >= _PROTOTYPES:
+                self._prototypes.pop(next(iter(self._prototypes)))
+            self._prototypes[lark] = prototype
+        return prototype.deep_copy()
+
+    def _compiled(self, lark: str) -> Any:  # noqa: ANN401 - llguidance has no types
+        grammar = llguidance.LLMatcher.grammar_from_lark(lark)
+        matcher = llguidance.LLMatcher(self.tokenizer, grammar, log_level=0)
+        _refuse_error(matcher)
+        return matcher
+
+    def constraint(
+        self,
+        schema: Json,
+        abstain: Sequence[str] = (),
+        row: Mapping[str, str] | None = None,
+        passages: Mapping[int, str] | None = None,
+    ) -> "Constraint":
+        """Return the constraint of one generation."""
+        return Constraint(self, schema, abstain, row or {}, passages or {})
+
+
+class Constraint:
+    """What one output may be, token by token; made by `Compiler.constraint`.
+
+    When `cited_passages` closes, the grammar is made anew for the properties that follow, with only
+    the cited passages to quote from; the tokens so far are consumed again, the KV cache stays.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        schema: Json,
+        abstain: Sequence[str],
+        row: Mapping[str, str],
+        passages: Mapping[int, str],
+    ) -> None:
+        self._compiler = compiler
+        self._schema, self._row, self._passages = schema, row, passages
+        self._matcher = compiler.matcher(Grammar(schema, abstain, row, passages).lark)
+        self._tokens: list[int] = []
+        self._bytes = b""
+        self._cited: list[int] | None = None
+        self._awaits_citations = bool(passages) and _quotes_after_citation(schema)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the output is complete."""
+        return bool(self._matcher.is_stopped())
+
+    @property
+    def text(self) -> str:
+        """The output so far."""
+        return self._bytes.decode("utf-8", "replace")
+
+    def consume(self, tokens: Sequence[int]) -> None:
+        """Advance by tokens that the constraint allows, in order.
+
+        Raises:
+            errors.RowError: If llguidance refuses one.
+        """
+        for token in tokens:
+            self._matcher.consume_token(token)
+            _refuse_error(self._matcher)
+            piece = self._compiler.tokenizer.decode_bytes([token])
+            self._tokens.append(token)
+            self._bytes += piece
+            if self._awaits_citations and b"]" in piece:
+                self._narrow()
+
+    def forced(self) -> list[int]:
+        """Return the tokens that must come next, not consuming them; empty if there is a choice."""
+        tokens = [] if self.finished else list(self._matcher.compute_ff_tokens())
+        _refuse_error(self._matcher)
+        return tokens
+
+    def mask(self) -> Mask:
+        """Return the tokens allowed next as bits, one a token, little-endian.
+
+        Raises:
+            errors.RowError: If llguidance gives up, as on a grammar that grew too complex.
+        """
+        size = -(-self._compiler.tokenizer.vocab_size // 32) * 4
+        mask = np.empty(size, np.uint8)
+        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, size)
+        _refuse_error(self._matcher)
+        return mask
+
+    def masks(self, draft: Sequence[int]) -> tuple[list[int], list[Mask]]:
+        """Return the allowed part of a draft, and the masks before each token and after."""
+        masks = [self.mask()]
+        taken: list[int] = []
+        for token in draft:
+            if not _allows(masks[-1], token) or self._closes(token):
+                break
+            self._matcher.consume_token(token)
+            if self._matcher.is_stopped():
+                self._matcher.rollback(1)
+                break
+            taken.append(token)
+            masks.append(self.mask())
+        if taken:
+            self._matcher.rollback(len(taken))
+        _refuse_error(self._matcher)
+        return taken, masks
+
+    def spans(self) -> tuple[Span, ...]:
+        """Return where every quote of the finished output stands in its source."""
+        numbers = self._passages if self._cited is None else self._cited
+        texts = {f"row.{column}": text for column, text in self._row.items()}
+        texts |= {f"passage.{n}": self._passages[n] for n in numbers}
+        return find_spans(json.loads(self._bytes), self._schema, texts)
+
+    def _closes(self, token: int) -> bool:
+        return self._awaits_citations and b"]" in self._compiler.tokenizer.decode_bytes([token])
+
+    def _narrow(self) -> None:
+        found = _written_citations(self.text)
+        if found is None:
+            return
+        written, self._cited = found
+        self._awaits_citations = False
+        lark = Grammar(
+            self._schema, (), self._row, self._passages, written=written, cited=self._cited
+        ).lark
+        self._matcher = self._compiler.matcher(lark)
+        self._matcher.consume_tokens(self._tokens)
+        _refuse_error(self._matcher)
+
+
+def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Span, ...]:  # noqa: ANN401 - JSON
+    """Return where the quotes of an output stand; a quote that stands nowhere is left out."""
+    found: list[Span] = []
+
+    def visit(value: Any, part: Json, pointer: str) -> None:  # noqa: ANN401 - JSON
+        source = part.get(QUOTE)
+        if source and isinstance(value, str):
+            wanted = "passage." if source == "passages" else source
+            candidates = {n: t for n, t in texts.items() if n == source or n.startswith(wanted)}
+            span = quotes.locate(pointer, value, candidates)
+            if span:
+                found.append(span)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                visit(inner, part.get("properties", {}).get(key, {}), f"{pointer}/{key}")
+        elif isinstance(value, list) and isinstance(part.get("items"), dict):
+            for at, inner in enumerate(value):
+                visit(inner, part["items"], f"{pointer}/{at}")
+
+    visit(output, schema, "")
+    return tuple(found)
+
+
+def _written_citations(text: str) -> tuple[str, list[int]] | None:
+    """Return the output up to the value of `cited_passages`, and that value, once it has closed."""
+    decoder = json.JSONDecoder()
+    at = 1
+    try:
+        while at < len(text):
+            key, at = decoder.raw_decode(text, at)
+            value, at = decoder.raw_decode(text, at + 1)  # one colon, no whitespace
+            if key == CITED:
+                return text[:at], value
+            at += 1
+    except ValueError:
+        return None
+    return None
+
+
+def _quotes_after_citation(schema: Json) -> bool:
+    names = list(schema.get("properties", {}))
+    if CITED not in names:
+        return False
+    rest = {name: schema["properties"][name] for name in names[names.index(CITED) + 1 :]}
+    return has_quotes({"properties": rest})
+
+
+def _allows(mask: Mask, token: int) -> bool:
+    return bool(mask[token >> 3] >> (token & 7) & 1)
+
+
+def _refuse_error(matcher: Any) -> None:  # noqa: ANN401 - llguidance has no types
+    if matcher.is_error():
+        reason = str(matcher.get_error()).splitlines()[0]
+        raise errors.RowError(
+            f"the output constraint failed: {reason}",
+            fix="simplify the output schema, or shorten the quoted texts",
+        )

@@ -1,0 +1,231 @@
+"""One loaded model and everything in flight on it: requests in, generations out."""
+
+import hashlib
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from insights import errors
+from insights.inference import llama, machine, planner, weights
+from insights.inference.batcher import Batcher, Job
+from insights.inference.constraint import Compiler, Constraint
+from insights.inference.drafting import Drafter
+from insights.inference.messages import Counters, GeneratorInit
+from insights.inference.preparing import Prepared, prepare
+from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
+
+Answer = Callable[[Generation | errors.InsightsError], None]
+_SHRINKS = 4  # halvings tried when llama.cpp cannot get the memory of a plan
+
+
+@dataclass(eq=False)
+class _Flight:
+    """One generation under way, and everybody who waits for it."""
+
+    request: GenerateRequest
+    identity: bytes
+    submitted: float
+    answers: list[Answer] = field(default_factory=list)
+    prepared: Prepared | None = None
+    constraint: Constraint | None = None
+
+
+class Engine:
+    """Generation with one model. All methods belong to one thread.
+
+    Args:
+        init: The model and how to run it.
+
+    Raises:
+        errors.ModelError: If the file is not the one named, is damaged, or does not fit.
+    """
+
+    def __init__(self, init: GeneratorInit) -> None:
+        path = Path(init.path)
+        self._weights = weights.inspect(path)
+        self._sha256 = weights.verify(path, init.sha256)
+        here = machine.measure(gpu=llama.gpu())
+        self.plan = planner.plan(self._weights, here, init.engine, shrink=init.shrink)
+        self._model = llama.Model(path, gpu_layers=self.plan.gpu_layers)
+        self._context = self._make_context(here, init)
+        self._template = init.chat_template or self._model.chat_template
+        self._compiler = Compiler(self._model.vocab)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="masks")
+        self._batcher = Batcher(
+            self._context,
+            parallel=self.plan.parallel,
+            batch=self.plan.batch,
+            chunk=self.plan.micro_batch,
+            masks=self._threads,
+            drafter=Drafter() if init.engine.drafting else None,
+        )
+        self._numbers = count()
+        self._preparing: dict[Future[Job], _Flight] = {}
+        self._running: dict[int, _Flight] = {}
+        self._identical: dict[bytes, _Flight] = {}
+        self._counters = Counters()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight."""
+        return bool(self._preparing) or self._batcher.busy
+
+    def info(self) -> ModelInfo:
+        """Return the model's identity and limits."""
+        return ModelInfo(
+            name=self._weights.name,
+            sha256=self._sha256,
+            chat_template_sha256=hashlib.sha256(self._template.encode()).hexdigest(),
+            context=self._context.sequence_tokens,
+            parallel=self.plan.parallel,
+            device="gpu" if self.plan.gpu_layers else "cpu",
+            description=self._model.description,
+        )
+
+    def submit(self, request: GenerateRequest, answer: Answer) -> None:
+        """Start one generation; `answer` is called from `step` with the outcome.
+
+        A request identical to one in flight shares its generation.
+        """
+        identity = _identity(request)
+        flight = self._identical.get(identity)
+        if flight is None:
+            flight = _Flight(request, identity, time.monotonic())
+            self._identical[identity] = flight
+            self._preparing[self._threads.submit(self._prepare, flight)] = flight
+        flight.answers.append(answer)
+
+    def step(self) -> None:
+        """Run one batch and answer whoever is done."""
+        begun = time.perf_counter()
+        if not self._batcher.busy:
+            wait(self._preparing, return_when="FIRST_COMPLETED")
+        for future in [future for future in self._preparing if future.done()]:
+            flight = self._preparing.pop(future)
+            try:
+                job = future.result()
+            except errors.InsightsError as exc:
+                self._settle(flight, exc)
+            except Exception as exc:  # noqa: BLE001 - one bad row must not end the others
+                self._settle(flight, errors.RowError(f"cannot be prepared: {type(exc).__name__}"))
+            else:
+                self._running[job.number] = flight
+                self._batcher.submit(job)
+        for job in self._batcher.step():
+            flight = self._running.pop(job.number)
+            self._settle(flight, job.error or self._generation(flight, job))
+        self._count(busy_s=time.perf_counter() - begun)
+
+    def counters(self) -> Counters:
+        """Return what was done since the start."""
+        tally = self._batcher.tally
+        return msgspec.structs.replace(
+            self._counters,
+            steps=tally.steps,
+            evaluated_prompt_tokens=self._counters.prompt_tokens - self._counters.reused_tokens,
+            drafted_tokens=tally.drafted,
+            accepted_tokens=tally.accepted,
+            decode_s=tally.decode_s,
+            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )
+
+    def close(self) -> None:
+        """Free everything; what is in flight is dropped."""
+        self._threads.shutdown()
+        self._context.close()
+        self._model.close()
+
+    def _make_context(self, here: planner.Machine, init: GeneratorInit) -> llama.Context:
+        """Make the context, with a smaller plan each time that memory does not suffice."""
+        for shrink in range(init.shrink, init.shrink + _SHRINKS):
+            try:
+                return llama.Context(self._model, self.plan)
+            except errors.ModelError:
+                smaller = planner.plan(self._weights, here, init.engine, shrink=shrink + 1)
+                if smaller == self.plan:
+                    raise
+                self.plan = smaller
+        return llama.Context(self._model, self.plan)
+
+    def _prepare(self, flight: _Flight) -> Job:
+        """Tokenize and compile, in the masks' thread: neither touches the context."""
+        request = flight.request
+        prepared = prepare(request, self._template, self._model, self._context.sequence_tokens)
+        constraint = self._compiler.constraint(
+            request.output_schema, request.abstain, prepared.row, prepared.passages
+        )
+        forced = constraint.forced()
+        constraint.consume(forced)
+        flight.prepared, flight.constraint = prepared, constraint
+        room = self._context.sequence_tokens - len(prepared.tokens)
+        sampling = request.sampling
+        return Job(
+            number=next(self._numbers),
+            prompt=[*prepared.tokens, *forced],
+            constraint=constraint,
+            sampling=Sampling(
+                temperature=sampling.temperature,
+                seed=sampling.seed,
+                max_tokens=min(sampling.max_tokens, room) - 1,
+            ),
+            deadline=flight.submitted + request.deadline_s,
+            submitted=flight.submitted,
+            pipeline=_pipeline(request),
+            forced=len(forced),
+            output=list(forced),
+        )
+
+    def _generation(self, flight: _Flight, job: Job) -> Generation:
+        prepared, constraint = flight.prepared, flight.constraint
+        if prepared is None or constraint is None:
+            raise RuntimeError("a job was prepared")
+        self._count(
+            rows=1,
+            prompt_tokens=len(prepared.tokens),
+            reused_tokens=job.reused,
+            forced_tokens=job.forced,
+            sampled_tokens=job.sampled,
+        )
+        return Generation(
+            text=constraint.text,
+            finish="length" if job.length else "stop",
+            model=self._weights.name,
+            quotes=() if job.length else constraint.spans(),
+            cut=prepared.cut,
+            prompt_tokens=len(prepared.tokens),
+            reused_tokens=job.reused,
+            sampled_tokens=job.sampled,
+            forced_tokens=job.forced,
+            queue_ms=1e3 * (job.admitted - job.submitted),
+            prompt_ms=1e3 * (job.first - job.admitted),
+            decode_ms=1e3 * (job.finished - job.first),
+        )
+
+    def _settle(self, flight: _Flight, outcome: Generation | errors.InsightsError) -> None:
+        del self._identical[flight.identity]
+        for at, answer in enumerate(flight.answers):
+            if at and isinstance(outcome, Generation):
+                self._count(shared_rows=1)
+                answer(msgspec.structs.replace(outcome, shared=True))
+            else:
+                answer(outcome)
+
+    def _count(self, **added: float) -> None:
+        now = {name: getattr(self._counters, name) + value for name, value in added.items()}
+        self._counters = msgspec.structs.replace(self._counters, **now)
+
+
+def _identity(request: GenerateRequest) -> bytes:
+    """Return what makes two requests the same generation: everything but their time allowed."""
+    same = msgspec.structs.replace(request, deadline_s=0.0)
+    return hashlib.blake2b(msgspec.msgpack.encode(same)).digest()
+
+
+def _pipeline(request: GenerateRequest) -> str:
+    return msgspec.json.encode(request.output_schema).decode()

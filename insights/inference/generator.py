@@ -1,0 +1,62 @@
+"""The generator child: owns llama.cpp, batches whatever is in flight.
+
+Its main thread alone touches the context. It has no database credentials and opens no socket.
+"""
+
+from insights import errors
+from insights.inference.constraint import check_schema
+from insights.inference.engine import Engine
+from insights.inference.messages import Checked, CheckRequest, GeneratorInit
+from insights.model import GenerateRequest, Generation
+from insights.workers import serve
+
+
+def main() -> None:
+    """Load the model, then serve until the supervisor is gone."""
+    with serve.connect() as server:
+        engine = Engine(server.init(GeneratorInit))
+        while True:
+            for call in server.poll(0 if engine.busy else None):
+                _take(engine, call)
+            if engine.busy:
+                engine.step()
+
+
+def _take(engine: Engine, call: serve.Call) -> None:
+    try:
+        match call.method:
+            case "generate":
+                engine.submit(call.decode(GenerateRequest), _answer(call))
+            case "info":
+                call.reply(engine.info())
+            case "counters":
+                call.reply(engine.counters())
+            case "check":
+                request = call.decode(CheckRequest)
+                notes = check_schema(request.output_schema, request.abstain, where=request.where)
+                call.reply(Checked(notes=tuple(notes)))
+            case _:
+                raise errors.RowError(f"the generator has no method {call.method}")
+    except Exception as exc:  # noqa: BLE001 - one bad request must not end the others'
+        call.fail(exc)
+
+
+class _Answer:
+    """Sends the outcome of one call."""
+
+    def __init__(self, call: serve.Call) -> None:
+        self._call = call
+
+    def __call__(self, outcome: Generation | errors.InsightsError) -> None:
+        if isinstance(outcome, Generation):
+            self._call.reply(outcome)
+        else:
+            self._call.fail(outcome)
+
+
+def _answer(call: serve.Call) -> _Answer:
+    return _Answer(call)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""The only door to llama.cpp: load, tokenize, decode, sequence memory, logits.
+
+One thread may use a `Context`; three threads on one hang llama.cpp (docs/inference.md). A `Model`'s
+tokenizer is safe from any thread. Nothing here forks: a fork after the load hangs.
+"""
+
+import ctypes
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import llama_cpp as ll
+import numpy as np
+import numpy.typing as npt
+
+from insights import errors
+from insights.inference.planner import KV_TYPES, Plan
+
+Logits = npt.NDArray[np.float32]
+
+# ggml.h: enum ggml_type, for the KV cache.
+_GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
+_LOG_ERROR = 4
+_FLASH_AUTO, _FLASH_ON = -1, 1
+_NO_KV_SLOT, _ABORTED = 1, 2
+
+_last_error: list[str] = []
+
+
+@ll.llama_log_callback  # type: ignore[untyped-decorator]
+def _keep_errors(level: int, text: bytes, _user: object) -> None:
+    """Keep llama.cpp's last error lines for our own messages; drop its chatter."""
+    if level == _LOG_ERROR:
+        _last_error.append(text.decode("utf-8", "replace").strip())
+        del _last_error[:-5]
+
+
+def _reason() -> str:
+    return "; ".join(line for line in _last_error if line) or "llama.cpp gave no reason"
+
+
+class Model:
+    """Loaded weights and their vocabulary.
+
+    Args:
+        path: The GGUF file, already checked by `weights.inspect`.
+        gpu_layers: How many layers to keep on the GPU; ignored by a build without one.
+
+    Raises:
+        errors.ModelError: If llama.cpp refuses the file (its load returns NULL).
+    """
+
+    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
+        _last_error.clear()
+        ll.llama_log_set(_keep_errors, ctypes.c_void_p(0))
+        ll.llama_backend_init()
+        params = ll.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        self.pointer: Any = ll.llama_model_load_from_file(str(path).encode(), params)
+        if not self.pointer:
+            raise errors.ModelError(
+                f"llama.cpp cannot load it ({_reason()})",
+                where=str(path),
+                fix="check that this llama.cpp knows the architecture and that memory suffices",
+            )
+        self.vocab: Any = ll.llama_model_get_vocab(self.pointer)
+        self.size = int(ll.llama_vocab_n_tokens(self.vocab))
+        self.adds_bos = bool(ll.llama_vocab_get_add_bos(self.vocab))
+        self.bos = int(ll.llama_vocab_bos(self.vocab))
+        self.eos = int(ll.llama_vocab_eos(self.vocab))
+        self.ends = frozenset(t for t in range(self.size) if ll.llama_vocab_is_eog(self.vocab, t))
+        template = ll.llama_model_chat_template(self.pointer, None)
+        self.chat_template = template.decode() if template else ""
+        self.trained_context = int(ll.llama_model_n_ctx_train(self.pointer))
+        self.description = _text(ll.llama_model_desc, self.pointer)
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of a text; control tokens in it are only recognised if `special`."""
+        raw = text.encode("utf-8", "replace")
+        room = len(raw) + 8
+        while True:
+            out = (ll.llama_token * room)()
+            count = int(ll.llama_tokenize(self.vocab, raw, len(raw), out, room, False, special))  # noqa: FBT003 - C's signature
+            if count >= 0:
+                return list(out[:count])
+            room = -count
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return a token's bytes; a control token's are empty unless `special`."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = int(ll.llama_token_to_piece(self.vocab, token, buffer, size, 0, special))
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def close(self) -> None:
+        """Free the weights; any context on them must be closed before."""
+        if self.pointer:
+            ll.llama_model_free(self.pointer)
+            self.pointer = None
+
+
+class Context:
+    """The KV cache of all sequences, each in a stream of its own, and one batch.
+
+    Separate streams (`kv_unified = False`): with a unified cache attention costs grow with all
+    sequences together, and 16 sequences were slower than one (docs/inference.md).
+
+    Args:
+        model: The loaded model.
+        plan: Sizes and threads.
+
+    Raises:
+        errors.ModelError: If llama.cpp cannot make the context, which mostly means memory.
+    """
+
+    def __init__(self, model: Model, plan: Plan) -> None:
+        _last_error.clear()
+        params = ll.llama_context_default_params()
+        params.n_ctx = plan.context * plan.sequences
+        params.n_batch = plan.batch
+        params.n_ubatch = plan.micro_batch
+        params.n_seq_max = plan.sequences
+        params.n_threads = plan.threads
+        params.n_threads_batch = plan.threads_batch
+        params.kv_unified = False
+        params.type_k = params.type_v = _GGML_TYPES[plan.kv_type]
+        params.flash_attn_type = _FLASH_AUTO if plan.kv_type in KV_TYPES[:2] else _FLASH_ON
+        params.no_perf = True
+        self.pointer: Any = ll.llama_init_from_model(model.pointer, params)
+        if not self.pointer:
+            raise errors.ModelError(
+                f"llama.cpp cannot make a context of {plan.sequences} sequences of {plan.context} "
+                f"tokens ({_reason()})",
+                fix="lower model.parallel or model.context, or set model.kv_type to q8_0",
+            )
+        self.sequence_tokens = int(ll.llama_n_ctx_seq(self.pointer))
+        self._memory: Any = ll.llama_get_memory(self.pointer)
+        self._vocabulary = model.size
+        self._token = np.zeros(plan.batch, np.int32)
+        self._pos = np.zeros(plan.batch, np.int32)
+        self._count = np.ones(plan.batch, np.int32)
+        self._seq = np.zeros(plan.batch, np.int32)
+        self._seq_pointers = (self._seq.ctypes.data + 4 * np.arange(plan.batch)).astype(np.uintp)
+        self._wanted = np.zeros(plan.batch, np.int8)
+        self._batch = ll.llama_batch(
+            n_tokens=0,
+            token=self._token.ctypes.data_as(ctypes.POINTER(ll.llama_token)),
+            embd=None,
+            pos=self._pos.ctypes.data_as(ctypes.POINTER(ll.llama_pos)),
+            n_seq_id=self._count.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
+            seq_id=self._seq_pointers.ctypes.data_as(
+                ctypes.POINTER(ctypes.POINTER(ll.llama_seq_id))
+            ),
+            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    def decode(
+        self, tokens: list[int], positions: list[int], sequences: list[int], wanted: list[bool]
+    ) -> None:
+        """Evaluate one batch; logits are kept for the entries that are `wanted`.
+
+        Raises:
+            errors.Overloaded: If the KV cache has no room left for it.
+            errors.ModelError: If llama.cpp failed; the context's contents are then unknown.
+        """
+        count = len(tokens)
+        self._token[:count] = tokens
+        self._pos[:count] = positions
+        self._seq[:count] = sequences
+        self._wanted[:count] = wanted
+        self._batch.n_tokens = count
+        status = int(ll.llama_decode(self.pointer, self._batch))
+        if status == _NO_KV_SLOT:
+            raise errors.Overloaded("the KV cache has no room for the batch")
+        if status != 0:
+            raise errors.ModelError(f"llama_decode failed with {status} ({_reason()})")
+
+    def logits(self, index: int) -> Logits:
+        """Return the logits (vocabulary,) of the batch's entry `index`; valid until `decode`."""
+        pointer = ll.llama_get_logits_ith(self.pointer, index)
+        address = ctypes.addressof(pointer.contents)
+        array = (ctypes.c_float * self._vocabulary).from_address(address)
+        return np.ctypeslib.as_array(array)
+
+    def trim(self, sequence: int, length: int) -> bool:
+        """Forget all but the first `length` tokens; False if this model's memory cannot."""
+        return bool(ll.llama_memory_seq_rm(self._memory, sequence, length, -1))
+
+    def copy(self, source: int, target: int) -> None:
+        """Make `target` a copy of the whole of `source` (streams cannot copy a part)."""
+        ll.llama_memory_seq_rm(self._memory, target, -1, -1)
+        ll.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def close(self) -> None:
+        """Free the KV cache."""
+        if self.pointer:
+            ll.llama_free(self.pointer)
+            self.pointer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def gpu() -> bool:
+    """Return whether this build of llama.cpp can use a GPU."""
+    return bool(ll.llama_supports_gpu_offload())
+
+
+def quantize(source: Path, target: Path, ftype: int, *, threads: int = 2) -> None:
+    """Write a quantized copy of a model; `ftype` is llama.h's llama_ftype (15 is Q4_K_M).
+
+    Raises:
+        errors.ModelError: If llama.cpp refuses.
+    """
+    params = ll.llama_model_quantize_default_params()
+    params.ftype = ftype
+    params.nthread = threads
+    if ll.llama_model_quantize(str(source).encode(), str(target).encode(), params) != 0:
+        raise errors.ModelError(f"llama.cpp cannot quantize it ({_reason()})", where=str(source))
+
+
+def _text(function: Any, pointer: Any) -> str:  # noqa: ANN401 - ctypes
+    buffer = ctypes.create_string_buffer(256)
+    function(pointer, buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace")

@@ -1,0 +1,37 @@
+"""What this machine has: cores and memory that this process may use."""
+
+import os
+from pathlib import Path
+
+from insights.inference.planner import Machine
+
+_CGROUP = Path("/sys/fs/cgroup")
+_RESERVE = 0.8  # of what is available: the rest is for everything else on the machine
+
+
+def measure(*, gpu: bool) -> Machine:
+    """Return cores (respecting affinity and the cgroup's quota) and usable memory in bytes."""
+    cores = len(os.sched_getaffinity(0))
+    quota = _words(_CGROUP / "cpu.max")
+    if len(quota) == 2 and quota[0] != "max":  # noqa: PLR2004 - quota and period
+        cores = max(1, min(cores, int(quota[0]) // int(quota[1])))
+    available = _available()
+    limit = _words(_CGROUP / "memory.max")
+    used = _words(_CGROUP / "memory.current")
+    if limit and used and limit[0] != "max":
+        available = min(available, int(limit[0]) - int(used[0]))
+    return Machine(cores=cores, memory_bytes=int(available * _RESERVE), gpu=gpu)
+
+
+def _available() -> int:
+    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text("ascii").split()
+    except OSError:
+        return []

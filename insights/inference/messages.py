@@ -1,0 +1,72 @@
+"""What supervisor and generator child say to each other, beyond `insights.model`."""
+
+from typing import Literal
+
+from insights.model import Json, Value
+
+KvType = Literal["f16", "q8_0", "f32"]
+
+
+class EngineSettings(Value, frozen=True):
+    """How the model is run; None means: chosen from the hardware and the model.
+
+    `parallel` rows at once; `context` tokens one row may take, prompt and output; `batch` and
+    `micro_batch` tokens a step and a pass; `memory_mb` what weights and cache may take together.
+    """
+
+    parallel: int | None = None
+    context: int | None = None
+    threads: int | None = None
+    batch: int | None = None
+    micro_batch: int | None = None
+    kv_type: KvType | None = None
+    gpu_layers: int | None = None
+    memory_mb: int | None = None
+    drafting: bool = True
+
+
+class GeneratorInit(Value, frozen=True):
+    """The generator child's first frame: the model and how to run it.
+
+    `path` is a GGUF file, `sha256` its hash ("" takes any file, for stand-ins only);
+    `chat_template` replaces the file's own; `shrink` is how often memory ran out: each halves
+    the plan.
+    """
+
+    path: str
+    sha256: str = ""
+    engine: EngineSettings = EngineSettings()
+    chat_template: str = ""
+    shrink: int = 0
+
+
+class CheckRequest(Value, frozen=True):
+    """A pipeline's output schema, to be refused at start-up rather than at its first row."""
+
+    output_schema: Json
+    abstain: tuple[str, ...] = ()
+    where: str = "output schema"
+
+
+class Checked(Value, frozen=True):
+    """The schema can be generated under constraint. `notes` says what is not enforced."""
+
+    notes: tuple[str, ...] = ()
+
+
+class Counters(Value, frozen=True):
+    """What the engine has done since its start: tokens, rows, and seconds by phase."""
+
+    rows: int = 0
+    steps: int = 0
+    prompt_tokens: int = 0
+    evaluated_prompt_tokens: int = 0
+    reused_tokens: int = 0
+    forced_tokens: int = 0
+    sampled_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    shared_rows: int = 0
+    decode_s: float = 0.0
+    busy_s: float = 0.0
+    peak_memory_mb: float = 0.0

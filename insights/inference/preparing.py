@@ -1,0 +1,137 @@
+"""From a request to prompt tokens that fit, with template and data tokenised apart."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from insights import errors, prompt
+from insights.model import GenerateRequest, Segment, Value
+
+_STEP = 0.95  # how fast a text is shortened until it fits
+
+
+class Vocabulary(Protocol):
+    """The part of a model that reads text."""
+
+    adds_bos: bool
+    bos: int
+    eos: int
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Return a text's tokens; control tokens only where `special`."""
+        ...
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Return a token's bytes."""
+        ...
+
+
+class Prepared(Value, frozen=True):
+    """A prompt as tokens, the texts to quote from as they stand in it, and what was cut."""
+
+    tokens: list[int]
+    row: dict[str, str]
+    passages: dict[int, str]
+    cut: tuple[str, ...] = ()
+
+
+def prepare(
+    request: GenerateRequest, chat_template: str, vocabulary: Vocabulary, context: int
+) -> Prepared:
+    """Return a prompt that leaves room for the output in `context` tokens.
+
+    What does not fit is cut from the sources that `request.cut` names, the first named first, each
+    from its end; "passages" means all of them, the last first.
+
+    Raises:
+        errors.RowError: If it does not fit even so.
+        errors.ModelError: If the model carries no chat template.
+    """
+    if not chat_template:
+        raise errors.ModelError(
+            "carries no chat template", fix="set model.chat_template in the settings"
+        )
+    segments = list(
+        prompt.apply_chat_template(
+            chat_template,
+            request.messages,
+            bos_token=_special(vocabulary, vocabulary.bos),
+            eos_token=_special(vocabulary, vocabulary.eos),
+        )
+    )
+    tokens = [_tokens(vocabulary, segment) for segment in segments]
+    begin = vocabulary.adds_bos and (not tokens or tokens[0][:1] != [vocabulary.bos])
+    room = context - min(request.sampling.max_tokens, context // 2) - int(begin)
+    row, passages = dict(request.row), dict(request.passages)
+    notes = []
+    for source in _cuttable(request):
+        excess = sum(map(len, tokens)) - room
+        if excess <= 0:
+            break
+        for at in [n for n, segment in enumerate(segments) if segment.source == source][::-1]:
+            keep = max(0, len(tokens[at]) - max(excess, 0))
+            text = _shortened(segments[at].text, len(tokens[at]), keep, _counter(vocabulary))
+            if len(text) < len(segments[at].text):
+                notes.append(f"{source}: {len(text)} of {len(segments[at].text)} characters kept")
+            segments[at] = msgspec.structs.replace(segments[at], text=text)
+            excess -= len(tokens[at])
+            tokens[at] = _tokens(vocabulary, segments[at])
+            excess += len(tokens[at])
+            _follow_cut(source, text, row, passages)
+    total = sum(map(len, tokens))
+    if total > room:
+        raise errors.RowError(
+            f"the prompt has {total} tokens, and {room} fit beside the output",
+            fix="name what may be cut in the pipeline, use fewer passages, or raise model.context",
+        )
+    flat = [token for part in tokens for token in part]
+    return Prepared(
+        tokens=[vocabulary.bos, *flat] if begin else flat,
+        row=row,
+        passages=passages,
+        cut=tuple(notes),
+    )
+
+
+def _tokens(vocabulary: Vocabulary, segment: Segment) -> list[int]:
+    return vocabulary.tokenize(segment.text, special=segment.is_template)
+
+
+def _special(vocabulary: Vocabulary, token: int) -> str:
+    return vocabulary.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+
+def _cuttable(request: GenerateRequest) -> list[str]:
+    found = []
+    for name in request.cut:
+        if name == "passages":
+            found += [f"passage.{number}" for number in sorted(request.passages, reverse=True)]
+        else:
+            found.append(name)
+    return found
+
+
+def _counter(vocabulary: Vocabulary) -> Callable[[str], int]:
+    return lambda text: len(vocabulary.tokenize(text, special=False))
+
+
+def _shortened(text: str, tokens: int, keep: int, count: Callable[[str], int]) -> str:
+    """Return nearly the longest beginning of at most `keep` tokens, ending at a space if it can."""
+    if keep >= tokens:
+        return text
+    size = len(text) * keep // max(tokens, 1)
+    while size > 0 and count(text[:size]) > keep:
+        size = int(size * _STEP)
+    head = text[:size]
+    space = head.rfind(" ")
+    return head[:space] if space > size // 2 else head
+
+
+def _follow_cut(source: str, text: str, row: dict[str, str], passages: dict[int, str]) -> None:
+    """Quotes come from the text in the prompt: cut it alike."""
+    room, _, name = source.partition(".")
+    if room == "row" and row.get(name, "").startswith(text):
+        row[name] = text
+    elif room == "passage" and name.isdigit() and passages.get(int(name), "").startswith(text):
+        passages[int(name)] = text

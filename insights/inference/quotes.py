@@ -1,0 +1,111 @@
+"""Quotes: texts cut into Unicode words, patterns that only runs of them match, where they stand.
+
+A quote is a literal run of whole words (UAX 29, so that languages without spaces work) of one
+source, as JSON text: the source is escaped before it is cut, and never inside an escape.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import regex
+
+from insights.model import Span
+
+MAX_WORDS = 60  # a longer quote is a copy; `x-quote-words` in the schema changes it
+_BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
+_WORD = regex.compile(r"[\p{L}\p{N}]")
+_ALONE = regex.compile(r"[\p{Han}\p{Hiragana}]")  # UAX 29 takes each for a word
+
+
+def words(text: str) -> list[str]:
+    """Return the text cut at UAX 29 word boundaries; joined again they are the text."""
+    cuts = [match.start() for match in _BOUNDARY.finditer(text)]
+    edges = sorted({0, *cuts, len(text)})
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def is_quotable(text: str) -> bool:
+    """Return whether there is a word to quote."""
+    return _WORD.search(text) is not None
+
+
+def escaped(text: str) -> str:
+    """Return the text as it stands between the quotation marks of a JSON string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def terminals(name: str, texts: Sequence[str], bounds: tuple[int, int]) -> list[str]:
+    """Return Lark terminals; `name` is a quote from one of `texts` of `bounds` words.
+
+    A quote begins and ends with something visible and holds at least one word. Words are counted as
+    runs of letters, digits and marks; each Han or Hiragana character counts as one.
+    """
+    sources = []
+    lines = []
+    for at, text in enumerate(texts):
+        chunks = [escaped(chunk) for chunk in words(text)]
+        lines.append(f'{name}_{at}: %regex {{"substring_chunks": {_json(chunks)}}}')
+        sources.append(f"{name}_{at}")
+    counted = _counted("".join(texts), bounds)
+    lines.append(f"{name}: ({' | '.join(sources)}) & {' & '.join(counted)}")
+    return lines
+
+
+def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
+    """Return regexes for the number of words and for visible ends, of the texts' own characters.
+
+    Explicit classes of the characters that occur keep the automaton small: Unicode's own are large.
+    """
+    letters = {c for c in text if c.isalnum() or c == "_" or regex.match(r"\p{M}", c)}
+    alone = {c for c in letters if _ALONE.match(c)}
+    others = set(text) - letters
+    plain = {c for c in others if escaped(c) == c}
+    blank = {c for c in plain if c.isspace()}
+    escapes = r"\\[\"\\\/bfnrt]|\\u[0-9a-f]{4}" if others - plain else ""
+    between = "|".join(part for part in (_class(plain), escapes) if part)
+    gap = f"({between})*" if between else ""
+    runs = "|".join(part for part in (_class(alone), _class(letters - alone, "+")) if part)
+    low, high = bounds
+    patterns = [f"/{gap}(({runs}){gap}){{1,{high}}}/"]
+    if low > 1 and between:
+        # A run counts once what follows it is no letter; the last needs nothing after it.
+        ended = "|".join(
+            part for part in (_class(alone), _class(letters - alone, "+") + f"({between})") if part
+        )
+        patterns.append(f"/({gap}({ended})){{{low - 1}}}(.|\\n)*{_class(letters)}(.|\\n)*/")
+    visible = _class(letters | (plain - blank))
+    # A quotation mark or a backslash of the source is visible as well; a newline is not.
+    visible = rf"({visible}|\\[\"\\])" if escapes else visible
+    patterns.append(rf"/{visible}(([^\\]|\\.)*{visible})?/")
+    return patterns
+
+
+def _class(characters: Iterable[str], suffix: str = "") -> str:
+    """Return a regex character class of exactly these, or nothing for none."""
+    found = sorted(set(characters))
+    if not found:
+        return ""
+    return "[" + "".join(rf"\x{{{ord(c):x}}}" for c in found) + "]" + suffix
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def locate(field: str, quote: str, texts: Mapping[str, str]) -> Span | None:
+    """Return where a quote stands, by source (`row.<column>`, `passage.<n>`); None if nowhere.
+
+    The first place where it begins and ends at word boundaries wins, then any place.
+    """
+    fallback = None
+    for source, text in texts.items():
+        edges = {0, len(text), *(match.start() for match in _BOUNDARY.finditer(text))}
+        start = text.find(quote)
+        while start >= 0:
+            span = Span(field=field, source=source, start=start, end=start + len(quote))
+            if start in edges and span.end in edges:
+                return span
+            fallback = fallback or span
+            start = text.find(quote, start + 1)
+    return fallback
