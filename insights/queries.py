@@ -7,18 +7,16 @@ EXPLAIN every statement the daemon runs on its store.
 
 import re
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 _NAME = re.compile(r"^-- name: (?P<name>[a-z0-9_]+)\s*$", re.MULTILINE)
 
 
-def folder() -> Path:
-    """Return the folder of the SQL: beside the package in a checkout, inside it in a wheel."""
-    checkout = Path(__file__).resolve().parent.parent / "sql"
-    if checkout.is_dir():
-        return checkout
-    return Path(str(resources.files("insights"))) / "sql"
+def folder(name: str = "sql") -> Path:
+    """Return a folder of the project: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    shipped = package / name
+    return shipped if shipped.is_dir() else package.parent / name
 
 
 @cache

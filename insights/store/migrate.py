@@ -11,13 +11,13 @@ import alembic.config
 import psycopg
 
 from insights import errors
+from insights.queries import folder
 from insights.store.postgres import translate
-from insights.store.revision import scripts_folder
 
 
 def _config(output: io.StringIO | None = None) -> alembic.config.Config:
     config = alembic.config.Config(output_buffer=output)
-    config.set_main_option("script_location", str(scripts_folder()))
+    config.set_main_option("script_location", str(folder("migrations")))
     config.set_main_option("path_separator", "os")
     return config
 

@@ -2,29 +2,20 @@
 
 import re
 from functools import cache
-from importlib import resources
-from pathlib import Path
 
 from insights import errors
+from insights.queries import folder
 from insights.store.postgres import Store
 
 _REVISION = re.compile(r"^revision = \"(\w+)\"$", re.MULTILINE)
 _DOWN = re.compile(r"^down_revision = \"(\w+)\"$", re.MULTILINE)
 
 
-def scripts_folder() -> Path:
-    """Return the migrations: beside the package in a checkout, inside it in a wheel."""
-    checkout = Path(__file__).resolve().parents[2] / "migrations"
-    if checkout.is_dir():
-        return checkout
-    return Path(str(resources.files("insights"))) / "migrations"
-
-
 @cache
 def known() -> tuple[str, ...]:
     """Return this program's revisions, oldest first."""
     follows: dict[str | None, str] = {}
-    for file in (scripts_folder() / "versions").glob("*.py"):
+    for file in (folder("migrations") / "versions").glob("*.py"):
         text = file.read_text(encoding="utf-8")
         revision = _REVISION.search(text)
         if revision is None:
