@@ -16,7 +16,7 @@ from insights import errors
 from insights.inference import quotes
 from insights.inference.grammar import Grammar
 from insights.inference.sampling import Mask
-from insights.inference.schema import CITED, QUOTE, has_quotes, refuse_unsupported
+from insights.inference.schema import CITED, QUOTE, has_quotes, refuse_unsupported, walk
 from insights.model import Json, Span
 
 _PROTOTYPES = (

@@ -36,7 +36,7 @@ def _take(engine: Engine, call: serve.Call) -> None:
                 notes = check_schema(request.output_schema, request.abstain, where=request.where)
                 call.reply(Checked(notes=tuple(notes)))
             case _:
-                raise errors.RowError(f"the generator has no method {call.method}")
+                call.fail(errors.RowError(f"the generator has no method {call.method}"))
     except Exception as exc:  # noqa: BLE001 - one bad request must not end the others'
         call.fail(exc)
 
