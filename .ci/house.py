@@ -16,6 +16,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 BUILT = {"build", "dist", "legacy_insights.egg-info"}
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?\)")
+RUN_MODULE = re.compile(r"-m ((?:benchmarks|demo|insights)(?:\.\w+)*)")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 STATEMENT = re.compile(r"^-- name: \w+\s*\n(?P<comment>(?:--.*\n)*)", re.MULTILINE)
 
@@ -76,6 +77,15 @@ def shipped_packages() -> Iterator[str]:
         yield f"pyproject.toml: tool.setuptools.packages and the folders disagree on {package}"
 
 
+def live_modules() -> Iterator[str]:
+    """The modules that documents and the Makefile run exist."""
+    for file in [ROOT / "Makefile", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for module in sorted(set(RUN_MODULE.findall(file.read_text(encoding="utf-8")))):
+            path = ROOT.joinpath(*module.split("."))
+            if not path.with_suffix(".py").is_file() and not (path / "__main__.py").is_file():
+                yield f"{file.relative_to(ROOT)}: no module {module}"
+
+
 def explained_statements() -> Iterator[str]:
     """Each statement that the store runs says what it is for."""
     for file in (ROOT / "sql" / "store").glob("*.sql"):
@@ -87,7 +97,14 @@ def explained_statements() -> Iterator[str]:
 
 def main() -> int:
     """Print what breaks a rule; return 1 if anything does."""
-    rules = (short_modules, tidy_root, live_links, shipped_packages, explained_statements)
+    rules = (
+        short_modules,
+        tidy_root,
+        live_links,
+        live_modules,
+        shipped_packages,
+        explained_statements,
+    )
     broken = [problem for rule in rules for problem in rule()]
     for problem in broken:
         sys.stdout.write(problem + "\n")
