@@ -16,7 +16,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 BUILT = {"build", "dist", "legacy_insights.egg-info"}
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?\)")
-RUN_MODULE = re.compile(r"-m ((?:benchmarks|demo|insights)(?:\.\w+)*)")
+RUN_MODULE = re.compile(r"-m ((?:benchmarks|demo)(?:\.[a-z_]+)*|insights(?:\.[a-z_]+)+)")
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 STATEMENT = re.compile(r"^-- name: \w+\s*\n(?P<comment>(?:--.*\n)*)", re.MULTILINE)
 
