@@ -1,0 +1,66 @@
+"""`insights sink`: the tables in legacy databases that show insights."""
+
+from typing import Annotated
+
+import typer
+
+from insights.app import open_sink, open_store
+from insights.cli.output import Json, emit_json, emit_table, stdout
+from insights.store.leases import Leases
+from insights.store.outbox import SinkOutbox
+
+app = typer.Typer(
+    help="Sinks: the tables in legacy databases that show insights.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="The sink's name in the settings")]
+
+
+@app.command("ddl")
+def ddl(
+    ctx: typer.Context,
+    name: Name,
+    dialect: Annotated[
+        str | None,
+        typer.Option(help="sqlite, mysql, mariadb, postgresql, mssql or oracle [default: its own]"),
+    ] = None,
+) -> None:
+    """Print what a DBA runs once to make a sink: its table, its view, its grants. Runs nothing."""
+    with open_sink(ctx.obj, name) as sink:
+        script = sink.ddl(dialect)
+    print(script)
+
+
+@app.command("check")
+def check(ctx: typer.Context, name: Name) -> None:
+    """Look whether a sink has its table, columns, key and grants; change nothing."""
+    with open_sink(ctx.obj, name) as sink:
+        sink.check()
+    stdout.print(f"Sink {name} can be written.")
+
+
+@app.command("refused")
+def refused(
+    ctx: typer.Context,
+    name: Name,
+    limit: Annotated[int, typer.Option(help="Most rows shown")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List rows that a sink refused for good, with the reason."""
+    with open_store(ctx.obj) as store:
+        rows = SinkOutbox(store, Leases(store, "insights sink", ttl_s=1), name).refused(limit)
+    if as_json:
+        emit_json(rows)
+    else:
+        emit_table("Refused", rows, "No row was refused.")
+
+
+@app.command("retry")
+def retry(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Publish refused rows again, once what they were refused for is mended."""
+    with open_store(ctx.obj) as store:
+        revived = SinkOutbox(store, Leases(store, "insights sink", ttl_s=1), name).retry()
+    if as_json:
+        emit_json({"revived": revived})
+    else:
+        stdout.print(f"{revived} rows will be published again.")

@@ -1,0 +1,226 @@
+"""The DDL a DBA runs once for a sink: its table, the legacy application's view, and the grants.
+
+The daemon never runs any of it. Types come from the pipeline's output schema (JSON Schema); key
+columns are typed as in the legacy table, so that a join uses its index.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mssql, registry
+from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import CreateTable, CreateView
+from sqlalchemy.types import TypeEngine
+
+from insights.errors import SettingsError
+from insights.model import Json, SinkSpec
+
+LONGEST_VARCHAR = 500  # characters; longer strings become TEXT, CLOB or NVARCHAR(max)
+SHORTEST_ENUM = 32  # characters, so that a longer value in a later version needs no ALTER
+
+_LONG = sa.UnicodeText().with_variant(mssql.NVARCHAR(None), "mssql")
+_FLAG = sa.Boolean().with_variant(sa.Numeric(1), "oracle")
+_DAY = sa.Date().with_variant(mssql.DATE(), "mssql")
+_TIME = sa.DateTime().with_variant(mssql.DATETIME2, "mssql").with_variant(sa.TIMESTAMP(), "oracle")
+
+# What every sink has from its first DDL on, after the output's own columns.
+_FIXED: tuple[tuple[str, TypeEngine[Any], bool], ...] = (
+    ("citations", _LONG, True),
+    ("insight_id", sa.BigInteger(), True),
+    ("revision", sa.BigInteger(), False),
+    ("status", sa.String(16), False),
+    ("source_cursor", sa.Unicode(255), True),
+    ("pipeline_version", sa.String(64), True),
+    ("model", sa.Unicode(255), True),
+    ("generated_at", _TIME, True),
+)
+FIXED = tuple(name for name, _, _ in _FIXED)
+
+# The dialects of `insights sink ddl --dialect`, by SQLAlchemy's name for each.
+DIALECTS = ("sqlite", "mysql", "mariadb", "postgresql", "mssql", "oracle")
+
+
+def kind(schema: Json) -> str:
+    """Return what a property holds: `integer`, `number`, `boolean`, `date`, `enum` or `text`.
+
+    `null` beside a type only says that the value may be missing; arrays and objects are text.
+    """
+    options = schema.get("anyOf") or schema.get("oneOf")
+    if options:
+        kinds = {kind(option) for option in options if option.get("type") != "null"}
+        return kinds.pop() if len(kinds) == 1 and kinds != {"enum"} else "text"
+    choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if choices is not None and all(choice is None or isinstance(choice, str) for choice in choices):
+        return "enum"
+    types = schema.get("type", "string")
+    named = {types} if isinstance(types, str) else set(types)
+    named.discard("null")
+    name = named.pop() if len(named) == 1 else "string"
+    if name in {"integer", "number", "boolean"}:
+        return name
+    return "date" if name == "string" and schema.get("format") == "date" else "text"
+
+
+def _type(schema: Json) -> TypeEngine[Any]:
+    match kind(schema):
+        case "enum":
+            choices = schema.get("enum", [schema.get("const")])
+            return sa.Unicode(max(SHORTEST_ENUM, *(len(choice or "") for choice in choices)))
+        case "integer":
+            return sa.BigInteger()
+        case "number":
+            return sa.Double()
+        case "boolean":
+            return _FLAG
+        case "date":
+            return _DAY
+        case _:
+            length = schema.get("maxLength") if schema.get("type") == "string" else None
+            return sa.Unicode(length) if length and length <= LONGEST_VARCHAR else _LONG
+
+
+def properties(spec: SinkSpec) -> dict[str, Json]:
+    """Return the output's properties, which are the sink's content columns by name.
+
+    Raises:
+        SettingsError: If a name is taken by a key column or by a column every sink has.
+    """
+    found: dict[str, Json] = spec.output_schema.get("properties", {})
+    taken = {name.lower() for name in (*spec.key, *FIXED)}
+    for name in found:
+        if name.lower() in taken:
+            raise SettingsError(
+                f"output property {name!r} has the name of another column of sink table "
+                f"{spec.table!r}",
+                where=f"sink {spec.name}",
+                fix=f"rename the property in the output schema, for example to ai_{name}",
+            )
+        taken.add(name.lower())
+    return found
+
+
+def sink_table(
+    spec: SinkSpec, keys: Mapping[str, TypeEngine[Any]], metadata: sa.MetaData
+) -> sa.Table:
+    """Return the sink's table; `keys` are the types of its key columns."""
+    content = properties(spec)
+    return sa.Table(
+        spec.table,
+        metadata,
+        *(
+            sa.Column(name, keys[name], primary_key=True, autoincrement=False, nullable=False)
+            for name in spec.key
+        ),
+        *(sa.Column(name, _type(schema), nullable=True) for name, schema in content.items()),
+        *(sa.Column(name, type_, nullable=null) for name, type_, null in _FIXED),
+        schema=spec.schema,
+    )
+
+
+def display_query(spec: SinkSpec, legacy: sa.FromClause, sink: sa.FromClause) -> sa.Select[Any]:
+    """Return the view's query: every legacy row, and beside it what may be shown of its insight.
+
+    Content is shown only where the status is `ok`: a stale or withheld insight reads as none. An
+    insight column whose name the legacy table has too is called `ai_<name>`.
+    """
+    taken = {column.name.lower() for column in legacy.columns}
+    hidden = {*properties(spec), "citations"}
+    shown: list[sa.ColumnElement[Any]] = list(legacy.columns)
+    for column in sink.columns:
+        if column.name in spec.key:
+            continue
+        name = f"ai_{column.name}" if column.name.lower() in taken else column.name
+        value: sa.ColumnElement[Any] = column
+        if column.name in hidden:
+            value = sa.case((sink.c.status == "ok", column))
+        shown.append(value.label(name))
+    joined = sa.and_(*(legacy.c[name] == sink.c[name] for name in spec.key))
+    return sa.select(*shown).select_from(legacy.outerjoin(sink, joined))
+
+
+def dialect(name: str) -> Dialect:
+    """Return a dialect to compile for by name, without a driver.
+
+    Raises:
+        SettingsError: If there is none of that name.
+    """
+    if name not in DIALECTS:
+        raise SettingsError(
+            f"there is no dialect {name!r}", where="--dialect", fix=f"one of {', '.join(DIALECTS)}"
+        )
+    made: Dialect = registry.load("mysql" if name == "mariadb" else name)()
+    return made
+
+
+def statements(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: str) -> list[str]:
+    """Return the statements that make the sink, in order, in one engine's SQL.
+
+    Args:
+        spec: The sink.
+        legacy: The legacy table; without it keys are VARCHAR(255) and there is no view.
+        dialect: Whose SQL.
+        home: The name of the legacy table's dialect; from another one, its types are carried over
+            by SQLAlchemy's generic ones.
+
+    Raises:
+        SettingsError: If the legacy table lacks a key column, or names clash.
+    """
+    metadata = sa.MetaData()
+    keys: dict[str, TypeEngine[Any]] = {name: sa.String(255) for name in spec.key}
+    if legacy is not None:
+        lacking = [name for name in spec.key if name not in legacy.c]
+        if lacking:
+            raise SettingsError(
+                f"table {legacy.name!r} has no column {', '.join(map(repr, lacking))}",
+                where=f"sink {spec.name}: key",
+                fix=f"its columns are {', '.join(legacy.c.keys())}",
+            )
+        keys = {name: _carried(legacy.c[name].type, home=dialect.name == home) for name in spec.key}
+    table = sink_table(spec, keys, metadata)
+    made = [CreateTable(table).compile(dialect=dialect).string]
+    if spec.view and legacy is not None:
+        query = display_query(spec, legacy.alias("l"), table.alias("i"))
+        view = CreateView(query, spec.view, schema=spec.schema)
+        made.append(view.compile(dialect=dialect).string)
+    return [_tidy(statement) for statement in made]
+
+
+def grants(spec: SinkSpec, login: str) -> list[str]:
+    """Return what the publisher's login needs: three rights on one table, and nothing else."""
+    table = f"{spec.schema}.{spec.table}" if spec.schema else spec.table
+    return [f"GRANT SELECT, INSERT, UPDATE ON {table} TO {login}"]
+
+
+def script(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: str) -> str:
+    """Return everything a DBA runs for a sink, for the engine's own client."""
+    name = dialect.name
+    end = "\nGO\n" if name == "mssql" else ";\n"
+    shown = spec.view or spec.table
+    view = f"{spec.schema}.{shown}" if spec.schema else shown
+    lines = [f"-- Sink {spec.name}: made once, by the owner of the legacy schema.\n"]
+    lines += [made + end for made in statements(spec, legacy, dialect, home)]
+    if name != "sqlite":
+        lines += [
+            "-- Rights of the publisher's login and the legacy application's: put in your names.",
+            *(f"-- {grant};" for grant in grants(spec, "insights_writer")),
+            f"-- GRANT SELECT ON {view} TO legacy_application;",
+        ]
+    return "\n".join(lines).rstrip()
+
+
+def _carried(type_: TypeEngine[Any], *, home: bool) -> TypeEngine[Any]:
+    if home:
+        return type_
+    try:
+        return type_.as_generic()
+    except NotImplementedError:
+        return sa.String(255)
+
+
+def _tidy(statement: str) -> str:
+    lines = (line.rstrip().replace("\t", "    ") for line in statement.strip().splitlines())
+    broken = "\n".join(lines)
+    for start in ("CASE WHEN", "i."):  # a column a line where the view is long
+        broken = broken.replace(f", {start}", f",\n    {start}")
+    return broken

@@ -1,0 +1,41 @@
+"""What supervisor and publisher say to each other."""
+
+from insights.model import SinkResult, SinkSpec, SinkState, Value
+
+
+class PublisherInit(Value, frozen=True):
+    """The first frame: the sink, and the ODBC connection string with its password."""
+
+    spec: SinkSpec
+    odbc: str
+    timeout_s: float
+
+
+class ApplyRequest(Value, frozen=True):
+    """States to be shown."""
+
+    states: tuple[SinkState, ...]
+
+
+class ApplyReply(Value, frozen=True):
+    """One result a state, in the request's order."""
+
+    results: tuple[SinkResult, ...]
+
+
+class RevisionReply(Value, frozen=True):
+    """The highest revision in the sink."""
+
+    revision: int
+
+
+class DdlRequest(Value, frozen=True):
+    """Which engine's SQL; None is the sink's own."""
+
+    dialect: str | None = None
+
+
+class DdlReply(Value, frozen=True):
+    """A script for the engine's own client, comments included."""
+
+    script: str
