@@ -165,7 +165,7 @@ def _postgres_bin(server: Server) -> Path:
     assert spec.origin is not None
     install = Path(spec.origin).parent / "pginstall18"
     try:
-        server.run(install / "bin" / "postgres", "--version")
+        server.run(install / "bin" / "initdb", "--version")  # it loads libpq from beside it
     except RuntimeError:
         copy = server.folder.parent / "postgresql"
         if not copy.exists():
