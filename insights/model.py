@@ -103,6 +103,71 @@ class Page(Value, frozen=True):
     complete: bool
 
 
+class Lease(Value, frozen=True):
+    """A lease we hold: `token` proves it, `epoch` grew when it changed hands."""
+
+    name: str
+    token: str
+    epoch: int
+
+
+class Window(Value, frozen=True):
+    """What stands at or above a cursor (NULLs left out): rows, lowest and highest cursor as text.
+
+    `safe_high` is the highest cursor that is not in the future of the database's clock; for cursors
+    that are no times it equals `high`. A watermark never passes it.
+    """
+
+    rows: int
+    low: str | None
+    high: str | None
+    safe_high: str | None
+
+
+class StreamState(Value, frozen=True):
+    """What the store knows of a stream between polls. Times are epoch seconds of the store's clock.
+
+    `passes` are complete passes not yet promoted: (began, largest safe cursor). `window` is what
+    the last reading of the window found, and `skipped` how many polls have left it unread since.
+    """
+
+    stream_id: int
+    paused: bool
+    stopped_reason: str | None
+    epoch: int
+    identity: str | None
+    position: str | None
+    watermark: str | None
+    bookmark: Bookmark | None
+    began: float | None
+    mark: str | None
+    passes: tuple[tuple[float, str], ...]
+    window: Window | None
+    skipped: int
+    overlap_s: float
+    shape: str | None
+    sweep_due: bool
+    now: float
+
+
+class Recorded(Value, frozen=True):
+    """What recording one page did: rows by outcome. `row_ids` only where a sweep asked for them."""
+
+    new: int
+    changed: int
+    revived: int
+    row_ids: tuple[int, ...] = ()
+
+
+class SweepState(Value, frozen=True):
+    """An unfinished sweep, or a fresh one: where it stands and which blocks it has marked."""
+
+    sweep_id: int
+    epoch: int
+    bookmark: Bookmark | None
+    blocks: dict[int, bytes]
+
+
 class Fingerprint(Value, frozen=True):
     """Which replica answered, how far it has applied, and its clocks.
 
@@ -116,6 +181,33 @@ class Fingerprint(Value, frozen=True):
     applied_at: str | None
     now: str | None
     lag_s: float | None = None
+
+
+class StreamShape(Value, frozen=True):
+    """What a stream reads: its columns with their types, and a digest of both.
+
+    `grade` is the cursor's as far as the catalogue tells; a DBA may declare another one.
+    """
+
+    columns: dict[str, str]
+    shape: str
+    grade: Grade
+
+
+class TableShape(Value, frozen=True):
+    """A table as `insights init` sees it: columns in order with their types, and its key."""
+
+    columns: dict[str, str]
+    key: tuple[str, ...]
+    dialect: str
+
+
+class Finding(Value, frozen=True):
+    """One line of `insights doctor`: what was looked at, what was found, what to do about it."""
+
+    level: Literal["ok", "note", "warning", "error"]
+    what: str
+    fix: str = ""
 
 
 # --- knowledge ------------------------------------------------------------------------------------

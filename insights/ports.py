@@ -21,16 +21,22 @@ from insights.model import (
     IndexedDocument,
     Insight,
     KnownDocument,
+    Lease,
     ModelInfo,
     Outstanding,
     Page,
     Passage,
     Question,
+    Recorded,
     Row,
     SearchTuning,
     SinkResult,
     SinkState,
+    StreamShape,
     StreamSpec,
+    StreamState,
+    SweepState,
+    Window,
 )
 
 
@@ -45,6 +51,14 @@ class Source(Protocol):
         self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]
     ) -> Page:
         """Return the next keyset page after a bookmark, in cursor or in key order."""
+        ...
+
+    def window(self, stream: StreamSpec, low: str | None) -> Window:
+        """Count what stands at or above a cursor (from the start, if None), by the index alone."""
+        ...
+
+    def inspect(self, stream: StreamSpec) -> StreamShape:
+        """Return what is read of the stream; refuse what cannot be read or has no unique key."""
         ...
 
     def is_behind(self, identity: str | None, position: str | None) -> bool:
@@ -215,6 +229,122 @@ class Work(Protocol):
 
     def outstanding(self) -> Outstanding:
         """Count open work."""
+        ...
+
+
+class Leases(Protocol):
+    """Who polls, sweeps or publishes what; the store's clock decides."""
+
+    def take(self, name: str) -> Lease | None:
+        """Return the lease, or None while somebody else holds it."""
+        ...
+
+    def renew(self, lease: Lease) -> bool:
+        """Prolong a lease; False means that it is lost."""
+        ...
+
+
+class Ledger(Protocol):
+    """One stream's known rows, its place between polls, and what its sweeps saw."""
+
+    def state(self) -> StreamState:
+        """Return what is known of the stream between polls."""
+        ...
+
+    def begin_pass(self, lease: Lease, state: StreamState, window: Window | None) -> None:
+        """Note that a pass begins; the window was asked for before it."""
+        ...
+
+    def record(
+        self,
+        lease: Lease,
+        stream_id: int,
+        page: Page,
+        *,
+        bookmark: bool = True,
+        want_ids: bool = False,
+        enqueue: bool = True,
+    ) -> Recorded:
+        """Record one page and, in the same transaction, the bookmark behind it."""
+        ...
+
+    def end_pass(
+        self,
+        lease: Lease,
+        stream_id: int,
+        passes: Sequence[tuple[float, str]],
+        watermark: str | None,
+    ) -> None:
+        """Close a complete pass and promote the watermark."""
+        ...
+
+    def seen(
+        self,
+        lease: Lease,
+        stream_id: int,
+        *,
+        identity: str | None,
+        position: str | None,
+        lag_s: float | None,
+        window: Window | None = None,
+        skipped: int = 0,
+        complete: bool = True,
+    ) -> None:
+        """Note which replica a poll spoke to, and that we are complete up to it."""
+        ...
+
+    def new_epoch(
+        self, lease: Lease, stream_id: int, identity: str | None, position: str | None
+    ) -> None:
+        """Begin again on another replica or another history."""
+        ...
+
+    def stop(self, stream_id: int, reason: str) -> None:
+        """Stop the stream until somebody acts."""
+        ...
+
+    def shape(self, stream_id: int, shape: str) -> None:
+        """Record the columns and types that are read from now on."""
+        ...
+
+    def open_sweep(self, lease: Lease, state: StreamState) -> SweepState:
+        """Return the unfinished sweep of this epoch, or begin one."""
+        ...
+
+    def checkpoint(
+        self,
+        lease: Lease,
+        sweep_id: int,
+        blocks: Mapping[int, bytes],
+        bookmark: Bookmark | None,
+        *,
+        rows: int,
+        rescued: int,
+    ) -> None:
+        """Save marks and bookmark together."""
+        ...
+
+    def absent(self, sweep_id: int, position: str | None) -> tuple[list[int], int, int]:
+        """Return the rows absent twice, how many are absent now, and how many rows are known."""
+        ...
+
+    def end_sweep(
+        self,
+        lease: Lease,
+        stream_id: int,
+        sweep_id: int,
+        *,
+        position: str | None,
+        gone: Sequence[int],
+        absent: int,
+        refused: str | None,
+        first: bool,
+    ) -> int:
+        """Close a sweep and tombstone what is gone; return how many rows that were."""
+        ...
+
+    def last_sweep(self, stream_id: int) -> tuple[float, bool] | None:
+        """Return how many seconds ago a sweep ended, and whether absences wait to be confirmed."""
         ...
 
 

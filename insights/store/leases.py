@@ -1,18 +1,8 @@
 """Leases: who polls, sweeps or publishes what. The database's clock decides, never ours."""
 
-from dataclasses import dataclass
-
+from insights.model import Lease
 from insights.queries import load
 from insights.store.postgres import Store
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A lease we hold: `token` proves it, `epoch` grew when it changed hands."""
-
-    name: str
-    token: str
-    epoch: int
 
 
 class Leases:
@@ -36,7 +26,7 @@ class Leases:
             row = connection.execute(
                 self._sql["take"], {"name": name, "holder": self._holder, "ttl_s": self._ttl_s}
             ).fetchone()
-        return None if row is None else Lease(name, str(row.token), row.epoch)
+        return None if row is None else Lease(name=name, token=str(row.token), epoch=row.epoch)
 
     def renew(self, lease: Lease) -> bool:
         """Prolong a lease; False means that it is lost."""

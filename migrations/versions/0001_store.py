@@ -61,10 +61,10 @@ CREATE TABLE store.stream (
     identity text,
     position text,
     watermark text,
-    pass_bookmark jsonb,
-    pass_started_at timestamptz,
-    pass_max_cursor text,
-    pass_mark jsonb,
+    pass jsonb,
+    passes jsonb NOT NULL DEFAULT '[]',
+    window_read jsonb,
+    sweep_due boolean NOT NULL DEFAULT true,
     overlap_s double precision,
     hash_version smallint NOT NULL DEFAULT 1,
     shape text,
@@ -77,6 +77,11 @@ CREATE TABLE store.stream (
 COMMENT ON TABLE store.stream IS 'One legacy table or query: its switch (paused), watermark, bookmark and health';
 COMMENT ON COLUMN store.stream.paused IS 'The DBA''s switch: UPDATE store.stream SET paused = true stops reading at once';
 COMMENT ON COLUMN store.stream.watermark IS 'Cursor as the source''s own text; a hint that makes polling cheap';
+COMMENT ON COLUMN store.stream.pass IS 'The unfinished pass: bookmark, mark taken before it, when it began';
+COMMENT ON COLUMN store.stream.passes IS
+    'Complete passes whose mark the watermark has not reached: when each began, and its largest safe cursor';
+COMMENT ON COLUMN store.stream.window_read IS
+    'Count, lowest and highest cursor above the watermark when it was last read, and how often it was skipped since';
 COMMENT ON COLUMN store.stream.shape IS 'Fingerprint of the columns and types read; a change pauses the stream';
 COMMENT ON COLUMN store.stream.missed_rows IS 'Rows that a sweep had to rescue';
 
@@ -307,10 +312,12 @@ CREATE TABLE store.sweep (
     epoch integer NOT NULL,
     position text,
     bookmark jsonb,
+    last_row_id bigint NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz,
     rows bigint NOT NULL DEFAULT 0,
     rescued bigint NOT NULL DEFAULT 0,
+    absent bigint NOT NULL DEFAULT 0,
     deleted bigint NOT NULL DEFAULT 0,
     refused_reason text
 );
@@ -318,9 +325,11 @@ CREATE INDEX sweep_stream ON store.sweep (stream_id, sweep_id);
 CREATE TABLE store.sweep_block (
     sweep_id bigint NOT NULL REFERENCES store.sweep ON DELETE CASCADE,
     block bigint NOT NULL,
-    present bit varying(65536) NOT NULL,
+    present bytea NOT NULL CHECK (length(present) <= 8192),
     PRIMARY KEY (sweep_id, block)
 );
+-- Uncompressed: get_bit reads it for every row of the ledger.
+ALTER TABLE store.sweep_block ALTER present SET STORAGE EXTERNAL;
 COMMENT ON TABLE store.sweep_block IS 'Presence of 65,536 consecutive row ids in one sweep; absent = bit not set';
 
 CREATE VIEW insights.current AS

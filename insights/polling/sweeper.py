@@ -1,0 +1,157 @@
+"""One sweep of one stream: a walk over the key that compares every row with the ledger.
+
+It finds what polls missed (rows committed late, backdated, with NULL cursors) and what is gone. A
+row is gone when two sweeps in a row did not see it, on the same replica, which has moved on in
+between; and never when a large share would vanish at once, which is what a lost grant looks like.
+"""
+
+import msgspec
+import structlog
+
+from insights import errors
+from insights.model import Lease, StreamSpec, StreamState, SweepState
+from insights.polling.courtesy import Courtesy
+from insights.ports import Leases, Ledger, Source
+
+log = structlog.get_logger(__name__)
+
+CHECKPOINT_PAGES = 20  # pages between saved marks; a crash repeats at most these
+LARGEST_LOSS = 0.1  # share of the known rows that one sweep may declare gone …
+ALWAYS_ALLOWED = 20  # … though a few rows always may
+_BLOCK = 8_192  # bytes of a block: 65,536 row ids
+
+
+class SweepResult(msgspec.Struct, frozen=True):
+    """What a sweep saw. `unconfirmed` rows were absent for the first time."""
+
+    rows: int = 0
+    rescued: int = 0
+    deleted: int = 0
+    unconfirmed: int = 0
+    refused: str | None = None
+
+
+class Sweeper:
+    """Sweeps one stream, under the same lease as its polls.
+
+    Args:
+        stream: The stream; one that names its rows by a `pending` predicate is never swept.
+        source: Its database.
+        ledger: Its rows in the store.
+        leases: Where the lease `stream <name>` is taken.
+        courtesy: The stream's budget.
+        every_s: Seconds between sweeps.
+    """
+
+    def __init__(
+        self,
+        stream: StreamSpec,
+        source: Source,
+        ledger: Ledger,
+        leases: Leases,
+        courtesy: Courtesy,
+        every_s: float,
+    ) -> None:
+        self._stream = stream
+        self._source = source
+        self._ledger = ledger
+        self._leases = leases
+        self._courtesy = courtesy
+        self._every_s = every_s
+
+    def due(self) -> bool:
+        """Tell whether a sweep is due: never swept, too long ago, asked for, or to be confirmed."""
+        if self._stream.pending is not None:
+            return False
+        state = self._ledger.state()
+        last = self._ledger.last_sweep(state.stream_id)
+        return state.sweep_due or last is None or last[0] >= self._every_s
+
+    def unconfirmed(self) -> bool:
+        """Tell whether the last sweep missed rows that the next one may declare gone."""
+        last = self._ledger.last_sweep(self._ledger.state().stream_id)
+        return self._stream.pending is None and last is not None and last[1]
+
+    def run_once(self) -> SweepResult | None:
+        """Sweep once, or go on with a sweep that was cut off; None if it cannot be done now."""
+        lease = self._leases.take(f"stream {self._stream.name}")
+        state = self._ledger.state()
+        if lease is None or state.paused or state.stopped_reason:
+            return None
+        replica = self._source.fingerprint()
+        if state.identity not in (None, replica.identity) or self._courtesy.lags(replica.lag_s):
+            return None  # the next poll opens a new epoch, or the replica has caught up
+        first = self._ledger.last_sweep(state.stream_id) is None
+        sweep = self._ledger.open_sweep(lease, state)
+        rows, rescued = self._walk(lease, state, sweep)
+        gone, absent, known = self._ledger.absent(sweep.sweep_id, replica.position)
+        refused = None
+        if len(gone) > max(ALWAYS_ALLOWED, LARGEST_LOSS * known):
+            refused = (
+                f"{len(gone)} of {known} rows would vanish at once; check the login's grants and "
+                "the stream's filter"
+            )
+            log.error("deletion refused", stream=self._stream.name, reason=refused)
+            gone = []
+        deleted = self._ledger.end_sweep(
+            lease,
+            state.stream_id,
+            sweep.sweep_id,
+            position=replica.position,
+            gone=gone,
+            absent=absent,
+            refused=refused,
+            first=first,
+        )
+        return SweepResult(rows, 0 if first else rescued, deleted, absent - deleted, refused)
+
+    def _walk(self, lease: Lease, state: StreamState, sweep: SweepState) -> tuple[int, int]:
+        """Read the whole key range, marking each row's bit."""
+        marks = _Marks(sweep.blocks)
+        enqueue = self._stream.start != "now" or state.watermark is not None
+        at = sweep.bookmark
+        rows = rescued = total_rows = total_rescued = pages = 0
+        while True:
+            page = self._source.page(self._stream, at, by="key")
+            found = self._ledger.record(
+                lease, state.stream_id, page, bookmark=False, want_ids=True, enqueue=enqueue
+            )
+            marks.set(found.row_ids)
+            rows, rescued = rows + page.rows, rescued + found.new + found.changed
+            pages, at = pages + 1, page.last or at
+            if page.complete or pages % CHECKPOINT_PAGES == 0:
+                self._ledger.checkpoint(
+                    lease, sweep.sweep_id, marks.take(), at, rows=rows, rescued=rescued
+                )
+                total_rows, total_rescued = total_rows + rows, total_rescued + rescued
+                rows = rescued = 0
+            if page.complete:
+                return total_rows, total_rescued
+            self._courtesy.pay(page.rows)
+            if not self._leases.renew(lease):
+                raise errors.Fenced("the lease was lost in the middle of a sweep", where=lease.name)
+
+
+class _Marks:
+    """Presence of row ids as bits, in blocks of 65,536; one bit a row, whatever the key order."""
+
+    def __init__(self, blocks: dict[int, bytes]) -> None:
+        self._blocks = {at: bytearray(block.ljust(_BLOCK, b"\0")) for at, block in blocks.items()}
+        self._touched: set[int] = set()
+
+    def set(self, row_ids: tuple[int, ...]) -> None:
+        """Mark rows as present; bit 0 is the lowest bit of the first byte, as get_bit counts."""
+        blocks = self._blocks
+        for row_id in row_ids:
+            at = row_id >> 16
+            block = blocks.get(at)
+            if block is None:
+                block = blocks[at] = bytearray(_BLOCK)
+            block[(row_id & 0xFFFF) >> 3] |= 1 << (row_id & 7)
+        self._touched.update({row_id >> 16 for row_id in row_ids})
+
+    def take(self) -> dict[int, bytes]:
+        """Return the blocks touched since the last call."""
+        touched = {at: bytes(self._blocks[at]) for at in self._touched}
+        self._touched.clear()
+        return touched

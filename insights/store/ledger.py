@@ -1,0 +1,307 @@
+"""The ledger: every known row's hash, the stream's place between polls, and what sweeps saw."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from insights import errors, failpoints
+from insights.model import Bookmark, Lease, Page, Recorded, StreamState, SweepState, Window
+from insights.queries import load
+from insights.store.postgres import Connection, Store
+
+HASH_VERSION = 1
+
+
+class Ledger:
+    """One stream's rows in the store. Every write is fenced by the stream's lease.
+
+    Args:
+        store: The store.
+        stream: The stream's name.
+        pipeline_version_id: What new and changed rows are to be done with.
+        sink_id: Which sink is told that an insight has become stale or current; None without one.
+        holder: This daemon's name, for the audit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        stream: str,
+        pipeline_version_id: int,
+        *,
+        sink_id: int | None,
+        holder: str,
+    ) -> None:
+        self._store = store
+        self._stream = stream
+        self._values = {
+            "pipeline_version_id": pipeline_version_id,
+            "sink_id": sink_id,
+            "holder": holder,
+            "hash_version": HASH_VERSION,
+        }
+        self._sql = load("ledger")
+
+    def state(self) -> StreamState:
+        """Return what is known of the stream between polls."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["state"], {"stream": self._stream}).fetchone()
+        if row is None:
+            raise errors.StoreError(
+                f"the stream {self._stream!r} is not registered", where="store", fix="restart"
+            )
+        begun = row.__getattribute__("pass") or {}
+        window = row.window_read or {}
+        return StreamState(
+            stream_id=row.stream_id,
+            paused=row.paused,
+            stopped_reason=row.stopped_reason,
+            epoch=row.epoch,
+            identity=row.identity,
+            position=row.position,
+            watermark=row.watermark,
+            bookmark=_bookmark(begun.get("bookmark")),
+            began=begun.get("began"),
+            mark=begun.get("mark"),
+            passes=tuple((began, cursor) for began, cursor in row.passes),
+            window=msgspec.convert(window["found"], Window) if window else None,
+            skipped=window.get("skipped", 0),
+            overlap_s=row.overlap_s,
+            shape=row.shape,
+            sweep_due=row.sweep_due,
+            now=row.now,
+        )
+
+    def begin_pass(self, lease: Lease, state: StreamState, window: Window | None) -> None:
+        """Note that a pass begins; the window was asked for before it."""
+        self._note(
+            lease,
+            "begin_pass",
+            stream_id=state.stream_id,
+            mark=window.safe_high if window else None,
+            window=_window(window, 0),
+        )
+
+    def record(
+        self,
+        lease: Lease,
+        stream_id: int,
+        page: Page,
+        *,
+        bookmark: bool = True,
+        want_ids: bool = False,
+        enqueue: bool = True,
+    ) -> Recorded:
+        """Record one page and, in the same transaction, the bookmark behind it.
+
+        Raises:
+            errors.StreamError: If a key occurs twice with different inputs.
+            errors.Fenced: If the lease is gone.
+        """
+        values = {
+            **self._values,
+            "stream_id": stream_id,
+            "want_ids": want_ids,
+            "enqueue": enqueue,
+        }
+        with self._fenced(lease) as connection:
+            connection.execute(self._sql["page_table"])
+            with connection.cursor().copy(self._sql["copy_page"]) as copy:
+                copy.write(page.block)
+            twice = connection.execute(self._sql["contradictions"]).fetchone()
+            if twice is not None:
+                raise errors.StreamError(
+                    "a key occurs twice with different values: it is no unique key",
+                    where=f"stream {self._stream}",
+                    fix="name a key that is unique, or correct the view",
+                )
+            row = connection.execute(self._sql["record"], values).fetchone()
+            assert row is not None  # noqa: S101 - an aggregate always returns a row
+            if bookmark and page.last is not None:
+                connection.execute(
+                    self._sql["bookmark"],
+                    {"stream_id": stream_id, "bookmark": Jsonb(msgspec.to_builtins(page.last))},
+                )
+            failpoints.reach("before-page-commit")
+        failpoints.reach("after-page-commit")
+        return Recorded(
+            new=row.new,
+            changed=row.changed,
+            revived=row.revived,
+            row_ids=tuple(row.row_ids) if want_ids else (),
+        )
+
+    def end_pass(
+        self,
+        lease: Lease,
+        stream_id: int,
+        passes: Sequence[tuple[float, str]],
+        watermark: str | None,
+    ) -> None:
+        """Close a complete pass and promote the watermark."""
+        self._note(
+            lease,
+            "end_pass",
+            stream_id=stream_id,
+            passes=Jsonb([list(mark) for mark in passes]),
+            watermark=watermark,
+        )
+
+    def seen(
+        self,
+        lease: Lease,
+        stream_id: int,
+        *,
+        identity: str | None,
+        position: str | None,
+        lag_s: float | None,
+        window: Window | None = None,
+        skipped: int = 0,
+        complete: bool = True,
+    ) -> None:
+        """Note which replica a poll spoke to, and that we are complete up to it."""
+        self._note(
+            lease,
+            "seen",
+            stream_id=stream_id,
+            identity=identity,
+            position=position,
+            lag_s=lag_s,
+            window=_window(window, skipped),
+            complete=complete,
+        )
+
+    def new_epoch(
+        self, lease: Lease, stream_id: int, identity: str | None, position: str | None
+    ) -> None:
+        """Begin again on another replica or another history."""
+        self._note(lease, "new_epoch", stream_id=stream_id, identity=identity, position=position)
+
+    def stop(self, stream_id: int, reason: str) -> None:
+        """Stop the stream until somebody acts."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["stop"], {"stream_id": stream_id, "reason": reason})
+
+    def shape(self, stream_id: int, shape: str) -> None:
+        """Record the columns and types that are read from now on."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["shape"], {"stream_id": stream_id, "shape": shape})
+
+    # --- sweeps --------------------------------------------------------------------------------
+
+    def open_sweep(self, lease: Lease, state: StreamState) -> SweepState:
+        """Return the unfinished sweep of this epoch, or begin one."""
+        values = {"stream_id": state.stream_id, "epoch": state.epoch}
+        with self._fenced(lease) as connection:
+            row = connection.execute(self._sql["open_sweep"], values).fetchone()
+            if row is None:
+                row = connection.execute(self._sql["begin_sweep"], values).fetchone()
+            assert row is not None  # noqa: S101 - an INSERT … RETURNING returns its row
+            blocks = connection.execute(self._sql["blocks"], {"sweep_id": row.sweep_id}).fetchall()
+        return SweepState(
+            sweep_id=row.sweep_id,
+            epoch=row.epoch,
+            bookmark=_bookmark(row.bookmark),
+            blocks={block.block: bytes(block.present) for block in blocks},
+        )
+
+    def checkpoint(
+        self,
+        lease: Lease,
+        sweep_id: int,
+        blocks: Mapping[int, bytes],
+        bookmark: Bookmark | None,
+        *,
+        rows: int,
+        rescued: int,
+    ) -> None:
+        """Save marks and bookmark together."""
+        self._note(
+            lease,
+            "checkpoint",
+            sweep_id=sweep_id,
+            blocks=list(blocks),
+            present=list(blocks.values()),
+            bookmark=Jsonb(msgspec.to_builtins(bookmark)) if bookmark else None,
+            rows=rows,
+            rescued=rescued,
+        )
+
+    def absent(self, sweep_id: int, position: str | None) -> tuple[list[int], int, int]:
+        """Return the rows absent twice, how many are absent now, and how many rows are known."""
+        with self._store.connection() as connection:
+            row = connection.execute(
+                self._sql["absent"], {"sweep_id": sweep_id, "position": position}
+            ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always returns a row
+        return list(row.twice), row.once, row.known
+
+    def end_sweep(
+        self,
+        lease: Lease,
+        stream_id: int,
+        sweep_id: int,
+        *,
+        position: str | None,
+        gone: Sequence[int],
+        absent: int,
+        refused: str | None,
+        first: bool,
+    ) -> int:
+        """Close a sweep and tombstone what is gone; return how many rows that were."""
+        with self._fenced(lease) as connection:
+            deleted = 0
+            if gone:
+                row = connection.execute(
+                    self._sql["bury_rows"],
+                    {**self._values, "row_ids": list(gone), "stream_id": stream_id},
+                ).fetchone()
+                assert row is not None  # noqa: S101 - an aggregate always returns a row
+                deleted = int(row.deleted)
+            connection.execute(
+                self._sql["end_sweep"],
+                {
+                    "sweep_id": sweep_id,
+                    "position": position,
+                    "absent": absent,
+                    "deleted": deleted,
+                    "refused": refused,
+                    "first": first,
+                },
+            )
+        return deleted
+
+    def last_sweep(self, stream_id: int) -> tuple[float, bool] | None:
+        """Return how many seconds ago a sweep ended, and whether absences wait to be confirmed."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["last_sweep"], {"stream_id": stream_id}).fetchone()
+        return None if row is None else (row.age_s, row.unconfirmed and not row.refused_reason)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _fenced(self, lease: Lease) -> Iterator[Connection]:
+        with self._store.transaction() as connection:
+            held = connection.execute(
+                self._sql["fence"], {"name": lease.name, "token": lease.token}
+            ).fetchone()
+            if held is None:
+                raise errors.Fenced("somebody else holds the lease", where=lease.name)
+            yield connection
+
+    def _note(self, lease: Lease, statement: str, **values: Any) -> None:  # noqa: ANN401
+        with self._fenced(lease) as connection:
+            connection.execute(self._sql[statement], values)
+
+
+def _bookmark(value: Any) -> Bookmark | None:  # noqa: ANN401 - JSON
+    return msgspec.convert(value, Bookmark) if value else None
+
+
+def _window(window: Window | None, skipped: int) -> Jsonb | None:
+    if window is None:
+        return None
+    return Jsonb({"found": msgspec.to_builtins(window), "skipped": skipped})
