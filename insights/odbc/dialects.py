@@ -78,6 +78,26 @@ class _OdbcPostgres(PyODBCConnector, PGDialect):
     ) -> Any:  # noqa: ANN401
         return _primary_key(connection, table_name, schema)
 
+    def get_multi_indexes(  # type: ignore[override]  # PGDialect breaks its base here as well
+        self,
+        connection: sa.Connection,
+        schema: str | None,
+        filter_names: list[str] | None,
+        **_: object,
+    ) -> list[Any]:
+        # The built-in query returns arrays as well.
+        names = filter_names or []
+        return [((schema, name), _indexes(connection, name, schema)) for name in names]
+
+    def get_multi_unique_constraints(  # type: ignore[override]
+        self,
+        _connection: sa.Connection,
+        schema: str | None,
+        filter_names: list[str] | None,
+        **_: object,
+    ) -> list[Any]:
+        return [((schema, name), []) for name in filter_names or []]  # they are among the indexes
+
 
 class _OdbcOracle(PyODBCConnector, OracleDialect):
     """Oracle over its ODBC driver; generated and parsed here, not run."""
@@ -105,6 +125,11 @@ class _OdbcAnsi(PyODBCConnector, DefaultDialect):
         92: sa.Time, 93: sa.DateTime, -2: sa.LargeBinary, -3: sa.LargeBinary, -4: sa.LargeBinary,
     }  # fmt: skip
 
+    def _type(self, code: int, size: int | None) -> sa.types.TypeEngine[Any]:
+        if code in (1, 12, -8, -9):  # CHAR, VARCHAR and their wide forms; longer ones have no size
+            return sa.String(size)
+        return self._TYPES.get(code, sa.Text)()
+
     def get_columns(
         self,
         connection: sa.Connection,
@@ -112,14 +137,15 @@ class _OdbcAnsi(PyODBCConnector, DefaultDialect):
         schema: str | None = None,
         **_: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        with connection.connection.cursor() as cursor:
-            found = list(cursor.columns(table=table_name, schema=schema))
+        with _cursor(connection) as cursor:
+            matched = cursor.columns(table=table_name, schema=schema)  # a pattern: _ is any letter
+            found = [column for column in matched if column.table_name == table_name]
         if not found:
             raise sa.exc.NoSuchTableError(table_name)
         return [
             {
                 "name": column.column_name,
-                "type": self._TYPES.get(column.data_type, sa.String)(),
+                "type": self._type(column.data_type, column.column_size),
                 "nullable": bool(column.nullable),
                 "default": None,
             }
@@ -141,8 +167,14 @@ class _OdbcAnsi(PyODBCConnector, DefaultDialect):
     def get_foreign_keys(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         return []
 
-    def get_indexes(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
-        return []
+    def get_indexes(
+        self,
+        connection: sa.Connection,
+        table_name: str,
+        schema: str | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        return _indexes(connection, table_name, schema)
 
     def has_table(
         self,
@@ -151,15 +183,35 @@ class _OdbcAnsi(PyODBCConnector, DefaultDialect):
         schema: str | None = None,
         **_: Any,  # noqa: ANN401
     ) -> bool:
-        with connection.connection.cursor() as cursor:
+        with _cursor(connection) as cursor:
             return cursor.tables(table=table_name, schema=schema).fetchone() is not None
+
+
+def _cursor(connection: sa.Connection) -> Any:  # noqa: ANN401 - pyodbc has no types
+    return connection.connection.cursor()
 
 
 def _primary_key(connection: sa.Connection, table: str, schema: str | None) -> dict[str, Any]:
     """Ask SQLPrimaryKeys, which every driver answers."""
-    with connection.connection.cursor() as cursor:
+    with _cursor(connection) as cursor:
         rows = sorted(cursor.primaryKeys(table=table, schema=schema), key=lambda row: row.key_seq)
     return {"constrained_columns": [row.column_name for row in rows], "name": None}
+
+
+def _indexes(connection: sa.Connection, table: str, schema: str | None) -> list[dict[str, Any]]:
+    """Ask SQLStatistics, which every driver answers; indexes over expressions have no column."""
+    with _cursor(connection) as cursor:
+        rows = cursor.statistics(table=table, schema=schema)
+        parts = sorted(
+            (row.index_name, row.ordinal_position, row.column_name, not row.non_unique)
+            for row in rows
+            if row.index_name is not None and row.column_name is not None
+        )
+    found: dict[str, dict[str, Any]] = {}
+    for name, _, column, unique in parts:
+        index = {"name": name, "column_names": [], "unique": unique}
+        found.setdefault(name, index)["column_names"].append(column)
+    return list(found.values())
 
 
 for _name, _class in (

@@ -87,6 +87,11 @@ class SinkTable:
             target = home if dialect is None else ddl.dialect(dialect)
             return ddl.script(self._spec, legacy(connection, self._spec), target, home.name)
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._opened is not None:
+            self._opened.dispose()
+
     def _chunk(self, states: Sequence[SinkState]) -> list[SinkResult]:
         table = self._known()
         rows: _Rows = {}
