@@ -115,20 +115,24 @@ class Daemon:
             signal.signal(signum, lambda *_: self._stop.set())
         self._work.adopt()
         self._work.expire()
+        reading = [job for job in self._jobs if not job.name.startswith("publish")]
         publishing = [job for job in self._jobs if job.name.startswith("publish")]
-        for job in self._jobs:
-            if job in publishing:
-                continue
-            while job.run_once() and not self._stop.is_set():
-                report(Progress(stage=job.name, done=0, open=self._work.outstanding().all_open))
         self._start_threads()
         try:
-            self._work_off(report, publishing)
+            # The second round confirms what the first found absent, and finds what came meanwhile.
+            for _ in range(2):
+                for job in reading:
+                    report(Progress(stage=job.name, done=0, open=0))
+                    self._until_idle(job)
+                self._work_off(report, publishing)
+                for job in publishing:
+                    self._until_idle(job)
         finally:
             self._drain()
-        for job in publishing:
-            while job.run_once() and not self._stop.is_set():
-                report(Progress(stage=job.name, done=self._written, open=0))
+
+    def _until_idle(self, job: Job) -> None:
+        while not self._stop.is_set() and job.run_once():
+            pass
 
     def _work_off(self, report: Callable[[Progress], None], publishing: Sequence[Job]) -> None:
         moved, seen = time.monotonic(), (-1, -1)

@@ -62,6 +62,23 @@ class Recipe(msgspec.Struct, frozen=True):
     version_id: int
 
 
+def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> GenerateRequest:
+    """Return the generation that a row asks for; only the prompt's columns go along."""
+    inputs = {column: row.values.get(column) for column in recipe.stream.inputs}
+    schema = msgspec.json.encode(recipe.output_schema).decode()
+    return GenerateRequest(
+        messages=recipe.template.render(inputs, passages, schema),
+        output_schema=recipe.output_schema,
+        abstain=recipe.abstain,
+        row={column: value for column, value in inputs.items() if value is not None},
+        passages={passage.number: passage.text for passage in passages},
+        cut=recipe.cut,
+        sampling=recipe.sampling,
+        sensitive=recipe.stream.sensitive,
+        deadline_s=recipe.deadline_s,
+    )
+
+
 class InHand(msgspec.Struct):
     """A claimed row on its way: what was read of it, and the passages it was given."""
 
@@ -205,7 +222,7 @@ class Pipeline:
 
     def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
         """6. Send each row to the generator, which batches whatever is in flight."""
-        requests = [self._request(recipe, row) for row in rows]
+        requests = [request_for(recipe, row.row, row.passages) for row in rows]
         for row, request in zip(rows, requests, strict=True):
             row.future = recipe.generator.submit(request)
             row.future.add_done_callback(partial(self._done, row))
@@ -256,21 +273,6 @@ class Pipeline:
         return written
 
     # --- what can go wrong on the way ----------------------------------------------------------
-
-    def _request(self, recipe: Recipe, row: InHand) -> GenerateRequest:
-        inputs = {column: row.row.values.get(column) for column in recipe.stream.inputs}
-        schema = msgspec.json.encode(recipe.output_schema).decode()
-        return GenerateRequest(
-            messages=recipe.template.render(inputs, row.passages, schema),
-            output_schema=recipe.output_schema,
-            abstain=recipe.abstain,
-            row={column: value for column, value in inputs.items() if value is not None},
-            passages={passage.number: passage.text for passage in row.passages},
-            cut=recipe.cut,
-            sampling=recipe.sampling,
-            sensitive=recipe.stream.sensitive,
-            deadline_s=recipe.deadline_s,
-        )
 
     def _done(self, row: InHand, _: Future[Generation]) -> None:
         self._finished.put(row)

@@ -1,8 +1,8 @@
 """One poll of one stream: what is new or changed, at the least cost for the replica.
 
-Reads are at-least-once, work is unique: the ledger drops what is known. The watermark is a hint that
-keeps polls cheap; it never passes a row that could still be on its way (see `_promote`). What it
-misses all the same, the sweep finds.
+Reads are at-least-once, work is unique: the ledger drops what is known. The watermark is a hint
+that keeps polls cheap; it never passes a row that could still be on its way (see `_promote`). What
+it misses all the same, the sweep finds.
 """
 
 import datetime as dt

@@ -114,3 +114,12 @@ SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
        coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens
 FROM store.usage u JOIN store.insight i USING (insight_id)
 WHERE i.generated_at > now() - interval '1 day';
+
+-- name: totals
+-- Counters that a run compares before and after.
+SELECT (SELECT count(*) FROM store.ledger) AS rows, (SELECT count(*) FROM store.insight) AS insights,
+       (SELECT count(*) FROM store.usage) AS generations,
+       (SELECT count(*) FROM store.insight WHERE status = 'abstained') AS abstained,
+       (SELECT count(*) FROM store.insight WHERE status = 'withheld') AS withheld,
+       (SELECT count(*) FROM store.work WHERE state = 'dead') AS dead,
+       (SELECT count(*) FROM store.ledger WHERE gone_at IS NOT NULL) AS deleted;

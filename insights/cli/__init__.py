@@ -1,0 +1,64 @@
+"""The command line. Commands are thin: they read options, call the wired parts, print."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from insights import errors
+from insights.cli import dead, doctor, init, knowledge, migrate, run, sink, status, try_
+from insights.cli.output import console
+from insights.environment import config_path
+
+app = typer.Typer(
+    name="insights",
+    help="AI insights for software that cannot be changed: rows from a legacy database's read "
+    "replica in, an insights table that the legacy application displays out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First steps: insights init · insights migrate · insights doctor · insights try · "
+    "insights run",
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Settings file [default: /etc/insights/insights.toml]"),
+    ] = None,
+) -> None:
+    """AI insights for software that cannot be changed."""
+    ctx.obj = config_path(config)
+
+
+app.command("init")(init.init)
+app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
+app.command("try")(try_.try_)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.add_typer(dead.app, name="dead")
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(sink.app, name="sink")
+
+
+def main() -> None:
+    """Run the command line; an `InsightsError` becomes one message and its exit code."""
+    try:
+        app(standalone_mode=False)
+    except errors.InsightsError as exc:
+        console.print(f"[bold red]error[/] {exc.where or 'insights'}: {exc.what}", soft_wrap=True)
+        if exc.fix:
+            console.print(f"  [bold]fix[/] {exc.fix}", soft_wrap=True)
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)

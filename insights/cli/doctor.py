@@ -1,0 +1,114 @@
+"""`insights doctor`: is everything in place, and if not, what to do about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from insights import definitions, errors, settings
+from insights.app import check_derived, open_app, open_generator, open_sink
+from insights.cli.output import Json, emit_json, stdout
+from insights.definitions import Definition
+from insights.model import Finding
+from insights.settings import Settings
+
+_MARKS = {
+    "ok": "[green]ok     [/]",
+    "note": "[blue]note   [/]",
+    "warning": "[yellow]warning[/]",
+    "error": "[bold red]error  [/]",
+}
+
+
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Check settings, store, sources, sinks and models; every finding has its fix beside it.
+
+    Reads only. Ends with the exit code of the first error.
+    """
+    examination = Examination(settings.load(ctx.obj))
+    examination.run()
+    if as_json:
+        emit_json(
+            [
+                {"place": place, "level": found.level, "what": found.what, "fix": found.fix}
+                for place, found in examination.findings
+            ]
+        )
+    else:
+        for place, found in examination.findings:
+            stdout.print(f"{_MARKS[found.level]} [bold]{place}[/] {found.what}", soft_wrap=True)
+            if found.fix:
+                stdout.print(f"        fix: {found.fix}", soft_wrap=True, highlight=False)
+    raise typer.Exit(examination.code)
+
+
+class Examination:
+    """Looks at one part after the other; a broken part does not hide the next."""
+
+    def __init__(self, loaded: Settings) -> None:
+        self.findings: list[tuple[str, Finding]] = []
+        self.code = 0
+        self._settings = loaded
+        self._definitions: list[Definition] = []
+
+    def run(self) -> None:
+        """Look at everything."""
+        for name in self._settings.pipeline:
+            with self._looking(f"pipeline {name}"):
+                self._definitions.append(definitions.read(self._settings, name))
+                self._ok(f"pipeline {name}", "prompt and schema are in order")
+        with self._looking("store"):
+            self._store()
+        for made in self._definitions:
+            if made.sink is not None:
+                place = f"sink {made.sink.name}"
+                with self._looking(place), open_sink(self._settings, made.sink.name) as sink:
+                    sink.check()
+                    self._ok(place, f"{made.sink.table} can be written")
+            with self._looking(f"model {made.settings.model}"):
+                self._model(made)
+
+    def _store(self) -> None:
+        with open_app(self._settings) as app:
+            self._ok("store", "reachable, its schema is this program's, the hash key is its own")
+            with self._looking("store"):
+                check_derived(app)
+                self._ok("store", "indexes and views that depend on the settings are there")
+            for made in self._definitions:
+                place = f"stream {made.stream.name}"
+                with self._looking(place):
+                    for finding in app.source(made.stream.source).examine(made.stream):
+                        self._add(place, finding)
+
+    def _model(self, made: Definition) -> None:
+        place = f"model {made.settings.model}"
+        generator = open_generator(self._settings, made.settings.model)
+        try:
+            info = generator.info()
+            self._ok(
+                place,
+                f"{info.name} on {info.device}: {info.parallel} rows at once, "
+                f"{info.context} tokens each",
+            )
+            where = str(made.settings.schema_)
+            for note in generator.check(made.output_schema, made.settings.abstain, where=where):
+                self._add(place, Finding(level="note", what=note))
+        finally:
+            generator.close()
+
+    @contextmanager
+    def _looking(self, place: str) -> Iterator[None]:
+        try:
+            yield
+        except errors.InsightsError as exc:
+            what = f"{exc.where}: {exc.what}" if exc.where else exc.what
+            self.code = self.code or exc.exit_code
+            self._add(place, Finding(level="error", what=what, fix=exc.fix))
+
+    def _add(self, place: str, finding: Finding) -> None:
+        if finding.level == "error":
+            self.code = self.code or errors.StreamError.exit_code
+        self.findings.append((place, finding))
+
+    def _ok(self, place: str, what: str) -> None:
+        self._add(place, Finding(level="ok", what=what))

@@ -1,0 +1,51 @@
+"""`insights migrate`: bring the store to this program's schema, or print the SQL for a DBA."""
+
+from typing import Annotated
+
+import typer
+
+from insights.app import derived_objects, store_url
+from insights.cli.output import Json, emit_json, stdout
+from insights.settings import load
+from insights.store import derived
+
+
+def migrate(
+    ctx: typer.Context,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the statements instead of running them")
+    ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Log in as the owner by this URL [default: store.url]", metavar="URL"),
+    ] = None,
+    from_revision: Annotated[
+        str, typer.Option("--from", help="With --sql: the revision the store is at")
+    ] = "base",
+    as_json: Json = False,
+) -> None:
+    """Create or upgrade the store's schema, then what depends on the settings.
+
+    The daemon itself needs no right to do this: run it as the schema's owner, or hand a DBA what
+    --sql prints.
+    """
+    from insights.store import migrate as door  # noqa: PLC0415 - Alembic, which nobody else needs
+
+    settings = load(ctx.obj)
+    if sql:
+        print(door.offline_sql(from_revision))
+        for thing in derived_objects(settings, None):
+            for statement in thing.statements():
+                print(statement.as_string(None) + ";\n")
+        return
+    with store_url(settings) as stored:
+        owner = url or stored
+        door.upgrade(owner)
+        made = derived.make(owner, derived_objects(settings, owner))
+    names = [f"{thing.schema}.{thing.name}" for thing in made]
+    if as_json:
+        emit_json({"schema": "current", "made": names})
+    else:
+        stdout.print("The store's schema is current.")
+        for name in names:
+            stdout.print(f"Made {name}.")

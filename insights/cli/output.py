@@ -1,0 +1,46 @@
+"""How commands print: tables for people on a terminal, JSON for scripts, messages on stderr."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console(stderr=True)
+stdout = Console()
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts")]
+
+
+def emit_json(value: object) -> None:
+    """Print a value as indented JSON on standard output."""
+    text = msgspec.json.encode(value, enc_hook=str)
+    print(msgspec.json.format(text, indent=2).decode())
+
+
+def emit_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> None:
+    """Print rows as a table, or `empty` where there is none."""
+    if not rows:
+        stdout.print(empty)
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    stdout.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)

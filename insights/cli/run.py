@@ -1,0 +1,63 @@
+"""`insights run`: the daemon, or one pass through everything there is to do."""
+
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from insights import daemon, logs
+from insights.app import check_derived, open_app
+from insights.cli.output import Json, console, emit_json, stdout
+from insights.settings import load
+
+
+def run(
+    ctx: typer.Context,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Poll and sweep every stream once, work off, publish, end"),
+    ] = False,
+    roles: Annotated[
+        str | None, typer.Option(help="Comma-separated: poll, enrich, publish [default: settings]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the daemon until SIGTERM; with --once, end when everything is done.
+
+    Any number of daemons on any hosts may share one store.
+    """
+    settings = load(ctx.obj)
+    logs.configure(settings.log.format, settings.log.level)
+    chosen = tuple(roles.split(",")) if roles else settings.daemon.roles
+    with open_app(settings) as app:
+        check_derived(app)
+        supervisor = app.daemon(chosen, once=once)
+        if not once:
+            supervisor.run()
+            return
+        before = app.registry.rows("totals")[0]
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task("poll", total=None)
+
+            def report(at: daemon.Progress) -> None:
+                total = at.done + at.open or None
+                progress.update(task, description=at.stage, completed=at.done, total=total)
+
+            supervisor.run_once(report)
+        after = app.registry.rows("totals")[0]
+    changed = {name: after[name] - before[name] for name in after}
+    if as_json:
+        emit_json(changed)
+        return
+    stdout.print(
+        "Done: " + ", ".join(f"{count:,} {name}" for name, count in changed.items() if count)
+        if any(changed.values())
+        else "Done: nothing had changed."
+    )

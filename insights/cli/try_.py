@@ -1,0 +1,98 @@
+"""`insights try`: one row through the pipeline, shown step by step; nothing is written."""
+
+from typing import Annotated
+
+import typer
+from rich.panel import Panel
+from rich.text import Text
+
+from insights import errors
+from insights.app import open_app
+from insights.cli.output import Json, emit_json, stdout
+from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
+from insights.pipeline import NOTHING_RELEVANT, Recipe, request_for
+from insights.validate import validate
+
+
+def try_(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(help="The row's key; several parts as a JSON array")],
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", "-p", help="Which pipeline, if there are several")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what one row would get: redacted text, passages, prompt, output, verdict.
+
+    Reads the row from the replica and runs the model; writes nothing anywhere.
+    """
+    with open_app(ctx.obj) as app:
+        names = list(app.definitions)
+        if pipeline is None and len(names) != 1:
+            raise errors.SettingsError(
+                "there are several pipelines", where="try", fix=f"--pipeline {'|'.join(names)}"
+            )
+        recipe = app.recipe(pipeline or names[0])
+        rows = recipe.source.fetch(recipe.stream, [key])
+        if not rows:
+            raise errors.RowError(
+                f"there is no row with the key {key}", where=f"stream {recipe.stream.name}"
+            )
+        row = rows[0]
+        passages = _retrieve(recipe, row)
+        request = request_for(recipe, row, passages)
+        generation: Generation | None = None
+        verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
+        if passages or recipe.retriever is None:
+            generation = recipe.generator.submit(request).result()
+            verdict = validate(generation, recipe.output_schema, row.values, passages)
+    if as_json:
+        emit_json({"row": row, "passages": passages, "request": request, "made": generation,
+                   "verdict": verdict})  # fmt: skip
+    else:
+        _show(row, passages, request, generation, verdict)
+
+
+def _retrieve(recipe: Recipe, row: Row) -> tuple[Passage, ...]:
+    if recipe.retriever is None:
+        return ()
+    query = "\n".join(row.values.get(column) or "" for column in recipe.query_columns)
+    return recipe.retriever.retrieve([query])[0]
+
+
+def _show(
+    row: Row,
+    passages: tuple[Passage, ...],
+    request: GenerateRequest,
+    generation: Generation | None,
+    verdict: Verdict,
+) -> None:
+    prompt = Text()
+    for message in request.messages:
+        prompt.append(f"{message.role}\n", style="bold")
+        for segment in message.segments:
+            prompt.append(segment.text, style="" if segment.is_template else "cyan")
+        prompt.append("\n")
+    found = ", ".join(f"{count} {kind}" for kind, count in row.redactions.items()) or "nothing"
+    stdout.print(Panel(prompt, title="prompt (data in colour)", title_align="left"))
+    stdout.print(f"[bold]redacted[/] {found}")
+    for passage in passages:
+        stdout.print(
+            f"[bold]passage {passage.number}[/] {passage.uri} · {passage.title} "
+            f"(score {passage.score:.4f})",
+            highlight=False,
+        )
+    if generation is not None:
+        stdout.print(Panel(Text(generation.text), title="output", title_align="left"))
+        stdout.print(
+            f"[bold]cost[/] {generation.prompt_tokens} prompt tokens "
+            f"({generation.reused_tokens} reused), {generation.sampled_tokens} sampled, "
+            f"{generation.forced_tokens} forced; {generation.prompt_ms:.0f} + "
+            f"{generation.decode_ms:.0f} ms; route {generation.route}"
+        )
+    stdout.print(
+        f"[bold]verdict[/] {verdict.status}" + (f": {verdict.reason}" if verdict.reason else "")
+    )
+    for citation in verdict.citations:
+        quote = f' "{citation.quote}"' if citation.quote else ""
+        stdout.print(f"  {citation.field} ← {citation.source} {citation.title or ''}{quote}")
