@@ -1,0 +1,1 @@
+"""The demo's own model: synthetic helpdesk rows, tokenizer, training, export, evaluation."""
