@@ -5,7 +5,7 @@ engine's own number where there is one, and our words.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 import pyodbc
@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.odbc.dialects import drivername
+
+DriverError = pyodbc.Error  # what escapes SQLAlchemy where a driver is asked directly
 
 pyodbc.pooling = False  # unixODBC's pool crashes with several threads; must precede any connect
 
@@ -42,16 +44,63 @@ _POSTGRES_OPTIONS = {
 }
 _NUMBER = re.compile(r"\((-?\d+)\)|ORA-(\d+)|SQLCODE=(-?\d+)")
 _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
-_DENIED = {1044, 1045, 1142, 1143, 229, 230, 1031, 942}  # MySQL, SQL Server, Oracle
-# HY000 says nothing; the engine's own number under it does. SQLite: busy, locked, input/output,
-# full, cannot open. MySQL and MariaDB: connections, shutdown, network, limits, lock wait, read-only
-# while failing over, killed.
-_SQLITE_PASSING = {5, 6, 10, 13, 14}
-_MYSQL_OWN = range(1000, 2000)
-_MYSQL_PASSING = {
-    *(1040, 1041, 1053, 1158, 1159, 1160, 1161),
-    *(1203, 1205, 1213, 1226, 1290, 1836, 1927, 1969),
-}
+
+
+class _Meaning(NamedTuple):
+    """What a SQLSTATE (by its beginning), an engine's number or SQLite's only words stand for."""
+
+    error: type[errors.InsightsError]
+    what: str
+    fix: str = ""
+    states: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+
+    def fits(self, state: str, number: int | None, message: str) -> bool:
+        """Tell whether an error is this one."""
+        return (
+            state.startswith(self.states or ("?",))
+            or number in self.numbers
+            or any(word in message for word in self.words)
+        )
+
+
+# The first that fits counts. Numbers are those of MySQL, SQL Server and Oracle.
+_MEANINGS = (
+    _Meaning(
+        errors.SettingsError,
+        "the data source or driver in the connection string is not known",
+        "`odbcinst -q -d` lists drivers, `odbcinst -q -s` data sources",
+        states=("IM002", "IM003", "IM004", "IM005", "IM012", "IM014"),
+    ),
+    _Meaning(
+        errors.StreamError,
+        "the database refuses our login or a right",
+        "grant SELECT on the table to the login; see sql/grants/",
+        states=("28", "42501"),
+        numbers=(1044, 1045, 1142, 1143, 229, 230, 1031),
+    ),
+    _Meaning(
+        errors.StreamError,
+        "a table does not exist, or our login cannot see it",
+        states=("42S02", "42P01"),
+        numbers=(1146, 942),
+        words=("no such table",),
+    ),
+    _Meaning(
+        errors.StreamError,
+        "a column does not exist, or our login cannot see it",
+        states=("42S22", "42703"),
+        numbers=(1054,),
+        words=("no such column",),
+    ),
+    _Meaning(errors.RowError, "a value cannot be read or computed", states=("22",)),
+    _Meaning(
+        errors.SourceUnavailable,
+        "the database does not answer",
+        states=("08", "57", "53", "40", "HYT", "HY000", "HY008", "S1T00"),
+    ),
+)
 
 
 def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
@@ -112,9 +161,6 @@ def translate(exc: BaseException) -> errors.InsightsError:
         return errors.StreamError(f"the database layer failed: {type(exc).__name__}")
     state = str(original.args[0]) if original.args else ""
     message = str(original.args[1]) if len(original.args) > 1 else ""
-    found = _NUMBER.search(message)
-    number = int(next(part for part in found.groups() if part)) if found else None
-    code = f"SQLSTATE {state}" + (f", error {number}" if number is not None else "")
     if lib := _CANNOT_OPEN.search(message):
         return errors.SettingsError(
             f"the ODBC driver {lib.group(1)!r} is not installed",
@@ -122,32 +168,13 @@ def translate(exc: BaseException) -> errors.InsightsError:
             fix="install it (Debian: libsqliteodbc, odbc-postgresql, odbc-mariadb, tdsodbc); "
             "`odbcinst -q -d` lists what is there",
         )
-    if state in ("IM002", "IM003", "IM004", "IM005", "IM012", "IM014"):
-        return errors.SettingsError(
-            f"the data source or driver in the connection string is not known ({code})",
-            where="odbc",
-            fix="`odbcinst -q -d` lists drivers, `odbcinst -q -s` data sources",
-        )
-    if number in _DENIED or state in ("28000", "28P01", "42501"):
-        return errors.StreamError(
-            f"the database refuses our login or a right ({code})",
-            fix="grant SELECT on the table to the login; see sql/grants/",
-        )
-    if state in ("42S02", "42P01") or number == 1146:  # noqa: PLR2004 - MySQL's "no such table"
-        return errors.StreamError(f"a table does not exist ({code})")
-    if state in ("42S22", "42703"):
-        return errors.StreamError(f"a column does not exist ({code})")
-    if _passes(state, number, is_sqlite="[SQLite]" in message):
-        return errors.SourceUnavailable(f"the database does not answer ({code})")
+    found = _NUMBER.search(message)
+    number = int(next(part for part in found.groups() if part)) if found else None
+    code = f"SQLSTATE {state}" + (f", error {number}" if number is not None else "")
+    for meaning in _MEANINGS:
+        if meaning.fits(state, number, message):
+            return meaning.error(f"{meaning.what} ({code})", fix=meaning.fix)
     return errors.StreamError(f"the database refused a statement ({code})")
-
-
-def _passes(state: str, number: int | None, *, is_sqlite: bool) -> bool:
-    if state != "HY000":
-        return state.startswith(("08", "57", "53", "40", "HYT")) or state in ("HY008", "S1T00")
-    if is_sqlite:
-        return number in _SQLITE_PASSING
-    return number is None or number not in _MYSQL_OWN or number in _MYSQL_PASSING
 
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:

@@ -1,0 +1,1 @@
+"""Governance: what may leave a row, and what it may cost."""

@@ -1,0 +1,304 @@
+"""How each engine prints a value as text without losing any of it, and takes that text back.
+
+Drivers corrupt values in silence (PostgreSQL's infinity, zero dates, NUL in SQLite, fractions of
+seconds), so the server prints what decides: keys and cursors. A text is bound back with a cast of
+the *parameter* to the column's type, never of the column, so that its index stays usable.
+"""
+
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+Kind = Literal[
+    "integer", "decimal", "float", "text", "char", "date", "time", "datetime", "binary", "guid",
+    "rowversion", "boolean", "other",
+]  # fmt: skip
+Column = sa.ColumnElement[Any]
+
+_BY_CLASS: tuple[tuple[type[Any], Kind], ...] = (
+    (sa.Boolean, "boolean"),
+    (mysql.BIT, "integer"),
+    (mysql.YEAR, "integer"),
+    (sa.Integer, "integer"),
+    (sa.Float, "float"),
+    (sa.Numeric, "decimal"),
+    (sa.Enum, "other"),
+    (mysql.SET, "other"),
+    (sa.CHAR, "char"),
+    (sa.NCHAR, "char"),
+    (sa.String, "text"),
+    (sa.DateTime, "datetime"),
+    (sa.Date, "date"),
+    (sa.Time, "time"),
+    (sa.types._Binary, "binary"),  # noqa: SLF001 - the one base of BINARY, BLOB and BYTEA
+    (sa.Uuid, "guid"),
+)
+_BY_NAME: dict[str, Kind] = {
+    "timestamp": "rowversion",  # SQL Server's; every other TIMESTAMP is a DateTime
+    "rowversion": "rowversion",
+    "uniqueidentifier": "guid",
+    "bytea": "binary",
+}
+
+
+def kind_of(type_: sa.types.TypeEngine[Any]) -> Kind:
+    """Return what a reflected type is to us."""
+    name = type_.__visit_name__.casefold()
+    if type(type_).__module__.startswith("sqlalchemy.dialects.mssql") and name in _BY_NAME:
+        return _BY_NAME[name]
+    for cls, kind in _BY_CLASS:
+        if isinstance(type_, cls):
+            return kind
+    return "other"
+
+
+class Casts:
+    """The generic engine (DB2 and others): standard casts; the driver converts what is bound."""
+
+    session: tuple[str, ...] = ()
+    _width = 64
+
+    def exact(self, column: Column, kind: Kind) -> Column:
+        """Return the server's lossless text of a key part or cursor."""
+        return column if kind in ("text", "char") else sa.cast(column, sa.CHAR(self._width))
+
+    def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        """Return an input as text, cut by the server after `max_chars` + 1 characters."""
+        del max_chars  # a standard cut would pad or fail on some engine
+        return self.exact(column, kind) if kind != "binary" else column
+
+    def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        """Return an input in a form that no invalid byte can make unreadable."""
+        return self.readable(column, kind, max_chars)
+
+    def ordered(self, column: Column, kind: Kind) -> Column:
+        """Return what to sort and compare by: the column, or its text where that is no order."""
+        return self.exact(column, kind) if kind == "other" else column
+
+    def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
+        """Return a bound text as a value of the column's type."""
+        del column, kind
+        return parameter
+
+    def bindable(self, text: str, kind: Kind) -> object:
+        """Return what to hand the driver for a text."""
+        del kind
+        return text
+
+    def decoded(self, value: object) -> object:
+        """Return what the driver gave for `exact`, `readable` or `careful`: text or bytes."""
+        return value.rstrip(" ") if isinstance(value, str) and len(value) == self._width else value
+
+
+class _Sqlite(Casts):
+    """SQLite types values, not columns, and its driver cuts text at NUL and drops bad bytes.
+
+    Every value comes as `=text` or as `x` and hexadecimal bytes: the driver takes a column's type
+    from its first row and spoils blobs below a NULL. Reals print with 17 digits where they decide.
+    Bound texts take the column's affinity, so that SQLite compares them as it sorts them.
+    """
+
+    def exact(self, column: Column, kind: Kind) -> Column:
+        if kind == "binary":
+            return sa.literal_column("'='").op("||")(sa.func.hex(column))
+        return self._printed(column, sa.func.printf("%!.17g", column), column)
+
+    def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        del kind
+        raw = sa.func.substr(sa.cast(column, sa.BLOB), 1, 4 * (max_chars + 1))
+        return self._printed(column, sa.cast(column, sa.Text), raw)
+
+    def ordered(self, column: Column, kind: Kind) -> Column:
+        return sa.cast(column, sa.Text) if kind == "other" else column
+
+    def bindable(self, text: str, kind: Kind) -> object:
+        return bytes.fromhex(text) if kind == "binary" else text
+
+    def decoded(self, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return value[1:] if value.startswith("=") else bytes.fromhex(value[1:])
+
+    @staticmethod
+    def _printed(column: Column, real: Column, raw: Column) -> Column:
+        type_, equals = sa.func.typeof(column), sa.literal_column("'='").op("||")
+        return sa.case(
+            (type_ == sa.literal_column("'null'"), sa.null()),
+            (type_ == sa.literal_column("'integer'"), equals(sa.cast(column, sa.Text))),
+            (type_ == sa.literal_column("'real'"), equals(real)),
+            else_=sa.literal_column("'x'").op("||")(sa.func.hex(sa.cast(raw, sa.BLOB))),
+        )
+
+
+class _MySql(Casts):
+    """MariaDB and MySQL: a text compared with a number would be compared as two doubles."""
+
+    session = ("SET SESSION time_zone = '+00:00'", "SET SESSION sql_mode = ''")
+
+    def exact(self, column: Column, kind: Kind) -> Column:
+        if kind in ("binary", "rowversion"):
+            return sa.func.hex(column)
+        if kind == "float":
+            column = column + sa.literal_column("0e0")  # FLOAT prints six digits, DOUBLE all
+        if kind == "integer" and isinstance(column.type, mysql.BIT):
+            column = sa.cast(column, mysql.INTEGER(unsigned=True))
+        return sa.cast(column, sa.CHAR)
+
+    def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        if kind == "binary":
+            return sa.func.left(column, 4 * (max_chars + 1))
+        if kind == "text":
+            return sa.func.left(column, max_chars + 1)
+        return self.exact(column, kind)
+
+    def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        if kind in ("text", "char"):
+            return sa.cast(sa.func.left(column, max_chars + 1), sa.BINARY)
+        return self.readable(column, kind, max_chars)
+
+    def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
+        type_: sa.types.TypeEngine[Any] | None = None
+        if kind in ("integer", "boolean"):
+            type_ = mysql.INTEGER(unsigned=getattr(column.type, "unsigned", False))
+        elif kind == "decimal":
+            type_ = mysql.DECIMAL(65, getattr(column.type, "scale", None) or 0)
+        elif kind == "float":
+            type_ = mysql.DOUBLE()
+        elif kind == "datetime":
+            type_ = mysql.DATETIME(fsp=6)
+        elif kind == "date":
+            type_ = mysql.DATE()
+        elif kind == "time":
+            type_ = mysql.TIME(fsp=6)
+        elif kind == "binary":
+            return sa.func.unhex(parameter)
+        return parameter if type_ is None else sa.cast(parameter, type_)
+
+
+class _Postgres(Casts):
+    """PostgreSQL: a bound text is a literal of unknown type, which takes the column's by itself."""
+
+    session = (
+        "SET TimeZone = 'UTC'",
+        "SET DateStyle = 'ISO, MDY'",
+        "SET IntervalStyle = 'postgres'",
+        "SET bytea_output = 'hex'",
+        "SET extra_float_digits = 1",
+    )
+
+    def exact(self, column: Column, kind: Kind) -> Column:
+        del kind
+        return sa.cast(column, sa.Text)
+
+    def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        text = sa.cast(column, sa.Text)
+        return sa.func.left(text, max_chars + 1) if kind in ("text", "other") else text
+
+    def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        return sa.func.convert_to(
+            self.readable(column, kind, max_chars), sa.literal_column("'SQL_ASCII'")
+        )
+
+
+class _MsSql(Casts):
+    """SQL Server: style 121 prints every fraction of a second; rowversion is hexadecimal."""
+
+    def exact(self, column: Column, kind: Kind) -> Column:
+        style = {
+            "datetime": 121,
+            "date": 121,
+            "time": 121,
+            "rowversion": 1,
+            "binary": 1,
+            "float": 3,
+        }
+        if kind in style:
+            type_: Column = sa.literal_column(
+                "NVARCHAR(MAX)" if kind == "binary" else "NVARCHAR(64)"
+            )
+            return sa.func.convert(type_, column, sa.literal_column(str(style[kind])))
+        if kind == "guid":
+            return sa.cast(column, sa.CHAR(36))
+        return column if kind in ("text", "char") else sa.cast(column, sa.NVARCHAR(64))
+
+    def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        if kind in ("text", "other"):
+            whole = sa.func.convert(sa.literal_column("NVARCHAR(MAX)"), column)
+            return sa.func.left(whole, max_chars + 1)
+        if kind == "char":
+            return sa.func.rtrim(column)
+        return self.exact(column, kind)
+
+    def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
+        if kind in ("rowversion", "binary"):
+            type_ = "BINARY(8)" if kind == "rowversion" else "VARBINARY(MAX)"
+            return sa.func.convert(sa.literal_column(type_), parameter, sa.literal_column("1"))
+        if kind in ("text", "char", "other"):
+            return parameter
+        if kind in ("datetime", "date", "time"):
+            return sa.func.convert(
+                sa.type_coerce(sa.literal_column(_ms_type(column)), sa.String),
+                parameter,
+                sa.literal_column("121"),
+            )
+        return sa.cast(parameter, column.type)
+
+
+class _Oracle(Casts):
+    """Oracle: formats are spelt out; the session's NLS settings would decide otherwise."""
+
+    _FRACTION = "'YYYY-MM-DD HH24:MI:SS.FF9'"
+    _SECOND = "'YYYY-MM-DD HH24:MI:SS'"
+
+    def exact(self, column: Column, kind: Kind) -> Column:
+        if kind in ("text", "char"):
+            return column
+        if kind == "binary":
+            return sa.func.rawtohex(column)
+        form = {"datetime": self._format(column), "date": self._SECOND}.get(kind)
+        if form is None:
+            return sa.func.to_char(column, sa.literal_column("'TM9'"))
+        return sa.func.to_char(column, sa.literal_column(form))
+
+    def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
+        if kind == "text":
+            return sa.func.substr(column, 1, max_chars + 1)
+        return sa.func.rtrim(column) if kind == "char" else self.exact(column, kind)
+
+    def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
+        if kind == "binary":
+            return sa.func.hextoraw(parameter)
+        if kind == "datetime" and self._format(column) == self._FRACTION:
+            return sa.func.to_timestamp(parameter, sa.literal_column(self._FRACTION))
+        if kind in ("datetime", "date"):
+            return sa.func.to_date(parameter, sa.literal_column(self._SECOND))
+        if kind in ("integer", "decimal", "float"):
+            return sa.func.to_number(parameter)
+        return parameter
+
+    def _format(self, column: Column) -> str:
+        # Oracle's DATE has seconds and no fraction; FF would be an error.
+        is_date = column.type.__visit_name__.casefold() == "date"
+        return self._SECOND if is_date else self._FRACTION
+
+
+def _ms_type(column: Column) -> str:
+    name = column.type.__visit_name__.upper()
+    precision = getattr(column.type, "precision", None)
+    return name if precision is None else f"{name}({precision})"
+
+
+_BY_DIALECT: dict[str, type[Casts]] = {
+    "sqlite": _Sqlite,
+    "mysql": _MySql,
+    "mariadb": _MySql,
+    "postgresql": _Postgres,
+    "mssql": _MsSql,
+    "oracle": _Oracle,
+}
+
+
+def casts_of(dialect: str) -> Casts:
+    """Return the casts of SQLAlchemy's dialect `name`."""
+    return _BY_DIALECT.get(dialect, Casts)()

@@ -1,0 +1,95 @@
+"""The supervisor's side of a source: the port `Source`, answered by a reader process."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from insights.model import (
+    Bookmark,
+    Finding,
+    Fingerprint,
+    Page,
+    Row,
+    StreamShape,
+    StreamSpec,
+    TableShape,
+    Window,
+)
+from insights.sources import messages
+from insights.workers.process import Worker
+
+_GRACE_S = 15.0  # past the driver's own timeout, before the reader is killed
+
+
+class SourceClient:
+    """Implements `ports.Source` over a child process.
+
+    Args:
+        name: The source's name in the settings.
+        odbc: The connection string of a login that may only read, password included.
+        hash_key: The credential `hash_key`.
+        timeout_s: Seconds that one statement may take.
+    """
+
+    def __init__(self, name: str, odbc: str, *, hash_key: bytes, timeout_s: float = 60.0) -> None:
+        self.name = name
+        self._deadline_s = timeout_s + _GRACE_S
+        self._worker = Worker(
+            "insights.sources.reader",
+            messages.ReaderInit(name=name, odbc=odbc, hash_key=hash_key, timeout_s=timeout_s),
+            name=f"reader {name}",
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """The living reader's process id."""
+        return self._worker.pid
+
+    def fingerprint(self) -> Fingerprint:
+        """Return which replica answers; see `ports.Source`."""
+        call = self._worker.call
+        return call("fingerprint", None, Fingerprint, deadline_s=self._deadline_s)
+
+    def is_behind(self, identity: str | None, position: str | None) -> bool:
+        """Compare the replica with what was recorded; see `ports.Source`."""
+        request = messages.BehindRequest(identity=identity, position=position)
+        call = self._worker.call
+        return call("is_behind", request, messages.BehindReply, deadline_s=self._deadline_s).behind
+
+    def page(
+        self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]
+    ) -> Page:
+        """Return the next page; see `ports.Source`."""
+        request = messages.PageRequest(stream=stream, after=after, by=by)
+        return self._worker.call("page", request, Page, deadline_s=self._deadline_s)
+
+    def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
+        """Return rows by key, redacted; see `ports.Source`."""
+        request = messages.FetchRequest(stream=stream, keys=tuple(keys))
+        call = self._worker.call
+        return list(call("fetch", request, messages.FetchReply, deadline_s=self._deadline_s).rows)
+
+    def window(self, stream: StreamSpec, low: str | None) -> Window:
+        """Measure what lies at and above a cursor; see `ports.Source`."""
+        request = messages.WindowRequest(stream=stream, low=low)
+        return self._worker.call("window", request, Window, deadline_s=self._deadline_s)
+
+    def inspect(self, stream: StreamSpec) -> StreamShape:
+        """Look at the stream anew; see `ports.Source`."""
+        request = messages.StreamRequest(stream=stream)
+        return self._worker.call("inspect", request, StreamShape, deadline_s=self._deadline_s)
+
+    def examine(self, stream: StreamSpec) -> list[Finding]:
+        """Return what `insights doctor` says about a stream; changes nothing, raises little."""
+        request = messages.StreamRequest(stream=stream)
+        call = self._worker.call
+        reply = call("examine", request, messages.Findings, deadline_s=self._deadline_s)
+        return list(reply.findings)
+
+    def describe(self, table: str) -> TableShape:
+        """Return the columns and the key of `table` or `schema.table`, for `insights init`."""
+        request = messages.TableRequest(table=table)
+        return self._worker.call("describe", request, TableShape, deadline_s=self._deadline_s)
+
+    def close(self, drain_s: float = 5.0) -> None:
+        """End the reader."""
+        self._worker.close(drain_s)

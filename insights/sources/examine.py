@@ -1,0 +1,131 @@
+"""What `insights doctor` says about a stream: can it be read, is it cheap, is nothing lost."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import sqlalchemy as sa
+
+from insights import errors
+from insights.model import Bookmark, Finding, StreamSpec
+from insights.sources import replica, shape
+from insights.sources.canonical import Hasher
+from insights.sources.plan import scans
+from insights.sources.session import Session
+from insights.sources.statements import Statements
+from insights.sources.stream import Stream
+
+_GRADES = {
+    "L0": "ordered by commit: a watermark loses nothing",
+    "L1": "stamped by the database: the watermark waits for the overlap",
+    "L2": "kept by the application: the watermark waits for the overlap, sweeps find the rest",
+    "L3": "an identity: new rows only; changed rows are found by sweeps",
+    "L4": "no cursor: sweeps only",
+}
+_MUCH_LAG_S = 60.0
+
+
+def findings(session: Session, stream: StreamSpec, hasher: Hasher) -> Iterator[Finding]:
+    """Yield what was found, worst cases as errors; stops where nothing more can be asked."""
+    try:
+        found = Stream(session, stream, hasher).inspect()
+    except errors.InsightsError as exc:
+        yield Finding(level="error", what=exc.what, fix=exc.fix)
+        return
+    yield Finding(level="ok", what=f"key ({', '.join(stream.key)}) tells rows apart")
+    yield _grade(stream, found.grade)
+    checks: list[Callable[[Session, StreamSpec, sa.Connection], Iterator[Finding]]] = [
+        _replica,
+        _plan,
+        _round_trip,
+    ]
+    for check in checks:
+        try:
+            with session.reading(shape.place(stream)) as link:
+                yield from check(session, stream, link)
+        except errors.InsightsError as exc:
+            yield Finding(level="error", what=exc.what, fix=exc.fix)
+
+
+def _grade(stream: StreamSpec, grade: str) -> Finding:
+    if stream.pending is not None:
+        return Finding(level="ok", what="the application marks its rows (pending)")
+    what = f"cursor {stream.cursor or 'none'} has grade {grade}: {_GRADES[grade]}"
+    if grade == "L4":
+        return Finding(
+            level="warning",
+            what=what,
+            fix="name a column that is stamped at every change as `cursor`, if there is one",
+        )
+    return Finding(level="ok" if grade in ("L0", "L1") else "note", what=what)
+
+
+def _replica(session: Session, _stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    now = replica.fingerprint(session, link)
+    if now.position is None:
+        yield Finding(
+            level="note",
+            what="this database tells no replication position: every poll reads the window",
+            fix="none needed; the sweep finds rows that come late",
+        )
+    else:
+        yield Finding(level="ok", what=f"replica {now.identity} at {now.position}")
+    if now.lag_s is None and session.dialect in ("mariadb", "mysql"):
+        yield Finding(
+            level="note",
+            what="the login cannot see the replication lag",
+            fix="GRANT SLAVE MONITOR ON *.* TO the login (MySQL: REPLICATION CLIENT)",
+        )
+    elif now.lag_s is not None and now.lag_s > _MUCH_LAG_S:
+        yield Finding(
+            level="warning",
+            what=f"the replica lags by {now.lag_s:.0f} s",
+            fix="look at its load; insights are late by as much",
+        )
+
+
+def _plan(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    source = shape.reflected(link, stream)
+    statements = Statements(stream, source, session.casts)
+    cursor = stream.cursor
+    walks: list[tuple[Literal["cursor", "key"], tuple[str, ...]]] = [("key", stream.key)]
+    if cursor:
+        walks.append(("cursor", (cursor, *stream.key)))
+    for by, columns in walks:
+        first = link.execute(statements.page(None, by=by, reading="bare").limit(1)).first()
+        if first is None:
+            yield Finding(level="note", what="the table is empty: its plans were not looked at")
+            return
+        decoded = [session.casts.decoded(part) for part in first]
+        texts = [part.decode() if isinstance(part, bytes) else str(part) for part in decoded]
+        after = Bookmark(key=tuple(texts[:-1]), cursor=texts[-1] if cursor else None)
+        what = scans(link, statements.page(after, by=by))
+        if what is None:
+            yield Finding(level="note", what=f"this engine's plan by {by} is not looked at")
+        elif what:
+            names = ", ".join(name for name in columns if name)
+            yield Finding(
+                level="note" if stream.accept_scan else "error",
+                what=f"a page by {by} scans the table",
+                fix=f"have a DBA run: CREATE INDEX insights_{stream.name} ON "
+                f"{stream.table or 'the table'} ({names}); or accept it: accept_scan = true",
+            )
+        else:
+            yield Finding(level="ok", what=f"a page by {by} walks an index")
+
+
+def _round_trip(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    source = shape.reflected(link, stream)
+    statements = Statements(stream, source, session.casts)
+    for name in dict.fromkeys([*([stream.cursor] if stream.cursor else []), *stream.key]):
+        for (raw,) in link.execute(statements.round_trip(name)).all():
+            value = session.casts.decoded(raw)
+            text = value.decode() if isinstance(value, bytes) else str(value)
+            if link.execute(statements.found_again(name, text)).first() is None:
+                yield Finding(
+                    level="error",
+                    what=f"values of {name} are not found again by their own text",
+                    fix="name another column, or read a query that casts it to text or DECIMAL",
+                )
+                break
+        else:
+            yield Finding(level="ok", what=f"values of {name} survive the round trip as text")

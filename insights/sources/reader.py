@@ -1,0 +1,85 @@
+"""The reader: one child process a source, the only one that reads a legacy database."""
+
+from insights import errors
+from insights.model import Fingerprint, Page, StreamShape, StreamSpec, TableShape, Window
+from insights.sources import examine, messages, replica, shape
+from insights.sources.canonical import Hasher
+from insights.sources.session import Session
+from insights.sources.stream import Stream
+from insights.workers import serve
+
+
+class Reader:
+    """Answers the supervisor's calls for one source."""
+
+    def __init__(self, init: messages.ReaderInit) -> None:
+        self._session = Session(init.name, init.odbc, init.timeout_s)
+        self._hasher = Hasher(init.hash_key)
+        self._streams: dict[StreamSpec, Stream] = {}
+
+    def fingerprint(self, _request: None) -> Fingerprint:
+        """Tell which replica this is."""
+        with self._session.reading() as link:
+            return replica.fingerprint(self._session, link)
+
+    def is_behind(self, request: messages.BehindRequest) -> messages.BehindReply:
+        """Compare it with what was recorded."""
+        now = self.fingerprint(None)
+        behind = replica.is_behind(self._session.dialect, now, request.identity, request.position)
+        return messages.BehindReply(behind=behind)
+
+    def page(self, request: messages.PageRequest) -> Page:
+        """Read a page."""
+        return self._stream(request.stream).page(request.after, by=request.by)
+
+    def fetch(self, request: messages.FetchRequest) -> messages.FetchReply:
+        """Read rows by key."""
+        return messages.FetchReply(rows=tuple(self._stream(request.stream).fetch(request.keys)))
+
+    def window(self, request: messages.WindowRequest) -> Window:
+        """Measure what lies past a cursor."""
+        return self._stream(request.stream).window(request.low)
+
+    def inspect(self, request: messages.StreamRequest) -> StreamShape:
+        """Look at a stream anew."""
+        return self._stream(request.stream).inspect()
+
+    def examine(self, request: messages.StreamRequest) -> messages.Findings:
+        """Look at a stream as `insights doctor` does."""
+        return messages.Findings(
+            findings=tuple(examine.findings(self._session, request.stream, self._hasher))
+        )
+
+    def describe(self, request: messages.TableRequest) -> TableShape:
+        """Look at a table as `insights init` does."""
+        with self._session.reading() as link:
+            return shape.table_shape(link, request.table)
+
+    def _stream(self, spec: StreamSpec) -> Stream:
+        if (spec.table is None) == (spec.query is None):
+            raise errors.StreamError("give exactly one of table and query", where=spec.name)
+        if spec not in self._streams:
+            self._streams[spec] = Stream(self._session, spec, self._hasher)
+        return self._streams[spec]
+
+
+def main() -> None:
+    """Serve one source until the supervisor closes."""
+    with serve.connect() as server:
+        reader = Reader(server.init(messages.ReaderInit))
+        server.run(
+            {
+                "fingerprint": (type(None), reader.fingerprint),
+                "is_behind": (messages.BehindRequest, reader.is_behind),
+                "page": (messages.PageRequest, reader.page),
+                "fetch": (messages.FetchRequest, reader.fetch),
+                "window": (messages.WindowRequest, reader.window),
+                "inspect": (messages.StreamRequest, reader.inspect),
+                "examine": (messages.StreamRequest, reader.examine),
+                "describe": (messages.TableRequest, reader.describe),
+            }
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""A stream as it is in the database: its columns and key, and whether it can be read at all."""
+
+import difflib
+import hashlib
+from typing import Any
+
+import sqlalchemy as sa
+
+from insights import errors
+from insights.model import Grade, StreamShape, StreamSpec, TableShape
+from insights.sources.session import Session
+from insights.sources.statements import Statements
+
+# What a driver says a query's column is, as Python types.
+_OF_PYTHON: dict[str, type[sa.types.TypeEngine[Any]]] = {
+    "int": sa.BigInteger,
+    "Decimal": sa.Numeric,
+    "float": sa.Float,
+    "bool": sa.Boolean,
+    "datetime": sa.DateTime,
+    "date": sa.Date,
+    "time": sa.Time,
+    "bytearray": sa.LargeBinary,
+    "bytes": sa.LargeBinary,
+    "UUID": sa.Uuid,
+}
+
+
+def place(stream: StreamSpec) -> str:
+    """Return how messages call a stream."""
+    return f"stream {stream.name}"
+
+
+def reflected(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
+    """Return the stream's table or query with its columns.
+
+    Raises:
+        errors.StreamError: If it, or a column of it, does not exist or is hidden from our login.
+    """
+    source = _query(link, stream) if stream.query else _table(link, stream)
+    wanted = [*stream.key, *stream.inputs, *stream.extra, *stream.redaction.columns]
+    if stream.cursor:
+        wanted.append(stream.cursor)
+    lacking = sorted({name for name in wanted if name not in source.c})
+    if lacking:
+        raise errors.StreamError(
+            f"column {', '.join(lacking)} is not in {_name(stream)}, or our login cannot see it",
+            where=place(stream),
+            fix=f"name one of: {', '.join(source.c.keys())}",
+        )
+    return source
+
+
+def checked(
+    session: Session, link: sa.Connection, stream: StreamSpec, source: sa.FromClause
+) -> StreamShape:
+    """Return the stream's shape, having made sure that its key is one.
+
+    Raises:
+        errors.StreamError: If the key is not unique, or may be and is NULL.
+    """
+    statements = Statements(stream, source, session.casts)
+    keys = ", ".join(stream.key)
+    if link.execute(statements.null_key()).first() is not None:
+        raise errors.StreamError(
+            f"key {keys} of {_name(stream)} is NULL in a row, which could not be found again",
+            where=place(stream),
+            fix=f'leave such rows out with `where = "{stream.key[0]} IS NOT NULL"`',
+        )
+    if set(stream.key) not in unique_keys(link, stream) and (
+        link.execute(statements.duplicate_key()).first() is not None
+    ):
+        raise errors.StreamError(
+            f"key {keys} of {_name(stream)} is not unique: one key is there twice",
+            where=place(stream),
+            fix="name all columns that together tell rows apart, or read a query that does",
+        )
+    if stream.table and not _is_view(link, stream) and not unique_keys(link, stream):
+        raise errors.StreamError(
+            f"{_name(stream)} has no unique key at all",
+            where=place(stream),
+            fix=f"have a DBA run: CREATE UNIQUE INDEX {stream.table}_key ON {_name(stream)} "
+            f"({keys})",
+        )
+    columns = types(source, stream)
+    listing = "\n".join(f"{name} {type_}" for name, type_ in sorted(columns.items()))
+    return StreamShape(
+        columns=columns,
+        shape=hashlib.blake2b(listing.encode(), digest_size=16).hexdigest(),
+        grade=stream.grade or grade_of(link, stream, statements),
+    )
+
+
+def types(source: sa.FromClause, stream: StreamSpec) -> dict[str, str]:
+    """Return the type of each column that is read, as the catalogue names it."""
+    read = {*stream.key, *stream.inputs, *stream.extra, *stream.redaction.columns}
+    if stream.cursor:
+        read.add(stream.cursor)
+    return {name: _type_text(source.c[name].type) for name in sorted(read)}
+
+
+def grade_of(link: sa.Connection, stream: StreamSpec, statements: Statements) -> Grade:
+    """Return the cursor's grade as far as the catalogue tells; see POLLING in docs/polling.md."""
+    if stream.cursor is None:
+        return "L4"
+    kind = statements.kind(stream.cursor)
+    if kind == "rowversion":
+        return "L1"
+    if kind in ("integer", "decimal"):
+        return "L3" if {stream.cursor} in unique_keys(link, stream) else "L2"
+    if kind == "datetime" and stream.table and link.dialect.name in ("mysql", "mariadb"):
+        default = next(
+            (
+                str(column.get("default") or "")
+                for column in sa.inspect(link).get_columns(stream.table, stream.schema)
+                if column["name"] == stream.cursor
+            ),
+            "",
+        )
+        return "L1" if "on update" in default.casefold() else "L2"
+    return "L2"
+
+
+def unique_keys(link: sa.Connection, stream: StreamSpec) -> list[set[str]]:
+    """Return the columns of every unique key of the stream's table; none for a query."""
+    if stream.table is None:
+        return []
+    inspector = sa.inspect(link)
+    table, schema = stream.table, stream.schema
+    try:
+        found = [set(inspector.get_pk_constraint(table, schema)["constrained_columns"])]
+        found += [
+            {name for name in index["column_names"] if name}
+            for index in inspector.get_indexes(table, schema)
+            if index["unique"] and not _is_partial(index)
+        ]
+        found += [
+            set(constraint["column_names"])
+            for constraint in inspector.get_unique_constraints(table, schema)
+        ]
+    except (NotImplementedError, sa.exc.NoSuchTableError):
+        return []
+    return [columns for columns in found if columns]
+
+
+def table_shape(link: sa.Connection, name: str) -> TableShape:
+    """Return a table's columns and key, for `insights init`.
+
+    Raises:
+        errors.StreamError: If there is no such table.
+    """
+    schema, _, table = name.rpartition(".")
+    inspector = sa.inspect(link)
+    try:
+        columns = inspector.get_columns(table, schema or None)
+        key = inspector.get_pk_constraint(table, schema or None)["constrained_columns"]
+    except sa.exc.NoSuchTableError:
+        raise _missing(link, table, schema or None, where="source") from None
+    return TableShape(
+        columns={column["name"]: _type_text(column["type"]) for column in columns},
+        key=tuple(key),
+        dialect=link.dialect.name,
+    )
+
+
+def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
+    assert stream.table is not None  # noqa: S101 - exactly one of table and query is set
+    try:
+        return sa.Table(
+            stream.table,
+            sa.MetaData(),
+            schema=stream.schema,
+            autoload_with=link,
+            resolve_fks=False,
+        )
+    except sa.exc.NoSuchTableError:
+        raise _missing(link, stream.table, stream.schema, where=place(stream)) from None
+
+
+def _missing(
+    link: sa.Connection, table: str, schema: str | None, *, where: str
+) -> errors.StreamError:
+    try:
+        names = sorted(
+            [*sa.inspect(link).get_table_names(schema), *sa.inspect(link).get_view_names(schema)]
+        )
+    except NotImplementedError:
+        names = []
+    near = difflib.get_close_matches(table, names, n=3)
+    fix = f"did you mean {', '.join(near)}?" if near else f"the login sees {len(names)} tables"
+    return errors.StreamError(
+        f"table {table} does not exist, or our login cannot see it",
+        where=where,
+        fix=f"{fix} Correct the name, or GRANT SELECT on it to the login",
+    )
+
+
+def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
+    """Return the query as a subquery, its columns as the driver describes them."""
+    assert stream.query is not None  # noqa: S101 - exactly one of table and query is set
+    query = stream.query.strip().rstrip(";")
+    described = link.exec_driver_sql(
+        f"SELECT * FROM ({query}) q WHERE 1 = 0"  # noqa: S608 - the query is the DBA's own SQL
+    ).cursor
+    if described is None or described.description is None:
+        raise errors.StreamError("the query returns no columns", where=place(stream))
+    columns = [
+        sa.column(str(entry[0]), _OF_PYTHON.get(getattr(entry[1], "__name__", ""), sa.String)())
+        for entry in described.description
+    ]
+    # `:` starts a parameter in SQLAlchemy's text; the query has none.
+    return sa.text(query.replace(":", "\\:")).columns(*columns).subquery("q")
+
+
+def _is_view(link: sa.Connection, stream: StreamSpec) -> bool:
+    try:
+        return stream.table in sa.inspect(link).get_view_names(stream.schema)
+    except NotImplementedError:
+        return True  # the generic dialect cannot tell: the look for duplicates has to do
+
+
+def _is_partial(index: Any) -> bool:  # noqa: ANN401 - SQLAlchemy's reflected index
+    options = index.get("dialect_options", {})
+    return any(name.endswith("_where") and value for name, value in options.items())
+
+
+def _name(stream: StreamSpec) -> str:
+    if stream.table is None:
+        return "the query"
+    return f"{stream.schema}.{stream.table}" if stream.schema else stream.table
+
+
+def _type_text(type_: sa.types.TypeEngine[Any]) -> str:
+    """Return a reflected type as text; collations and the like included where it has them."""
+    try:
+        return str(type_)
+    except sa.exc.CompileError:
+        return type(type_).__name__

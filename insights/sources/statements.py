@@ -1,0 +1,198 @@
+"""The statements that read one stream, built with SQLAlchemy Core on its reflected columns.
+
+    first page   WHERE c >= :w
+    next pages   WHERE c >= :c AND (c > :c OR (c = :c AND (k1 > :k1 OR (k1 = :k1 AND k2 > :k2))))
+    ORDER BY c, k1, k2   limited to n + 1 rows
+
+The redundant `>=` keeps the cursor's index in use. The row past the page tells whether another page
+follows, and whether a key is there twice.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from insights.model import Bookmark, StreamSpec
+from insights.sources.casts import Casts, Column, Kind, kind_of
+
+Selected = sa.Select[Any]
+# How inputs are read: as text; so that no invalid byte hurts; not at all.
+Reading = Literal["plain", "careful", "bare"]
+Source = sa.FromClause
+
+
+class Statements:
+    """Builds what reads one stream; needs no connection.
+
+    Args:
+        stream: The stream.
+        source: Its reflected table, or its query as a subquery.
+        casts: The engine's casts.
+        kinds: Kinds that the database knows better than SQLAlchemy's types.
+    """
+
+    def __init__(
+        self, stream: StreamSpec, source: Source, casts: Casts, kinds: dict[str, Kind] | None = None
+    ) -> None:
+        self._stream = stream
+        self._source = source
+        self._casts = casts
+        self._kinds = kinds or {}
+        self._where = [_fragment(stream.where)] if stream.where else []
+        self._pending = [_fragment(stream.pending)] if stream.pending else []
+        hidden = [*stream.extra, *stream.redaction.columns]
+        self.hidden = tuple(dict.fromkeys(name for name in hidden if name not in stream.inputs))
+
+    def page(
+        self,
+        after: Bookmark | None,
+        *,
+        by: Literal["cursor", "key"],
+        reading: Reading = "plain",
+    ) -> Selected:
+        """Return the statement of one keyset page, one row more than a page has."""
+        cursor = self._stream.cursor if by == "cursor" else None
+        names = [*([cursor] if cursor else []), *self._stream.key]
+        conditions = [*self._where, *self._pending]
+        if cursor and (after is None or after.cursor is None):
+            conditions.append(self._source.c[cursor].is_not(None))
+        if after is not None:
+            texts = [*([after.cursor] if cursor else []), *after.key]
+            given = [text for text in texts if text is not None]
+            conditions += self._past(names[: len(given)], given, closed=len(given) < len(names))
+        return (
+            self._select(self._stream.inputs, reading)
+            .where(*conditions)
+            .order_by(*(self._ordered(name) for name in names))
+            .limit(self._stream.page_rows + 1)
+        )
+
+    def fetch(self, keys: Sequence[tuple[str, ...]], reading: Reading = "plain") -> Selected:
+        """Return the statement that reads rows by key, hidden columns last."""
+        names = self._stream.key
+        if len(names) == 1:
+            found: Column = self._ordered(names[0]).in_(
+                [self._bound(names[0], parts[0]) for parts in keys]
+            )
+        else:
+            found = sa.or_(
+                *(
+                    sa.and_(
+                        *(
+                            self._ordered(name) == self._bound(name, part)
+                            for name, part in zip(names, parts, strict=True)
+                        )
+                    )
+                    for parts in keys
+                )
+            )
+        return self._select([*self._stream.inputs, *self.hidden], reading).where(
+            *self._where, found
+        )
+
+    def window(self, low: str | None, now: Column | None) -> Selected:
+        """Return the statement that counts what lies at and above a cursor, and its bounds.
+
+        `now` is the condition that a cursor is not in the future, None where it is no time.
+        """
+        name = self._stream.cursor or ""
+        column = self._source.c[name]
+        high = sa.func.max(column)
+        safe = high if now is None else sa.func.max(sa.case((now, column)))
+        bounds = [self._text_of(name, bound) for bound in (sa.func.min(column), high, safe)]
+        columns: list[Column] = [sa.func.count(), *bounds]
+        conditions = [*self._where, column.is_not(None)]
+        if low is not None:
+            conditions.append(self._ordered(name) >= self._bound(name, low))
+        return sa.select(*columns).select_from(self._source).where(*conditions)
+
+    def round_trip(self, name: str) -> Selected:
+        """Return the statement of some texts of a column, the largest values first."""
+        column = self._source.c[name]
+        one = sa.select(self._text_of(name, column)).where(column.is_not(None))
+        return one.order_by(self._ordered(name).desc()).limit(20)
+
+    def found_again(self, name: str, text: str) -> Selected:
+        """Return the statement that finds a row by the text of a column."""
+        return (
+            sa.select(sa.literal_column("1"))
+            .select_from(self._source)
+            .where(self._ordered(name) == self._bound(name, text))
+            .limit(1)
+        )
+
+    def null_key(self) -> Selected:
+        """Return the statement that looks for a row without a whole key."""
+        columns = [self._source.c[name] for name in self._stream.key]
+        return (
+            sa.select(sa.literal_column("1"))
+            .select_from(self._source)
+            .where(*self._where, sa.or_(*(column.is_(None) for column in columns)))
+            .limit(1)
+        )
+
+    def duplicate_key(self) -> Selected:
+        """Return the statement that looks for a key that is there twice."""
+        columns = [self._source.c[name] for name in self._stream.key]
+        return (
+            sa.select(*columns)
+            .where(*self._where)
+            .group_by(*columns)
+            .having(sa.func.count() > sa.literal_column("1"))
+            .limit(1)
+        )
+
+    def kind(self, name: str) -> Kind:
+        """Return what a column is."""
+        return self._kinds.get(name) or kind_of(self._source.c[name].type)
+
+    def column(self, name: str) -> Column:
+        """Return a reflected column."""
+        return self._source.c[name]
+
+    def _select(self, names: Sequence[str], reading: Reading) -> Selected:
+        """Select the key, the cursor (or NULL) and then the named columns, all as text."""
+        cursor = self._stream.cursor
+        read = self._casts.careful if reading == "careful" else self._casts.readable
+        width = self._stream.max_text_chars
+        columns = [
+            *(self._text_of(name, self._source.c[name]) for name in self._stream.key),
+            self._text_of(cursor, self._source.c[cursor]) if cursor else sa.null(),
+            *(
+                read(self._source.c[name], self.kind(name), width)
+                for name in (() if reading == "bare" else names)
+            ),
+        ]
+        labelled = [column.label(f"v{number}") for number, column in enumerate(columns)]
+        return sa.select(*labelled).select_from(self._source)
+
+    def _past(self, names: Sequence[str], texts: Sequence[str], *, closed: bool) -> list[Column]:
+        """Return the conditions of rows past (closed: at or past) a bookmark."""
+        first = self._ordered(names[0]) >= self._bound(names[0], texts[0])
+        if closed and len(names) == 1:
+            return [first]
+        beyond: Column | None = None
+        for name, text in reversed(list(zip(names, texts, strict=True))):
+            column, value = self._ordered(name), self._bound(name, text)
+            here = column > value
+            beyond = here if beyond is None else sa.or_(here, sa.and_(column == value, beyond))
+        return [first] if beyond is None else [first, beyond]
+
+    def _ordered(self, name: str) -> Column:
+        return self._casts.ordered(self._source.c[name], self.kind(name))
+
+    def _text_of(self, name: str, column: Column) -> Column:
+        return self._casts.exact(column, self.kind(name))
+
+    def _bound(self, name: str, text: str) -> Column:
+        kind = self.kind(name)
+        value: sa.BindParameter[Any] = sa.bindparam(
+            None, self._casts.bindable(text, kind), unique=True
+        )
+        return self._casts.bound(value, self._source.c[name], kind)
+
+
+def _fragment(condition: str) -> Column:
+    """Return a condition of the settings as it stands: the DBA's own SQL."""
+    return sa.literal_column(f"({condition})", sa.Boolean)

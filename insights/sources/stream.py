@@ -1,0 +1,261 @@
+"""Reads one stream: pages of keys and hashes, rows by key, and how much lies past a cursor."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from insights import errors, keys
+from insights.governance import redact
+from insights.model import Bookmark, Page, Row, StreamShape, StreamSpec, Window
+from insights.sources import canonical, clock, shape
+from insights.sources.session import Session
+from insights.sources.statements import Reading, Selected, Statements
+
+_MOST_PARAMETERS = 900  # under SQLite's 999 and SQL Server's 2,100
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what a value that nobody can read is hashed as
+
+_READINGS: tuple[Reading, ...] = ("plain", "careful")
+
+_Raw = tuple[Any, ...]
+
+
+_Build = Callable[[Statements, Reading], Selected]
+
+
+class Stream:
+    """One stream over one session.
+
+    Args:
+        session: The connection.
+        spec: The stream.
+        hasher: The keyed hash.
+    """
+
+    def __init__(self, session: Session, spec: StreamSpec, hasher: canonical.Hasher) -> None:
+        self._session = session
+        self._spec = spec
+        self._hasher = hasher
+        self._where = shape.place(spec)
+        self._built: Statements | None = None
+        self._types: dict[str, str] = {}
+
+    def page(self, after: Bookmark | None, *, by: Literal["cursor", "key"]) -> Page:
+        """Return the next page; see `ports.Source`."""
+        by = "key" if self._spec.cursor is None else by
+
+        def build(statements: Statements, reading: Reading) -> Selected:
+            return statements.page(after, by=by, reading=reading)
+
+        try:
+            return self._paged(self._read(build))
+        except errors.RowError:
+            return self._paged(self._salvaged(build))
+
+    def fetch(self, row_keys: Sequence[str]) -> list[Row]:
+        """Return rows by key, redacted; see `ports.Source`.
+
+        Raises:
+            errors.RowError: If the only row asked for cannot be read; of several, any may be it.
+        """
+        width = len(self._spec.key)
+        try:
+            parts = [keys.split(key, width) for key in row_keys]
+        except ValueError as exc:
+            raise errors.RowError(str(exc), where=self._where) from None
+        step = max(1, _MOST_PARAMETERS // width)
+        found: list[Row] = []
+        for at in range(0, len(parts), step):
+            batch = parts[at : at + step]
+            rows = self._read(partial(_fetching, batch))
+            found += self._rows(rows)
+        return found
+
+    def window(self, low: str | None) -> Window:
+        """Return what lies at and above a cursor."""
+        with self._session.reading(self._where) as link:
+            statements = self._statements(link)
+            assert self._spec.cursor is not None  # noqa: S101 - only asked of streams with one
+            now = clock.not_in_the_future(
+                link.dialect.name,
+                statements.column(self._spec.cursor),
+                statements.kind(self._spec.cursor),
+            )
+            found = link.execute(statements.window(low, now)).one()
+        rows, low_end, high, safe = (self._text(part) for part in found)
+        return Window(rows=int(rows or 0), low=low_end, high=high, safe_high=safe)
+
+    def inspect(self) -> StreamShape:
+        """Look at the stream in the database anew; see `ports.Source`."""
+        self._built = None
+        with self._session.reading(self._where) as link:
+            source = shape.reflected(link, self._spec)
+            self._built = Statements(self._spec, source, self._session.casts)
+            self._types = shape.types(source, self._spec)
+            return shape.checked(self._session, link, self._spec, source)
+
+    def _statements(self, link: sa.Connection) -> Statements:
+        if self._built is None:
+            source = shape.reflected(link, self._spec)
+            self._built = Statements(self._spec, source, self._session.casts)
+            self._types = shape.types(source, self._spec)
+        return self._built
+
+    def _read(self, build: _Build) -> list[_Raw]:
+        """Run a statement; once more with every input as bytes, if a value cannot be decoded.
+
+        Raises:
+            errors.RowError: If a value cannot be read either way.
+            errors.StreamError: If a column is gone, named.
+        """
+        for reading in _READINGS:
+            try:
+                with self._session.reading(self._where) as link:
+                    statement = build(self._statements(link), reading)
+                    return [tuple(row) for row in link.execute(statement)]
+            except (UnicodeError, errors.RowError):
+                self._session.reset()  # the driver is in the middle of a result
+            except errors.StreamError:
+                self._explain()
+                raise
+        raise errors.RowError(
+            "a value cannot be read from the database in any form",
+            where=self._where,
+            fix="read the row by hand; leave the column out, or repair the value",
+        )
+
+    def _salvaged(self, build: _Build) -> list[_Raw]:
+        """Read keys and cursors alone, then the rows by halves, so that one bad row is alone.
+
+        The bad row keeps its key: it becomes work, fails as `RowError` when it is fetched by
+        itself, and ends as a dead letter with its reason.
+        """
+        head = len(self._spec.key) + 1
+        bare = self._read(lambda statements, _: build(statements, "bare"))
+        whole: dict[tuple[Any, ...], _Raw] = {}
+
+        def read(parts: list[_Raw]) -> None:
+            texts = [tuple(self._key(part)) for part in parts]
+            try:
+                rows = self._read(partial(_fetching, texts))
+            except errors.RowError:
+                if len(parts) > 1:
+                    read(parts[: len(parts) // 2])
+                    read(parts[len(parts) // 2 :])
+            else:
+                whole.update({row[:head]: row[: head + len(self._spec.inputs)] for row in rows})
+
+        step = max(1, _MOST_PARAMETERS // len(self._spec.key))
+        for at in range(0, len(bare), step):
+            read(bare[at : at + step])
+        unreadable = (_UNREADABLE,) * len(self._spec.inputs)
+        return [whole.get(row, (*row, *unreadable)) for row in bare]
+
+    def _explain(self) -> None:
+        """Raise the column that is gone or has another type, if that is why a statement failed."""
+        known, self._built = self._types, None
+        with self._session.reading(self._where) as link:
+            source = shape.reflected(link, self._spec)
+        now = shape.types(source, self._spec)
+        for name, type_ in known.items():
+            if now[name] != type_:
+                raise errors.StreamError(
+                    f"column {name} has changed from {type_} to {now[name]}",
+                    where=self._where,
+                    fix=f"check what reads it, then `insights resume {self._spec.name}`",
+                )
+
+    def _paged(self, rows: list[_Raw]) -> Page:
+        limit = self._spec.page_rows
+        lines: list[str] = []
+        seen: dict[str, bytes] = {}
+        for number, row in enumerate(rows):
+            parts = self._key(row)
+            key = keys.join(parts)
+            digest = self._digest(row)
+            if seen.setdefault(key, digest) != digest:
+                raise errors.StreamError(
+                    f"one key ({', '.join(self._spec.key)}) is there twice with different inputs",
+                    where=self._where,
+                    fix="name all columns that together tell rows apart, or read a query that does",
+                )
+            if number == limit:
+                break  # the row past the page
+            if len(seen) > len(lines):
+                cursor = self._text(row[len(parts)])
+                lines.append(
+                    f"{canonical.copy_field(key, where=self._where)}\t{digest.hex()}\t"
+                    f"{canonical.copy_field(cursor, where=self._where)}\n"
+                )
+        last = None
+        if rows:
+            at = rows[min(len(rows), limit) - 1]
+            parts = self._key(at)
+            last = Bookmark(key=parts, cursor=self._text(at[len(parts)]))
+        return Page(
+            rows=len(lines),
+            block="".join(lines).encode(),
+            last=last,
+            complete=len(rows) <= limit,
+        )
+
+    def _rows(self, rows: list[_Raw]) -> Iterator[Row]:
+        spec = self._spec
+        head = len(spec.key) + 1
+        names = [*spec.inputs, *self._hidden()]
+        for row in rows:
+            values: dict[str, str | None] = {}
+            notes: list[str] = []
+            for name, raw in zip(names, row[head:], strict=True):
+                values[name], found = self._clean(raw)
+                notes += [f"{name}: {note}" for note in found]
+            digest = self._hasher.digest([values[name] for name in spec.inputs])
+            redacted, counts = redact.row(values, spec.redaction)
+            yield Row(
+                key=keys.join(self._key(row)),
+                input_hash=digest,
+                cursor=self._text(row[head - 1]),
+                values={name: redacted[name] for name in spec.inputs},
+                redactions=counts,
+                notes=tuple(notes),
+            )
+
+    def _hidden(self) -> tuple[str, ...]:
+        assert self._built is not None  # noqa: S101 - rows have been read with it
+        return self._built.hidden
+
+    def _digest(self, row: _Raw) -> bytes:
+        return self._hasher.digest([self._clean(raw)[0] for raw in row[len(self._spec.key) + 1 :]])
+
+    def _clean(self, raw: object) -> tuple[str | None, tuple[str, ...]]:
+        return canonical.clean(self._session.casts.decoded(raw), self._spec.max_text_chars)
+
+    def _key(self, row: _Raw) -> tuple[str, ...]:
+        parts = tuple(self._text(part) for part in row[: len(self._spec.key)])
+        if None in parts:
+            name = self._spec.key[parts.index(None)]
+            raise errors.StreamError(
+                f"key column {name} is NULL in a row, which could not be found again",
+                where=self._where,
+                fix=f'leave such rows out with `where = "{name} IS NOT NULL"`',
+            )
+        return tuple(part for part in parts if part is not None)
+
+    def _text(self, raw: object) -> str | None:
+        """Return a key part or cursor as the server printed it."""
+        value = self._session.casts.decoded(raw)
+        if isinstance(value, (bytes, bytearray)):
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                raise errors.StreamError(
+                    "a key or cursor holds bytes that are no text",
+                    where=self._where,
+                    fix="name another key, or read a query that leaves such rows out",
+                ) from None
+        return None if value is None else str(value)
+
+
+def _fetching(parts: Sequence[tuple[str, ...]], build: Statements, reading: Reading) -> Selected:
+    return build.fetch(parts, reading)
