@@ -51,7 +51,8 @@ app.add_typer(sink.app, name="sink")
 def main() -> None:
     """Run the command line; an `InsightsError` becomes one message and its exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except errors.InsightsError as exc:
         console.print(f"[bold red]error[/] {exc.where or 'insights'}: {exc.what}", soft_wrap=True)
         if exc.fix:

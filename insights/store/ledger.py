@@ -53,7 +53,7 @@ class Ledger:
             raise errors.StoreError(
                 f"the stream {self._stream!r} is not registered", where="store", fix="restart"
             )
-        begun = row.__getattribute__("pass") or {}
+        begun = row.begun or {}
         window = row.window_read or {}
         return StreamState(
             stream_id=row.stream_id,

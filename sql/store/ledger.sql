@@ -1,6 +1,6 @@
 -- name: state
 -- What is known of a stream between polls.
-SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, pass, passes, window_read, overlap_s,
+SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, pass AS begun, passes, window_read, overlap_s,
        shape, sweep_due, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM store.stream WHERE name = %(stream)s;
 

@@ -1,0 +1,214 @@
+"""`make demo`: a legacy helpdesk whose tickets get insights, from nothing, in one command.
+
+The first run builds the helpdesk's database and works off all of it; each further run changes a
+few tickets first, and shows that exactly those were processed. Everything is under `.demo/`.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.data.database import Change, build_database, change_database
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".demo"
+DATABASE = FOLDER / "helpdesk.sqlite"
+FINISHED = FOLDER / "finished"  # the last run came to its end
+CONFIG = ROOT / "demo" / "config" / "insights.toml"
+MODEL = ROOT / "demo" / "model" / "helpdesk-triage.q8_0.gguf"
+STAND_IN = FOLDER / "stand-in.gguf"
+SINK = "ai_insight_triage"
+VIEW = "ticket_with_insight"
+SHOWN = 12
+
+console = Console()
+
+
+def main() -> int:
+    """Run the demo; the exit code is the first failing command's."""
+    options = _options()
+    os.chdir(ROOT)  # the connection string in demo/config names the database from here
+    if options.reset:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        console.print("Removed .demo/.")
+        return 0
+    began = time.monotonic()
+    change = _database(change=not options.no_change)
+    environment = _model()
+    before = _told()
+    for title, command in (
+        ("The store: PostgreSQL with pgvector, embedded", ["migrate"]),
+        ("The knowledge: 40 articles, embedded and indexed", ["knowledge", "sync"]),
+    ):
+        _step(title)
+        _insights(*command, env=environment, quiet=True)
+    _make_sink(environment)
+    _step("The daemon: poll, read, redact, retrieve, generate, validate, write, publish")
+    _insights("run", "--once", env=environment)
+    FINISHED.touch()
+    told = _told()
+    _show(told, before, change)
+    seconds = time.monotonic() - began
+    console.print(f"\n[bold]Done in {seconds:.0f} s.[/] Where to look next:")
+    for command, what in (
+        (
+            f"sqlite3 .demo/helpdesk.sqlite 'SELECT * FROM {VIEW} LIMIT 5'",
+            "what the application sees",
+        ),
+        ("insights -c demo/config/insights.toml try 17", "one ticket, step by step"),
+        ("insights -c demo/config/insights.toml status", "where every row stands"),
+        ("insights -c demo/config/insights.toml knowledge search 'printer'", "the knowledge"),
+        ("make demo", "again: some tickets change, and only those are processed"),
+    ):
+        console.print(f"  [cyan]{command}[/]\n      {what}", highlight=False, soft_wrap=True)
+    console.print(
+        "Commands are in .venv/bin (`source .venv/bin/activate`). make demo-reset removes all."
+    )
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--reset", action="store_true", help="remove .demo/ and end")
+    parser.add_argument(
+        "--no-change", action="store_true", help="run again on the database as it is"
+    )
+    return parser.parse_args()
+
+
+def _database(*, change: bool) -> Change | None:
+    """Build the helpdesk, or change it if the last run came to its end."""
+    if not DATABASE.exists():
+        _step("The legacy application: a helpdesk's SQLite database with 300 tickets")
+        partial = build_database(DATABASE.with_suffix(".new"))
+        partial.rename(DATABASE)  # a run killed here begins anew
+        return None
+    if not change or not FINISHED.exists():
+        _step("The legacy application's database, as it is")
+        return None
+    FINISHED.unlink()
+    made = change_database(DATABASE)
+    _step(
+        f"A day goes by: tickets {_list(made.added)} are new, {_list(made.edited)} edited, "
+        f"{_list(made.deleted)} deleted"
+    )
+    return made
+
+
+def _model() -> dict[str, str]:
+    """Name the trained model; a stand-in where there is none."""
+    if MODEL.exists():
+        return {}
+    console.print(
+        "[bold yellow]No trained demo model in demo/model:[/] a stand-in with random weights is "
+        "used. Its insights fit the schema and say nothing."
+    )
+    if not STAND_IN.exists():
+        subprocess.run([sys.executable, "-m", "demo.standin", str(STAND_IN)], check=True)
+    return {
+        "INSIGHTS_MODEL__HELPDESK__PATH": str(STAND_IN),
+        "INSIGHTS_MODEL__HELPDESK__SHA256": hashlib.sha256(STAND_IN.read_bytes()).hexdigest(),
+    }
+
+
+def _make_sink(environment: dict[str, str]) -> None:
+    """Play the DBA: run the DDL that `insights sink ddl` prints."""
+    with closing(sqlite3.connect(DATABASE)) as database:
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (SINK,)).fetchone():
+            return
+    _step(f"The DBA: makes table {SINK} and view {VIEW} by the DDL the daemon prints")
+    ddl = _insights("sink", "ddl", "helpdesk", env=environment, quiet=True)
+    with closing(sqlite3.connect(DATABASE)) as database:
+        database.executescript(ddl)
+
+
+def _insights(*arguments: str, env: dict[str, str], quiet: bool = False) -> str:
+    """Run the product's own command line, as an operator would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "insights", "--config", str(CONFIG), *arguments],
+        check=False,
+        stdout=subprocess.PIPE if quiet else None,
+        text=True,
+        env={**os.environ, "INSIGHTS_LOG__LEVEL": "warning", **env},
+    )
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout or ""
+
+
+def _told() -> dict[int, tuple[int, str]]:
+    """Return revision and status by ticket, as the sink table has them."""
+    with closing(sqlite3.connect(DATABASE)) as database:
+        try:
+            rows = database.execute(f"SELECT ticket_id, revision, status FROM {SINK}").fetchall()
+        except sqlite3.OperationalError:
+            return {}
+    return {ticket: (revision, status) for ticket, revision, status in rows}
+
+
+def _show(
+    told: dict[int, tuple[int, str]], before: dict[int, tuple[int, str]], change: Change | None
+) -> None:
+    touched = sorted(ticket for ticket, state in told.items() if before.get(ticket) != state)
+    with closing(sqlite3.connect(DATABASE)) as database:
+        database.row_factory = sqlite3.Row
+        shown = touched[:SHOWN] if before else list(range(1, SHOWN + 1))
+        marks = ",".join("?" * len(shown))
+        rows = database.execute(
+            f"SELECT * FROM {VIEW} WHERE ticket_id IN ({marks}) ORDER BY ticket_id", shown
+        ).fetchall()
+        total = database.execute("SELECT count(*) FROM ticket").fetchone()[0]
+        with_insight = database.execute(
+            f"SELECT count(*) FROM {VIEW} WHERE status IN ('ok', 'abstained', 'withheld')"
+        ).fetchone()[0]
+    if rows:
+        table = Table(title="What the helpdesk shows now", title_justify="left", expand=True)
+        for name in ("ticket", "subject", "category", "priority", "problem", "next step", "source"):
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(
+                str(row["ticket_id"]),
+                row["subject"],
+                row["category"] or f"({row['status']})",
+                row["priority"] or "",
+                row["problem"] or "",
+                row["next_step"] or "",
+                row["citations"] or "",
+            )
+        console.print(table)
+    console.print(f"{with_insight} of {total} tickets carry an insight.")
+    if change is not None:
+        expected = sorted({*change.added, *change.edited, *change.deleted})
+        gone = [ticket for ticket in change.deleted if told.get(ticket, (0, ""))[1] == "tombstoned"]
+        exact = touched == expected and gone == list(change.deleted)
+        console.print(
+            f"Processed: tickets {_list(touched)}"
+            + (", exactly those that changed; " if exact else f", expected {_list(expected)}; ")
+            + f"tombstoned: {_list(gone) or 'none'}."
+        )
+        if not exact:
+            sys.exit(1)
+    elif before:
+        console.print(f"Processed: {_list(touched) or 'nothing, for nothing had changed'}.")
+
+
+def _list(tickets: tuple[int, ...] | list[int]) -> str:
+    return ", ".join(str(ticket) for ticket in tickets)
+
+
+def _step(title: str) -> None:
+    console.print(f"[bold green]▶[/] {title}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
