@@ -65,7 +65,7 @@ def main() -> int:
             f"sqlite3 .demo/helpdesk.sqlite 'SELECT * FROM {VIEW} LIMIT 5'",
             "what the application sees",
         ),
-        ("insights -c demo/config/insights.toml try 17", "one ticket, step by step"),
+        ("insights -c demo/config/insights.toml try 1007", "one ticket, step by step"),
         ("insights -c demo/config/insights.toml status", "where every row stands"),
         ("insights -c demo/config/insights.toml knowledge search 'printer'", "the knowledge"),
         ("make demo", "again: some tickets change, and only those are processed"),
@@ -162,14 +162,14 @@ def _show(
     touched = sorted(ticket for ticket, state in told.items() if before.get(ticket) != state)
     with closing(sqlite3.connect(DATABASE)) as database:
         database.row_factory = sqlite3.Row
-        shown = touched[:SHOWN] if before else list(range(1, SHOWN + 1))
+        shown = touched[:SHOWN]
         marks = ",".join("?" * len(shown))
         rows = database.execute(
             f"SELECT * FROM {VIEW} WHERE ticket_id IN ({marks}) ORDER BY ticket_id", shown
         ).fetchall()
         total = database.execute("SELECT count(*) FROM ticket").fetchone()[0]
         with_insight = database.execute(
-            f"SELECT count(*) FROM {VIEW} WHERE status IN ('ok', 'abstained', 'withheld')"
+            f"SELECT count(*) FROM {VIEW} WHERE ai_status IN ('ok', 'abstained', 'withheld')"
         ).fetchone()[0]
     if rows:
         table = Table(title="What the helpdesk shows now", title_justify="left", expand=True)
@@ -179,7 +179,7 @@ def _show(
             table.add_row(
                 str(row["ticket_id"]),
                 row["subject"],
-                row["category"] or f"({row['status']})",
+                row["category"] or f"({row['ai_status']})",
                 row["priority"] or "",
                 row["problem"] or "",
                 row["next_step"] or "",

@@ -1,10 +1,14 @@
 """`insights status`: where every known row stands, and what sinks still have to be told."""
 
+import datetime as dt
+
 import typer
 
 from insights.app import open_store
-from insights.cli.output import Json, emit_json, emit_table, stdout
+from insights.cli.output import Json, emit_json, stdout
 from insights.store.insights import Registry
+
+OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
 
 
 def status(ctx: typer.Context, as_json: Json = False) -> None:
@@ -16,24 +20,47 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         emit_json({"streams": streams, "sinks": sinks, "last_day": usage})
         return
-    outcomes = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
-    emit_table(
-        "Streams",
-        [
-            {"stream": s["stream"], "rows": s["rows_known"]}
-            | {outcome: s[outcome] for outcome in outcomes}
-            | {"lag_s": s["lag_s"], "last_poll": s["last_poll_at"]}
-            for s in streams
-        ],
-        "No stream has been polled yet: `insights run`.",
-    )
-    emit_table("Sinks", sinks, "No sink.")
+    if not streams:
+        stdout.print("No stream has been polled yet: `insights run`.")
+    for stream in streams:
+        outcomes = ", ".join(f"{stream[name]:,} {name}" for name in OUTCOMES if stream[name])
+        stdout.print(
+            f"[bold]stream {stream['stream']}[/] {stream['rows_known']:,} rows: {outcomes or '-'}"
+        )
+        stdout.print(
+            f"  polled {_ago(stream['last_poll_at'])}, complete through "
+            f"{_ago(stream['complete_through'])}, replica lag {_seconds(stream['lag_s'])}, "
+            f"{stream['missed_rows']:,} rows rescued by sweeps",
+            highlight=False,
+        )
+        if stream["stopped_reason"]:
+            stdout.print(f"  [bold red]stopped:[/] {stream['stopped_reason']}")
+        if stream["paused"]:
+            stdout.print("  [bold yellow]paused[/] (store.stream.paused)")
+    for sink in sinks:
+        stdout.print(
+            f"[bold]sink {sink['sink']}[/] {sink['rows']:,} rows told, "
+            f"{sink['undelivered']:,} to be told, {sink['refused']:,} refused, "
+            f"{sink['tombstoned']:,} tombstoned; last published {_ago(sink['last_published_at'])}"
+        )
+        if sink["stopped_reason"]:
+            stdout.print(f"  [bold red]stopped:[/] {sink['stopped_reason']}")
     stdout.print(
         f"Last day: {usage['insights']:,} generations, {usage['prompt_tokens']:,} prompt tokens "
         f"({usage['reused_tokens']:,} reused), {usage['output_tokens']:,} output tokens."
     )
-    for stream in streams:
-        if stream["stopped_reason"]:
-            stdout.print(f"[bold red]{stream['stream']} stopped:[/] {stream['stopped_reason']}")
-        if stream["paused"]:
-            stdout.print(f"[bold yellow]{stream['stream']} is paused[/] (store.stream.paused)")
+
+
+def _ago(moment: dt.datetime | None) -> str:
+    if moment is None:
+        return "never"
+    return f"{_seconds((dt.datetime.now(dt.UTC) - moment).total_seconds())} ago"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
