@@ -1,6 +1,9 @@
 """A store with insights, and a legacy SQLite database with a sink: what publishing tests share."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from insights.publishing import Publishing
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 from insights.store.postgres import Store
+from tests.servers import Postgres
 
 SPEC = SinkSpec(
     name="helpdesk",
@@ -55,22 +59,25 @@ class World:
         store_url: A migrated, empty store.
         folder: Where the legacy database goes.
         rows: How many tickets there are.
+        server: A server that has a database `legacy`, instead of a SQLite file.
     """
 
-    def __init__(self, store_url: str, folder: Path, *, rows: int = 5) -> None:
+    def __init__(
+        self, store_url: str, folder: Path, *, rows: int = 5, server: Postgres | None = None
+    ) -> None:
         self.path = folder / "helpdesk.sqlite"
+        self.server = server
         self.odbc = f"DRIVER={{SQLite3}};DATABASE={self.path}"
+        if server is not None:
+            self.odbc = server.odbc("legacy")
+        self.url = store_url
         self.store = Store(store_url, connections=4).open()
         self.sinks: list[SinkClient] = []
         self.sql("INSERT INTO store.sink (name) VALUES ('helpdesk')")
         self.sql(_ROWS, rows=rows)
         self.sql(_VERSION)
         self.legacy("CREATE TABLE ticket (ticket_id INTEGER PRIMARY KEY)")
-        self.legacy(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-            " INSERT INTO ticket SELECT i FROM n",
-            rows,
-        )
+        self.legacy("INSERT INTO ticket VALUES " + ", ".join(f"({n + 1})" for n in range(rows)))
 
     def sql(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         """Run a statement on the store."""
@@ -78,16 +85,18 @@ class World:
             cursor = connection.execute(statement, values)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
-    def legacy(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    def legacy(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement on the legacy database, as the legacy application."""
+        if self.server is not None:
+            return self.server.execute(statement, database="legacy")
         with closing(sqlite3.connect(self.path, isolation_level=None)) as link:
-            return link.execute(statement, values).fetchall()
+            return link.execute(statement).fetchall()
 
     def make_sink(self) -> None:
         """Run the sink's DDL."""
-        sink = self.sink()
-        with closing(sqlite3.connect(self.path)) as link:
-            link.executescript(sink.ddl() + ";")
+        for statement in self.sink().ddl().split(";\n"):
+            if "CREATE" in statement:
+                self.legacy(statement)
 
     def sink(self) -> SinkClient:
         """Return a sink with a publisher process of its own."""
@@ -115,9 +124,17 @@ class World:
         """Return the outbox as a daemon of this name sees it."""
         return SinkOutbox(self.store, Leases(self.store, holder, ttl_s=ttl_s), "helpdesk")
 
-    def publishing(self, holder: str = "one", *, batch: int = 500) -> Publishing:
+    def publishing(
+        self, holder: str = "one", *, batch: int = 500, ttl_s: float = 30.0
+    ) -> Publishing:
         """Return a daemon's publishing job."""
-        return Publishing("helpdesk", self.sink(), self.outbox(holder), batch=batch)
+        return Publishing("helpdesk", self.sink(), self.outbox(holder, ttl_s), batch=batch)
+
+    def publish_in_process(self, failpoint: str) -> int:
+        """Publish in a process of its own that dies at a failpoint; return its exit status."""
+        command = [sys.executable, "-m", "tests.published", self.url, self.odbc]
+        env = {**os.environ, "INSIGHTS_FAILPOINT": failpoint}
+        return subprocess.run(command, env=env, check=False, timeout=60).returncode
 
     def shown(self) -> dict[int, tuple[str | None, str, int]]:
         """Return category, status and revision by ticket, as the legacy application reads them."""
@@ -136,3 +153,13 @@ class World:
         for sink in self.sinks:
             sink.close(1)
         self.store.close()
+
+
+def _publish(store_url: str, odbc: str) -> None:
+    store = Store(store_url, connections=4).open()
+    outbox = SinkOutbox(store, Leases(store, "one", ttl_s=30), "helpdesk")
+    Publishing("helpdesk", SinkClient(SPEC, odbc), outbox).publish()
+
+
+if __name__ == "__main__":
+    _publish(*sys.argv[1:])

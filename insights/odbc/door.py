@@ -46,6 +46,17 @@ _NUMBER = re.compile(r"\((-?\d+)\)|ORA-(\d+)|SQLCODE=(-?\d+)")
 _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
 
 
+# HY000 says nothing; the engine's own number under it does. SQLite: busy, locked, input/output,
+# full, cannot open. MySQL and MariaDB: connections, shutdown, network, limits, lock wait, read-only
+# while failing over, killed.
+_SQLITE_PASSING = {5, 6, 10, 13, 14}
+_MYSQL_OWN = range(1000, 2000)
+_MYSQL_PASSING = {
+    *(1040, 1041, 1053, 1158, 1159, 1160, 1161),
+    *(1203, 1205, 1213, 1226, 1290, 1836, 1927, 1969),
+}
+
+
 class _Meaning(NamedTuple):
     """What a SQLSTATE (by its beginning), an engine's number or SQLite's only words stand for."""
 
@@ -173,8 +184,19 @@ def translate(exc: BaseException) -> errors.InsightsError:
     code = f"SQLSTATE {state}" + (f", error {number}" if number is not None else "")
     for meaning in _MEANINGS:
         if meaning.fits(state, number, message):
+            if meaning.error is errors.SourceUnavailable and _is_refusal(state, number, message):
+                break
             return meaning.error(f"{meaning.what} ({code})", fix=meaning.fix)
     return errors.StreamError(f"the database refused a statement ({code})")
+
+
+def _is_refusal(state: str, number: int | None, message: str) -> bool:
+    """Tell a statement that the engine refused from an outage, both of which HY000 may mean."""
+    if state != "HY000" or number is None:
+        return False
+    if "[SQLite]" in message:
+        return number not in _SQLITE_PASSING
+    return number in _MYSQL_OWN and number not in _MYSQL_PASSING
 
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:
