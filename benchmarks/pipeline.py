@@ -1,0 +1,176 @@
+"""The path of a row without its model: MariaDB rows over ODBC, poll to write, a null generator.
+
+    python -m benchmarks.pipeline [--json] [--rows 20000]
+
+The daemon's own wiring runs in a process of its own (`_pipeline.py`), so that its memory is the
+supervisor's; the servers are durable (fsync), as in production. A quarter of the rows runs first:
+what differs in peak memory between the two runs is what grows with the table.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from benchmarks.report import Goal, report
+from insights.store import migrate
+from tests import servers
+
+ROWS = 20_000
+SETTINGS = """
+    state_dir = "state"
+    [log]
+    level = "error"
+    [store]
+    url = "{store}"
+    [source.erp]
+    odbc = "{odbc}"
+    [stream.orders]
+    source = "erp"
+    table = "work_order"
+    key = ["id"]
+    cursor = "updated_at"
+    [model.null]
+    url = "http://localhost"
+"""
+PIPELINE = """
+    stream = "orders"
+    model = "null"
+    prompt = "prompt.j2"
+    schema = "schema.json"
+"""
+SCHEMA = {
+    "type": "object",
+    "properties": {"category": {"enum": ["a", "b"]}},
+    "required": ["category"],
+    "additionalProperties": False,
+}
+PROMPT = "Which category?\n{{ row.title }}\n{{ row.description }}\n"
+TABLE = """
+CREATE TABLE work_order (
+    id int PRIMARY KEY,
+    updated_at timestamp(6) NOT NULL DEFAULT current_timestamp(6),
+    title varchar(120) NOT NULL,
+    description varchar(600) NOT NULL,
+    INDEX (updated_at)
+);
+INSERT INTO work_order (id, updated_at, title, description)
+SELECT seq, '2026-01-01' + INTERVAL seq SECOND, concat('Work order ', seq),
+       concat('Order ', seq, ': ', repeat('the pump stops under load and ', 9), md5(seq))
+FROM seq_1_to_{rows};
+"""
+
+
+@contextmanager
+def prepared(
+    folder: Path, pair: servers.MariaDbPair, store: servers.Postgres, rows: int
+) -> Iterator[str]:
+    """Make a table of `rows` rows, a migrated store and the settings for both."""
+    name = f"bench_{rows}"
+    pair.primary.execute(f"CREATE DATABASE {name}")
+    pair.primary.script(TABLE.replace("{rows}", str(rows)), database=name)
+    pair.wait()
+    store.create_database(name)
+    migrate.upgrade(store.url(name))
+    (folder / "pipelines").mkdir(parents=True)
+    text = SETTINGS.format(
+        store=store.url(name).replace(store.password, "${store_password}"),
+        odbc=pair.replica.read_only(name).replace(servers.MariaDb.reader[1], "${erp_password}"),
+    )
+    (folder / "insights.toml").write_text(textwrap.dedent(text))
+    (folder / "pipelines" / "category.toml").write_text(textwrap.dedent(PIPELINE))
+    (folder / "pipelines" / "prompt.j2").write_text(PROMPT)
+    (folder / "pipelines" / "schema.json").write_text(json.dumps(SCHEMA))
+    yield store.url(name)
+
+
+def run(
+    folder: Path, pair: servers.MariaDbPair, store: servers.Postgres, rows: int
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return what a run cost, and the store's bytes per row by table."""
+    with prepared(folder, pair, store, rows) as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks._pipeline", str(folder)],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "INSIGHTS_CREDENTIAL_HASH_KEY": "benchmark",
+                "INSIGHTS_CREDENTIAL_STORE_PASSWORD": store.password,
+                "INSIGHTS_CREDENTIAL_ERP_PASSWORD": servers.MariaDb.reader[1],
+            },
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        with psycopg.connect(url, autocommit=True) as link:
+            written = link.execute("SELECT count(*) FROM store.insight").fetchone()
+            assert written == (rows,), written
+            sizes = link.execute(
+                "SELECT relname, pg_total_relation_size(oid) / %s::float8 FROM pg_class"
+                " WHERE relnamespace = 'store'::regnamespace AND relkind = 'r'"
+                " ORDER BY 2 DESC",
+                (rows,),
+            ).fetchall()
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result, dict(sizes)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    options = parser.parse_args()
+    folder = servers.scratch()
+    try:
+        with (
+            servers.running(servers.MariaDbPair(folder / "mariadb", durable=True)) as pair,
+            servers.running(servers.Postgres(folder / "store", durable=True).create()) as store,
+        ):
+            few, _ = run(folder / "few", pair, store, options.rows // 4)
+            many, sizes = run(folder / "many", pair, store, options.rows)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    processes = many["processes"]
+    grown = max(
+        cost["peak_mb"] - few["processes"][name]["peak_mb"] for name, cost in processes.items()
+    )
+    rate = options.rows / many["wall_s"]
+    goals = [
+        Goal("poll to write, null generator", rate, 1_000, "rows/s"),
+        Goal(
+            "supervisor, peak resident",
+            processes["supervisor"]["peak_mb"],
+            120,
+            "MB",
+            at_least=False,
+        ),
+        Goal("pyodbc, torch, llama_cpp in it", len(many["heavy"]), 0, "modules", at_least=False),
+        Goal("peak memory of any process, 4x the rows", grown, 10, "MB more", at_least=False),
+    ]
+    table = [["stage", "seconds", "rows/s"]]
+    table += [
+        [stage, f"{seconds:.2f}", f"{options.rows / seconds:,.0f}" if seconds else "-"]
+        for stage, seconds in many["stages_s"].items()
+    ]
+    notes = [
+        *(
+            f"{name}: {cost['peak_mb']:.0f} MB peak, {cost['cpu_s']:.1f} s of processor time"
+            for name, cost in processes.items()
+        ),
+        f"the store's bytes per row: {sum(sizes.values()):,.0f}, of which "
+        + ", ".join(f"{k} {v:,.0f}" for k, v in sizes.items() if v > 1),
+        "stages overlap: two threads, and a child process that reads",
+    ]
+    title = f"Pipeline: {options.rows:,} MariaDB rows over ODBC, poll to write"
+    report(title, goals, notes, options.json, table)
+
+
+if __name__ == "__main__":
+    main()
