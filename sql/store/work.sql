@@ -166,7 +166,7 @@ SELECT w.work_id, s.name AS stream, l.row_key, w.attempts, w.expiries, w.reason,
 FROM store.work w
 JOIN store.stream s USING (stream_id)
 JOIN store.ledger l USING (row_id)
-JOIN store.pipeline_version v USING (pipeline_version_id)
+JOIN store.pipeline_version v ON v.pipeline_version_id = w.pipeline_version_id
 WHERE w.work_id = %(work_id)s AND w.state = 'dead';
 
 -- name: dead_retry
