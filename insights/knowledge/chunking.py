@@ -17,6 +17,7 @@ from insights.model import Chunk, Document
 
 _HEADING = re.compile(r"^(?P<marks>#{1,6})[ \t]+(?P<text>.+?)[ \t#]*$", re.MULTILINE)
 _FENCE = re.compile(r"^(?P<fence>```+|~~~+).*?(?:^(?P=fence)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_SPECIAL_TOKENS = 2  # the model's own, before and after the text
 _PATH_SEPARATOR = " > "
 # Part of every fingerprint: grows when the same settings cut differently, so that all is redone.
 _VERSION = 1
@@ -25,7 +26,7 @@ _VERSION = 1
 class Chunking(msgspec.Struct, frozen=True):
     """How documents are cut: passage length and overlap, in tokens of the embedding model."""
 
-    tokens: int = 200
+    tokens: int = 240
     overlap: int = 0
 
 
@@ -35,8 +36,7 @@ class Chunker:
     Args:
         tokenizer: The embedding model's `tokenizer.json`.
         chunking: Length and overlap.
-        room: Tokens that the model reads at most; title and headings are embedded along with
-            a passage's text and must fit as well.
+        room: Tokens that the model reads at most.
 
     Raises:
         errors.KnowledgeError: If the overlap is not smaller than the length, or both do not
@@ -45,7 +45,7 @@ class Chunker:
     """
 
     def __init__(self, tokenizer: Path, chunking: Chunking, room: int) -> None:
-        if chunking.overlap >= chunking.tokens or chunking.tokens > room:
+        if chunking.overlap >= chunking.tokens or chunking.tokens > room - _SPECIAL_TOKENS:
             raise errors.KnowledgeError(
                 f"passages of {chunking.tokens} tokens that overlap by {chunking.overlap} do not"
                 f" fit a model of {room} tokens",
@@ -60,6 +60,7 @@ class Chunker:
                 where=str(tokenizer),
                 fix="the model's folder must hold its tokenizer.json",
             ) from exc
+        self._room = room - _SPECIAL_TOKENS
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         size = (self._tokenizer, chunking.tokens, chunking.overlap)
@@ -67,31 +68,35 @@ class Chunker:
         self._plain = TextSplitter.from_huggingface_tokenizer(*size)
         self.fingerprint = repr((_VERSION, chunking.tokens, chunking.overlap)).encode()
 
+    def embedded(self, title: str, chunk: Chunk) -> str:
+        """Return what is embedded for a passage: what it is about, then all that it says.
+
+        Headings and title are left out where the model has no room for them.
+        """
+        text, room = chunk.text, self._room - chunk.tokens
+        for line in (chunk.heading, title):
+            if not line or text.lstrip("# ").startswith(line):
+                continue
+            room -= self._count([line])[0]
+            if room >= 0:
+                text = f"{line}\n{text}"
+        return text
+
+    def _count(self, texts: list[str]) -> list[int]:
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [len(encoding.ids) for encoding in encodings]
+
     def cut(self, document: Document) -> list[Chunk]:
         """Return the document's passages in order, each with the headings it stands under."""
         splitter = self._markdown if document.is_markdown else self._plain
         pieces = [(at, text) for at, text in splitter.chunk_indices(document.text) if text.strip()]
         texts = [text for _, text in pieces]
-        counts = [
-            len(encoding.ids)
-            for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        ]
+        counts = self._count(texts)
         above = _headings(document) if document.is_markdown else _Headings([], [])
         return [
             Chunk(heading=above.at(start), text=text, tokens=count)
             for (start, text), count in zip(pieces, counts, strict=True)
         ]
-
-
-def embedded_text(title: str, chunk: Chunk) -> str:
-    """Return what is embedded for a passage: what it is about, then what it says.
-
-    A passage that starts with the very heading, or whose heading repeats the title, says so once.
-    """
-    lines = [title] if title else []
-    if chunk.heading and chunk.heading != title:
-        lines.append(chunk.heading)
-    return "\n".join([*lines, chunk.text])
 
 
 class _Headings:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from insights import errors
-from insights.knowledge.chunking import Chunker, embedded_text
+from insights.knowledge.chunking import Chunker
 from insights.knowledge.codes import codes, lexemes
 from insights.model import Chunk, Document, IndexedDocument, KnownDocument
 from insights.ports import Documents, Embedder, Passages
@@ -186,7 +186,7 @@ class Indexer:
 
     def _embed(self, batch: Sequence[tuple[Document, bytes, list[Chunk]]]) -> list[IndexedDocument]:
         texts = [
-            embedded_text(document.title, chunk)
+            self._chunker.embedded(document.title, chunk)
             for document, _, chunks in batch
             for chunk in chunks
         ]
@@ -214,7 +214,7 @@ class Indexer:
             collection_id, model_id, _BATCH_PASSAGES
         )
         for page in pages:
-            texts = [embedded_text(title, chunk) for _, title, chunk in page]
+            texts = [self._chunker.embedded(title, chunk) for _, title, chunk in page]
             vectors = self._embedder.embed(texts, "document")
             ids = [passage_id for passage_id, _, _ in page]
             self._passages.add_vectors(model_id, list(zip(ids, vectors, strict=True)))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from insights import errors
+from insights.documents.filters import FilterType, canonical
 from insights.knowledge.codes import codes, lexemes
 from insights.knowledge.selection import Fate, Selection
 from insights.model import Hit, Passage, Question, SearchTuning
@@ -33,17 +34,19 @@ class HybridRetriever:
         passages: The store's search.
         embedders: The configured model first, then the one it replaces, if any: the first whose
             vectors are complete answers.
+        filter_types: The declared filters of these collections.
         selection: Which of the hits a row is given.
         reranker: A cross-encoder that judges the fused hits, if there is one.
         tuning: The search's settings.
     """
 
-    def __init__(  # noqa: PLR0913 - wiring
+    def __init__(
         self,
         collections: Sequence[str],
         passages: Passages,
         embedders: Sequence[Embedder],
         *,
+        filter_types: Mapping[str, FilterType] | None = None,
         selection: Selection | None = None,
         reranker: Reranker | None = None,
         tuning: SearchTuning | None = None,
@@ -55,6 +58,7 @@ class HybridRetriever:
         self._collections = list(collections)
         self._passages = passages
         self._embedders = list(embedders)
+        self._filter_types = dict(filter_types or {})
         self._selection = selection or Selection()
         self._reranker = reranker
         self._tuning = tuning or SearchTuning()
@@ -106,14 +110,21 @@ class HybridRetriever:
         return [(hits[index], relevances[index]) for index in order]
 
     def search(
-        self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
+        self,
+        queries: Sequence[str],
+        filters: Sequence[Mapping[str, str]] | None = None,
+        *,
+        deep: bool = False,
     ) -> list[list[Hit]]:
-        """Return the fused hits of each query, before floor, duplicates and budget."""
-        asked: list[Mapping[str, str]] = (
-            list(filters) if filters is not None else [{} for _ in queries]
-        )
+        """Return the fused hits of each query, before floor, duplicates and budget.
+
+        `deep` returns everything that either half found, for measuring.
+        """
+        conditions = [self._canonical(one) for one in filters or [{}] * len(queries)]
         texts = [_trimmed(query) for query in queries]
-        wanted = [index for index, text in enumerate(texts) if text]
+        wanted = [
+            index for index, text in enumerate(texts) if text and conditions[index] is not None
+        ]
         results: list[list[Hit]] = [[] for _ in texts]
         if not wanted:
             return results
@@ -124,14 +135,40 @@ class HybridRetriever:
                 text=texts[index],
                 codes=lexemes(codes(texts[index])),
                 vector=vector,
-                filters=dict(asked[index]),
+                filters=conditions[index] or {},
             )
             for index, vector in zip(wanted, vectors, strict=True)
         ]
-        found = self._passages.search(self._collections, embedder.model, questions, self._tuning)
+        tuning = self._tuning
+        if deep:
+            tuning = msgspec.structs.replace(tuning, limit=2 * tuning.depth)
+        found = self._passages.search(self._collections, embedder.model, questions, tuning)
         for index, hits in zip(wanted, found, strict=True):
             results[index] = hits
         return results
+
+    def _canonical(self, filters: Mapping[str, str]) -> dict[str, str] | None:
+        """Return a row's filters in canonical form; None where a value is of another type.
+
+        Such a row finds nothing, as one without the value does: never another tenant's passages.
+
+        Raises:
+            errors.SettingsError: If a filter is not declared, which is no row's fault.
+        """
+        for name in filters:
+            if name not in self._filter_types:
+                raise errors.SettingsError(
+                    f"there is no filter {name!r}",
+                    where=f"collections {', '.join(self._collections)}",
+                    fix=f"declare it in collection.filters; known: {sorted(self._filter_types)}",
+                )
+        try:
+            return {
+                name: canonical(name, self._filter_types[name], value)
+                for name, value in filters.items()
+            }
+        except errors.KnowledgeError:
+            return None
 
     def _embedder(self) -> Embedder:
         if len(self._embedders) == 1:

@@ -1,6 +1,7 @@
 """Collections, documents, passages and vectors in the store, and the search over them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from insights.model import (
 )
 from insights.queries import load
 from insights.store.derived import DerivedObject
-from insights.store.postgres import Connection, Store
+from insights.store.postgres import Store
 
 # Graph of the vector index: pgvector's default m; a wider construction list for recall.
 _HNSW_M = 16
@@ -151,7 +152,11 @@ class PassageStore:
                 return
             after = rows[-1].passage_id
             yield [
-                (row.passage_id, row.title, Chunk(heading=row.heading, text=row.content, tokens=0))
+                (
+                    row.passage_id,
+                    row.title,
+                    Chunk(heading=row.heading, text=row.content, tokens=row.tokens),
+                )
                 for row in rows
             ]
 
@@ -205,52 +210,63 @@ class PassageStore:
         tuning: SearchTuning,
     ) -> list[list[Hit]]:
         """Return the fused hits of each question, best first."""
+        with self._searching(collections, model, tuning) as run:
+            return [[_hit(row) for row in run(question, "")] for question in questions]
+
+    def plan(
+        self,
+        collections: Sequence[str],
+        model: EmbeddingModel,
+        question: Question,
+        tuning: SearchTuning,
+    ) -> list[str]:
+        """Return the plan of a search as PostgreSQL ran it, a line each."""
+        with self._searching(collections, model, tuning) as run:
+            return [row[0] for row in run(question, "EXPLAIN (ANALYZE, BUFFERS) ")]
+
+    @contextmanager
+    def _searching(
+        self, collections: Sequence[str], model: EmbeddingModel, tuning: SearchTuning
+    ) -> Iterator[Callable[[Question, str], list[Any]]]:
+        """Lend a function that runs the search for one question, after a prefix such as EXPLAIN."""
         with self._store.transaction() as connection:
             connection.adapters.register_dumper(_Halfvec, _HalfvecDumper)
-            self._session(connection, tuning)
+            connection.execute(
+                self._sql["session"],
+                {
+                    "ef_search": str(tuning.ef_search),
+                    "max_scan_tuples": str(tuning.max_scan_tuples),
+                },
+            )
             known = connection.execute(
                 self._sql["search_collections"], {"collections": list(collections)}
             ).fetchall()
-            if not known:
-                return [[] for _ in questions]
-            statement = self.search_statement(model)
-            found_model = connection.execute(
+            found = connection.execute(
                 self._sql["find_model"], {"name": model.name, "sha256": model.sha256}
             ).fetchone()
             common = {
                 "collection_ids": [row.collection_id for row in known],
-                "language": known[0].language,
-                "model_id": found_model.model_id if found_model else -1,
+                "language": known[0].language if known else "simple",
+                "model_id": found.model_id if found else -1,
                 **msgspec.structs.asdict(tuning),
             }
-            found = []
-            for question in questions:
-                rows = connection.execute(
-                    statement,
-                    {
-                        **common,
-                        "query": question.text,
-                        "codes": question.codes,
-                        "vector": _Halfvec(question.vector),
-                        "filters": filter_tags(question.filters),
-                    },
-                    prepare=False,
+            statement = self._sql["search"].replace(
+                "halfvec(384)", f"halfvec({model.dimensions:d})"
+            )
+
+            def run(question: Question, prefix: str) -> list[Any]:
+                values = {
+                    "query": question.text,
+                    "codes": question.codes,
+                    "vector": _Halfvec(question.vector),
+                    "filters": filter_tags(question.filters),
+                }
+                # Never prepared: how selective this filter is decides how it is searched.
+                return connection.execute(
+                    prefix + statement, common | values, prepare=False
                 ).fetchall()
-                found.append([_hit(row) for row in rows])
-            return found
 
-    def search_statement(self, model: EmbeddingModel) -> str:
-        """Return the search for vectors of the model's length."""
-        return self._sql["search"].replace("halfvec(384)", f"halfvec({int(model.dimensions)})")
-
-    def _session(self, connection: Connection, tuning: SearchTuning) -> None:
-        connection.execute(
-            self._sql["session"],
-            {
-                "ef_search": str(tuning.ef_search),
-                "max_scan_tuples": str(tuning.max_scan_tuples),
-            },
-        )
+            yield run
 
     def status(self) -> list[CollectionStatus]:
         """Return all collections by name."""
@@ -327,6 +343,7 @@ def _hit(row: Any) -> Hit:  # noqa: ANN401 - a row of the search statement
         score=float(row.score),
         vector_rank=row.vector_rank,
         text_rank=row.text_rank,
+        feedback_rank=row.feedback_rank,
         similarity=row.similarity,
         bm25=row.bm25,
         coverage=row.coverage,

@@ -86,7 +86,7 @@ SELECT passage_id, %(model_id)s, %(vector)s::halfvec FROM put;
 
 -- name: without_vector
 -- Passages that a new model has not seen yet, a page by id.
-SELECT p.passage_id, d.title, p.heading, p.content
+SELECT p.passage_id, d.title, p.heading, p.content, p.tokens
 FROM store.passage p
 JOIN store.document d USING (document_id)
 WHERE p.collection_id = %(collection_id)s AND p.passage_id > %(after)s
@@ -185,23 +185,25 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- weights, which makes it a term frequency in which a title counts double (BM25F). Words are taken
 -- from rare to frequent until their passages, counted together, exceed the budget: only these words
 -- find candidates, all words rank them.
-WITH word AS MATERIALIZED (
-    SELECT w.lexeme, w.query, w.frequency,
-           ln(1 + (s.passages - w.frequency + 0.5) / (w.frequency + 0.5)) AS idf
-    FROM (
+--
+-- The first three then speak with half a voice: what both halves found is ranked once more by its
+-- nearness to the query and the mean of these three (Rocchio 1971, relevance feedback unattended).
+WITH counted AS MATERIALIZED (
+    SELECT u.lexeme, coalesce(sum(l.passages), 0)::float8 AS frequency
+    FROM unnest(to_tsvector(%(language)s::regconfig, %(query)s) || %(codes)s::tsvector) u
+    LEFT JOIN store.lexeme l
+        ON l.lexeme = u.lexeme AND l.collection_id = ANY (%(collection_ids)s)
+    GROUP BY u.lexeme
+), word AS MATERIALIZED (
+    SELECT c.lexeme, c.frequency,
+           ln(1 + greatest(s.passages - c.frequency + 0.5, 0.5) / (c.frequency + 0.5)) AS idf,
+           ('''' || replace(replace(c.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
+    FROM counted c
+    CROSS JOIN (
         SELECT sum(passages)::float8 AS passages FROM store.collection
         WHERE collection_id = ANY (%(collection_ids)s)
     ) s
-    CROSS JOIN LATERAL (
-        SELECT u.lexeme,
-               ('''' || replace(replace(u.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query,
-               least(coalesce((
-                   SELECT sum(l.passages) FROM store.lexeme l
-                   WHERE l.collection_id = ANY (%(collection_ids)s) AND l.lexeme = u.lexeme
-               ), 0)::float8, s.passages) AS frequency
-        FROM unnest(to_tsvector(%(language)s::regconfig, %(query)s) || %(codes)s::tsvector) u
-    ) w
-    ORDER BY (w.frequency = 0), idf DESC, w.lexeme  -- words not seen when last counted come last
+    ORDER BY (c.frequency = 0), idf DESC, c.lexeme  -- words not seen when last counted come last
     LIMIT %(max_words)s
 ), finding AS MATERIALIZED (
     SELECT string_agg(query::text, ' | ')::tsquery AS any_word
@@ -219,7 +221,6 @@ WITH word AS MATERIALIZED (
             CROSS JOIN LATERAL (
                 SELECT 2 * ts_rank_cd('{0.5, 0.5, 0.5, 1}', p.search, w.query)
             ) AS f (tf)
-            WHERE f.tf > 0
         ) AS bm25
         FROM store.passage p
         JOIN store.collection c USING (collection_id)
@@ -251,7 +252,7 @@ WITH word AS MATERIALIZED (
           AND p.filters @> %(filters)s
           AND (SELECT count(*) FROM nearest) < %(depth)s
         OFFSET 0
-    ) every
+    ) matching
     ORDER BY similarity DESC
     LIMIT %(depth)s
 ), semantic AS MATERIALIZED (
@@ -260,24 +261,37 @@ WITH word AS MATERIALIZED (
         SELECT * FROM nearest WHERE NOT EXISTS (SELECT FROM exact)
         UNION ALL
         SELECT * FROM exact
-    ) either
+    ) found
+), either AS MATERIALIZED (
+    SELECT f.*, row_number() OVER (ORDER BY f.fused DESC, f.passage_id) AS place,
+           e.embedding::halfvec(384) AS vector
+    FROM (
+        SELECT passage_id, s.rank AS vector_rank, l.bm25, l.rank AS text_rank,
+               coalesce(1 / (%(rrf_k)s + s.rank)::float8, 0)
+               + coalesce(1 / (%(rrf_k)s + l.rank)::float8, 0) AS fused
+        FROM semantic s
+        FULL JOIN lexical l USING (passage_id)
+    ) f
+    LEFT JOIN store.embedding e ON e.model_id = %(model_id)s AND e.passage_id = f.passage_id
+), feedback AS MATERIALIZED (
+    SELECT %(vector)s::halfvec(384) + avg(vector) AS vector
+    FROM either WHERE place <= %(feedback)s
 ), fused AS MATERIALIZED (
-    SELECT passage_id, s.similarity, s.rank AS vector_rank, l.bm25, l.rank AS text_rank,
-           coalesce(1 / (%(rrf_k)s + s.rank)::float8, 0)
-           + coalesce(1 / (%(rrf_k)s + l.rank)::float8, 0) AS score
-    FROM semantic s
-    FULL JOIN lexical l USING (passage_id)
+    SELECT passage_id, vector_rank, bm25, text_rank, similarity, feedback_rank,
+           fused + coalesce(0.5 / (%(rrf_k)s + feedback_rank)::float8, 0) AS score
+    FROM (
+        SELECT e.*, -(e.vector <#> %(vector)s::halfvec(384)) AS similarity,
+               CASE WHEN e.vector IS NOT NULL THEN
+                   row_number() OVER (ORDER BY e.vector <#> f.vector, e.passage_id)
+               END AS feedback_rank
+        FROM either e
+        CROSS JOIN feedback f
+    ) ranked
     ORDER BY score DESC, passage_id
     LIMIT %(limit)s
 )
 SELECT f.passage_id, d.uri, d.title, p.heading, p.content, p.tokens, f.score,
-       f.vector_rank, f.text_rank,
-       coalesce(f.similarity, (
-           SELECT -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384))
-           FROM store.embedding e
-           WHERE e.model_id = %(model_id)s AND e.passage_id = f.passage_id
-       )) AS similarity,
-       coalesce(f.bm25, 0) AS bm25,
+       f.vector_rank, f.text_rank, f.feedback_rank, f.similarity, coalesce(f.bm25, 0) AS bm25,
        k.words, k.coverage
 FROM fused f
 JOIN store.passage p USING (passage_id)
