@@ -280,7 +280,8 @@ class SearchTuning(Value, frozen=True):
 
     `depth` is how many passages each half contributes, `limit` how many fused ones come back.
     `max_words` and `word_budget` bound full text: how many words of a query count, and how many
-    passages are ranked. `ef_search` and `max_scan_tuples` are pgvector's.
+    passages are ranked. `feedback` is how many first hits speak again. `ef_search` and
+    `max_scan_tuples` are pgvector's.
     """
 
     depth: int = 50
@@ -288,6 +289,7 @@ class SearchTuning(Value, frozen=True):
     rrf_k: int = 10
     max_words: int = 32
     word_budget: int = 2_000
+    feedback: int = 3
     ef_search: int = 120
     max_scan_tuples: int = 20_000
 
@@ -304,7 +306,8 @@ class Question(Value, frozen=True):
 class Hit(Value, frozen=True):
     """A passage the search found, and why.
 
-    `vector_rank` and `text_rank` count from 1 (None: not among that half's `depth`).
+    `vector_rank` and `text_rank` count from 1 (None: not among that half's `depth`), as does
+    `feedback_rank`, among all hits by nearness to the query and the first hits.
     `similarity` is the cosine of query and passage (None: no vector yet), `words` are the query's
     words it has, rarest first, and `coverage` their share of the query, weighted by rarity.
     """
@@ -318,6 +321,7 @@ class Hit(Value, frozen=True):
     score: float
     vector_rank: int | None
     text_rank: int | None
+    feedback_rank: int | None
     similarity: float | None
     bm25: float
     words: tuple[str, ...]
