@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from insights import errors
@@ -51,15 +50,9 @@ app.add_typer(sink.app, name="sink")
 def main() -> None:
     """Run the command line; an `InsightsError` becomes one message and its exit code."""
     try:
-        code = app(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        app()
     except errors.InsightsError as exc:
         console.print(f"[bold red]error[/] {exc.where or 'insights'}: {exc.what}", soft_wrap=True)
         if exc.fix:
             console.print(f"  [bold]fix[/] {exc.fix}", soft_wrap=True)
         sys.exit(exc.exit_code)
-    except click.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
