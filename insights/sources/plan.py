@@ -43,7 +43,6 @@ def _mysql(link: sa.Connection, statement: Selected) -> bool:
     rows = _explained(link, statement, "EXPLAIN")
     # id, select_type, table, type, possible_keys, key, key_len, ref, rows, Extra
     return any(
-        (row[3] == "ALL" and int(str(row[8] or 0)) > _SMALL) or "filesort" in str(row[9])
+        int(str(row[8] or 0)) > _SMALL and (row[3] == "ALL" or "filesort" in str(row[9]))
         for row in rows
-        if row[3] is not None
     )

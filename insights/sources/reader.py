@@ -1,5 +1,7 @@
 """The reader: one child process a source, the only one that reads a legacy database."""
 
+from typing import Any
+
 from insights import errors
 from insights.model import Fingerprint, Page, StreamShape, StreamSpec, TableShape, Window
 from insights.sources import examine, messages, replica, shape
@@ -16,6 +18,19 @@ class Reader:
         self._session = Session(init.name, init.odbc, init.timeout_s)
         self._hasher = Hasher(init.hash_key)
         self._streams: dict[StreamSpec, Stream] = {}
+
+    def handlers(self) -> dict[str, tuple[type[Any], serve.Handler]]:
+        """Return what answers each call, with the type of its request."""
+        return {
+            "fingerprint": (type(None), self.fingerprint),
+            "is_behind": (messages.BehindRequest, self.is_behind),
+            "page": (messages.PageRequest, self.page),
+            "fetch": (messages.FetchRequest, self.fetch),
+            "window": (messages.WindowRequest, self.window),
+            "inspect": (messages.StreamRequest, self.inspect),
+            "examine": (messages.StreamRequest, self.examine),
+            "describe": (messages.TableRequest, self.describe),
+        }
 
     def fingerprint(self, _request: None) -> Fingerprint:
         """Tell which replica this is."""
@@ -66,19 +81,7 @@ class Reader:
 def main() -> None:
     """Serve one source until the supervisor closes."""
     with serve.connect() as server:
-        reader = Reader(server.init(messages.ReaderInit))
-        server.run(
-            {
-                "fingerprint": (type(None), reader.fingerprint),
-                "is_behind": (messages.BehindRequest, reader.is_behind),
-                "page": (messages.PageRequest, reader.page),
-                "fetch": (messages.FetchRequest, reader.fetch),
-                "window": (messages.WindowRequest, reader.window),
-                "inspect": (messages.StreamRequest, reader.inspect),
-                "examine": (messages.StreamRequest, reader.examine),
-                "describe": (messages.TableRequest, reader.describe),
-            }
-        )
+        server.run(Reader(server.init(messages.ReaderInit)).handlers())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A position is only ever compared with one of the same identity. Where an engine 
 and every poll reads: nothing is skipped on a guess.
 """
 
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -136,15 +137,17 @@ def _mysql(session: Session, link: sa.Connection) -> Fingerprint:
 
 
 def _mysql_lag(link: sa.Connection) -> float | None:
-    """Return the replication lag in seconds; None without the right SLAVE MONITOR."""
+    """Return the replication lag in seconds; None without the right to see it."""
     try:
         row: Any = link.exec_driver_sql("SHOW SLAVE STATUS").mappings().one_or_none()
     except sa.exc.DBAPIError as exc:
         if isinstance(door.translate(exc), errors.Transient):
             raise
         return None
-    behind = None if row is None else row["Seconds_Behind_Master"]
-    return None if behind is None else float(behind)
+    if row is None:
+        return 0.0  # a primary
+    behind = row["Seconds_Behind_Master"]
+    return math.inf if behind is None else float(behind)  # NULL: replication stands still
 
 
 def _lsn(text: str) -> int:

@@ -83,6 +83,12 @@ class Session:
                 link.invalidate()
                 link.close()
 
+    def close(self) -> None:
+        """Close for good."""
+        self.reset()
+        if self._engine is not None:
+            self._engine.dispose()
+
     def _connected(self) -> sa.Connection:
         link = self.engine.connect()
         for statement in self.casts.session:

@@ -1,5 +1,6 @@
 """A database server as a child process: start, crash, freeze, remove."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -114,12 +115,14 @@ class Server:
     def freeze(self) -> None:
         """Stop the server's processes where they are: connections stay open and say nothing."""
         for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
         for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # a backend may have ended meanwhile
+                os.kill(pid, signal.SIGCONT)
 
     def _pids(self) -> list[int]:
         assert self.process is not None
