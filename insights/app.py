@@ -18,7 +18,7 @@ from insights.inference.messages import EngineSettings
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer
 from insights.knowledge.retriever import HybridRetriever
-from insights.knowledge.selection import Selection
+from insights.knowledge.selection import Floor, Selection
 from insights.model import TableShape
 from insights.pipeline import Pipeline, Recipe
 from insights.polling.courtesy import Courtesy
@@ -28,7 +28,7 @@ from insights.polling.sweeper import Sweeper
 from insights.ports import Generator
 from insights.publish.client import SinkClient
 from insights.publishing import Publishing
-from insights.settings import Settings, load, seconds
+from insights.settings import EmbeddingSettings, Settings, load, seconds
 from insights.sources.client import SourceClient
 from insights.store import derived, revision
 from insights.store.derived import DerivedObject
@@ -80,15 +80,16 @@ def derived_objects(settings: Settings, url: str | None) -> list[DerivedObject]:
     if url is not None and settings.collection:
         store = Store(url, connections=2).open()
         try:
-            wanted.append(_vector_index(settings, PassageStore(store)))
+            wanted.extend(_vector_indexes(settings, PassageStore(store)))
         finally:
             store.close()
     return wanted
 
 
-def _vector_index(settings: Settings, passages: PassageStore) -> DerivedObject:
-    model = _embedding_files(settings).model
-    return vector_index(passages.declare_model(model), model)
+def _vector_indexes(settings: Settings, passages: PassageStore) -> list[DerivedObject]:
+    used = [settings.embedding, settings.embedding.previous]
+    models = [_embedding_files(settings, found).model for found in used if found is not None]
+    return [vector_index(passages.declare_model(model), model) for model in models]
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -165,8 +166,7 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator:
     )
 
 
-def _embedding_files(settings: Settings) -> ModelFiles:
-    found = settings.embedding
+def _embedding_files(settings: Settings, found: EmbeddingSettings) -> ModelFiles:
     path = settings.resolve(found.path) if found.path is not None else None
     return ModelFiles(path, name=found.model, sha256=found.sha256)
 
@@ -181,7 +181,7 @@ class App:
         self.passages = PassageStore(store)
         self._stack = stack
         self._definitions = {name: definitions.read(settings, name) for name in settings.pipeline}
-        self._embedder: EmbedderClient | None = None
+        self._embedders: list[EmbedderClient] = []
         self._sources: dict[str, SourceClient] = {}
         self._generators: dict[str, Generator] = {}
         self._key = self._hash_key()
@@ -191,14 +191,20 @@ class App:
         """The pipelines, read and checked."""
         return self._definitions
 
-    def embedder(self) -> EmbedderClient:
-        """Return the one embedder."""
-        if self._embedder is None:
-            self._embedder = EmbedderClient(
-                _embedding_files(self.settings), threads=self.settings.embedding.threads
-            )
-            self._stack.callback(self._embedder.close)
-        return self._embedder
+    def embedders(self) -> list[EmbedderClient]:
+        """Return the configured embedder and, while it takes over, the one it replaces."""
+        if not self._embedders:
+            configured = self.settings.embedding
+            for found in (configured, configured.previous):
+                if found is None:
+                    continue
+                reranker = found.reranker and self.settings.resolve(found.reranker)
+                embedder = EmbedderClient(
+                    _embedding_files(self.settings, found), reranker=reranker, threads=found.threads
+                )
+                self._stack.callback(embedder.close)
+                self._embedders.append(embedder)
+        return self._embedders
 
     def source(self, name: str) -> SourceClient:
         """Return a source, one reader each."""
@@ -219,27 +225,41 @@ class App:
     def indexer(self, name: str) -> Indexer:
         """Return what synchronises one collection."""
         found = self.settings.collection[name]
-        embedder = self.embedder()
+        embedder = self.embedders()[0]
         chunker = Chunker(
-            _embedding_files(self.settings).tokenizer,
+            embedder.files.tokenizer,
             Chunking(tokens=found.chunk_tokens, overlap=found.overlap_tokens),
             embedder.model.max_tokens,
         )
-        folder = Folder(self.settings.resolve(found.folder), found.pattern)
+        folder = Folder(self.settings.resolve(found.folder), found.pattern, found.filters)
         collection = Collection(name=name, language=found.language)
         return Indexer(collection, folder, self.passages, embedder, chunker)
 
     def searcher(
-        self, collections: Sequence[str], selection: Selection | None = None
+        self,
+        collections: Sequence[str],
+        selection: Selection | None = None,
+        *,
+        rerank: bool = False,
     ) -> HybridRetriever:
         """Return a search over collections."""
-        return HybridRetriever(collections, self.passages, [self.embedder()], selection=selection)
+        declared = (self.settings.collection[name].filters for name in collections)
+        types = {name: kind for filters in declared for name, kind in filters.items()}
+        embedders = self.embedders()
+        return HybridRetriever(
+            collections,
+            self.passages,
+            embedders,
+            filter_types=types,
+            selection=selection,
+            reranker=embedders[0] if rerank else None,
+        )
 
     def recipe(self, name: str) -> Recipe:
         """Bind a pipeline to its adapters and register its version."""
         made = self._definitions[name]
         wanted = made.settings.retrieval
-        embedding = _embedding_files(self.settings).model.sha256 if wanted.collections else ""
+        embedding = self.embedders()[0].model.sha256 if wanted.collections else ""
         sha256, facts = definitions.version(self.settings, made, embedding)
         version_id = self.registry.pipeline_version(name, sha256, facts)
         self.registry.stream(made.stream.name, version_id, made.stream.overlap_s)
@@ -255,13 +275,19 @@ class App:
             cut=made.settings.cut,
             retriever=self.searcher(
                 wanted.collections,
-                Selection(count=wanted.passages, max_tokens=wanted.max_tokens),
+                Selection(
+                    count=wanted.passages,
+                    max_tokens=wanted.max_tokens,
+                    floor=Floor(similarity=wanted.min_similarity),
+                ),
+                rerank=wanted.rerank,
             )
             if wanted.collections
             else None,
             query_columns=made.query_columns,
             deadline_s=seconds(made.settings.timeout),
             version_id=version_id,
+            filters=wanted.filters,
         )
 
     def daemon(self, roles: Sequence[str], *, once: bool) -> Daemon:
@@ -385,5 +411,5 @@ def check_derived(app: App) -> None:
         for made in app.definitions.values()
     ]
     if app.settings.collection:
-        wanted.append(_vector_index(app.settings, app.passages))
+        wanted.extend(_vector_indexes(app.settings, app.passages))
     derived.check(app.store, wanted)

@@ -57,7 +57,8 @@ def read(settings: Settings, name: str) -> Definition:
                 where=str(pipeline.schema_),
                 fix=f"use one of {', '.join(sorted(inputs))}",
             )
-    stream = _stream(settings, pipeline.stream, tuple(sorted(inputs)))
+    filters = set(pipeline.retrieval.filters.values())
+    stream = _stream(settings, pipeline.stream, tuple(sorted(inputs)), filters)
     return Definition(
         name=name,
         settings=pipeline,
@@ -91,7 +92,9 @@ def version(settings: Settings, definition: Definition, embedding_sha256: str) -
     return hashlib.sha256(canonical).hexdigest(), msgspec.json.decode(canonical)
 
 
-def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpec:
+def _stream(
+    settings: Settings, name: str, inputs: tuple[str, ...], filters: set[str]
+) -> StreamSpec:
     found = settings.stream[name]
     return StreamSpec(
         name=name,
@@ -104,7 +107,7 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         where=found.where,
         cursor=found.cursor,
         pending=found.pending,
-        extra=tuple(sorted(set(found.redact.columns) - set(inputs))),
+        extra=tuple(sorted((set(found.redact.columns) | filters) - set(inputs))),
         redaction=Redaction(kinds=found.redact.kinds, columns=found.redact.columns),
         grade=found.grade,
         start=found.start,

@@ -60,6 +60,7 @@ class Recipe(msgspec.Struct, frozen=True):
     query_columns: tuple[str, ...]
     deadline_s: float
     version_id: int
+    filters: Mapping[str, str] = {}
 
 
 def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> GenerateRequest:
@@ -211,8 +212,13 @@ class Pipeline:
             "\n".join(row.row.values.get(column) or "" for column in recipe.query_columns)
             for row in rows
         ]
+        filters = [
+            {name: row.row.values.get(column) or "" for name, column in recipe.filters.items()}
+            for row in rows
+        ]
+        found = recipe.retriever.retrieve(queries, filters)
         ready = []
-        for row, passages in zip(rows, recipe.retriever.retrieve(queries), strict=True):
+        for row, passages in zip(rows, found, strict=True):
             row.passages = passages
             if passages:
                 ready.append(row)

@@ -111,18 +111,24 @@ class CollectionSettings(_Section):
 
     folder: Path
     pattern: str = "**/*"
-    chunk_tokens: int = Field(default=200, ge=20, le=512)
+    chunk_tokens: int = Field(default=240, ge=20, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
     language: str = "english"
+    filters: dict[Name, Literal["text", "integer", "boolean", "date"]] = {}
 
 
 class EmbeddingSettings(_Section):
-    """`[embedding]`: the sentence-transformers model of all collections."""
+    """`[embedding]`: the sentence-transformers model of all collections.
+
+    `previous` is the model it replaces: it answers until every passage has the new one's vector.
+    """
 
     model: str = "all-MiniLM-L6-v2"
     path: Path | None = None
     sha256: str | None = None
     threads: int | None = None
+    reranker: Path | None = None
+    previous: "EmbeddingSettings | None" = None
 
 
 class ModelSettings(_Section):
@@ -183,8 +189,15 @@ class RetrievalSettings(_Section):
     columns: tuple[str, ...] = ()
     passages: int = Field(default=3, ge=1, le=20)
     max_tokens: int = Field(default=800, ge=50)
-    min_score: float | None = None
-    rerank: str | None = None
+    filters: dict[Name, str] = {}
+    min_similarity: float = Field(default=0.35, ge=0, le=1)
+    rerank: bool = False
+
+    @model_validator(mode="after")
+    def _filters_need_collections(self) -> "RetrievalSettings":
+        if self.filters and not self.collections:
+            raise ValueError("filters need collections to search")
+        return self
 
 
 class SamplingSettings(_Section):

@@ -33,7 +33,7 @@ class EmbedderClient:
     def __init__(
         self, files: ModelFiles, *, reranker: Path | None = None, threads: int | None = None
     ) -> None:
-        self._files = files
+        self.files = files
         self._worker = Worker(
             module="insights.inference.embedder",
             init=EmbedderInit(
@@ -48,7 +48,7 @@ class EmbedderClient:
     @property
     def model(self) -> EmbeddingModel:
         """The pinned model; knowing it starts nothing."""
-        return self._files.model
+        return self.files.model
 
     def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
         """Return one unit vector a text, in order; any number of texts."""
