@@ -1,0 +1,65 @@
+"""What the README says can be typed can be typed; what it says can be set can be set."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from insights import settings
+from insights.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(kind: str) -> list[str]:
+    text = (ROOT / "README.md").read_text()
+    return [match["text"] for match in BLOCK.finditer(text) if match["kind"] == kind]
+
+
+def _lines(first_word: str) -> list[list[str]]:
+    """Return the commands of README's shell blocks that begin with this program."""
+    commands = [
+        shlex.split(line, comments=True) for block in _blocks("sh") for line in block.splitlines()
+    ]
+    return [words for words in commands if words and Path(words[0]).name == first_word]
+
+
+@pytest.mark.parametrize("words", _lines("insights"), ids=" ".join)
+def test_each_command_and_option_exists(words: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    rest = words[1:]
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("-"):
+            options = {name: option for option in command.params for name in option.opts}
+            assert word in options, f"{command.name} has no {word}"
+            if not options[word].is_flag:
+                rest.pop(0)
+        elif hasattr(command, "commands"):
+            assert word in command.commands, f"there is no command {word}"
+            command = command.commands[word]
+    assert not hasattr(command, "commands"), f"{command.name} alone does nothing"
+
+
+@pytest.mark.parametrize("words", _lines("make"), ids=" ".join)
+def test_each_target_exists(words: list[str]) -> None:
+    subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_settings_explained_are_settings(tmp_path: Path) -> None:
+    parts: dict[str, list[str]] = {}
+    for block in _blocks("toml"):
+        name = block.splitlines()[0].removeprefix("# ")
+        parts.setdefault(name, []).append(block)
+    assert set(parts) == {"insights.toml", "pipelines/triage.toml"}
+    for name, blocks in parts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("\n".join(blocks))
+    found = settings.load(tmp_path / "insights.toml")
+    assert set(found.source) == {"helpdesk", "sqlserver", "oracle", "mysql", "postgresql"}
+    assert found.pipeline["triage"].sink == "triage"
