@@ -1,0 +1,34 @@
+-- What the daemon may do in the store. By the owner, after each `insights migrate`; repeating it changes nothing.
+-- No TRUNCATE, no DDL. History cannot be rewritten: insights, citations, usage and audit events are only ever added.
+
+GRANT USAGE ON SCHEMA store, insights TO insights_daemon;
+GRANT SELECT ON ALL TABLES IN SCHEMA store TO insights_daemon;
+GRANT SELECT ON public.insights_schema_version TO insights_daemon;
+GRANT SELECT ON insights.completeness TO insights_daemon;
+
+-- Added to, never changed.
+GRANT INSERT ON store.insight, store.citation, store.usage, store.audit_event, store.setting TO insights_daemon;
+
+-- Facts about streams, pipelines and sinks, and where each stands.
+GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.stream, store.sink TO insights_daemon;
+
+-- Known rows, work to be done, and what sinks shall show.
+GRANT INSERT, UPDATE ON store.ledger, store.work, store.outbox TO insights_daemon;
+
+-- Leases come and go.
+GRANT INSERT, UPDATE, DELETE ON store.lease TO insights_daemon;
+
+-- Sweeps; the bitmaps of finished ones are dropped.
+GRANT INSERT, UPDATE ON store.sweep TO insights_daemon;
+GRANT INSERT, UPDATE, DELETE ON store.sweep_block TO insights_daemon;
+
+-- Knowledge: documents that are gone go; their passages and vectors with them.
+GRANT INSERT, UPDATE ON store.collection, store.embedding TO insights_daemon;
+GRANT INSERT ON store.embedding_model, store.collection_model TO insights_daemon;
+GRANT INSERT, UPDATE, DELETE ON store.document TO insights_daemon;
+GRANT INSERT, DELETE ON store.passage, store.lexeme TO insights_daemon;
+-- SELECT ... FOR KEY SHARE needs the right to update some column; identities cannot be changed.
+GRANT UPDATE (passage_id) ON store.passage TO insights_daemon;
+
+-- Revisions: nextval for each state, setval only to lift the counter above a sink's.
+GRANT SELECT, USAGE, UPDATE ON SEQUENCE store.revision TO insights_daemon;
