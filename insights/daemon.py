@@ -75,6 +75,7 @@ class Daemon:
         self._stop = threading.Event()
         self._stop_writer = threading.Event()
         self._written = 0
+        self._troubles: dict[str, errors.InsightsError] = {}
         self._beats: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
 
@@ -129,10 +130,19 @@ class Daemon:
                     self._until_idle(job)
         finally:
             self._drain()
+        if self._troubles:
+            raise next(iter(self._troubles.values()))
 
     def _until_idle(self, job: Job) -> None:
-        while not self._stop.is_set() and job.run_once():
-            pass
+        """Run a job's rounds; its trouble is told at the end and stops no other job."""
+        if job.name in self._troubles:
+            return
+        try:
+            while not self._stop.is_set() and job.run_once():
+                pass
+        except errors.InsightsError as exc:
+            log.warning("job failed", job=job.name, reason=str(exc))
+            self._troubles[job.name] = exc
 
     def _work_off(self, report: Callable[[Progress], None], publishing: Sequence[Job]) -> None:
         moved, seen = time.monotonic(), (-1, -1)
@@ -152,7 +162,7 @@ class Daemon:
                     fix="see the log above for the reason; the rows are kept for the next run",
                 )
             for job in publishing:
-                job.run_once()
+                self._until_idle(job)
             time.sleep(TICK_S)
 
     # --- threads -------------------------------------------------------------------------------

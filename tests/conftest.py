@@ -13,8 +13,11 @@ from typing import TypeVar
 import pyodbc
 import pytest
 
+from demo import standin
 from insights.store import migrate
 from tests import servers
+from tests.helpdesk import Helpdesk
+from tests.site import Site
 
 _names = itertools.count(1)
 _Started = TypeVar("_Started", servers.MariaDbPair, servers.PostgresPair, servers.Postgres)
@@ -173,3 +176,20 @@ def _factory(start: Callable[[Path], _Started]) -> Iterator[Callable[[], _Starte
             server.remove()
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GGUF with random weights."""
+    path = tmp_path_factory.mktemp("model") / "stand-in.gguf"
+    standin.build(path)
+    return path
+
+
+@pytest.fixture
+def site(tmp_path: Path, store_url: str, stand_in: Path) -> Site:
+    """An installation on a SQLite helpdesk with 40 tickets and a sink."""
+    legacy = Helpdesk(tmp_path / "legacy.sqlite", 40)
+    site = Site(tmp_path, store_url, legacy.odbc, stand_in).write()
+    site.insights("migrate")
+    return site
