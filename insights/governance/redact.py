@@ -26,6 +26,7 @@ _PHONE = re.compile(
 )
 # A national number is told from any other by how it is grouped: (0xx) xxx…, 0xx xxx…, xxx-xxx-xxxx.
 _NATIONAL = re.compile(r"(?:\(\d{2,5}\)|0\d{1,4}[ ./-]|1?[ .-]?\d{3}[ .-]\d{3}[ .-]\d{4}$)")
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?!\d)")
 _SHORTEST = 3  # letters of a column's value that is looked for in other texts: "Li" is in "List"
 
 _Span = tuple[int, int, str]  # start, end, kind
@@ -154,6 +155,8 @@ def _phones(text: str) -> Iterator[_Span]:
 
 
 def _is_phone(candidate: str) -> bool:
+    if _DATE.match(candidate):
+        return False
     if candidate.startswith(("+", "00")):
         number = "+" + re.sub(r"\D", "", candidate).removeprefix("00")
         try:

@@ -18,8 +18,6 @@ Column = sa.ColumnElement[Any]
 
 _BY_CLASS: tuple[tuple[type[Any], Kind], ...] = (
     (sa.Boolean, "boolean"),
-    (mysql.BIT, "integer"),
-    (mysql.YEAR, "integer"),
     (sa.Integer, "integer"),
     (sa.Float, "float"),
     (sa.Numeric, "decimal"),
@@ -40,6 +38,17 @@ _BY_NAME: dict[str, Kind] = {
     "uniqueidentifier": "guid",
     "bytea": "binary",
 }
+
+
+class Bits(sa.BigInteger):
+    """MySQL's BIT: a number that prints as bytes. SQLAlchemy's own type knows no operators yet."""
+
+
+def usable(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """Return a reflected type, or one in its place that SQLAlchemy can compare with."""
+    if isinstance(type_, mysql.BIT):
+        return Bits()
+    return sa.Integer() if isinstance(type_, mysql.YEAR) else type_
 
 
 def kind_of(type_: sa.types.TypeEngine[Any]) -> Kind:
@@ -141,7 +150,7 @@ class _MySql(Casts):
             return sa.func.hex(column)
         if kind == "float":
             column = column + sa.literal_column("0e0")  # FLOAT prints six digits, DOUBLE all
-        if kind == "integer" and isinstance(column.type, mysql.BIT):
+        if isinstance(column.type, Bits):
             column = sa.cast(column, mysql.INTEGER(unsigned=True))
         return sa.cast(column, sa.CHAR)
 

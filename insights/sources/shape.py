@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
+from insights.sources.casts import usable
 from insights.sources.session import Session
 from insights.sources.statements import Statements
 
@@ -166,7 +167,7 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
 def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
     assert stream.table is not None  # noqa: S101 - exactly one of table and query is set
     try:
-        return sa.Table(
+        table = sa.Table(
             stream.table,
             sa.MetaData(),
             schema=stream.schema,
@@ -175,6 +176,9 @@ def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
         )
     except sa.exc.NoSuchTableError:
         raise _missing(link, stream.table, stream.schema, where=place(stream)) from None
+    for column in table.c:
+        column.type = usable(column.type)
+    return table
 
 
 def _missing(

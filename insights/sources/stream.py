@@ -109,18 +109,22 @@ class Stream:
             errors.RowError: If a value cannot be read either way.
             errors.StreamError: If a column is gone, named.
         """
+        why = "a value cannot be decoded"
         for reading in _READINGS:
             try:
                 with self._session.reading(self._where) as link:
                     statement = build(self._statements(link), reading)
                     return [tuple(row) for row in link.execute(statement)]
-            except (UnicodeError, errors.RowError):
+            except UnicodeError:
                 self._session.reset()  # the driver is in the middle of a result
+            except errors.RowError as exc:
+                why = exc.what
+                self._session.reset()
             except errors.StreamError:
                 self._explain()
                 raise
         raise errors.RowError(
-            "a value cannot be read from the database in any form",
+            why,
             where=self._where,
             fix="read the row by hand; leave the column out, or repair the value",
         )
