@@ -22,10 +22,14 @@ _IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]{1,4}){3,8}(?!\w)")
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
 _PHONE = re.compile(
-    r"(?<![\w.,/+-])(?:\+|00|\(?0|\(|\b)\d(?:[ ./()-]{0,2}\d){6,14}(?![\w-]|[.,]\d)"
+    r"(?<![\w.,/+-])(?:\+|00|\(?0|\(|\b)\d(?:[ ./()-]{0,2}\d){6,14}(?: ?x\d{1,6})?(?![\w-]|[.,]\d)"
 )
-# A national number is told from any other by how it is grouped: (0xx) xxx…, 0xx xxx…, xxx-xxx-xxxx.
-_NATIONAL = re.compile(r"(?:\(\d{2,5}\)|0\d{1,4}[ ./-]|1?[ .-]?\d{3}[ .-]\d{3}[ .-]\d{4}$)")
+# A national number is told from any other by how it is grouped: (0xx) xxx, 0xx xxx, xxx-xxx-xxxx,
+# or four groups and more that are no thousands.
+_NATIONAL = re.compile(
+    r"(?:\(\d{2,5}\)|0\d{1,4}[ ./-]|1?[ .-]?\d{3}[ .-]\d{3}[ .-]\d{4}$"
+    r"|(?!\d{1,3}(?: \d{3})+$)\d{2,4}(?: \d{2,4}){3,4}$)"
+)
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?!\d)")
 _SHORTEST = 3  # letters of a column's value that is looked for in other texts: "Li" is in "List"
 
@@ -157,6 +161,7 @@ def _phones(text: str) -> Iterator[_Span]:
 def _is_phone(candidate: str) -> bool:
     if _DATE.match(candidate):
         return False
+    candidate = candidate.partition("x")[0].strip()
     if candidate.startswith(("+", "00")):
         number = "+" + re.sub(r"\D", "", candidate).removeprefix("00")
         try:
