@@ -29,6 +29,11 @@ def _lines(first_word: str) -> list[list[str]]:
     return [words for words in commands if words and Path(words[0]).name == first_word]
 
 
+def demo_commands() -> list[list[str]]:
+    """Return the commands that README runs on the demo's own settings."""
+    return [words for words in _lines("insights") if "demo/config/insights.toml" in words]
+
+
 @pytest.mark.parametrize("words", _lines("insights"), ids=" ".join)
 def test_each_command_and_option_exists(words: list[str]) -> None:
     command: Any = typer.main.get_command(app)

@@ -56,6 +56,19 @@ def test_a_dba_gets_the_schema_from_it(installed: Path) -> None:
     assert "CREATE TABLE store.ledger" in done.stdout
 
 
+def test_every_file_of_the_program_is_in_it(installed: Path) -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "insights", "sql", "migrations"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        inside = name if name.startswith("insights/") else f"insights/{name}"
+        assert (installed / inside).is_file(), name
+
+
 def test_every_statement_is_found(installed: Path) -> None:
     names = [path.stem for path in (ROOT / "sql" / "store").glob("*.sql")]
     code = f"from insights.queries import folder, load; [load(n) for n in {names}]; print(folder())"
