@@ -131,6 +131,8 @@ class Batcher:
         parallel: Rows at once: sequences 0 to parallel - 1.
         batch: The most tokens a step.
         chunk: The most prompt tokens a step while other rows are writing.
+        run: Forced tokens of one row that are worth a pass of their own.
+        few: With no more rows writing than this, each advances by all it has, drafts too.
         masks: Where masks are computed while the batch decodes.
         drafter: Proposes tokens to verify; None drafts nothing.
         clock: Monotonic seconds.
@@ -143,6 +145,8 @@ class Batcher:
         parallel: int,
         batch: int,
         chunk: int,
+        run: int,
+        few: int,
         masks: Executor,
         drafter: Drafter | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -154,6 +158,7 @@ class Batcher:
         self._waiting = prefixes.Waiting()
         self._masks = masks
         self._drafter = drafter
+        self._run, self._few = run, few
         self._clock = clock
         self.tally = Tally()
 
@@ -265,15 +270,22 @@ class Batcher:
     def _build(self) -> list[tuple[int, int, int, bool]]:
         """Return the batch as (token, position, sequence, wanted), by sequence.
 
-        Rows that write go first, whole; what is left of the batch goes to prompts, the first come
-        first, and no more than a chunk while anyone writes.
+        llama.cpp evaluates sequences in separate streams together only for as many tokens as each
+        of them has: what one has more costs a pass of its own. So rows that write advance alike,
+        one forced token a step too, unless a run is long enough to be worth a pass. What is left of
+        the batch goes to prompts, the first come first, no more than a chunk while anyone writes.
         """
         active = [slot for slot in self._slots if slot.job is not None and slot.pending]
         writing = [slot for slot in active if slot.job and slot.job.first]
         room = self._batch - len(active)
         takes = {slot.index: 1 for slot in active}
+        together = min((len(slot.pending) for slot in writing), default=1)
         for slot in writing:
-            more = min(len(slot.pending) + len(slot.draft) - 1, room)
+            waiting = len(slot.pending)
+            whole = waiting >= self._run or len(writing) <= self._few
+            if not whole:
+                slot.draft = []
+            more = min((waiting + len(slot.draft) if whole else together) - 1, room)
             takes[slot.index] += more
             room -= more
         room = min(room, self._chunk) if writing else room
@@ -368,7 +380,7 @@ class Batcher:
             job.length = True
             return True
         slot.pending = [token, *forced]
-        if self._drafter:
+        if self._drafter and sum(1 for s in self._slots if s.job) <= self._few:
             room = job.sampling.max_tokens - len(job.output)
             slot.draft = self._drafter.draft(job.pipeline, job.prompt, job.output)[:room]
         return False

@@ -62,6 +62,8 @@ class Engine:
             parallel=self.plan.parallel,
             batch=self.plan.batch,
             chunk=self.plan.micro_batch,
+            run=self.plan.run,
+            few=self.plan.few,
             masks=self._threads,
             drafter=Drafter() if init.engine.drafting else None,
         )

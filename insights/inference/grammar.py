@@ -35,7 +35,7 @@ class Grammar:
             quote from an empty text.
     """
 
-    def __init__(  # noqa: PLR0913 - what a request carries
+    def __init__(
         self,
         schema: Json,
         abstain: Sequence[str] = (),

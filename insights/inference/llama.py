@@ -119,12 +119,12 @@ class Context:
     def __init__(self, model: Model, plan: Plan) -> None:
         _last_error.clear()
         params = ll.llama_context_default_params()
-        params.n_ctx = plan.context * plan.sequences
+        params.n_ctx = plan.context * plan.parallel
         params.n_batch = plan.batch
         params.n_ubatch = plan.micro_batch
-        params.n_seq_max = plan.sequences
+        params.n_seq_max = plan.parallel
         params.n_threads = plan.threads
-        params.n_threads_batch = plan.threads_batch
+        params.n_threads_batch = plan.threads
         params.kv_unified = False
         params.type_k = params.type_v = _GGML_TYPES[plan.kv_type]
         params.flash_attn_type = _FLASH_AUTO if plan.kv_type in KV_TYPES[:2] else _FLASH_ON
@@ -132,7 +132,7 @@ class Context:
         self.pointer: Any = ll.llama_init_from_model(model.pointer, params)
         if not self.pointer:
             raise errors.ModelError(
-                f"llama.cpp cannot make a context of {plan.sequences} sequences of {plan.context} "
+                f"llama.cpp cannot make a context of {plan.parallel} sequences of {plan.context} "
                 f"tokens ({_reason()})",
                 fix="lower model.parallel or model.context, or set model.kv_type to q8_0",
             )
@@ -223,6 +223,7 @@ def quantize(source: Path, target: Path, ftype: int, *, threads: int = 2) -> Non
     Raises:
         errors.ModelError: If llama.cpp refuses.
     """
+    ll.llama_log_set(_keep_errors, ctypes.c_void_p(0))
     params = ll.llama_model_quantize_default_params()
     params.ftype = ftype
     params.nthread = threads

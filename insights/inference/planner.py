@@ -9,16 +9,22 @@ from insights.inference.messages import EngineSettings, KvType
 from insights.inference.weights import Weights
 from insights.model import Value
 
+_MB = 1 << 20
 KV_TYPES: tuple[KvType, ...] = ("f32", "f16", "q8_0")
 _KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}  # bytes a value; q8_0 has a scale per 32
 _CONTEXT = 4_096  # tokens a row may take unless set: prompts here are rows and passages
 _SMALLEST_CONTEXT = 512
 _PARALLEL_CPU, _PARALLEL_GPU = 8, 64  # measured: benchmarks/engine.py, docs/inference.md
-_KEEPERS = 2  # sequences that only keep prefixes
+_SMALL = 64 * _MB  # bytes of weights below which threads wait for each other longer than they work
 _BATCH_CPU, _BATCH_GPU = 512, 2_048
+_MICRO_BATCH = 512
+_PAD = 256  # llama.cpp rounds a stream's cells up to this
+# What a pass costs on a CPU grows with its tokens in steps of 16, so a shorter one wastes the rest;
+# on a GPU a pass of its own costs as much as one for everybody.
+_RUN_CPU, _RUN_GPU = 16, 2
+_FEW_CPU = 2
 _OVERHEAD = 1.05  # llama.cpp's own tables beside the weights, observed 2-4 %
 _ALL_LAYERS = 999
-_MB = 1 << 20
 
 
 class Machine(Value, frozen=True):
@@ -31,23 +37,21 @@ class Machine(Value, frozen=True):
 
 
 class Plan(Value, frozen=True):
-    """How the engine runs. `sequences` = `parallel` rows + keepers of prefixes; sizes in tokens."""
+    """How the engine runs: `parallel` rows at once, each with `context` tokens; sizes in tokens.
+
+    `run` and `few` are the batcher's: see `batcher.Batcher`.
+    """
 
     parallel: int
-    keepers: int
     context: int
     batch: int
     micro_batch: int
     threads: int
-    threads_batch: int
     kv_type: KvType
     gpu_layers: int
-    memory_bytes: int
-
-    @property
-    def sequences(self) -> int:
-        """Streams of the KV cache."""
-        return self.parallel + self.keepers
+    run: int = _RUN_CPU
+    few: int = _FEW_CPU
+    memory_bytes: int = 0
 
 
 def plan(weights: Weights, machine: Machine, settings: EngineSettings, *, shrink: int = 0) -> Plan:
@@ -62,12 +66,12 @@ def plan(weights: Weights, machine: Machine, settings: EngineSettings, *, shrink
         candidate = _smaller(wanted, settings, attempt)
         need = memory(weights, candidate)
         if need <= budget:
-            return _with_memory(candidate, need)
+            return msgspec.structs.replace(candidate, memory_bytes=need)
         if candidate == _smaller(wanted, settings, attempt + 1):
             break
     least = memory(weights, candidate)
     raise errors.ModelError(
-        f"does not fit: {candidate.parallel} sequences of {candidate.context} tokens "
+        f"does not fit: {candidate.parallel} rows of {candidate.context} tokens "
         f"({candidate.kv_type} cache) need {least // _MB} MB, {budget // _MB} MB are there",
         where=weights.path,
         fix=f"give it {math.ceil(least / _MB)} MB, or choose a smaller quantization or model "
@@ -81,55 +85,36 @@ def memory(weights: Weights, candidate: Plan) -> int:
     # Compute buffers: logits of a micro-batch and some activations, all f32.
     compute = candidate.micro_batch * 4 * (weights.vocabulary + 16 * weights.embedding)
     return int(
-        weights.file_bytes * _OVERHEAD + cache * candidate.context * candidate.sequences + compute
+        weights.file_bytes * _OVERHEAD + cache * candidate.context * candidate.parallel + compute
     )
 
 
 def _wanted(weights: Weights, machine: Machine, settings: EngineSettings) -> Plan:
     on_gpu = machine.gpu and settings.gpu_layers != 0
+    layers = settings.gpu_layers if settings.gpu_layers is not None else _ALL_LAYERS
     parallel = settings.parallel or (_PARALLEL_GPU if on_gpu else _PARALLEL_CPU)
     context = settings.context or min(_CONTEXT, weights.context or _CONTEXT)
-    batch = settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU)
-    threads = settings.threads or max(1, machine.cores)
+    batch = max(settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU), parallel)
+    threads = settings.threads or (1 if weights.file_bytes < _SMALL else machine.cores)
     return Plan(
         parallel=parallel,
-        keepers=_KEEPERS,
-        context=-(-context // 256) * 256,  # llama.cpp pads streams to 256
-        batch=max(batch, parallel),
-        micro_batch=min(settings.micro_batch or min(batch, 512), batch),
+        context=-(-context // _PAD) * _PAD,
+        batch=batch,
+        micro_batch=min(settings.micro_batch or _MICRO_BATCH, batch),
         threads=threads,
-        threads_batch=threads,
         kv_type=settings.kv_type or "f16",
-        gpu_layers=_ALL_LAYERS
-        if settings.gpu_layers is None and on_gpu
-        else settings.gpu_layers or 0,
-        memory_bytes=0,
+        gpu_layers=layers if on_gpu else 0,
+        run=_RUN_GPU if on_gpu else _RUN_CPU,
+        few=parallel if on_gpu else _FEW_CPU,
     )
 
 
 def _smaller(wanted: Plan, settings: EngineSettings, steps: int) -> Plan:
     """Halve what was chosen, `steps` times: first the rows at once, then the context."""
-    parallel, context, keepers = wanted.parallel, wanted.context, wanted.keepers
+    parallel, context = wanted.parallel, wanted.context
     for _ in range(steps):
         if settings.parallel is None and parallel > 1:
-            parallel = parallel // 2
-        elif settings.context is None and context > _SMALLEST_CONTEXT:
+            parallel //= 2
+        elif settings.context is None:
             context = max(_SMALLEST_CONTEXT, context // 2)
-        else:
-            keepers = 0
-    return Plan(
-        parallel=parallel,
-        keepers=keepers,
-        context=context,
-        batch=wanted.batch,
-        micro_batch=wanted.micro_batch,
-        threads=wanted.threads,
-        threads_batch=wanted.threads_batch,
-        kv_type=wanted.kv_type,
-        gpu_layers=wanted.gpu_layers,
-        memory_bytes=0,
-    )
-
-
-def _with_memory(candidate: Plan, need: int) -> Plan:
-    return msgspec.structs.replace(candidate, memory_bytes=need)
+    return msgspec.structs.replace(wanted, parallel=parallel, context=context)
