@@ -15,12 +15,15 @@ JOIN store.ledger l USING (row_id)
 LEFT JOIN store.insight i ON i.insight_id = d.insight_id
 LEFT JOIN store.pipeline_version v USING (pipeline_version_id)
 LEFT JOIN LATERAL (
-    -- A document is named by its file's name and its title: "KB-0042, Printer queue reset".
+    -- A document is named by the code its file's name begins with, or else that name, and by its title:
+    -- "KB-0042, Printer queue reset".
     SELECT string_agg(named.document, '; ' ORDER BY named.ordinal) AS citations
     FROM (
-        SELECT concat_ws(', ', regexp_replace(uri, '^.*/|\.[^./]*$', '', 'g'), nullif(title, '')) AS document,
+        SELECT concat_ws(', ', coalesce(upper(substring(stem FROM '^[[:alpha:]]{1,8}-[0-9]+')), stem), nullif(title, ''))
+                   AS document,
                min(ordinal) AS ordinal
         FROM store.citation
+        CROSS JOIN LATERAL regexp_replace(uri, '^.*/|\.[^./]*$', '', 'g') AS stem
         WHERE insight_id = d.insight_id AND uri IS NOT NULL
         GROUP BY 1
     ) named

@@ -79,9 +79,9 @@ def test_citations_read_as_people_cite(world: World) -> None:
     insight, _ = world.insight(1, "printing")
     for ordinal, (uri, title) in enumerate(
         [
-            ("printers/KB-0042.md", "Printer queue reset"),
-            ("KB-0007.md", ""),
-            ("printers/KB-0042.md", "Printer queue reset"),
+            ("printers/kb-0042-queue-reset.md", "Printer queue reset"),
+            ("manual.v2.pdf", ""),
+            ("printers/kb-0042-queue-reset.md", "Printer queue reset"),
             (None, None),
         ]
     ):
@@ -95,7 +95,7 @@ def test_citations_read_as_people_cite(world: World) -> None:
         )
     world.publishing().publish()
     assert world.legacy("SELECT citations FROM ai_insight_triage") == [
-        ("KB-0042, Printer queue reset; KB-0007",)
+        ("KB-0042, Printer queue reset; manual.v2",)
     ]
 
 
