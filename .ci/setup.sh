@@ -43,7 +43,7 @@ fi
 
 # --- Debian packages -----------------------------------------------------------------------------
 
-packages=(build-essential cmake python3-venv python3-dev unixodbc libsqliteodbc)
+packages=(build-essential cmake python3-venv python3-dev sqlite3 unixodbc libsqliteodbc)
 if [ "$level" != demo ]; then
     packages+=(odbc-mariadb mariadb-server-core mariadb-client-core odbc-postgresql faketime)
 fi

@@ -60,7 +60,7 @@ def main() -> int:
     _show(told, before, change)
     seconds = time.monotonic() - began
     console.print(f"\n[bold]Done in {seconds:.0f} s.[/] Where to look next:")
-    for command, what in (
+    for look, what in (
         (
             f"sqlite3 .demo/helpdesk.sqlite 'SELECT * FROM {VIEW} LIMIT 5'",
             "what the application sees",
@@ -70,7 +70,7 @@ def main() -> int:
         ("insights -c demo/config/insights.toml knowledge search 'printer'", "the knowledge"),
         ("make demo", "again: some tickets change, and only those are processed"),
     ):
-        console.print(f"  [cyan]{command}[/]\n      {what}", highlight=False, soft_wrap=True)
+        console.print(f"  [cyan]{look}[/]\n      {what}", highlight=False, soft_wrap=True)
     console.print(
         "Commands are in .venv/bin (`source .venv/bin/activate`). make demo-reset removes all."
     )
