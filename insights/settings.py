@@ -190,7 +190,7 @@ class RetrievalSettings(_Section):
     passages: int = Field(default=3, ge=1, le=20)
     max_tokens: int = Field(default=800, ge=50)
     filters: dict[Name, str] = {}
-    min_similarity: float = Field(default=0.35, ge=0, le=1)
+    min_similarity: float = Field(default=0.3, ge=0, le=1)
     rerank: bool = False
 
     @model_validator(mode="after")

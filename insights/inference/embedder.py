@@ -15,6 +15,8 @@ from insights.inference.embedding_messages import (
 )
 from insights.workers import serve
 
+Kind = Literal["query", "document"]
+
 # pgvector's halfvec_send: int16 dimensions, int16 unused, then the elements; all big-endian.
 _HEADER = struct.Struct(">hh")
 
@@ -50,7 +52,7 @@ class Encoder:
                 fix="download the model again, or correct embedding.path",
             ) from exc
 
-    def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
+    def embed(self, texts: Sequence[str], kind: Kind) -> list[bytes]:
         """Return unit vectors; the library sorts by length, so that little padding is computed."""
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
         vectors = encode(
@@ -85,14 +87,48 @@ def main() -> None:
     """Serve until the supervisor is gone."""
     with serve.connect() as server:
         encoder = Encoder(server.init(EmbedderInit))
+        while True:
+            calls = server.poll(None)
+            for kind, waiting in _by_kind(calls).items():
+                _answer_embedding(encoder, kind, waiting)
+            for call in calls:
+                if call.method == "rerank":
+                    _answer_reranking(encoder, call)
 
-        def embed(request: EmbedRequest) -> Vectors:
-            return Vectors(vectors=tuple(encoder.embed(request.texts, request.kind)))
 
-        def rerank(request: RerankRequest) -> Relevances:
-            return Relevances(values=tuple(encoder.rerank(request.query, request.texts)))
+def _by_kind(calls: Sequence[serve.Call]) -> dict[Kind, list[tuple[serve.Call, EmbedRequest]]]:
+    found: dict[Kind, list[tuple[serve.Call, EmbedRequest]]] = {}
+    for call in calls:
+        if call.method == "embed":
+            request = call.decode(EmbedRequest)
+            found.setdefault(request.kind, []).append((call, request))
+    return found
 
-        server.run({"embed": (EmbedRequest, embed), "rerank": (RerankRequest, rerank)})
+
+def _answer_embedding(
+    encoder: Encoder, kind: Kind, waiting: Sequence[tuple[serve.Call, EmbedRequest]]
+) -> None:
+    """Embed the texts of all calls that wait as one batch, and give each call its own."""
+    texts = [text for _, request in waiting for text in request.texts]
+    try:
+        vectors = encoder.embed(texts, kind)
+    except Exception as exc:  # noqa: BLE001 - every error is the caller's to judge
+        for call, _ in waiting:
+            call.fail(exc)
+        return
+    start = 0
+    for call, request in waiting:
+        end = start + len(request.texts)
+        call.reply(Vectors(vectors=tuple(vectors[start:end])))
+        start = end
+
+
+def _answer_reranking(encoder: Encoder, call: serve.Call) -> None:
+    try:
+        request = call.decode(RerankRequest)
+        call.reply(Relevances(values=tuple(encoder.rerank(request.query, request.texts))))
+    except Exception as exc:  # noqa: BLE001 - every error is the caller's to judge
+        call.fail(exc)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ from insights.model import EmbeddingModel
 from insights.workers.process import Worker
 
 _START_S = 120.0  # importing torch from a cold disk takes most of it
-_DEADLINE_S = 120.0
-# Texts a message: large enough that sorting by length pays, small enough for the deadline.
-_TEXTS = 1_024
+_DEADLINE_S = 60.0
+_PER_TEXT_S = 1.0  # a busy small machine embeds ten passages a second; one a second is a hang
+# Texts a message: large enough that sorting by length pays.
+_TEXTS = 512
 
 
 class EmbedderClient:
@@ -55,16 +56,25 @@ class EmbedderClient:
         vectors: list[bytes] = []
         for start in range(0, len(texts), _TEXTS):
             request = EmbedRequest(texts=tuple(texts[start : start + _TEXTS]), kind=kind)
-            reply = self._worker.call("embed", request, Vectors, deadline_s=_DEADLINE_S)
+            reply = self._worker.call(
+                "embed", request, Vectors, deadline_s=_deadline(len(request.texts))
+            )
             vectors.extend(reply.vectors)
         return vectors
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return a relevance between 0 and 1 for each text."""
         request = RerankRequest(query=query, texts=tuple(texts))
-        reply = self._worker.call("rerank", request, Relevances, deadline_s=_DEADLINE_S)
+        reply = self._worker.call(
+            "rerank", request, Relevances, deadline_s=_deadline(len(request.texts))
+        )
         return list(reply.values)
 
     def close(self) -> None:
         """End the child."""
         self._worker.close()
+
+
+def _deadline(texts: int) -> float:
+    """Return the seconds after which a child that works on so many texts hangs."""
+    return _DEADLINE_S + texts * _PER_TEXT_S

@@ -25,7 +25,7 @@ class Floor(msgspec.Struct, frozen=True):
     Measured on queries about other subjects (docs/knowledge.md).
     """
 
-    similarity: float = 0.35
+    similarity: float = 0.3
     coverage: float = 0.5
     near: float = 0.2
     relevance: float = 0.02
