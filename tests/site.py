@@ -4,6 +4,7 @@ Rows are in a legacy database reached over ODBC, the store is the test's own, th
 with random weights: what it writes is arbitrary, that it is written exactly once is the point.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -39,7 +40,7 @@ class Site:
     sink_odbc: str = ""
     stream: str = 'table = "ticket"\nkey = ["ticket_id"]\ncursor = "updated_at"\noverlap = "0.5s"'
     prompt: str = PROMPT
-    schema: dict[str, Any] = field(default_factory=lambda: dict(SCHEMA))
+    schema: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(SCHEMA))
     pipeline: str = ""
     extra: str = ""
     sink: bool = True
@@ -164,7 +165,9 @@ table = "ai_insight"
             " WHERE l.gone_at IS NULL GROUP BY 1"
         )
         assert dict(found) == dict.fromkeys(keys, 1)
-        current = self.query("SELECT count(*) FROM insights.current WHERE NOT stale")
+        current = self.query(
+            "SELECT count(*) FROM insights.current WHERE NOT stale AND gone_at IS NULL"
+        )
         assert current == [(len(keys),)]
         open_work = self.query(
             "SELECT state, count(*) FROM store.work WHERE state NOT IN ('done', 'superseded',"

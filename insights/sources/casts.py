@@ -257,6 +257,7 @@ class _MsSql(Casts):
 class _Oracle(Casts):
     """Oracle: formats are spelt out; the session's NLS settings would decide otherwise."""
 
+    session = ("ALTER SESSION SET NLS_NUMERIC_CHARACTERS = '. '",)
     _FRACTION = "'YYYY-MM-DD HH24:MI:SS.FF9'"
     _SECOND = "'YYYY-MM-DD HH24:MI:SS'"
 

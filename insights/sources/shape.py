@@ -10,7 +10,7 @@ from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
 from insights.sources.casts import usable
 from insights.sources.session import Session
-from insights.sources.statements import Statements
+from insights.sources.statements import Statements, verbatim
 
 # What a driver says a query's column is, as Python types.
 _OF_PYTHON: dict[str, type[sa.types.TypeEngine[Any]]] = {
@@ -62,26 +62,27 @@ def checked(
     """
     statements = Statements(stream, source, session.casts)
     keys = ", ".join(stream.key)
-    if link.execute(statements.null_key()).first() is not None:
+    null_key = statements.null_key()
+    if null_key is not None and link.execute(null_key).first() is not None:
         raise errors.StreamError(
             f"key {keys} of {_name(stream)} is NULL in a row, which could not be found again",
             where=place(stream),
             fix=f'leave such rows out with `where = "{stream.key[0]} IS NOT NULL"`',
         )
-    if set(stream.key) not in unique_keys(link, stream) and (
-        link.execute(statements.duplicate_key()).first() is not None
-    ):
+    unique = unique_keys(link, stream)
+    guaranteed = any(columns <= set(stream.key) for columns in unique)
+    if not guaranteed and link.execute(statements.duplicate_key()).first() is not None:
         raise errors.StreamError(
             f"key {keys} of {_name(stream)} is not unique: one key is there twice",
             where=place(stream),
             fix="name all columns that together tell rows apart, or read a query that does",
         )
-    if stream.table and not _is_view(link, stream) and not unique_keys(link, stream):
+    if stream.table and not guaranteed and not _is_view(link, stream):
         raise errors.StreamError(
-            f"{_name(stream)} has no unique key at all",
+            f"{_name(stream)} has no unique key within ({keys})",
             where=place(stream),
-            fix=f"have a DBA run: CREATE UNIQUE INDEX {stream.table}_key ON {_name(stream)} "
-            f"({keys})",
+            fix="name the columns of one, or have a DBA run: "
+            f"CREATE UNIQUE INDEX {stream.table}_key ON {_name(stream)} ({keys})",
         )
     columns = types(source, stream)
     listing = "\n".join(f"{name} {type_}" for name, type_ in sorted(columns.items()))
@@ -212,8 +213,7 @@ def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
         sa.column(str(entry[0]), _OF_PYTHON.get(getattr(entry[1], "__name__", ""), sa.String)())
         for entry in described.description
     ]
-    # `:` starts a parameter in SQLAlchemy's text; the query has none.
-    return sa.text(query.replace(":", "\\:")).columns(*columns).subquery("q")
+    return sa.text(verbatim(query)).columns(*columns).subquery("q")
 
 
 def _is_view(link: sa.Connection, stream: StreamSpec) -> bool:

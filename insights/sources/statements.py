@@ -17,6 +17,7 @@ from insights.model import Bookmark, StreamSpec
 from insights.sources.casts import Casts, Column, Kind, kind_of
 
 Selected = sa.Select[Any]
+Condition = Column | sa.TextClause
 # How inputs are read: as text; so that no invalid byte hurts; not at all.
 Reading = Literal["plain", "careful", "bare"]
 Source = sa.FromClause
@@ -39,8 +40,8 @@ class Statements:
         self._source = source
         self._casts = casts
         self._kinds = kinds or {}
-        self._where = [_fragment(stream.where)] if stream.where else []
-        self._pending = [_fragment(stream.pending)] if stream.pending else []
+        self._where: list[Condition] = [_fragment(stream.where)] if stream.where else []
+        self._pending: list[Condition] = [_fragment(stream.pending)] if stream.pending else []
         hidden = [*stream.extra, *stream.redaction.columns]
         self.hidden = tuple(dict.fromkeys(name for name in hidden if name not in stream.inputs))
 
@@ -122,13 +123,16 @@ class Statements:
             .limit(1)
         )
 
-    def null_key(self) -> Selected:
-        """Return the statement that looks for a row without a whole key."""
+    def null_key(self) -> Selected | None:
+        """Return the statement that looks for a row without a whole key; None if none can be."""
         columns = [self._source.c[name] for name in self._stream.key]
+        nullable = [column for column in columns if getattr(column, "nullable", True)]
+        if not nullable:
+            return None
         return (
             sa.select(sa.literal_column("1"))
             .select_from(self._source)
-            .where(*self._where, sa.or_(*(column.is_(None) for column in columns)))
+            .where(*self._where, sa.or_(*(column.is_(None) for column in nullable)))
             .limit(1)
         )
 
@@ -193,6 +197,11 @@ class Statements:
         return self._casts.bound(value, self._source.c[name], kind)
 
 
-def _fragment(condition: str) -> Column:
+def verbatim(sql: str) -> str:
+    """Return SQL for `sqlalchemy.text`, where a `:` would start a parameter; ours has none."""
+    return sql.replace(":", "\\:")
+
+
+def _fragment(condition: str) -> sa.TextClause:
     """Return a condition of the settings as it stands: the DBA's own SQL."""
-    return sa.literal_column(f"({condition})", sa.Boolean)
+    return sa.text(f"({verbatim(condition)})")
