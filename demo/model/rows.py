@@ -19,7 +19,7 @@ _GREETING, _CONTEXT, _DETAIL, _CUE, _SECOND, _CLOSING, _SIGNATURE = (
     0.5,
     0.5,
 )
-_TYPO, _RANDOM_STEP, _INVENTED = 0.2, 0.35, 0.25
+_TYPO, _RANDOM_STEP, _INVENTED, _ANSWERED = 0.2, 0.35, 0.2, 0.8
 _QUESTION = re.compile(
     r"^(Can|Could|How|Where|Who|Is|Why|What|Which|Please could|Kindly|When will)\b"
 )
@@ -35,6 +35,7 @@ class Text:
     category: str
     priority: str
     sentiment: str
+    issue: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Article:
     title: str
     text: str
     answer: str
+    issue: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class Made:
     ticket: Text
     passages: tuple[Article, ...]
     cited: int | None
-    invented: bool = False
 
     def output(self) -> str:
         """Return the answer as the pipeline's schema has it, compact."""
@@ -72,18 +73,30 @@ class Made:
 
 
 def make(rng: random.Random, *, held: bool) -> Made:
-    """Return one row; training rows also have invented things, which only the words connect."""
-    invented = not held and rng.random() < _INVENTED
-    if invented:
-        return _invented(rng)
-    issue = rng.choice(issues())
-    ticket = write(rng, issue, held=held)
-    answered = rng.random() < 0.82
-    others = distractors(rng, issue, 2 if answered else 3)
-    articles = [article(rng, other, held=held) for other in others]
-    if not answered:
-        return Made(ticket, tuple(articles), None)
-    return _placed(rng, ticket, article(rng, issue, held=held), articles)
+    """Return one row with three passages, as retrieval gives them."""
+    return group(rng, held=held, tickets=1)[0]
+
+
+def group(rng: random.Random, *, held: bool, tickets: int, passages: int = 3) -> list[Made]:
+    """Return rows that share their passages; some tickets are about none of them.
+
+    Training rows are now and then about invented things, which only their words connect.
+    """
+    if not held and rng.random() < _INVENTED:
+        return _invented(rng, tickets, passages)
+    first = rng.choice(issues())
+    about = [first, *distractors(rng, first, passages)]
+    about, other = about[:-1], about[-1]
+    rng.shuffle(about)
+    articles = tuple(article(rng, issue, held=held) for issue in about)
+    made = []
+    for _ in range(tickets):
+        if rng.random() < _ANSWERED:
+            at = rng.randrange(passages)
+            made.append(Made(write(rng, about[at], held=held), articles, at + 1))
+        else:
+            made.append(Made(write(rng, other, held=held), articles, None))
+    return made
 
 
 def distractors(rng: random.Random, issue: Issue, count: int) -> list[Issue]:
@@ -119,9 +132,10 @@ def write(
     if rng.random() < _SECOND:
         other = rng.choice(issues())
         second = expand(rng, rng.choice(other.lines("P", held=held)), held=held)
-    return _assembled(
+    text = _assembled(
         rng, subject, problem, details, second, issue.category, issue.priority, held, signed, marks
     )
+    return replace(text, issue=issue.name)
 
 
 def _assembled(  # noqa: C901, PLR0912, PLR0913, PLR0917 - the parts of a ticket
@@ -195,7 +209,7 @@ def article(rng: random.Random, issue: Issue, *, held: bool) -> Article:
         more = [expand(rng, rng.choice(issue.lines("F", held=held)), held=held)]
     if rng.random() < 0.5:
         more.append(expand(rng, rng.choice(phrases("step", held=held)), held=held))
-    return _article(rng, title, intro, answer, more)
+    return replace(_article(rng, title, intro, answer, more), issue=issue.name)
 
 
 def step(rng: random.Random) -> str:
@@ -219,69 +233,63 @@ def _titled(rng: random.Random, title: str, *, held: bool) -> str:
     return rng.choice(phrases("title", held=held)).replace("$title", title)
 
 
-def _placed(rng: random.Random, ticket: Text, right: Article, others: list[Article]) -> Made:
-    """Put the right article among the others: retrieval has it first more often than not."""
-    at = rng.choices(range(len(others) + 1), (0.5, 0.28, 0.22)[: len(others) + 1])[0]
-    passages = [*others[:at], right, *others[at:]]
-    return Made(ticket, tuple(passages), at + 1)
-
-
-def _invented(rng: random.Random) -> Made:
-    """Return a row about things that occur nowhere else: ticket and article share only words."""
-
-    def named() -> str:
-        brand, thing = (
-            rng.choice(phrases("brand", held=False)),
-            rng.choice(phrases("thing", held=False)),
-        )
-        return rng.choice((f"{brand} {thing}", thing, f"{thing} {brand}"))
-
-    faults, titles = phrases("fault", held=False), phrases("fault-title", held=False)
-    thing, at = named(), rng.randrange(len(faults))
+def _invented(rng: random.Random, tickets: int, passages: int) -> list[Made]:
+    """Return rows about things that occur nowhere else: ticket and article share only words."""
+    faults = list(
+        zip(phrases("fault", held=False), phrases("fault-title", held=False), strict=True)
+    )
     same = rng.random() < 0.3  # then the fault tells the articles apart, not the thing
-    wrong: list[tuple[str, int]] = []
-    while len(wrong) < 3:
-        other = (
-            (thing, rng.randrange(len(faults))) if same else (named(), rng.randrange(len(faults)))
+    thing = _thing(rng)
+    about = [
+        (thing if same else other, fault)
+        for other, fault in zip(
+            rng.sample([_thing(rng) for _ in range(8)], passages + 1),
+            rng.sample(faults, passages + 1),
+            strict=True,
         )
-        if other != (thing, at) and other[0 if not same else 1] != (at if same else thing):
-            wrong.append(other)
-
-    def about(thing: str, at: int) -> Article:
-        title = rng.choice((f"{thing}: {titles[at]}", f"{titles[at]} of the {thing}"))
-        intro = rng.choice(
-            (f"This page is about the {thing}.", f"The {thing} is used in many places.")
-            if rng.random() < 0.5
-            else (
-                f"Sometimes the {thing} {faults[at]}.",
-                f"A {thing} that {faults[at]} needs care.",
-            )
+    ]
+    if len(set(about)) <= passages:
+        return _invented(rng, tickets, passages)
+    articles = tuple(_invented_article(rng, thing, fault) for thing, fault in about[:-1])
+    made = []
+    for _ in range(tickets):
+        at = rng.randrange(passages) if rng.random() < _ANSWERED else None
+        thing, (fault, title) = about[-1 if at is None else at]
+        owner = rng.choice(("My", "Our", "The", "The new", "Your"))
+        ending = rng.choice(("", " since Monday", " again", " today"))
+        ticket = _assembled(
+            rng,
+            rng.choice((f"{thing} {fault}", f"{thing} problem", f"{title}: {thing}")),
+            _sentence(rng, f"{owner} {thing} {fault}{ending}"),
+            [expand(rng, rng.choice(rng.choice(issues()).lines("D", held=False)), held=False)],
+            second="",
+            category="hardware",
+            priority="normal",
+            held=False,
+            signed="",
+            marks=True,
         )
-        answer, *more = (step(rng) for _ in range(rng.randint(2, 3)))
-        return _article(rng, title[0].upper() + title[1:], [intro], answer, more)
+        made.append(Made(ticket, articles, None if at is None else at + 1))
+    return made
 
-    owner = rng.choice(("My", "Our", "The", "The new", "Your"))
-    problem = f"{owner} {thing} {faults[at]}" + rng.choice(
-        ("", " since Monday", " again", " today")
+
+def _thing(rng: random.Random) -> str:
+    brand, thing = (rng.choice(phrases(pool, held=False)) for pool in ("brand", "thing"))
+    return rng.choice((f"{brand} {thing}", thing, f"{thing} {brand}"))
+
+
+def _invented_article(rng: random.Random, thing: str, fault: tuple[str, str]) -> Article:
+    title = rng.choice((f"{thing}: {fault[1]}", f"{fault[1]} of the {thing}"))
+    intro = rng.choice(
+        (
+            f"This page is about the {thing}.",
+            f"The {thing} is used in many places.",
+            f"Sometimes the {thing} {fault[0]}.",
+            f"A {thing} that {fault[0]} needs care.",
+        )
     )
-    subject = rng.choice((f"{thing} {faults[at]}", f"{thing} problem", f"{titles[at]}: {thing}"))
-    detail = expand(rng, rng.choice(rng.choice(issues()).lines("D", held=False)), held=False)
-    ticket = _assembled(
-        rng,
-        subject,
-        _sentence(rng, problem),
-        [detail],
-        second="",
-        category="hardware",
-        priority="normal",
-        held=False,
-        signed="",
-        marks=True,
-    )
-    if rng.random() < 0.82:
-        made = _placed(rng, ticket, about(thing, at), [about(*other) for other in wrong[:2]])
-        return replace(made, invented=True)
-    return Made(ticket, tuple(about(*other) for other in wrong), None, invented=True)
+    answer, *more = (step(rng) for _ in range(rng.randint(2, 3)))
+    return _article(rng, title[0].upper() + title[1:], [intro], answer, more)
 
 
 def _sentence(rng: random.Random, text: str) -> str:

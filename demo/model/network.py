@@ -1,0 +1,175 @@
+"""The demo model's network: Llama's architecture, as llama.cpp runs it, in plain PyTorch."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes as the GGUF has them; about 3.1 million parameters."""
+
+    vocabulary: int
+    layers: int = 4
+    width: int = 192
+    heads: int = 6
+    feed_forward: int = 576
+    context: int = 2_048
+    epsilon: float = 1e-5
+    rope_base: float = 10_000.0
+
+
+class Norm(nn.Module):
+    """RMS norm with a weight."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self._epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` scaled to unit mean square, times the weight."""
+        return F.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), self._epsilon)
+
+
+class Block(nn.Module):
+    """Attention with rotary positions (neighbouring pairs, so that export permutes nothing)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self._heads = shape.heads
+        self.attention_norm = Norm(shape.width, shape.epsilon)
+        self.query = nn.Linear(shape.width, shape.width, bias=False)
+        self.key = nn.Linear(shape.width, shape.width, bias=False)
+        self.value = nn.Linear(shape.width, shape.width, bias=False)
+        self.out = nn.Linear(shape.width, shape.width, bias=False)
+        self.forward_norm = Norm(shape.width, shape.epsilon)
+        self.gate = nn.Linear(shape.width, shape.feed_forward, bias=False)
+        self.up = nn.Linear(shape.width, shape.feed_forward, bias=False)
+        self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
+
+    def forward(self, shared: Tensor, rows: Tensor, turn: "Turn") -> tuple[Tensor, Tensor]:
+        """Return both residual streams after this layer; rows also attend to what they share."""
+        query, key, value = self._heads_of(shared, turn.shared)
+        own_query, own_key, own_value = self._heads_of(rows, turn.rows)
+        times = rows.shape[0] // shared.shape[0]
+        keys = torch.cat((key.repeat_interleave(times, 0), own_key), 2)
+        values = torch.cat((value.repeat_interleave(times, 0), own_value), 2)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        own_mixed = F.scaled_dot_product_attention(own_query, keys, values, attn_mask=turn.mask)
+        return self._rest(shared, mixed), self._rest(rows, own_mixed)
+
+    def _heads_of(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        rows, tokens, width = x.shape
+        y = self.attention_norm(x)
+        query, key, value = (
+            part(y).view(rows, tokens, self._heads, width // self._heads).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        return _rotated(query, *angles), _rotated(key, *angles), value
+
+    def _rest(self, x: Tensor, mixed: Tensor) -> Tensor:
+        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+        y = self.forward_norm(x)
+        out: Tensor = x + self.down(F.silu(self.gate(y)) * self.up(y))
+        return out
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Rotations of both streams, and which tokens a row's tokens may attend to."""
+
+    shared: tuple[Tensor, Tensor]
+    rows: tuple[Tensor, Tensor]
+    mask: Tensor
+
+
+class Network(nn.Module):
+    """The model. A token's vector is a shared projection of its first meaning plus its own part.
+
+    The projection carries words that training never shows along with those it does; the own part is
+    dropped now and then in training, so that the projection has to be good. `table` is what is
+    exported, for input and output alike.
+    """
+
+    meanings: Tensor
+
+    def __init__(self, shape: Shape, meanings: Tensor, issues: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("meanings", meanings, persistent=False)
+        self.projection = nn.Parameter(
+            torch.randn(meanings.shape[1], shape.width) * meanings.shape[1] ** -0.5
+        )
+        self.own = nn.Parameter(torch.zeros(shape.vocabulary, shape.width))
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = Norm(shape.width, shape.epsilon)
+        # Only for training: which issue a passage or a ticket is about, read half-way up.
+        self.issue = nn.Linear(shape.width, issues, bias=False)
+        for name, weight in self.named_parameters():
+            if weight.ndim == 2 and name.startswith("blocks"):
+                nn.init.normal_(weight, std=weight.shape[1] ** -0.5 * 0.7)
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.normal_(weight, std=weight.shape[1] ** -0.5 * 0.1)
+        for block in self.blocks:  # alike tokens attend to each other from the start
+            block.key.weight.data.copy_(block.query.weight.data)
+
+    def table(self, drop: float = 0.0) -> Tensor:
+        """Return the tokens' vectors, `(vocabulary, width)`."""
+        own = self.own
+        if drop > 0:
+            keep = torch.rand(own.shape[0], 1) >= drop
+            own = own * keep
+        return self.meanings @ self.projection + own
+
+    def forward(
+        self, shared: Tensor, lengths: Tensor, rows: Tensor, table: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows' final state, and the states half-way up of what is shared and of rows.
+
+        Several tickets are read against the same passages, which are computed once.
+
+        Args:
+            shared: `(groups, tokens)`, the beginning of every prompt, padded on the right.
+            lengths: `(groups,)`, their tokens.
+            rows: `(groups x n, tokens)`, how each goes on, padded on the right.
+            table: The tokens' vectors.
+        """
+        turn = self._turn(shared, lengths, rows)
+        x, y = F.embedding(shared, table), F.embedding(rows, table)
+        middle = x, y
+        for at, block in enumerate(self.blocks):
+            x, y = block(x, y, turn)
+            if at == self.shape.layers // 2 - 1:
+                middle = x, y
+        return self.norm(y), *middle
+
+    def _turn(self, shared: Tensor, lengths: Tensor, rows: Tensor) -> Turn:
+        times = rows.shape[0] // shared.shape[0]
+        begin = lengths.repeat_interleave(times)[:, None]
+        at = torch.arange(rows.shape[1])
+        before = torch.arange(shared.shape[1])[None] < begin
+        before = before[:, None, None].expand(-1, 1, rows.shape[1], -1)
+        own = (at[None] <= at[:, None]).expand(rows.shape[0], 1, -1, -1)
+        allowed = torch.cat((before, own), 3)
+        mask = torch.zeros(allowed.shape, dtype=torch.bfloat16).masked_fill(~allowed, -1e4)
+        return Turn(
+            _angles(self.shape, torch.arange(shared.shape[1])[None]),
+            _angles(self.shape, begin + at[None]),
+            mask,
+        )
+
+
+def _angles(shape: Shape, positions: Tensor) -> tuple[Tensor, Tensor]:
+    pair = torch.arange(0, shape.width // shape.heads, 2, dtype=torch.float32)
+    speed = shape.rope_base ** (-pair / (shape.width // shape.heads))
+    angle = positions[:, None, :, None].float() * speed
+    return angle.cos().bfloat16(), angle.sin().bfloat16()
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    even, odd = x[..., 0::2], x[..., 1::2]
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
