@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from insights import errors
 from insights.inference.messages import (
@@ -18,10 +19,12 @@ from insights.inference.messages import (
 from insights.model import GenerateRequest, Generation, Json, ModelInfo
 from insights.workers.process import Worker
 
+log = structlog.get_logger(__name__)
+
 _LOAD_S = 600.0  # a 70 B model from a slow disk
 _GRACE_S = 30.0  # the child refuses late work itself; past this it must be hung
 _ASK_S = 60.0  # for answers between two batches
-_DEATHS = 2  # in a row, with nothing generated between: the plan may be too large
+_DEATHS = 2  # of children, with nothing generated between: the plan may be too large
 _SMALLEST = 4  # halvings after which memory is not the reason
 
 
@@ -53,7 +56,7 @@ class LocalGenerator:
         )
         self._name = name
         self._lock = threading.Lock()
-        self._deaths = 0
+        self._dead: set[int | None] = set()  # children that died since one generated
         self._info: ModelInfo | None = None
         self._worker = self._spawn()
 
@@ -65,11 +68,11 @@ class LocalGenerator:
 
     def submit(self, request: GenerateRequest) -> Future[Generation]:
         """Start one generation; many may be in flight, and are batched."""
-        worker = self._worker
-        future = worker.submit(
+        future = self._worker.submit(
             "generate", request, Generation, deadline_s=request.deadline_s + _GRACE_S
         )
-        future.add_done_callback(lambda done: self._note(worker, done))
+        child = self._worker.pid
+        future.add_done_callback(lambda done: self._note(child, done))
         return future
 
     def check(self, schema: Json, abstain: Sequence[str] = (), *, where: str) -> tuple[str, ...]:
@@ -99,18 +102,18 @@ class LocalGenerator:
             "insights.inference.generator", self._init, name=self._name, start_deadline_s=_LOAD_S
         )
 
-    def _note(self, worker: Worker, done: Future[Generation]) -> None:
+    def _note(self, child: int | None, done: Future[Generation]) -> None:
         """Answer repeated deaths with a smaller plan: the kernel may kill it for its memory."""
-        exc = done.exception()
         with self._lock:
-            if worker is not self._worker:
+            if not isinstance(done.exception(), errors.WorkerDied):
+                self._dead.clear()
                 return
-            if not isinstance(exc, errors.WorkerDied):
-                self._deaths = 0
-                return
-            self._deaths = worker.deaths
-            if self._deaths < _DEATHS or self._init.shrink >= _SMALLEST:
+            self._dead.add(child)
+            if len(self._dead) < _DEATHS or self._init.shrink >= _SMALLEST:
                 return
             self._init = msgspec.structs.replace(self._init, shrink=self._init.shrink + 1)
-            self._deaths, self._worker, self._info = 0, self._spawn(), None
-        worker.close(0.0)
+            old, self._worker = self._worker, self._spawn()
+            self._dead.clear()
+            self._info = None
+        log.warning("generator gets a smaller plan", child=self._name, halvings=self._init.shrink)
+        old.close(0.0)

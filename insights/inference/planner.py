@@ -20,7 +20,7 @@ _BATCH_CPU, _BATCH_GPU = 512, 2_048
 _MICRO_BATCH = 512
 _PAD = 256  # llama.cpp rounds a stream's cells up to this
 # What a pass costs on a CPU grows with its tokens in steps of 16, so a shorter one wastes the rest;
-# on a GPU a pass of its own costs as much as one for everybody.
+# on a GPU, and with a small model, a pass costs about the same whatever is in it, and steps count.
 _RUN_CPU, _RUN_GPU = 16, 2
 _FEW_CPU = 2
 _OVERHEAD = 1.05  # llama.cpp's own tables beside the weights, observed 2-4 %
@@ -104,7 +104,7 @@ def _wanted(weights: Weights, machine: Machine, settings: EngineSettings) -> Pla
         threads=threads,
         kv_type=settings.kv_type or "f16",
         gpu_layers=layers if on_gpu else 0,
-        run=_RUN_GPU if on_gpu else _RUN_CPU,
+        run=_RUN_CPU if not on_gpu and weights.file_bytes >= _SMALL else _RUN_GPU,
         few=parallel if on_gpu else _FEW_CPU,
     )
 

@@ -39,7 +39,7 @@ SCHEMA: Json = {
 }
 
 
-def request(body: str, **changes: Any) -> GenerateRequest:
+def request(body: str, **changes: Any) -> GenerateRequest:  # noqa: ANN401
     segments = [
         Segment(text="Classify.\n", is_template=True),
         *(
@@ -74,7 +74,7 @@ def generator(stand_in: Path) -> Iterator[LocalGenerator]:
 def new(stand_in: Path) -> Iterator[Callable[..., LocalGenerator]]:
     made: list[LocalGenerator] = []
 
-    def start(path: Path = stand_in, sha256: str = "", **options: Any) -> LocalGenerator:
+    def start(path: Path = stand_in, sha256: str = "", **options: Any) -> LocalGenerator:  # noqa: ANN401
         made.append(LocalGenerator(path, sha256, **options))
         return made[-1]
 
