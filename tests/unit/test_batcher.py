@@ -166,8 +166,8 @@ def test_each_output_is_what_the_row_alone_would_give(
     rows: int,
     parallel: int,
     room: int,
-    can_trim: bool,
-    few: int,  # noqa: FBT001
+    can_trim: bool,  # noqa: FBT001 - hypothesis gives it by name
+    few: int,
 ) -> None:
     draw = random.Random(seed)
     trunk = [draw.randrange(1, VOCABULARY) for _ in range(8)]
