@@ -69,6 +69,12 @@ class Statements:
             .limit(self._stream.page_rows + 1)
         )
 
+    def sample(self) -> Selected:
+        """Return the statement that reads every column of any row."""
+        return (
+            self._select([*self._stream.inputs, *self.hidden], "plain").where(*self._where).limit(1)
+        )
+
     def fetch(self, keys: Sequence[tuple[str, ...]], reading: Reading = "plain") -> Selected:
         """Return the statement that reads rows by key, hidden columns last."""
         names = self._stream.key

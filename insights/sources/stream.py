@@ -1,5 +1,6 @@
 """Reads one stream: pages of keys and hashes, rows by key, and how much lies past a cursor."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -89,10 +90,10 @@ class Stream:
     def inspect(self) -> StreamShape:
         """Look at the stream in the database anew; see `ports.Source`."""
         self._built = None
+        with contextlib.suppress(errors.RowError), self._session.reading(self._where) as link:
+            link.execute(self._statements(link).sample()).first()  # may we read every column?
         with self._session.reading(self._where) as link:
             source = shape.reflected(link, self._spec)
-            self._built = Statements(self._spec, source, self._session.casts)
-            self._types = shape.types(source, self._spec)
             return shape.checked(self._session, link, self._spec, source)
 
     def _statements(self, link: sa.Connection) -> Statements:

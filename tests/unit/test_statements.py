@@ -1,0 +1,96 @@
+"""The SQL for engines that cannot run here is read by an independent parser."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import sqlglot
+from sqlalchemy.dialects import mssql, oracle
+from sqlglot import exp
+
+from insights.model import Bookmark, StreamSpec
+from insights.sources.casts import casts_of
+from insights.sources.clock import not_in_the_future
+from insights.sources.statements import Statements
+
+_MSSQL = sa.Table(
+    "ticket",
+    sa.MetaData(),
+    sa.Column("id", mssql.UNIQUEIDENTIFIER),
+    sa.Column("line", sa.BigInteger),
+    sa.Column("subject", sa.NVARCHAR(50)),
+    sa.Column("body", mssql.NTEXT),
+    sa.Column("code", sa.CHAR(8)),
+    sa.Column("price", sa.Numeric(12, 3)),
+    sa.Column("weight", sa.Float),
+    sa.Column("version", mssql.TIMESTAMP),
+    sa.Column("changed", mssql.DATETIME2(7)),  # type: ignore[no-untyped-call]
+    sa.Column("created", mssql.DATETIME),
+    schema="help desk",
+)
+_ORACLE = sa.Table(
+    "ticket",
+    sa.MetaData(),
+    sa.Column("id", oracle.RAW(16)),
+    sa.Column("line", oracle.NUMBER(38)),  # type: ignore[no-untyped-call]
+    sa.Column("subject", oracle.VARCHAR2(50)),
+    sa.Column("body", sa.CLOB),
+    sa.Column("code", sa.CHAR(8)),
+    sa.Column("price", oracle.NUMBER(12, 3)),  # type: ignore[no-untyped-call]
+    sa.Column("weight", oracle.BINARY_DOUBLE),
+    sa.Column("changed", oracle.TIMESTAMP()),
+    sa.Column("created", oracle.DATE),
+)
+_T_SQL: sa.Dialect = mssql.dialect()  # type: ignore[no-untyped-call]
+_PL_SQL: sa.Dialect = oracle.dialect()  # type: ignore[no-untyped-call]
+_CASES = [
+    (_T_SQL, "tsql", _MSSQL, "version"),
+    (_T_SQL, "tsql", _MSSQL, "changed"),
+    (_T_SQL, "tsql", _MSSQL, "created"),
+    (_PL_SQL, "oracle", _ORACLE, "changed"),
+    (_PL_SQL, "oracle", _ORACLE, "created"),
+]
+
+
+def _text(statement: sa.Select[Any], dialect: sa.Dialect) -> str:
+    return str(statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
+
+
+@pytest.mark.parametrize(("dialect", "language", "table", "cursor"), _CASES)
+def test_statements_are_that_engines_language(
+    dialect: sa.Dialect, language: str, table: sa.Table, cursor: str
+) -> None:
+    spec = StreamSpec(
+        name="tickets",
+        source="legacy",
+        table="ticket",
+        key=("id", "line"),
+        inputs=("subject", "body", "code", "price", "weight"),
+        cursor=cursor,
+        where="subject <> 'a?:b'",
+    )
+    build = Statements(spec, table, casts_of(dialect.name))
+    at = Bookmark(key=("00", "1"), cursor="2024-01-01 00:00:00")
+    now = not_in_the_future(dialect.name, table.c[cursor], build.kind(cursor))
+    assert (now is None) == (cursor == "version")
+    statements = {
+        "first": build.page(None, by="cursor"),
+        "closed": build.page(Bookmark(key=(), cursor=at.cursor), by="cursor"),
+        "next": build.page(at, by="cursor"),
+        "key": build.page(at, by="key"),
+        "fetch": build.fetch([("00", "1"), ("01", "2")]),
+        "window": build.window(at.cursor, now),
+        "twice": build.duplicate_key(),
+    }
+    for name, statement in statements.items():
+        text = _text(statement, dialect)
+        tree = sqlglot.parse_one(text, read=language)
+        assert isinstance(tree, exp.Select), name
+        assert not list(tree.find_all(exp.Command)), name
+        assert "(subject <> 'a?:b')" in text, name
+        assert "<> 'a?:b') = 1" not in text, name
+        # The column itself is compared, never an expression of it: its index stays usable.
+        for compared in tree.args["where"].find_all(exp.GTE, exp.GT):
+            assert isinstance(compared.this, exp.Column), (name, text)
+    ordered = sqlglot.parse_one(_text(statements["next"], dialect), read=language).args["order"]
+    assert [term.this.name for term in ordered.expressions] == [cursor, "id", "line"]
