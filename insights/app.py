@@ -19,13 +19,14 @@ from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Floor, Selection
+from insights.knowledge.stream import StreamDocuments
 from insights.model import TableShape
 from insights.pipeline import Pipeline, Recipe
 from insights.polling.courtesy import Courtesy
-from insights.polling.jobs import PollJob, SweepJob
+from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
-from insights.ports import Generator
+from insights.ports import Documents, Generator
 from insights.publish.client import SinkClient
 from insights.publishing import Publishing
 from insights.settings import EmbeddingSettings, Settings, load, seconds
@@ -231,9 +232,21 @@ class App:
             Chunking(tokens=found.chunk_tokens, overlap=found.overlap_tokens),
             embedder.model.max_tokens,
         )
-        folder = Folder(self.settings.resolve(found.folder), found.pattern, found.filters)
         collection = Collection(name=name, language=found.language)
-        return Indexer(collection, folder, self.passages, embedder, chunker)
+        return Indexer(collection, self._documents(name), self.passages, embedder, chunker)
+
+    def _documents(self, name: str) -> Documents:
+        found = self.settings.collection[name]
+        if found.folder is not None:
+            return Folder(self.settings.resolve(found.folder), found.pattern, found.filters)
+        spec = definitions.knowledge_stream(self.settings, name)
+        return StreamDocuments(
+            self.source(spec.source),
+            spec,
+            title=found.title,
+            text=found.text,
+            filters=found.filters,
+        )
 
     def searcher(
         self,
@@ -311,14 +324,16 @@ class App:
         work = WorkQueue(
             self.store,
             holder,
-            list(recipes),
+            {stream: sinks.get(stream) for stream in recipes},
             ttl_s=lease_s,
             max_attempts=settings.max_attempts,
         )
         jobs: list[Job] = []
         if "poll" in roles:
-            for recipe in recipes.values():
-                jobs += self._polling(recipe, leases, sinks, holder, once=once)
+            jobs += [
+                self._polling(recipe, leases, sinks, holder, once=once)
+                for recipe in recipes.values()
+            ]
         if "publish" in roles:
             jobs += [
                 self._publishing(made, leases) for made in self._definitions.values() if made.sink
@@ -336,7 +351,7 @@ class App:
 
     def _polling(
         self, recipe: Recipe, leases: Leases, sinks: Mapping[str, int], holder: str, *, once: bool
-    ) -> list[Job]:
+    ) -> Job:
         stream = recipe.stream
         found = self.settings.stream[stream.name]
         ledger = Ledger(
@@ -350,10 +365,7 @@ class App:
         sweep_s = seconds(found.sweep_every)
         poller = Poller(stream, recipe.source, ledger, leases, courtesy)
         sweeper = Sweeper(stream, recipe.source, ledger, leases, courtesy, sweep_s)
-        return [
-            PollJob(stream.name, poller, seconds(found.poll_every)),
-            SweepJob(stream.name, sweeper, sweep_s, always=once),
-        ]
+        return StreamJob(stream.name, poller, sweeper, seconds(found.poll_every), once=once)
 
     def _publishing(self, made: Definition, leases: Leases) -> Publishing:
         assert made.sink is not None  # noqa: S101 - asked for only where there is one

@@ -145,8 +145,9 @@ class StreamState(Value, frozen=True):
     window: Window | None
     skipped: int
     overlap_s: float
-    shape: str | None
+    shape: dict[str, str] | None
     sweep_due: bool
+    baselined: bool
     now: float
 
 

@@ -303,7 +303,7 @@ class Ledger(Protocol):
         """Stop the stream until somebody acts."""
         ...
 
-    def shape(self, stream_id: int, shape: str) -> None:
+    def shape(self, stream_id: int, shape: Mapping[str, str]) -> None:
         """Record the columns and types that are read from now on."""
         ...
 

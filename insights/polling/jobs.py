@@ -1,4 +1,8 @@
-"""Polling and sweeping as the daemon's background jobs."""
+"""Polling and sweeping one stream, as one background job of the daemon.
+
+Polls and sweeps of a stream take turns under one lease and never run side by side: a sweep's page,
+read before a poll and recorded after it, would put an older copy of a row back into the ledger.
+"""
 
 import structlog
 
@@ -7,19 +11,30 @@ from insights.polling.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
-_LOOK_S = 60.0  # how often a sweep that runs every few hours is asked whether it is due
 
+class StreamJob:
+    """Polls at an interval; in between it sweeps when a sweep is due.
 
-class PollJob:
-    """Polls one stream at its interval."""
+    Args:
+        stream: The stream's name.
+        poller: Its polls.
+        sweeper: Its sweeps.
+        every_s: Seconds between polls; a longer sweep leaves off as often for a poll.
+        once: Sweep to the end at the first call, whether due or not.
+    """
 
-    def __init__(self, stream: str, poller: Poller, every_s: float) -> None:
+    def __init__(
+        self, stream: str, poller: Poller, sweeper: Sweeper, every_s: float, *, once: bool = False
+    ) -> None:
         self.name = f"poll {stream}"
         self.every_s = every_s
         self._poller = poller
+        self._sweeper = sweeper
+        self._once = once
+        self._forced = once
 
     def run_once(self) -> bool:
-        """Poll once."""
+        """Poll, then sweep if there is a reason to; True while a sweep goes on."""
         result = self._poller.run_once()
         if result.new or result.changed:
             log.info(
@@ -32,26 +47,18 @@ class PollJob:
             )
         elif result.outcome in ("skipped", "held"):
             log.debug("not polled", job=self.name, reason=result.reason)
-        return False
+        if not (
+            self._forced or self._sweeper.due() or self._sweeper.unconfirmed(at_once=self._once)
+        ):
+            return False
+        self._forced = False
+        return self._sweep()
 
-
-class SweepJob:
-    """Sweeps one stream when it is due; with `always`, also at the first call."""
-
-    def __init__(
-        self, stream: str, sweeper: Sweeper, every_s: float, *, always: bool = False
-    ) -> None:
-        self.name = f"sweep {stream}"
-        self.every_s = min(every_s, _LOOK_S)
-        self._sweeper = sweeper
-        self._always = always
-
-    def run_once(self) -> bool:
-        """Sweep if there is a reason to."""
-        wanted = self._always or self._sweeper.due() or self._sweeper.unconfirmed()
-        self._always = False
-        result = self._sweeper.run_once() if wanted else None
-        if result is not None and (result.rescued or result.deleted or result.unconfirmed):
+    def _sweep(self) -> bool:
+        result = self._sweeper.run_once(None if self._once else self.every_s)
+        if result is None:
+            return False
+        if result.rescued or result.deleted or result.unconfirmed:
             log.info(
                 "swept",
                 job=self.name,
@@ -60,4 +67,4 @@ class SweepJob:
                 deleted=result.deleted,
                 unconfirmed=result.unconfirmed,
             )
-        return False
+        return not result.finished

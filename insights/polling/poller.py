@@ -22,6 +22,11 @@ MOST_PASSES = 64  # marks kept until they are old enough; more than overlap ÷ p
 LONGEST_SKIP = 64  # polls for which an unchanged window is left unread
 
 
+def start_cursor(stream: StreamSpec) -> str | None:
+    """Return the cursor a stream starts at, where its start policy names one."""
+    return stream.start if stream.start not in ("beginning", "now") else None
+
+
 class PollResult(msgspec.Struct, frozen=True):
     """What one poll did. `outcome` says why it read nothing, where it did not."""
 
@@ -59,6 +64,7 @@ class Poller:
         self._leases = leases
         self._courtesy = courtesy
         self._inspected = False
+        self._baselines = stream.start != "beginning" and stream.pending is None
 
     def run_once(self) -> PollResult:
         """Poll once.
@@ -86,6 +92,8 @@ class Poller:
             return "paused in the store"
         if self._courtesy.quiet(dt.datetime.now(dt.UTC).astimezone().time()):
             return "quiet hours"
+        if self._baselines and not state.baselined:
+            return "its first sweep takes down what is there already"
         return ""
 
     def _poll(self, lease: Lease, state: StreamState) -> PollResult:
@@ -115,7 +123,8 @@ class Poller:
         window: Window | None = None
         if state.began is None:
             if self._stream.cursor is not None:
-                window = self._source.window(self._stream, state.watermark)
+                low = state.watermark or start_cursor(self._stream)
+                window = self._source.window(self._stream, low)
                 if self._read_before(state, window):
                     self._note(lease, state, replica, window=window, skipped=state.skipped + 1)
                     return PollResult("unchanged")
@@ -131,13 +140,13 @@ class Poller:
         """Read and record pages until the pass is complete."""
         by: Literal["cursor", "key"] = "cursor" if self._stream.cursor else "key"
         at = state.bookmark
-        if at is None and by == "cursor" and state.watermark is not None:
-            at = Bookmark(key=(), cursor=state.watermark)
-        enqueue = state.watermark is not None or self._stream.start != "now"
+        low = state.watermark or start_cursor(self._stream)
+        if at is None and by == "cursor" and low is not None:
+            at = Bookmark(key=(), cursor=low)
         pages = rows = new = changed = revived = 0
         while True:
             page = self._source.page(self._stream, at, by=by)
-            recorded = self._ledger.record(lease, state.stream_id, page, enqueue=enqueue)
+            recorded = self._ledger.record(lease, state.stream_id, page)
             pages, rows = pages + 1, rows + page.rows
             new, changed = new + recorded.new, changed + recorded.changed
             revived += recorded.revived
@@ -192,9 +201,16 @@ class Poller:
         """Compare columns and types with those recorded; once a start, and after an error."""
         if self._inspected:
             return
-        shape = self._source.inspect(self._stream).shape
-        if shape != state.shape or state.stopped_reason:
-            self._ledger.shape(state.stream_id, shape)
+        columns = self._source.inspect(self._stream).columns
+        for name, was in (state.shape or {}).items():
+            if columns.get(name, was) != was:
+                raise errors.StreamError(
+                    f"column {name} was {was} and is {columns[name]} now",
+                    where=f"stream {self._stream.name}",
+                    fix="if that is meant, clear the stream's shape in store.stream",
+                )
+        if columns != state.shape or state.stopped_reason:
+            self._ledger.shape(state.stream_id, columns)
         self._inspected = True
 
     def _note(

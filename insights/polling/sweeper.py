@@ -5,6 +5,8 @@ row is gone when two sweeps in a row did not see it, on the same replica, which 
 between; and never when a large share would vanish at once, which is what a lost grant looks like.
 """
 
+import time
+
 import msgspec
 import structlog
 
@@ -18,6 +20,7 @@ log = structlog.get_logger(__name__)
 CHECKPOINT_PAGES = 20  # pages between saved marks; a crash repeats at most these
 LARGEST_LOSS = 0.1  # share of the known rows that one sweep may declare gone …
 ALWAYS_ALLOWED = 20  # … though a few rows always may
+CONFIRM_SHARE = 0.1  # of the time between sweeps, until absences are confirmed
 _BLOCK = 8_192  # bytes of a block: 65,536 row ids
 
 
@@ -29,6 +32,7 @@ class SweepResult(msgspec.Struct, frozen=True):
     deleted: int = 0
     unconfirmed: int = 0
     refused: str | None = None
+    finished: bool = True
 
 
 class Sweeper:
@@ -67,13 +71,22 @@ class Sweeper:
         last = self._ledger.last_sweep(state.stream_id)
         return state.sweep_due or last is None or last[0] >= self._every_s
 
-    def unconfirmed(self) -> bool:
-        """Tell whether the last sweep missed rows that the next one may declare gone."""
-        last = self._ledger.last_sweep(self._ledger.state().stream_id)
-        return self._stream.pending is None and last is not None and last[1]
+    def unconfirmed(self, *, at_once: bool = False) -> bool:
+        """Tell whether the last sweep missed rows that the next one may declare gone.
 
-    def run_once(self) -> SweepResult | None:
-        """Sweep once, or go on with a sweep that was cut off; None if it cannot be done now."""
+        That next one comes early, but not at once: the replica has to move on in between.
+        """
+        last = self._ledger.last_sweep(self._ledger.state().stream_id)
+        if self._stream.pending is not None or last is None or not last[1]:
+            return False
+        return at_once or last[0] >= self._every_s * CONFIRM_SHARE
+
+    def run_once(self, budget_s: float | None = None) -> SweepResult | None:
+        """Sweep, or go on with a sweep that was cut off; None if it cannot be done now.
+
+        Args:
+            budget_s: After this many seconds leave off at a checkpoint, so that polls go on.
+        """
         lease = self._leases.take(f"stream {self._stream.name}")
         state = self._ledger.state()
         if lease is None or state.paused or state.stopped_reason:
@@ -83,7 +96,9 @@ class Sweeper:
             return None  # the next poll opens a new epoch, or the replica has caught up
         first = self._ledger.last_sweep(state.stream_id) is None
         sweep = self._ledger.open_sweep(lease, state)
-        rows, rescued = self._walk(lease, state, sweep)
+        rows, rescued, finished = self._walk(lease, state, sweep, budget_s)
+        if not finished:
+            return SweepResult(rows, 0 if first else rescued, finished=False)
         gone, absent, known = self._ledger.absent(sweep.sweep_id, replica.position)
         refused = None
         if len(gone) > max(ALWAYS_ALLOWED, LARGEST_LOSS * known):
@@ -105,31 +120,54 @@ class Sweeper:
         )
         return SweepResult(rows, 0 if first else rescued, deleted, absent - deleted, refused)
 
-    def _walk(self, lease: Lease, state: StreamState, sweep: SweepState) -> tuple[int, int]:
-        """Read the whole key range, marking each row's bit."""
+    def _walk(
+        self, lease: Lease, state: StreamState, sweep: SweepState, budget_s: float | None
+    ) -> tuple[int, int, bool]:
+        """Read on in key order, marking each row's bit; tell rows, rescued and whether it ended."""
+        stream, enqueue = self._scope(state)
         marks = _Marks(sweep.blocks)
-        enqueue = self._stream.start != "now" or state.watermark is not None
         at = sweep.bookmark
-        rows = rescued = total_rows = total_rescued = pages = 0
+        began = time.monotonic()
+        rows = rescued = saved_rows = saved_rescued = pages = 0
         while True:
-            page = self._source.page(self._stream, at, by="key")
+            page = self._source.page(stream, at, by="key")
             found = self._ledger.record(
                 lease, state.stream_id, page, bookmark=False, want_ids=True, enqueue=enqueue
             )
             marks.set(found.row_ids)
             rows, rescued = rows + page.rows, rescued + found.new + found.changed
             pages, at = pages + 1, page.last or at
-            if page.complete or pages % CHECKPOINT_PAGES == 0:
+            spent = budget_s is not None and time.monotonic() - began >= budget_s
+            if page.complete or spent or pages % CHECKPOINT_PAGES == 0:
                 self._ledger.checkpoint(
-                    lease, sweep.sweep_id, marks.take(), at, rows=rows, rescued=rescued
+                    lease,
+                    sweep.sweep_id,
+                    marks.take(),
+                    at,
+                    rows=rows - saved_rows,
+                    rescued=rescued - saved_rescued,
                 )
-                total_rows, total_rescued = total_rows + rows, total_rescued + rescued
-                rows = rescued = 0
-            if page.complete:
-                return total_rows, total_rescued
+                saved_rows, saved_rescued = rows, rescued
+            if page.complete or spent:
+                return rows, rescued, page.complete
             self._courtesy.pay(page.rows)
             if not self._leases.renew(lease):
                 raise errors.Fenced("the lease was lost in the middle of a sweep", where=lease.name)
+
+    def _scope(self, state: StreamState) -> tuple[StreamSpec, bool]:
+        """Return what the sweep reads, and whether what it finds becomes work.
+
+        With a start policy the first sweep takes down what is there already, without work: all of
+        it for `now`, for a date what is older or has no cursor.
+        """
+        if state.baselined or self._stream.start == "beginning":
+            return self._stream, True
+        if self._stream.start == "now" or self._stream.cursor is None:
+            return self._stream, False
+        cursor = self._stream.cursor
+        older = f"({cursor} < '{self._stream.start}' OR {cursor} IS NULL)"
+        where = f"({self._stream.where}) AND {older}" if self._stream.where else older
+        return msgspec.structs.replace(self._stream, where=where), False
 
 
 class _Marks:

@@ -72,6 +72,7 @@ class Ledger:
             overlap_s=row.overlap_s,
             shape=row.shape,
             sweep_due=row.sweep_due,
+            baselined=row.baselined,
             now=row.now,
         )
 
@@ -185,10 +186,12 @@ class Ledger:
         with self._store.connection() as connection:
             connection.execute(self._sql["stop"], {"stream_id": stream_id, "reason": reason})
 
-    def shape(self, stream_id: int, shape: str) -> None:
+    def shape(self, stream_id: int, shape: Mapping[str, str]) -> None:
         """Record the columns and types that are read from now on."""
         with self._store.connection() as connection:
-            connection.execute(self._sql["shape"], {"stream_id": stream_id, "shape": shape})
+            connection.execute(
+                self._sql["shape"], {"stream_id": stream_id, "shape": Jsonb(dict(shape))}
+            )
 
     # --- sweeps --------------------------------------------------------------------------------
 

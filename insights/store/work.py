@@ -1,7 +1,7 @@
 """The queue: claim, extend, release, bury, move. A claim commits before any model runs."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -17,17 +17,24 @@ class WorkQueue:
     Args:
         store: The store.
         holder: This daemon's name.
-        streams: The streams it works on.
+        streams: The streams it works on, each with its sink's id.
         ttl_s: Seconds a claim lasts without `extend`.
         max_attempts: Blamed attempts before a dead letter.
     """
 
     def __init__(
-        self, store: Store, holder: str, streams: Sequence[str], *, ttl_s: float, max_attempts: int
+        self,
+        store: Store,
+        holder: str,
+        streams: Mapping[str, int | None],
+        *,
+        ttl_s: float,
+        max_attempts: int,
     ) -> None:
         self._store = store
         self._holder = holder
         self._streams = list(streams)
+        self._sinks = streams
         self._ttl_s = ttl_s
         self._max_attempts = max_attempts
         self._sql = load("work")
@@ -92,6 +99,7 @@ class WorkQueue:
                 "token": claim.token,
                 "input_hash": str(uuid.UUID(bytes=row.input_hash)),
                 "cursor": row.cursor,
+                "sink_id": self._sinks.get(claim.stream),
             }
             for claim, row in moved
         ]

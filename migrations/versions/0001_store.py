@@ -65,9 +65,10 @@ CREATE TABLE store.stream (
     passes jsonb NOT NULL DEFAULT '[]',
     window_read jsonb,
     sweep_due boolean NOT NULL DEFAULT true,
+    baselined boolean NOT NULL DEFAULT false,
     overlap_s double precision,
     hash_version smallint NOT NULL DEFAULT 1,
-    shape text,
+    shape jsonb,
     last_poll_at timestamptz,
     last_error text,
     complete_through timestamptz,
@@ -82,7 +83,8 @@ COMMENT ON COLUMN store.stream.passes IS
     'Complete passes whose mark the watermark has not reached: when each began, and its largest safe cursor';
 COMMENT ON COLUMN store.stream.window_read IS
     'Count, lowest and highest cursor above the watermark when it was last read, and how often it was skipped since';
-COMMENT ON COLUMN store.stream.shape IS 'Fingerprint of the columns and types read; a change pauses the stream';
+COMMENT ON COLUMN store.stream.shape IS 'Columns and types as first read; one that vanishes or changes stops the stream';
+COMMENT ON COLUMN store.stream.baselined IS 'With a start policy: older rows are in the ledger, without work';
 COMMENT ON COLUMN store.stream.missed_rows IS 'Rows that a sweep had to rescue';
 
 -- Ten million rows live here: fixed-width columns first, the hash as uuid (16 bytes without a length word).

@@ -1,7 +1,7 @@
 -- name: state
 -- What is known of a stream between polls.
 SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, pass AS begun, passes, window_read, overlap_s,
-       shape, sweep_due, extract(epoch FROM clock_timestamp())::float8 AS now
+       shape, sweep_due, baselined, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM store.stream WHERE name = %(stream)s;
 
 -- name: fence
@@ -125,7 +125,7 @@ UPDATE store.stream SET stopped_reason = %(reason)s, last_error = %(reason)s WHE
 
 -- name: shape
 -- The columns and types that are read from now on.
-UPDATE store.stream SET shape = %(shape)s, stopped_reason = NULL WHERE stream_id = %(stream_id)s;
+UPDATE store.stream SET shape = %(shape)s::jsonb, stopped_reason = NULL WHERE stream_id = %(stream_id)s;
 
 -- name: open_sweep
 -- The stream's unfinished sweep of this epoch, if there is one.
@@ -213,7 +213,7 @@ WITH ended AS (
     RETURNING stream_id, rescued
 ), counted AS (
     UPDATE store.stream s
-    SET sweep_due = false, missed_rows = s.missed_rows + CASE WHEN %(first)s THEN 0 ELSE ended.rescued END
+    SET sweep_due = false, baselined = true, missed_rows = s.missed_rows + CASE WHEN %(first)s THEN 0 ELSE ended.rescued END
     FROM ended WHERE s.stream_id = ended.stream_id
 )
 DELETE FROM store.sweep_block b

@@ -77,20 +77,32 @@ WHERE l.row_id = held.row_id;
 
 -- name: move
 -- A claimed row was read with newer inputs. If the claimed hash is still the ledger's, the ledger takes the new one, the
--- old work is superseded, and the claim moves to work for the new hash. Returns the claims that moved.
+-- old work is superseded, and the claim moves to work for the new hash; an insight that the new hash has already
+-- becomes current again. Returns the claims that moved.
 WITH moved AS (
-    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text)
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text, sink_id integer)
 ), held AS (
     SELECT w.work_id, w.row_id, w.stream_id, w.input_hash AS claimed_hash, w.lease_until, w.pipeline_version_id,
-           w.attempts, w.isolated, m.token, m.input_hash, m.cursor
+           w.attempts, w.isolated, m.token, m.input_hash, m.cursor, m.sink_id
     FROM store.work w JOIN moved m USING (work_id)
     WHERE w.lease_token = m.token AND w.state = 'claimed'
     FOR UPDATE OF w
 ), known AS (
-    UPDATE store.ledger l SET input_hash = h.input_hash, cursor = coalesce(h.cursor, l.cursor)
+    UPDATE store.ledger l
+    SET input_hash = h.input_hash, cursor = coalesce(h.cursor, l.cursor),
+        insight_id = coalesce(e.insight_id, l.insight_id)
     FROM held h
+    LEFT JOIN store.insight e ON e.row_id = h.row_id AND e.input_hash = h.input_hash
+         AND e.pipeline_version_id = h.pipeline_version_id
     WHERE l.row_id = h.row_id AND l.input_hash = h.claimed_hash
-    RETURNING l.row_id, l.row_key, l.hash_version
+    RETURNING l.row_id, l.row_key, l.hash_version, e.insight_id AS earlier_id, h.sink_id
+), told AS (
+    INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
+    SELECT sink_id, row_id, nextval('store.revision'), earlier_id, 'current'
+    FROM known WHERE sink_id IS NOT NULL AND earlier_id IS NOT NULL
+    ON CONFLICT (sink_id, row_id) DO UPDATE
+    SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
+        not_before = now(), attempts = 0, error = NULL
 ), dropped AS (
     UPDATE store.work w
     SET state = 'superseded', lease_token = NULL, lease_until = NULL, holder = NULL, finished_at = now(),

@@ -202,7 +202,10 @@ def test_what_cannot_be_read_is_refused_by_name(
 def test_a_table_without_any_key_is_refused(legacy: Legacy) -> None:
     legacy.execute("CREATE TABLE ticket (id INTEGER, subject VARCHAR(9), body VARCHAR(9))")
     legacy.sync()
-    with reading(legacy.odbc) as client, pytest.raises(errors.StreamError, match="no unique key within"):
+    with (
+        reading(legacy.odbc) as client,
+        pytest.raises(errors.StreamError, match="no unique key within"),
+    ):
         client.inspect(stream())
 
 
