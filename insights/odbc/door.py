@@ -42,6 +42,7 @@ _POSTGRES_OPTIONS = {
     "UseDeclareFetch": "1",
     "Fetch": "5000",
 }
+_SQLITE_OPTIONS = {"NoCreat": "1"}  # a path that is wrong, or empty for a moment, stays empty
 _NUMBER = re.compile(r"\((-?\d+)\)|ORA-(\d+)|SQLCODE=(-?\d+)")
 _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
 
@@ -90,6 +91,14 @@ _MEANINGS = (
         "grant SELECT on the table to the login; see sql/grants/",
         states=("28", "42501"),
         numbers=(1044, 1045, 1142, 1143, 229, 230, 1031),
+        words=("authentication failed", "no pg_hba.conf entry"),  # psqlodbc says 08001 to these
+    ),
+    _Meaning(
+        errors.SettingsError,
+        "there is no such database on the server",
+        "correct the database in the connection string",
+        numbers=(1049, 4060),
+        words=('FATAL:  database "',),
     ),
     _Meaning(
         errors.StreamError,
@@ -127,6 +136,8 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
         errors.SourceUnavailable: If the database does not answer.
         errors.StreamError: If it refuses the login.
     """
+    if "sqlite" in odbc.casefold():
+        odbc = _with_options(odbc, _SQLITE_OPTIONS)
     try:
         with pyodbc.connect(odbc, timeout=_LOGIN_TIMEOUT_S, autocommit=True) as probe:
             dbms = str(probe.getinfo(pyodbc.SQL_DBMS_NAME))
