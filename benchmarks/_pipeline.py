@@ -17,7 +17,8 @@ from insights import app, logs, settings
 from insights.daemon import Progress
 from insights.model import GenerateRequest, Generation, ModelInfo
 from insights.pipeline import Pipeline
-from insights.polling.jobs import PollJob
+from insights.polling.poller import Poller
+from insights.polling.sweeper import Sweeper
 
 STAGES = ("claim", "read", "retrieve", "generate", "validate", "write")
 HEAVY = ("pyodbc", "torch", "llama_cpp")
@@ -57,8 +58,9 @@ def main() -> None:
     """Run poll to write on what the settings in the folder name, and print what it cost."""
     found = settings.load(Path(sys.argv[1]) / "insights.toml")
     logs.configure(found.log.format, found.log.level)
-    spent = dict.fromkeys(("poll", *STAGES), 0.0)
-    _time(PollJob, "run_once", "poll", spent)
+    spent = dict.fromkeys(("poll", "sweep", *STAGES), 0.0)
+    _time(Poller, "run_once", "poll", spent)
+    _time(Sweeper, "run_once", "sweep", spent)
     for stage in STAGES:
         _time(Pipeline, stage, stage, spent)
     with app.open_store(found) as store, ExitStack() as stack:

@@ -10,6 +10,7 @@ import pyodbc
 
 from tests.servers.process import AS_ROOT, Rows, Server
 
+_NO_AIO = "--innodb-use-native-aio=0"  # many servers at once run out of io_uring's locked memory
 _FAST_MARIADB = (
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-doublewrite=0",
@@ -42,6 +43,7 @@ class MariaDb(Server):
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--basedir=/usr",
+            _NO_AIO,
             f"--datadir={self.data}",
             *self._root,
         )
@@ -58,6 +60,7 @@ class MariaDb(Server):
             f"--pid-file={self.folder / 'pid'}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
+            _NO_AIO,
             "--character-set-server=utf8mb4",
             "--innodb-buffer-pool-size=128M",
             *self._root,
