@@ -92,6 +92,13 @@ def version(settings: Settings, definition: Definition, embedding_sha256: str) -
     return hashlib.sha256(canonical).hexdigest(), msgspec.json.decode(canonical)
 
 
+def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
+    """Return the stream of a collection: everything it uses is hashed, so that it is followed."""
+    found = settings.collection[name]
+    used = {*found.text, *found.filters, *([found.title] if found.title else [])}
+    return _stream(settings, str(found.stream), tuple(sorted(used)), set())
+
+
 def _stream(
     settings: Settings, name: str, inputs: tuple[str, ...], filters: set[str]
 ) -> StreamSpec:

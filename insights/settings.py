@@ -107,14 +107,28 @@ class StreamSettings(_Section):
 
 
 class CollectionSettings(_Section):
-    """`[collection.<name>]`: knowledge from a folder of documents."""
+    """`[collection.<name>]`: knowledge from a folder of documents, or from a stream's rows.
 
-    folder: Path
+    Of a stream, `text` names the columns that make a document and `title` the one that names it.
+    """
+
+    folder: Path | None = None
+    stream: Name | None = None
+    title: str | None = None
+    text: tuple[str, ...] = ()
     pattern: str = "**/*"
     chunk_tokens: int = Field(default=240, ge=20, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
     language: str = "english"
     filters: dict[Name, Literal["text", "integer", "boolean", "date"]] = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "CollectionSettings":
+        if (self.folder is None) == (self.stream is None):
+            raise ValueError("give exactly one of folder and stream")
+        if (self.stream is None) != (not self.text):
+            raise ValueError("a stream, and only a stream, needs text: the columns to search")
+        return self
 
 
 class EmbeddingSettings(_Section):
@@ -379,6 +393,8 @@ def _check_references(settings: Settings, path: Path) -> None:
         known("source", stream.source, settings.source, f"{path}: stream.{name}.source")
     for name, sink in settings.sink.items():
         known("source", sink.source, settings.source, f"{path}: sink.{name}.source")
+    for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
+        known("stream", rows, settings.stream, f"{path}: collection.{name}.stream")
     taken: dict[str, str] = {}
     folder = settings.resolve(settings.pipelines_dir)
     for name, pipeline in settings.pipeline.items():
