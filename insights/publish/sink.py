@@ -8,7 +8,6 @@ them, or doing them late, changes nothing.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from insights.model import SinkResult, SinkSpec, SinkState
 from insights.odbc import door
 from insights.publish import ddl, values
 from insights.publish.rooms import rooms
+from insights.publish.statements import Statements
 from insights.publish.table import checked, legacy
 
 CHUNK_ROWS = 100  # rows a transaction: a lock held for milliseconds; 5 key parts stay within 2,100
@@ -42,8 +42,7 @@ class SinkTable:
         self._timeout_s = timeout_s
         self._opened: sa.Engine | None = None
         self._place = f"sink {spec.name}"
-        self._columns = (*spec.key, *ddl.properties(spec), *ddl.FIXED)
-        self._table: sa.Table | None = None
+        self._statements: Statements | None = None
         self._rooms: values.Rooms = {}
 
     def apply(self, states: Sequence[SinkState]) -> list[SinkResult]:
@@ -60,7 +59,7 @@ class SinkTable:
 
     def max_revision(self) -> int:
         """Return the highest revision that stands in the table, 0 when it is empty."""
-        table = self._known()
+        table = self._known().table
         with self._begin() as connection:
             return int(connection.execute(sa.select(sa.func.max(table.c.revision))).scalar() or 0)
 
@@ -72,8 +71,9 @@ class SinkTable:
             errors.SinkError: Naming the first thing missing, and the statement that gives it.
         """
         with self._begin() as connection:
-            self._table = checked(connection, self._spec)
-            self._rooms = rooms(connection, self._table)
+            table = checked(connection, self._spec)
+            self._rooms = rooms(connection, table)
+            self._statements = Statements(self._spec, table)
 
     def ddl(self, dialect: str | None) -> str:
         """Return the script that makes the sink, for this engine or the one named.
@@ -93,7 +93,7 @@ class SinkTable:
             self._opened.dispose()
 
     def _chunk(self, states: Sequence[SinkState]) -> list[SinkResult]:
-        table = self._known()
+        table = self._known().table
         rows: _Rows = {}
         noted: dict[int, tuple[str, ...]] = {}
         results: dict[int, SinkResult] = {}
@@ -127,12 +127,22 @@ class SinkTable:
         return [_refused(states[0], error.what)]
 
     def _transaction(self, states: Sequence[SinkState], rows: _Rows) -> list[SinkResult]:
-        table = self._known()
+        statements = self._known()
         with self._begin() as connection:
-            standing = self._standing(connection, table, states, rows)
+            asked = {
+                f"{name}_{number}": rows[state.row_id][name]
+                for number, state in enumerate(states)
+                for name in statements.key
+            }
+            standing = {
+                int(number): (int(revision), insight and int(insight), str(status).strip())
+                for number, revision, insight, status in connection.execute(
+                    statements.look(len(states)), asked
+                )
+            }
             missing, older, results = [], [], []
-            for state in states:
-                held = standing.get(state.row_id)
+            for number, state in enumerate(states):
+                held = standing.get(number)
                 ahead = None
                 if held is None:
                     missing.append(rows[state.row_id])
@@ -143,49 +153,11 @@ class SinkTable:
                 results.append(
                     SinkResult(row_id=state.row_id, revision=state.revision, standing=ahead)
                 )
-            bound = {
-                name: _bound(table.c[name], is_key=name in self._spec.key) for name in self._columns
-            }
             if missing:
-                # Without its primary key, so that SQLAlchemy asks no driver for a generated one.
-                plain = sa.table(table.name, *map(sa.column, bound), schema=table.schema)
-                connection.execute(sa.insert(plain).values(bound), missing)
+                connection.execute(statements.insert, missing)
             if older:
-                key = (table.c[name] == bound.pop(name) for name in self._spec.key)
-                newer = table.c.revision < bound["revision"]
-                connection.execute(sa.update(table).where(*key, newer).values(bound), older)
+                connection.execute(statements.update, older)
         return results
-
-    def _standing(
-        self, connection: sa.Connection, table: sa.Table, states: Sequence[SinkState], rows: _Rows
-    ) -> dict[int, tuple[int, int | None, str]]:
-        """Return revision, insight and status of rows that exist; the database compares keys."""
-        look = sa.union_all(
-            *(
-                sa.select(
-                    sa.literal_column(str(state.row_id)).label("row_id"),
-                    table.c.revision,
-                    table.c.insight_id,
-                    table.c.status,
-                ).where(
-                    *(
-                        table.c[name]
-                        == _bound(
-                            table.c[name],
-                            is_key=True,
-                            name=f"key{number}_{at}",
-                            value=rows[state.row_id][values.parameter(name)],
-                        )
-                        for at, name in enumerate(self._spec.key)
-                    )
-                )
-                for number, state in enumerate(states)
-            )
-        )
-        return {
-            int(row_id): (int(revision), insight and int(insight), str(status).strip())
-            for row_id, revision, insight, status in connection.execute(look)
-        }
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -203,32 +175,18 @@ class SinkTable:
             self._opened = door.engine(self._odbc, read_only=False, timeout_s=self._timeout_s)
         return self._opened
 
-    def _known(self) -> sa.Table:
-        if self._table is None:
+    def _known(self) -> Statements:
+        if self._statements is None:
             self.check()
-        assert self._table is not None  # noqa: S101 - check raises or sets it
-        return self._table
+        assert self._statements is not None  # noqa: S101 - check raises or sets it
+        return self._statements
 
     def _judge(self, exc: Exception) -> errors.InsightsError:
         """Return what an error means for the sink; forget the table, which may have changed."""
-        self._table = None
+        self._statements = None
         found = door.translate(exc)
         kind = errors.SinkUnavailable if isinstance(found, errors.Transient) else errors.SinkError
         return kind(found.what, where=self._place, fix=found.fix)
-
-
-def _bound(
-    column: sa.Column[Any], *, is_key: bool, name: str = "", value: object = None
-) -> sa.ColumnElement[Any]:
-    """Return a bound parameter; a key that is neither text nor a number is cast by the server."""
-    text = isinstance(column.type, sa.String)
-    cast = is_key and not text and not isinstance(column.type, sa.Integer)
-    parameter = sa.bindparam(
-        name or values.parameter(column.name),
-        value,
-        type_=sa.String() if text or cast else column.type,
-    )
-    return sa.cast(parameter, column.type) if cast else parameter
 
 
 def _refused(state: SinkState, reason: str) -> SinkResult:
