@@ -51,6 +51,11 @@ class EmbedderClient:
         """The pinned model; knowing it starts nothing."""
         return self.files.model
 
+    @property
+    def pid(self) -> int | None:
+        """The living child's process id."""
+        return self._worker.pid
+
     def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
         """Return one unit vector a text, in order; any number of texts."""
         vectors: list[bytes] = []

@@ -1,0 +1,78 @@
+"""The embedder's process: what it returns, and what becomes of its callers when it dies."""
+
+import os
+import signal
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from insights import errors
+from insights.inference import embedder_client
+from insights.inference.embedder_client import EmbedderClient
+from insights.inference.embedding_model import ModelFiles
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[EmbedderClient]:
+    client = EmbedderClient(ModelFiles(), threads=1)
+    yield client
+    client.close()
+
+
+def _values(vector: bytes) -> tuple[float, ...]:
+    size, unused = struct.unpack_from(">hh", vector)
+    assert unused == 0
+    return struct.unpack_from(f">{size}e", vector, 4)
+
+
+def _cosine(one: bytes, other: bytes) -> float:
+    return sum(a * b for a, b in zip(_values(one), _values(other), strict=True))
+
+
+def test_vectors_are_unit_halfvecs_in_the_order_of_the_texts(
+    embedder: EmbedderClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedder_client, "_TEXTS", 2)
+    texts = ["The printer is jammed. " * 20, "VPN", "Paper is stuck in the printer", ""]
+    vectors = embedder.embed(texts, "document")
+    assert [len(_values(vector)) for vector in vectors] == [embedder.model.dimensions] * 4
+    assert all(_cosine(vector, vector) == pytest.approx(1, abs=5e-3) for vector in vectors)
+    query = embedder.embed(["printer jam"], "query")[0]
+    near = [_cosine(query, vector) for vector in vectors]
+    assert min(near[0], near[2]) > 0.5 > max(near[1], near[3])
+
+
+def test_callers_that_wait_together_get_their_own_vectors(embedder: EmbedderClient) -> None:
+    texts = [f"text number {n} about {n * 7}" for n in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        apart = list(pool.map(lambda text: embedder.embed([text], "query")[0], texts))
+    together = embedder.embed(texts, "query")
+    assert all(_cosine(a, b) > 0.999 for a, b in zip(apart, together, strict=True))
+
+
+def test_a_killed_embedder_fails_the_call_and_serves_the_next(embedder: EmbedderClient) -> None:
+    embedder.embed(["warm"], "query")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(embedder.embed, ["many words " * 200] * 400, "document")
+        os.kill(embedder.pid or 0, signal.SIGKILL)
+        with pytest.raises(errors.WorkerDied):
+            waiting.result()
+    assert len(embedder.embed(["again"], "query")) == 1
+
+
+def test_weights_that_are_no_weights_are_refused_by_name(tmp_path: Path) -> None:
+    source = ModelFiles().path
+    for file in source.rglob("*"):
+        if file.is_file() and file.suffix in {".json", ".txt"}:
+            copy = tmp_path / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"cut off")
+    client = EmbedderClient(ModelFiles(tmp_path))
+    with pytest.raises(errors.ModelError, match="cannot be loaded") as raised:
+        client.embed(["x"], "query")
+    assert raised.value.where == str(tmp_path)
+    client.close()
