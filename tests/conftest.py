@@ -193,3 +193,8 @@ def site(tmp_path: Path, store_url: str, stand_in: Path) -> Site:
     site = Site(tmp_path, store_url, legacy.odbc, stand_in).write()
     site.insights("migrate")
     return site
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make soak` runs the long version of tests that draw at random."""
+    parser.addoption("--soak", action="store_true", help="run 10,000 histories, and say the seeds")

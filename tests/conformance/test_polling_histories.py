@@ -1,0 +1,343 @@
+"""Random histories of a legacy table, polled, swept, enriched and crashed: nothing lost or doubled.
+
+The same machine drives every engine: SQLite as a file that is copied over its replica, MariaDB and
+PostgreSQL as real pairs. The overlap is zero, so that rows which become visible late (backdated,
+NULL or equal cursors) do slip past the watermark, and the sweep has to be right. A crash is an
+exception between any two statements of the store, before or after a COMMIT; real kills are in
+tests/faults. `make soak` runs 10,000 histories.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
+from insights.pipeline import Pipeline, Recipe
+from insights.polling.courtesy import Courtesy
+from insights.polling.poller import Poller
+from insights.polling.sweeper import Sweeper
+from insights.prompt import Template
+from insights.sources.client import SourceClient
+from insights.store.insights import InsightStore, Registry
+from insights.store.leases import Leases
+from insights.store.ledger import Ledger
+from insights.store.postgres import Connection, Store
+from insights.store.work import WorkQueue
+from tests.legacy import Legacy, open_legacy, reading, stream
+
+HISTORIES = {"sqlite": 500, "mariadb": 50, "postgres": 50}
+STEPS = 14
+SCHEMA = {"type": "object", "properties": {"echo": {"type": "string", "x-quote": "row.body"}}}
+
+
+class Crashed(Exception):
+    """The daemon is dead: whatever it held in memory is gone."""
+
+
+class CrashingStore(Store):
+    """Crashes before the n-th statement from now on, or right after that COMMIT."""
+
+    fuse: int | None = None
+
+    def _burn(self) -> None:
+        if self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse < 0:
+                self.fuse = None
+                raise Crashed
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with super().transaction() as connection:
+            yield _Burning(connection, self._burn)  # type: ignore[misc]  # what adapters call
+        self._burn()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        with super().connection() as connection:
+            yield _Burning(connection, self._burn)  # type: ignore[misc]
+        self._burn()
+
+
+class _Burning:
+    """A connection whose statements burn the fuse."""
+
+    def __init__(self, connection: Connection, burn: Callable[[], None]) -> None:
+        self._connection = connection
+        self._burn = burn
+
+    def execute(self, *args: Any) -> Any:  # noqa: ANN401
+        self._burn()
+        return self._connection.execute(*args)
+
+    def cursor(self) -> Any:  # noqa: ANN401
+        self._burn()
+        return self._connection.cursor()
+
+
+class Echo:
+    """A generator that answers at once with the row's text, and counts what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def info(self) -> ModelInfo:
+        raise NotImplementedError
+
+    def submit(self, request: GenerateRequest) -> Future[Generation]:
+        body = request.row.get("body", "")
+        self.asked[body] += 1
+        future: Future[Generation] = Future()
+        text = msgspec.json.encode({"echo": body}).decode()
+        future.set_result(Generation(text=text, finish="stop", model="echo"))
+        return future
+
+
+class Histories(RuleBasedStateMachine):
+    """What happens to a table, and to the daemon that follows it."""
+
+    legacy: ClassVar[Legacy]
+    store: ClassVar[CrashingStore]
+    source: ClassVar[SourceClient]
+
+    @initialize(by_cursor=st.booleans())
+    def begin(self, by_cursor: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+        self.legacy.execute("DELETE FROM ticket")
+        self.legacy.sync()
+        with Store.connection(self.store) as connection:
+            connection.execute(
+                "TRUNCATE store.stream, store.work, store.ledger, store.insight, store.outbox,"
+                " store.lease, store.sweep, store.pipeline, store.sink RESTART IDENTITY CASCADE"
+            )
+        self.rows: dict[int, str] = {}
+        self.ids = itertools.count(1)
+        self.clock = itertools.count(1)
+        self.texts = itertools.count(1)
+        self.spec = stream(
+            inputs=("body",),
+            cursor="updated_at" if by_cursor else None,
+            overlap_s=0.0,
+            page_rows=3,
+        )
+        self.restart()
+
+    def restart(self) -> None:
+        """Start a daemon with nothing in memory."""
+        self.store.fuse = None
+        registry = Registry(self.store)
+        version = registry.pipeline_version("echo", "0" * 64, {})
+        registry.stream(self.spec.name, version, self.spec.overlap_s)
+        sink = registry.sink("shown")
+        leases = Leases(self.store, "daemon", ttl_s=60)
+        ledger = Ledger(self.store, self.spec.name, version, sink_id=sink, holder="daemon")
+        parts = (self.spec, self.source, ledger, leases, Courtesy())
+        self.poller, self.sweeper = Poller(*parts), Sweeper(*parts, 3600)
+        self.work = WorkQueue(
+            self.store, "daemon", {self.spec.name: sink}, ttl_s=60, max_attempts=5
+        )
+        self.work.adopt()
+        self.work.expire()
+        recipe = Recipe(
+            name="echo",
+            stream=self.spec,
+            source=self.source,
+            generator=Echo(),
+            template=Template("{{ row.body }}"),
+            output_schema=SCHEMA,
+            abstain=(),
+            sampling=Sampling(),
+            cut=(),
+            retriever=None,
+            query_columns=("body",),
+            deadline_s=60,
+            version_id=version,
+        )
+        insights = InsightStore(self.store, "daemon", {self.spec.name: sink})
+        self.pipeline = Pipeline(
+            {self.spec.name: recipe}, self.work, insights, batch=4, in_flight=8
+        )
+
+    # --- what happens to the table ---------------------------------------------------------------
+
+    def _stamp(self, kind: str) -> str | None:
+        tick = next(self.clock)
+        match kind:
+            case "now":
+                return f"2026-01-01 00:{tick // 60:02d}:{tick % 60:02d}"
+            case "equal":
+                return "2026-01-01 00:00:01"
+            case "backdated":
+                return "2020-01-01 00:00:00"
+            case "future":
+                return "2099-01-01 00:00:00"
+            case _:
+                return None
+
+    kinds = st.sampled_from(["now", "now", "now", "equal", "backdated", "future", "null"])
+
+    @rule(kind=kinds, count=st.integers(1, 7))
+    def insert(self, kind: str, count: int) -> None:
+        for _ in range(count):
+            key, body = next(self.ids), f"text {next(self.texts)}"
+            self.legacy.execute(
+                "INSERT INTO ticket (id, body, updated_at) VALUES (?, ?, ?)",
+                key,
+                body,
+                self._stamp(kind),
+            )
+            self.rows[key] = body
+        self.legacy.sync()
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data(), kind=kinds, back=st.booleans())
+    def update(self, data: st.DataObject, kind: str, back: bool) -> None:  # noqa: FBT001
+        key = data.draw(st.sampled_from(sorted(self.rows)))
+        body = "text 0" if back else f"text {next(self.texts)}"
+        self.legacy.execute(
+            "UPDATE ticket SET body = ?, updated_at = ? WHERE id = ?", body, self._stamp(kind), key
+        )
+        self.rows[key] = body
+        self.legacy.sync()
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def update_without_a_stamp(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.rows)))
+        body = f"text {next(self.texts)}"
+        self.legacy.execute("UPDATE ticket SET body = ? WHERE id = ?", body, key)
+        self.rows[key] = body
+        self.legacy.sync()
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.rows)))
+        self.legacy.execute("DELETE FROM ticket WHERE id = ?", key)
+        del self.rows[key]
+        self.legacy.sync()
+
+    @precondition(lambda self: self.rows)
+    @rule(data=st.data())
+    def delete_and_insert_again(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.rows)))
+        self.legacy.execute("DELETE FROM ticket WHERE id = ?", key)
+        self.legacy.execute(
+            "INSERT INTO ticket (id, body, updated_at) VALUES (?, ?, ?)",
+            key,
+            self.rows[key],
+            self._stamp("now"),
+        )
+        self.legacy.sync()
+
+    # --- what the daemon does, and how it dies ---------------------------------------------------
+
+    fuses = st.one_of(st.none(), st.none(), st.integers(0, 25))
+
+    def _living(self, fuse: int | None, act: Callable[[], object]) -> None:
+        self.store.fuse = fuse
+        try:
+            act()
+        except Crashed:
+            self.restart()
+        self.store.fuse = None
+
+    @rule(fuse=fuses)
+    def poll(self, fuse: int | None) -> None:
+        self._living(fuse, self.poller.run_once)
+
+    @rule(fuse=fuses)
+    def sweep(self, fuse: int | None) -> None:
+        self._living(fuse, self.sweeper.run_once)
+
+    @rule(fuse=fuses)
+    def enrich(self, fuse: int | None) -> None:
+        self._living(fuse, lambda: (self.pipeline.advance(), self.pipeline.settle(0.0)))
+
+    @rule()
+    def restart_the_daemon(self) -> None:
+        self.restart()
+
+    @rule()
+    def fail_over(self) -> None:
+        """The replica that answers from now on is another one, as far as the store can tell."""
+        with Store.connection(self.store) as connection:
+            connection.execute("UPDATE store.stream SET identity = 'another'")
+
+    # --- after the history -----------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        if not hasattr(self, "rows"):
+            return
+        self.restart()
+        self.poller.run_once()
+        for _ in range(2):  # absences are believed when two sweeps agree and the replica moved on
+            assert self.sweeper.run_once() is not None
+            self.legacy.execute("INSERT INTO heartbeat (beat) VALUES (1)")
+            self.legacy.sync()
+        while self.pipeline.advance() or self.pipeline.held:
+            self.pipeline.settle(0.0)
+        with Store.connection(self.store) as connection:
+            found = connection.execute(
+                "SELECT row_key, output ->> 'echo' AS echo, stale FROM insights.current"
+                " WHERE gone_at IS NULL"
+            ).fetchall()
+            open_work = connection.execute(
+                "SELECT state FROM store.work WHERE state NOT IN"
+                " ('done', 'superseded', 'cancelled')"
+            ).fetchall()
+            shown = connection.execute(
+                "SELECT l.row_key FROM store.outbox o JOIN store.ledger l USING (row_id)"
+                " WHERE o.shows = 'current' AND o.insight_id = l.insight_id"
+            ).fetchall()
+        assert open_work == []
+        assert {row.row_key: row.echo for row in found} == {
+            str(key): body for key, body in self.rows.items()
+        }
+        assert not any(row.stale for row in found)
+        assert sorted(row.row_key for row in shown) == sorted(row.row_key for row in found)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("engine", HISTORIES)
+def test_no_history_loses_or_doubles_a_row(
+    engine: str, request: pytest.FixtureRequest, store_url: str, tmp_path: Path
+) -> None:
+    legacy = open_legacy(engine, request, tmp_path)
+    legacy.execute(
+        f"CREATE TABLE ticket (id INTEGER NOT NULL PRIMARY KEY, body VARCHAR(40),"
+        f" updated_at {legacy.timestamp} NULL)"
+    )
+    legacy.execute("CREATE INDEX ticket_updated ON ticket (updated_at, id)")
+    legacy.execute("CREATE TABLE heartbeat (beat INTEGER)")
+    legacy.sync()
+    store = CrashingStore(store_url).open()
+    with reading(legacy.odbc) as source:
+        machine = type("Bound", (Histories,), {"legacy": legacy, "store": store, "source": source})
+        examples = 10_000 if request.config.getoption("--soak") else HISTORIES[engine]
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=STEPS,
+                deadline=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    store.close()
