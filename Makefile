@@ -23,7 +23,7 @@ demo-reset: ## Remove the demo's databases and state
 
 demo-model: ## Train the demo's model again from nothing (hours on two cores, minutes on a GPU)
 	@.ci/setup.sh demo
-	@$(PYTHON) -m demo.model
+	@$(PYTHON) -m demo.model.make
 
 test: ## All tests, against real MariaDB and PostgreSQL servers
 	@.ci/setup.sh test
@@ -39,11 +39,11 @@ bench: ## Every benchmark, against its goals and its peers
 
 bench-gpu: ## The inference engine's benchmark on this machine's GPU
 	@.ci/setup.sh bench
-	@$(PYTHON) -m benchmarks.engine --gpu
+	@$(PYTHON) -m benchmarks.engine --shape 8b
 
 soak: ## 10,000 random polling histories; prints the seeds that failed
 	@.ci/setup.sh test
-	@$(PYTHON) -m pytest tests/conformance --soak
+	@$(PYTHON) -m pytest tests/conformance/test_polling_histories.py --soak --timeout 0 -rA
 
 lock: ## Resolve requirements.lock anew
 	@.ci/lock.sh
