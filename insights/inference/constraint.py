@@ -180,7 +180,7 @@ class Constraint:
         numbers = self._passages if self._cited is None else self._cited
         texts = {f"row.{column}": text for column, text in self._row.items()}
         texts |= {f"passage.{n}": self._passages[n] for n in numbers}
-        return find_spans(json.loads(self._bytes), self._schema, texts)
+        return quotes.find_spans(json.loads(self._bytes), self._schema, texts)
 
     def _closes(self, token: int) -> bool:
         return self._awaits_citations and b"]" in self._compiler.tokenizer.decode_bytes([token])
@@ -197,29 +197,6 @@ class Constraint:
         self._matcher = self._compiler.matcher(lark)
         self._matcher.consume_tokens(self._tokens)
         _refuse_error(self._matcher)
-
-
-def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Span, ...]:  # noqa: ANN401 - JSON
-    """Return where the quotes of an output stand; a quote that stands nowhere is left out."""
-    found: list[Span] = []
-
-    def visit(value: Any, part: Json, pointer: str) -> None:  # noqa: ANN401 - JSON
-        source = part.get(QUOTE)
-        if source and isinstance(value, str):
-            wanted = "passage." if source == "passages" else source
-            candidates = {n: t for n, t in texts.items() if n == source or n.startswith(wanted)}
-            span = quotes.locate(pointer, value, candidates)
-            if span:
-                found.append(span)
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                visit(inner, part.get("properties", {}).get(key, {}), f"{pointer}/{key}")
-        elif isinstance(value, list) and isinstance(part.get("items"), dict):
-            for at, inner in enumerate(value):
-                visit(inner, part["items"], f"{pointer}/{at}")
-
-    visit(output, schema, "")
-    return tuple(found)
 
 
 def _written_citations(text: str) -> tuple[str, list[int]] | None:

@@ -40,6 +40,23 @@ class GeneratorInit(Value, frozen=True):
     shrink: int = 0
 
 
+class RemoteInit(Value, frozen=True):
+    """The remote child's first frame: one OpenAI-compatible server.
+
+    `url` is its base (".../v1"), `model` the name it serves; `retries` are the openai client's own,
+    with backoff and jitter; `parallel` requests are out at once, each for `timeout_s` at most.
+    """
+
+    name: str
+    url: str
+    model: str
+    api_key: str = ""
+    timeout_s: float = 120.0
+    retries: int = 3
+    parallel: int = 16
+    context: int = 8_192
+
+
 class CheckRequest(Value, frozen=True):
     """A pipeline's output schema, to be refused at start-up rather than at its first row."""
 

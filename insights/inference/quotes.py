@@ -7,12 +7,13 @@ source, as JSON text: the source is escaped before it is cut, and never inside a
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import regex
 
-from insights.model import Span
+from insights.inference.schema import QUOTE
+from insights.model import Json, Span
 
-MAX_WORDS = 60  # a longer quote is a copy; `x-quote-words` in the schema changes it
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 _ALONE = regex.compile(r"[\p{Han}\p{Hiragana}]")  # UAX 29 takes each for a word
@@ -109,3 +110,26 @@ def locate(field: str, quote: str, texts: Mapping[str, str]) -> Span | None:
             fallback = fallback or span
             start = text.find(quote, start + 1)
     return fallback
+
+
+def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Span, ...]:  # noqa: ANN401 - JSON
+    """Return where the quotes of an output stand; a quote that stands nowhere is left out."""
+    found: list[Span] = []
+
+    def visit(value: Any, part: Json, pointer: str) -> None:  # noqa: ANN401 - JSON
+        source = part.get(QUOTE)
+        if source and isinstance(value, str):
+            wanted = "passage." if source == "passages" else source
+            candidates = {n: t for n, t in texts.items() if n == source or n.startswith(wanted)}
+            span = locate(pointer, value, candidates)
+            if span:
+                found.append(span)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                visit(inner, part.get("properties", {}).get(key, {}), f"{pointer}/{key}")
+        elif isinstance(value, list) and isinstance(part.get("items"), dict):
+            for at, inner in enumerate(value):
+                visit(inner, part["items"], f"{pointer}/{at}")
+
+    visit(output, schema, "")
+    return tuple(found)

@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 
 from insights import errors
-from insights.inference.quotes import MAX_WORDS
 from insights.model import Json
 
 QUOTE = "x-quote"
 WORDS = "x-quote-words"
 CITED = "cited_passages"
+MAX_WORDS = 60  # of a quote; a longer one is a copy; `x-quote-words` changes it
 
 _ENFORCED = {
     "type", "properties", "required", "additionalProperties", "items", "prefixItems", "minItems",

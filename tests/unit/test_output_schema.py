@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from insights import errors
 from insights.inference import quotes
-from insights.inference.constraint import check_schema, find_spans
+from insights.inference.constraint import check_schema
 from insights.inference.grammar import Grammar
 from insights.model import Json
 
@@ -177,7 +177,7 @@ def test_every_run_of_words_can_be_quoted_and_found_again(body: str, data: st.Da
         "required": ["q"],
     }
     assert accepts(Grammar(schema, (), {"body": body}).lark, {"q": quote})
-    (span,) = find_spans({"q": quote}, schema, {"row.body": body})
+    (span,) = quotes.find_spans({"q": quote}, schema, {"row.body": body})
     assert body[span.start : span.end] == quote
 
 

@@ -1,0 +1,91 @@
+"""Where a row is generated: one function from facts to route, and a generator that follows it."""
+
+from concurrent.futures import Future
+from typing import Literal
+
+import msgspec
+
+from insights import errors
+from insights.inference.breaker import Breaker
+from insights.model import GenerateRequest, Generation, ModelInfo, Value
+from insights.ports import Generator
+
+Place = Literal["local", "remote"]
+_OUTAGE = (errors.WorkerDied, errors.ModelError, errors.ProviderUnavailable)
+
+
+class Facts(Value, frozen=True):
+    """What routing may depend on. `prefers` is the pipeline's own choice."""
+
+    sensitive: bool
+    prefers: Place = "local"
+    local_works: bool = True
+    remote_works: bool = True
+
+
+class Route(Value, frozen=True):
+    """A decision and its reason, which stands on the insight."""
+
+    place: Place
+    reason: str
+
+
+def route(facts: Facts) -> Route:
+    """Decide. Sensitive rows stay on this machine, whatever else is set."""
+    if facts.sensitive:
+        return Route(place="local", reason="sensitive")
+    if facts.prefers == "local" and not facts.local_works and facts.remote_works:
+        return Route(place="remote", reason="local outage")
+    if facts.prefers == "remote" and not facts.remote_works and facts.local_works:
+        return Route(place="local", reason="remote outage")
+    return Route(place=facts.prefers, reason="preferred")
+
+
+class RoutedGenerator:
+    """A local and a remote generator behind one port; the decision is recorded on the generation.
+
+    Args:
+        local: On this machine.
+        remote: On a server; its rows are never sensitive.
+        prefers: Where rows go while both work.
+    """
+
+    def __init__(self, local: Generator, remote: Generator, *, prefers: Place = "local") -> None:
+        self._places: dict[Place, Generator] = {"local": local, "remote": remote}
+        self._prefers: Place = prefers
+        self._breakers: dict[Place, Breaker] = {"local": Breaker(1), "remote": Breaker(1)}
+
+    def info(self) -> ModelInfo:
+        """Return the preferred model's identity."""
+        return self._places[self._prefers].info()
+
+    def submit(self, request: GenerateRequest) -> Future[Generation]:
+        """Start one generation where the facts send it.
+
+        A row that meets an outage is not moved: it comes back as unblamed work and is routed anew.
+        """
+        decision = route(
+            Facts(
+                sensitive=request.sensitive,
+                prefers=self._prefers,
+                local_works=self._breakers["local"].works,
+                remote_works=self._breakers["remote"].works,
+            )
+        )
+        breaker = self._breakers[decision.place]
+        breaker.admit()
+        answer: Future[Generation] = Future()
+        answer.set_running_or_notify_cancel()
+
+        def done(future: Future[Generation]) -> None:
+            exc = future.exception()
+            breaker.record(answered=not isinstance(exc, _OUTAGE))
+            if exc is not None:
+                answer.set_exception(exc)
+                return
+            made = future.result()
+            said = f"{made.route} ({decision.reason})"
+            answer.set_result(msgspec.structs.replace(made, route=said))
+
+        self._places[decision.place].submit(request).add_done_callback(done)
+        return answer

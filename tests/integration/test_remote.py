@@ -1,0 +1,177 @@
+"""The remote child against a real HTTP server that speaks the chat completions protocol."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from insights import errors
+from insights.inference.messages import RemoteInit
+from insights.inference.remote_client import RemoteGenerator
+from insights.model import GenerateRequest, Message, Segment
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"problem": {"type": "string", "x-quote": "row.body"}},
+    "required": ["problem"],
+}
+REQUEST = GenerateRequest(
+    messages=(
+        Message(role="user", segments=(Segment(text="printer is on fire", is_template=False),)),
+    ),
+    output_schema=SCHEMA,
+    abstain=("none",),
+    row={"body": "printer is on fire"},
+)
+
+
+class Provider(ThreadingHTTPServer):
+    """Answers from a list of (status, text), the last one for ever; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: list[tuple[int, str]] = [(200, '{"problem":"on fire"}')]
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Provider
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        self.server.asked.append(json.loads(self.rfile.read(length)))
+        self.server.keys.append(self.headers["Authorization"])
+        answers = self.server.answers
+        status, text = answers.pop(0) if len(answers) > 1 else answers[0]
+        body = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "big",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": text},
+                }
+            ],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+        }
+        raw = json.dumps(body if status == 200 else {"error": {"message": text}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    server = Provider()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def connect(provider: Provider) -> Iterator[Callable[..., RemoteGenerator]]:
+    made: list[RemoteGenerator] = []
+
+    def to(url: str = "", retries: int = 0) -> RemoteGenerator:
+        init = RemoteInit(
+            name="big",
+            url=url or provider.url,
+            model="big",
+            api_key="secret",
+            retries=retries,
+            timeout_s=5,
+        )
+        made.append(RemoteGenerator(init))
+        return made[-1]
+
+    yield to
+    for generator in made:
+        generator.close()
+
+
+def test_a_generation_says_where_it_came_from_and_its_quotes_were_checked(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    made = connect().submit(REQUEST).result(30)
+    assert made.text == '{"problem":"on fire"}'
+    assert (made.route, made.quotes_by, made.model) == ("remote:big", "check", "big")
+    (span,) = made.quotes
+    assert (span.field, span.source, span.start, span.end) == ("/problem", "row.body", 11, 18)
+    sent = provider.asked[0]["response_format"]["json_schema"]["schema"]
+    assert "x-quote" not in json.dumps(sent)
+    assert sent["anyOf"][1]["properties"]["abstain"]["enum"] == ["none"]
+    assert provider.keys == ["Bearer secret"]
+
+
+def test_a_quote_that_is_not_literal_is_asked_for_once_more(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    provider.answers = [(200, '{"problem":"in flames"}'), (200, '{"problem":"on fire"}')]
+    assert connect().submit(REQUEST).result(30).text == '{"problem":"on fire"}'
+    assert len(provider.asked) == 2
+    provider.asked.clear()
+    provider.answers = [(200, '{"problem":"in flames"}')]
+    made = connect().submit(REQUEST).result(30)
+    assert len(provider.asked) == 2
+    assert made.quotes == ()
+
+
+def test_a_busy_server_is_asked_again(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    provider.answers = [(503, "busy"), (429, "slow down"), (200, '{"problem":"on fire"}')]
+    assert connect(retries=3).submit(REQUEST).result(60).finish == "stop"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (500, errors.ProviderUnavailable),
+        (429, errors.ProviderUnavailable),
+        (401, errors.SettingsError),
+        (404, errors.SettingsError),
+        (400, errors.RowError),
+        (422, errors.RowError),
+    ],
+)
+def test_each_refusal_is_an_outage_a_setting_or_the_row(
+    provider: Provider,
+    connect: Callable[..., RemoteGenerator],
+    status: int,
+    kind: type[errors.InsightsError],
+) -> None:
+    provider.answers = [(status, "printer is on fire")]
+    with pytest.raises(kind) as caught:
+        connect().submit(REQUEST).result(30)
+    assert "fire" not in str(caught.value), "a server may echo the row"
+
+
+def test_an_outage_opens_the_breaker_and_blames_no_row(
+    connect: Callable[..., RemoteGenerator],
+) -> None:
+    generator = connect("http://127.0.0.1:9/v1")
+    for _ in range(7):
+        with pytest.raises(errors.ProviderUnavailable):
+            generator.submit(REQUEST).result(30)
+    assert not generator.breaker.works
+    with pytest.raises(errors.ProviderUnavailable, match="after a pause"):
+        generator.submit(REQUEST).result(30)
