@@ -395,7 +395,6 @@ def _check_references(settings: Settings, path: Path) -> None:
         known("source", sink.source, settings.source, f"{path}: sink.{name}.source")
     for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
         known("stream", rows, settings.stream, f"{path}: collection.{name}.stream")
-    taken: dict[str, str] = {}
     folder = settings.resolve(settings.pipelines_dir)
     for name, pipeline in settings.pipeline.items():
         where = f"{folder / name}.toml"
@@ -405,10 +404,21 @@ def _check_references(settings: Settings, path: Path) -> None:
             known("sink", pipeline.sink, settings.sink, f"{where}: sink")
         for collection in pipeline.retrieval.collections:
             known("collection", collection, settings.collection, f"{where}: retrieval.collections")
-        if pipeline.stream in taken:
-            raise errors.SettingsError(
-                f"the stream {pipeline.stream!r} already has pipeline {taken[pipeline.stream]}",
-                where=f"{where}: stream",
-                fix="declare a second stream on the same table",
-            )
-        taken[pipeline.stream] = name
+    _refuse_sharing(settings, folder)
+
+
+def _refuse_sharing(settings: Settings, folder: Path) -> None:
+    """A stream and a sink belong to one pipeline each."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, pipeline in settings.pipeline.items():
+        for kind, used in (("stream", pipeline.stream), ("sink", pipeline.sink)):
+            if used is None:
+                continue
+            if (kind, used) in taken:
+                own = " with a table of its own" if kind == "sink" else " on the same table"
+                raise errors.SettingsError(
+                    f"the {kind} {used!r} already has pipeline {taken[kind, used]}",
+                    where=f"{folder / name}.toml: {kind}",
+                    fix=f"declare a second {kind}{own}",
+                )
+            taken[kind, used] = name
