@@ -29,6 +29,7 @@ Filters = Annotated[
     list[str] | None, typer.Option("--filter", "-f", help="NAME=VALUE that passages must match")
 ]
 _SHOWN_CHARS = 300
+_SHOWN_WORDS = 8
 
 
 @app.command()
@@ -190,19 +191,24 @@ def _conditions(filters: list[str] | None) -> Mapping[str, str]:
 
 def _explained(place: int, entry: Ranked) -> dict[str, object]:
     hit = entry.hit
+    why = []
+    if hit.similarity is not None:
+        rank = f"rank {hit.vector_rank}" if hit.vector_rank else "not among the nearest"
+        why.append(f"vector: {rank}, cosine {hit.similarity:.2f}")
+    if hit.words:
+        rank = f"rank {hit.text_rank}, BM25 {hit.bm25:.1f}" if hit.text_rank else "not ranked"
+        shown = " ".join(hit.words[:_SHOWN_WORDS])
+        why.append(f"text: {rank}, {hit.coverage:.0%} of the words: {shown}")
+    if hit.feedback_rank is not None:
+        why.append(f"near the first hits: rank {hit.feedback_rank}")
+    if entry.relevance is not None:
+        why.append(f"reranker: {entry.relevance:.2f}")
     return {
         "#": place,
         "passage": f"{hit.title}\n{hit.uri}",
         "fate": entry.fate,
-        "score": f"{hit.score:.4f}",
-        "vector rank": hit.vector_rank,
-        "similarity": None if hit.similarity is None else f"{hit.similarity:.3f}",
-        "text rank": hit.text_rank,
-        "feedback rank": hit.feedback_rank,
-        "BM25": f"{hit.bm25:.2f}",
-        "words": " ".join(hit.words),
-        "coverage": f"{hit.coverage:.2f}",
-        **({} if entry.relevance is None else {"reranked": f"{entry.relevance:.3f}"}),
+        "score": f"{hit.score:.3f}",
+        "why": "\n".join(why),
     }
 
 

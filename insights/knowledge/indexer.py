@@ -9,15 +9,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
-import structlog
 
 from insights import errors
 from insights.knowledge.chunking import Chunker
 from insights.knowledge.codes import codes, lexemes
 from insights.model import Chunk, Document, IndexedDocument, KnownDocument
 from insights.ports import Documents, Embedder, Passages
-
-log = structlog.get_logger(__name__)
 
 # Passages embedded together and stored in one transaction: enough for sorting by length to pay.
 _BATCH_PASSAGES = 512
@@ -118,7 +115,7 @@ class Indexer:
 
         failed_new = sum(uri not in known for uri in problems)
         added = sum(uri not in known for uri in work) - failed_new
-        report = SyncReport(
+        return SyncReport(
             listed=len(listed),
             unchanged=len(listed) - len(work) - len(moves),
             added=added,
@@ -128,13 +125,6 @@ class Indexer:
             embedded=embedded,
             problems=problems,
         )
-        log.info(
-            "collection synchronised",
-            collection=self._name,
-            **{k: v for k, v in msgspec.structs.asdict(report).items() if k != "problems"},
-            problems=len(problems),
-        )
-        return report
 
     def _salted(self, content: bytes) -> bytes:
         """Return a document's hash under these settings: other settings cut and embed it anew."""
@@ -163,7 +153,6 @@ class Indexer:
             return self._documents.load(uri)
         except errors.KnowledgeError as exc:
             problems[uri] = str(exc)
-            log.warning("document skipped", collection=self._name, uri=uri, reason=str(exc))
             return None
 
     def _batches(
