@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST_MODULE = 400
+LONGEST_MODULE = 440  # "about 400": a file that needs a table of contents is two files
 LONG_BY_NATURE = {"insights/model.py"}  # a list of values without behaviour
 TOP_LEVEL = {
     "pyproject.toml", "insights", "migrations", "sql", "config", "tests", "systemd", "README.md",

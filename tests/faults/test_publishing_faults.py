@@ -106,7 +106,7 @@ def test_a_publisher_paused_past_its_lease(world: World) -> None:
 
 def test_racing_publishers_that_stop_at_random(world: World) -> None:
     watch_for_backwards(world)
-    rng = random.Random(7)  # noqa: S311 - a seed, no secret
+    rng = random.Random(7)
     stop = threading.Event()
 
     def run(holder: str) -> None:

@@ -17,7 +17,7 @@ from insights.queries import folder, load
 from insights.store import migrate
 from tests import servers
 
-SECRET = "only-in-tests"  # noqa: S105 - of throw-away servers
+SECRET = "only-in-tests"
 ROLES = ("insights_owner", "insights_daemon", "insights_analyst", "analyst_anna")
 
 

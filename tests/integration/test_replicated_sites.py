@@ -1,5 +1,6 @@
 """The main job on real pairs: rows are read from the replica, insights written to the primary."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import pytest
@@ -19,7 +20,7 @@ STREAM = (
 
 
 class _Server(Protocol):
-    def execute(self, statement: str, *params: object, database: str) -> list[tuple[object, ...]]:
+    def execute(self, statement: str, *params: object, database: str) -> servers.Rows:
         """Run one statement."""
         ...
 
@@ -31,13 +32,15 @@ class _Server(Protocol):
 class Pair:
     """One replicated pair with a database on it, whichever engine it is."""
 
-    def __init__(self, primary: _Server, database: str, wait: object, timestamp: str) -> None:
+    def __init__(
+        self, primary: _Server, database: str, wait: Callable[[], None], timestamp: str
+    ) -> None:
         self._primary = primary
         self._database = database
         self.wait = wait
         self.timestamp = timestamp
 
-    def execute(self, statement: str) -> list[tuple[object, ...]]:
+    def execute(self, statement: str) -> servers.Rows:
         return self._primary.execute(statement, database=self._database)
 
     def script(self, statements: str) -> None:
@@ -80,7 +83,7 @@ def _stream(pair: Pair, site: Site) -> None:
     site.stream = STREAM
     site.write()
     pair.script(site.insights("sink", "ddl", "legacy").stdout)
-    pair.wait()  # type: ignore[operator]
+    pair.wait()
 
 
 def test_the_main_job_on_a_replica(pair: Pair, site: Site) -> None:
@@ -88,7 +91,7 @@ def test_the_main_job_on_a_replica(pair: Pair, site: Site) -> None:
     assert site.run_once()["generations"] == 120
     keys = {str(key) for key in range(1, 121)}
     site.assert_exactly_once(keys)
-    shown = dict(pair.execute("SELECT ticket_id, status FROM ai_insight"))
+    shown: dict[int, str] = dict(pair.execute("SELECT ticket_id, status FROM ai_insight"))
     assert set(shown) == set(range(1, 121))
     assert not any(site.run_once().values())
 
@@ -102,12 +105,10 @@ def test_the_main_job_on_a_replica(pair: Pair, site: Site) -> None:
     pair.execute(
         "INSERT INTO ticket VALUES (121, 'Cy', 'late', 'backdated', '2020-01-01 00:00:00')"
     )
-    pair.wait()  # type: ignore[operator]
+    pair.wait()
     changed = site.run_once()
-    assert (
-        changed["generations"] == 3
-    )  # 5, 6 and 121; another column than the prompt's is no change
-    pair.wait()  # type: ignore[operator]
+    assert changed["generations"] == 3  # 5, 6, 121; a column beside the prompt's is no change
+    pair.wait()
     site.run_once()
     site.assert_exactly_once((keys | {"121"}) - {"8"})
     shown = dict(pair.execute("SELECT ticket_id, status FROM ai_insight"))
@@ -119,13 +120,13 @@ def test_rows_that_the_application_marks_itself(pair: Pair, site: Site) -> None:
     _stream(pair, site)
     pair.execute("ALTER TABLE ticket ADD ai_status VARCHAR(10)")
     pair.execute("UPDATE ticket SET ai_status = 'pending' WHERE ticket_id <= 20")
-    pair.wait()  # type: ignore[operator]
+    pair.wait()
     site.stream = 'table = "ticket"\nkey = ["ticket_id"]\npending = "ai_status = \'pending\'"'
     site.write()
     assert site.run_once()["generations"] == 20
     assert not any(site.run_once().values())  # the mark is still set; nothing is done twice
     pair.execute("UPDATE ticket SET ai_status = 'pending' WHERE ticket_id = 50")
-    pair.wait()  # type: ignore[operator]
+    pair.wait()
     assert site.run_once()["generations"] == 1
 
 
