@@ -66,11 +66,13 @@ class Casts:
     """The generic engine (DB2 and others): standard casts; the driver converts what is bound."""
 
     session: tuple[str, ...] = ()
-    _width = 64
+    encodes = False  # whether what `exact` and `readable` return has to go through `decoded`
 
     def exact(self, column: Column, kind: Kind) -> Column:
         """Return the server's lossless text of a key part or cursor."""
-        return column if kind in ("text", "char") else sa.cast(column, sa.CHAR(self._width))
+        if kind in ("text", "char"):
+            return column
+        return sa.func.rtrim(sa.cast(column, sa.CHAR(64)))  # no engine lacks CHAR; it pads
 
     def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
         """Return an input as text, cut by the server after `max_chars` + 1 characters."""
@@ -97,7 +99,7 @@ class Casts:
 
     def decoded(self, value: object) -> object:
         """Return what the driver gave for `exact`, `readable` or `careful`: text or bytes."""
-        return value.rstrip(" ") if isinstance(value, str) and len(value) == self._width else value
+        return value
 
 
 class _Sqlite(Casts):
@@ -107,6 +109,8 @@ class _Sqlite(Casts):
     from its first row and spoils blobs below a NULL. Reals print with 17 digits where they decide.
     Bound texts take the column's affinity, so that SQLite compares them as it sorts them.
     """
+
+    encodes = True
 
     def exact(self, column: Column, kind: Kind) -> Column:
         if kind == "binary":

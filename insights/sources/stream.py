@@ -11,6 +11,7 @@ from insights import errors, keys
 from insights.governance import redact
 from insights.model import Bookmark, Page, Row, StreamShape, StreamSpec, Window
 from insights.sources import canonical, clock, shape
+from insights.sources.casts import Casts
 from insights.sources.session import Session
 from insights.sources.statements import Reading, Selected, Statements
 
@@ -19,7 +20,7 @@ _UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what a value that nobody can read i
 
 _READINGS: tuple[Reading, ...] = ("plain", "careful")
 
-_Raw = tuple[Any, ...]
+_Raw = Any  # a driver's row: a sequence of texts, bytes and None
 
 
 _Build = Callable[[Statements, Reading], Selected]
@@ -41,6 +42,7 @@ class Stream:
         self._where = shape.place(spec)
         self._built: Statements | None = None
         self._types: dict[str, str] = {}
+        self._casts = Casts()
 
     def page(self, after: Bookmark | None, *, by: Literal["cursor", "key"]) -> Page:
         """Return the next page; see `ports.Source`."""
@@ -99,7 +101,8 @@ class Stream:
     def _statements(self, link: sa.Connection) -> Statements:
         if self._built is None:
             source = shape.reflected(link, self._spec)
-            self._built = Statements(self._spec, source, self._session.casts)
+            self._casts = self._session.casts
+            self._built = Statements(self._spec, source, self._casts)
             self._types = shape.types(source, self._spec)
         return self._built
 
@@ -115,7 +118,10 @@ class Stream:
             try:
                 with self._session.reading(self._where) as link:
                     statement = build(self._statements(link), reading)
-                    return [tuple(row) for row in link.execute(statement)]
+                    # Straight from the driver: every value is text already, or bytes on purpose.
+                    cursor = link.execute(statement).cursor
+                    assert cursor is not None  # noqa: S101 - a SELECT has one
+                    return list(cursor.fetchall())
             except UnicodeError:
                 self._session.reset()  # the driver is in the middle of a result
             except errors.RowError as exc:
@@ -137,7 +143,7 @@ class Stream:
         itself, and ends as a dead letter with its reason.
         """
         head = len(self._spec.key) + 1
-        bare = self._read(lambda statements, _: build(statements, "bare"))
+        bare = [tuple(row) for row in self._read(lambda statements, _: build(statements, "bare"))]
         whole: dict[tuple[Any, ...], _Raw] = {}
 
         def read(parts: list[_Raw]) -> None:
@@ -149,7 +155,9 @@ class Stream:
                     read(parts[: len(parts) // 2])
                     read(parts[len(parts) // 2 :])
             else:
-                whole.update({row[:head]: row[: head + len(self._spec.inputs)] for row in rows})
+                whole.update(
+                    {tuple(row[:head]): row[: head + len(self._spec.inputs)] for row in rows}
+                )
 
         step = max(1, _MOST_PARAMETERS // len(self._spec.key))
         for at in range(0, len(bare), step):
@@ -231,25 +239,37 @@ class Stream:
         return self._built.hidden
 
     def _digest(self, row: _Raw) -> bytes:
-        return self._hasher.digest([self._clean(raw)[0] for raw in row[len(self._spec.key) + 1 :]])
+        """Return the hash of a page's row; most rows are clean as they come."""
+        values = row[len(self._spec.key) + 1 :]
+        most = self._spec.max_text_chars
+        if not self._casts.encodes and canonical.is_clean(values, most):
+            try:
+                return self._hasher.digest(values)
+            except UnicodeEncodeError:  # a lone surrogate: clean it
+                pass
+        return self._hasher.digest([self._clean(raw)[0] for raw in values])
 
     def _clean(self, raw: object) -> tuple[str | None, tuple[str, ...]]:
-        return canonical.clean(self._session.casts.decoded(raw), self._spec.max_text_chars)
+        return canonical.clean(self._casts.decoded(raw), self._spec.max_text_chars)
 
     def _key(self, row: _Raw) -> tuple[str, ...]:
-        parts = tuple(self._text(part) for part in row[: len(self._spec.key)])
-        if None in parts:
-            name = self._spec.key[parts.index(None)]
-            raise errors.StreamError(
-                f"key column {name} is NULL in a row, which could not be found again",
-                where=self._where,
-                fix=f'leave such rows out with `where = "{name} IS NOT NULL"`',
-            )
-        return tuple(part for part in parts if part is not None)
+        parts: list[str] = []
+        for number, name in enumerate(self._spec.key):
+            part = self._text(row[number])
+            if part is None:
+                raise errors.StreamError(
+                    f"key column {name} is NULL in a row, which could not be found again",
+                    where=self._where,
+                    fix=f'leave such rows out with `where = "{name} IS NOT NULL"`',
+                )
+            parts.append(part)
+        return tuple(parts)
 
     def _text(self, raw: object) -> str | None:
         """Return a key part or cursor as the server printed it."""
-        value = self._session.casts.decoded(raw)
+        if type(raw) is str and not self._casts.encodes:
+            return raw
+        value = self._casts.decoded(raw)
         if isinstance(value, (bytes, bytearray)):
             try:
                 return value.decode()
