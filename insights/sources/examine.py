@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Bookmark, Finding, StreamSpec
+from insights.odbc import door
 from insights.sources import replica, shape
 from insights.sources.canonical import Hasher
 from insights.sources.plan import scans
@@ -21,6 +22,14 @@ _GRADES = {
     "L3": "an identity: new rows only; changed rows are found by sweeps",
     "L4": "no cursor: sweeps only",
 }
+# Seconds since the oldest open transaction that has written began; needs no right to see none.
+_OLDEST_WRITER = {
+    "postgresql": "SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::text "
+    "FROM pg_stat_activity WHERE backend_xid IS NOT NULL",
+    "mariadb": "SELECT CAST(MAX(TIME_TO_SEC(TIMEDIFF(NOW(), trx_started))) AS CHAR) "
+    "FROM information_schema.innodb_trx WHERE trx_rows_modified > 0",
+}
+_OLDEST_WRITER["mysql"] = _OLDEST_WRITER["mariadb"]
 _MUCH_LAG_S = 60.0
 
 
@@ -35,6 +44,7 @@ def findings(session: Session, stream: StreamSpec, hasher: Hasher) -> Iterator[F
     yield _grade(stream, found.grade)
     checks: list[Callable[[Session, StreamSpec, sa.Connection], Iterator[Finding]]] = [
         _replica,
+        _transactions,
         _plan,
         _round_trip,
     ]
@@ -80,6 +90,31 @@ def _replica(session: Session, _stream: StreamSpec, link: sa.Connection) -> Iter
             level="warning",
             what=f"the replica lags by {now.lag_s:.0f} s",
             fix="look at its load; insights are late by as much",
+        )
+
+
+def _transactions(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    """Look for a transaction longer than the overlap; a replica does not show its primary's."""
+    statement = _OLDEST_WRITER.get(session.dialect)
+    if statement is None or stream.cursor is None:
+        return
+    try:
+        found = link.exec_driver_sql(statement).scalar()
+    except sa.exc.DBAPIError as exc:
+        if isinstance(door.translate(exc), errors.Transient):
+            raise
+        yield Finding(
+            level="note",
+            what="the login cannot see open transactions",
+            fix="GRANT PROCESS ON *.* TO the login, for this look alone",
+        )
+        return
+    if found is not None and float(found) > stream.overlap_s:
+        yield Finding(
+            level="warning",
+            what=f"a transaction has been open for {float(found):.0f} s, longer than the overlap "
+            f"of {stream.overlap_s:.0f} s: its rows will be found by the sweep, not by polls",
+            fix=f"set overlap in [stream.{stream.name}] above the longest transaction",
         )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from insights import errors
@@ -134,6 +135,22 @@ def test_postgres_tells_lag_and_promotion(new_postgres_pair: Callable[[], Postgr
         promoted = client.fingerprint()
         assert promoted.identity != after.identity  # a new timeline: history may differ
         assert client.is_behind(after.identity, after.position)
+
+
+def test_doctor_sees_a_transaction_that_outlasts_the_overlap(
+    postgres: PostgresPair, postgres_database: str
+) -> None:
+    postgres.primary.execute(f"{_TABLE}", database=postgres_database)
+    with (
+        psycopg.connect(postgres.primary.url(postgres_database)) as writer,
+        reading(postgres.primary.odbc(postgres_database)) as client,
+    ):
+        writer.execute("INSERT INTO ticket VALUES (1, 's', 'b')")
+        found = client.examine(stream(cursor="id", overlap_s=0.0))
+        assert [f for f in found if "longer than the overlap" in f.what and "overlap" in f.fix]
+        writer.rollback()
+        found = client.examine(stream(cursor="id", overlap_s=0.0))
+        assert not [f for f in found if "longer than the overlap" in f.what]
 
 
 def test_a_connection_that_was_cut_comes_back(mariadb: MariaDbPair, mariadb_database: str) -> None:
