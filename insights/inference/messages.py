@@ -71,6 +71,23 @@ class Checked(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class Trial(Value, frozen=True):
+    """One measurement of the tuner: threads (None: all cores) and rows at once."""
+
+    threads: int | None
+    parallel: int
+
+
+class Speeds(Value, frozen=True):
+    """What a trial measured, in tokens per second; `decode` is of all rows together."""
+
+    threads: int
+    parallel: int
+    prompt: float
+    decode: float
+    memory_bytes: int = 0
+
+
 class Counters(Value, frozen=True):
     """What the engine has done since its start: tokens, rows, and seconds by phase."""
 

@@ -13,9 +13,10 @@ import pytest
 from insights import errors
 from insights.inference import llama, weights
 from insights.inference.client import LocalGenerator
-from insights.inference.messages import EngineSettings
+from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
 from insights.inference.preparing import prepare
 from insights.model import GenerateRequest, Json, Message, Sampling, Segment
+from insights.workers.process import Worker
 
 PASSAGES = {
     1: "Restart the router. Then wait for two minutes.",
@@ -237,3 +238,15 @@ def test_a_missing_model_is_named(new: Callable[..., LocalGenerator], tmp_path: 
 def test_a_model_that_does_not_fit_says_what_would(new: Callable[..., LocalGenerator]) -> None:
     with pytest.raises(errors.ModelError, match=r"give it \d+ MB"):
         new(engine=EngineSettings(memory_mb=1)).info()
+
+
+def test_the_tuner_measures_what_a_plan_does(stand_in: Path) -> None:
+    worker = Worker("insights.inference.tuner", GeneratorInit(path=str(stand_in)), name="tuner")
+    try:
+        one = worker.call("measure", Trial(threads=1, parallel=1), Speeds, deadline_s=60)
+        four = worker.call("measure", Trial(threads=1, parallel=4), Speeds, deadline_s=60)
+    finally:
+        worker.close()
+    assert (one.parallel, four.parallel, four.threads) == (1, 4, 1)
+    assert one.decode > 0
+    assert four.prompt > 0
