@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli import dead, doctor, init, knowledge, migrate, run, sink, status, try_
+from insights.cli import dead, doctor, init, knowledge, migrate, run, sink, status, try_, tune
 from insights.cli.output import console
 from insights.environment import config_path
 
@@ -42,6 +42,7 @@ app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.command("tune")(tune.tune)
 app.add_typer(dead.app, name="dead")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(sink.app, name="sink")
