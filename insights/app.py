@@ -41,7 +41,7 @@ from insights.store.outbox import SinkOutbox
 from insights.store.passages import PassageStore, vector_index
 from insights.store.postgres import Store
 from insights.store.views import typed_view
-from insights.store.work import WorkQueue
+from insights.store.work import Outlet, WorkQueue
 
 ALL_ROLES = ("poll", "enrich", "publish")
 
@@ -324,7 +324,7 @@ class App:
         work = WorkQueue(
             self.store,
             holder,
-            {stream: sinks.get(stream) for stream in recipes},
+            {s: Outlet(version_id=r.version_id, sink_id=sinks.get(s)) for s, r in recipes.items()},
             ttl_s=lease_s,
             max_attempts=settings.max_attempts,
         )

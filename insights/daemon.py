@@ -75,6 +75,8 @@ class Daemon:
         self._stop = threading.Event()
         self._stop_writer = threading.Event()
         self._written = 0
+        self._once = False
+        self._failed: errors.InsightsError | None = None
         self._troubles: dict[str, errors.InsightsError] = {}
         self._beats: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
@@ -116,6 +118,7 @@ class Daemon:
             signal.signal(signum, lambda *_: self._stop.set())
         self._work.adopt()
         self._work.expire()
+        self._once = True
         reading = [job for job in self._jobs if not job.name.startswith("publish")]
         publishing = [job for job in self._jobs if job.name.startswith("publish")]
         self._start_threads()
@@ -153,8 +156,8 @@ class Daemon:
                 return
             if (now := (self._written, left.all_open)) != seen:
                 moved, seen = time.monotonic(), now
-            if self._pipeline.failure is not None:
-                raise self._pipeline.failure
+            if self._failed is not None:
+                raise self._failed
             if time.monotonic() - moved > STALL_S + max(left.next_s, 0.0):
                 raise errors.Overloaded(
                     f"{left.all_open} rows are still open and nothing moves",
@@ -186,7 +189,12 @@ class Daemon:
             self._beats["feeder"] = time.monotonic()
             try:
                 claimed = self._pipeline.advance()
-                pause = 0.0 if claimed else IDLE_S
+                failed, self._pipeline.failure = self._pipeline.failure, None
+                if failed is not None and not self._once:
+                    pause = min(LONGEST_BACKOFF_S, max(IDLE_S, pause * 2))
+                else:
+                    self._failed = self._failed or failed
+                    pause = 0.0 if claimed else IDLE_S
             except errors.InsightsError as exc:
                 pause = min(LONGEST_BACKOFF_S, max(IDLE_S, pause * 2))
                 log.warning("claiming failed", reason=str(exc), again_in_s=pause)

@@ -4,11 +4,19 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Claim, Outstanding, Row
 from insights.queries import load
 from insights.store.postgres import Store
+
+
+class Outlet(msgspec.Struct, frozen=True):
+    """What a stream's rows are done with, and which sink is told (None: none)."""
+
+    version_id: int
+    sink_id: int | None
 
 
 class WorkQueue:
@@ -17,7 +25,7 @@ class WorkQueue:
     Args:
         store: The store.
         holder: This daemon's name.
-        streams: The streams it works on, each with its sink's id.
+        streams: The streams it works on, by name.
         ttl_s: Seconds a claim lasts without `extend`.
         max_attempts: Blamed attempts before a dead letter.
     """
@@ -26,7 +34,7 @@ class WorkQueue:
         self,
         store: Store,
         holder: str,
-        streams: Mapping[str, int | None],
+        streams: Mapping[str, Outlet],
         *,
         ttl_s: float,
         max_attempts: int,
@@ -34,7 +42,8 @@ class WorkQueue:
         self._store = store
         self._holder = holder
         self._streams = list(streams)
-        self._sinks = streams
+        self._sinks = {name: outlet.sink_id for name, outlet in streams.items()}
+        self._versions = [outlet.version_id for outlet in streams.values()]
         self._ttl_s = ttl_s
         self._max_attempts = max_attempts
         self._sql = load("work")
@@ -43,6 +52,7 @@ class WorkQueue:
         """Take up to `limit` ready rows; isolated rows only where asked for, to be run alone."""
         values = {
             "streams": self._streams,
+            "versions": self._versions,
             "limit": limit,
             "isolated": isolated,
             "holder": self._holder,
@@ -116,8 +126,10 @@ class WorkQueue:
         return (None, None) if row is None else (row.identity, row.position)
 
     def expire(self) -> int:
-        """Take back leases whose holder died; return how many."""
+        """Take back leases whose holder died, and work of older versions; return how many died."""
+        mine = {"streams": self._streams, "versions": self._versions}
         with self._store.connection() as connection:
+            connection.execute(self._sql["repoint"], mine)
             return connection.execute(
                 self._sql["expire"], {"max_attempts": self._max_attempts}
             ).rowcount

@@ -76,7 +76,9 @@ RETURNING pipeline_version_id;
 -- name: stream
 -- Record a stream if it is new and point it at its pipeline's version: rows that are new or change from now on use it.
 INSERT INTO store.stream (name, pipeline_version_id, overlap_s) VALUES (%(name)s, %(pipeline_version_id)s, %(overlap_s)s)
-ON CONFLICT (name) DO UPDATE SET pipeline_version_id = excluded.pipeline_version_id
+ON CONFLICT (name) DO UPDATE
+SET pipeline_version_id = greatest(store.stream.pipeline_version_id, excluded.pipeline_version_id),
+    overlap_s = excluded.overlap_s
 RETURNING stream_id;
 
 -- name: sink

@@ -6,7 +6,8 @@ WITH ready AS (
     FROM store.work w
     JOIN store.stream s USING (stream_id)
     WHERE w.state = 'pending' AND w.not_before <= now() AND w.isolated = %(isolated)s
-      AND s.name = ANY(%(streams)s) AND NOT s.paused
+      AND s.name = ANY(%(streams)s) AND NOT s.paused AND s.stopped_reason IS NULL
+      AND w.pipeline_version_id = ANY(%(versions)s)
     ORDER BY w.work_id
     LIMIT %(limit)s
     FOR UPDATE OF w SKIP LOCKED
@@ -144,6 +145,15 @@ SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' 
 WHERE w.state = 'claimed' AND w.lease_until < now()
 RETURNING w.work_id, w.state;
 
+-- name: repoint
+-- Work that waits under an older version of its pipeline is done under ours; daemons of both versions may run meanwhile.
+UPDATE store.work w SET pipeline_version_id = s.pipeline_version_id
+FROM store.stream s
+WHERE s.stream_id = w.stream_id AND s.name = ANY(%(streams)s) AND w.state = 'pending'
+  AND s.pipeline_version_id = ANY(%(versions)s) AND w.pipeline_version_id < s.pipeline_version_id
+  AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = w.row_id AND o.input_hash = w.input_hash
+                  AND o.pipeline_version_id = s.pipeline_version_id);
+
 -- name: adopt
 -- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.
 UPDATE store.work w
@@ -156,7 +166,7 @@ SELECT count(*) FILTER (WHERE w.not_before <= now() OR w.state = 'claimed') AS r
        count(*) AS all_open,
        coalesce(extract(epoch FROM min(w.not_before) - now()), 0)::float8 AS next_s
 FROM store.work w JOIN store.stream s USING (stream_id)
-WHERE s.name = ANY(%(streams)s) AND w.state IN ('pending', 'claimed') AND NOT s.paused;
+WHERE s.name = ANY(%(streams)s) AND w.state IN ('pending', 'claimed') AND NOT s.paused AND s.stopped_reason IS NULL;
 
 -- name: dead_list
 -- Dead letters, newest first.
