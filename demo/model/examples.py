@@ -1,20 +1,21 @@
 """From a row to tokens and the weight of each: what the network is taught, exactly as served."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from demo.model.grammar import issues
-from demo.model.rows import Made
+from demo.model.rows import Article, Made
 from demo.model.words import CHAT_TEMPLATE, END
-from insights.model import Passage
+from insights.model import Passage, Segment
 from insights.prompt import Template, apply_chat_template
 
 PROMPT = Path(__file__).parent.parent / "config" / "prompts" / "triage.j2"
 # Forced by the grammar when serving, copied by constraint, or a decision: so much does each weigh.
-_FORCED, _COPIED, _VALUE, _DECISION = 0.02, 0.25, 2.0, 4.0
+FORCED, _COPIED, _VALUE, _DECISION = 0.02, 0.25, 2.0, 4.0
 _FIELDS = re.compile(
     r'^\{"(?P<key>category)":"(?P<category>\w+)","priority":"(?P<priority>\w+)",'
     r'"sentiment":"(?P<sentiment>\w+)","cited_passages":\[(?P<cited>\d+)\],'
@@ -46,6 +47,8 @@ class Encoder:
         self._tokenizer = tokenizer
         self._template = Template(PROMPT.read_text(encoding="utf-8"), where=str(PROMPT))
         self._end = tokenizer.get_vocab()[END]
+        self._passages: tuple[Article, ...] | None = None
+        self._shared: tuple[list[int], list[tuple[int, int]]] = [], []
         self._issues = {issue.name: at for at, issue in enumerate(issues())}
 
     def encode(self, made: Made) -> Example:
@@ -58,38 +61,46 @@ class Encoder:
         ]
         row = {"subject": made.ticket.subject, "body": made.ticket.body}
         segments = apply_chat_template(CHAT_TEMPLATE, self._template.render(row, passages))
-        shared: list[int] = []
-        tokens: list[int] = []
-        shared_marks: list[tuple[int, int]] = []
-        mark = None
-        last = f"passage.{len(passages)}"
-        into = shared
-        for segment in segments:
-            into += self._tokenizer.encode(segment.text, add_special_tokens=False).ids
-            if segment.source.startswith("passage."):
-                name = made.passages[int(segment.source.removeprefix("passage.")) - 1].issue
-                if name:
-                    shared_marks.append((len(into) - 1, self._issues[name]))
-            elif segment.source == "row.body" and made.ticket.issue:
-                mark = (len(into) - 1, self._issues[made.ticket.issue])
-            if segment.source == last:
-                into = tokens
+        first = (
+            next(at for at, segment in enumerate(segments) if segment.source == "row.subject") - 1
+        )
+        if made.passages is not self._passages:
+            self._passages = made.passages
+            self._shared = self._read(
+                segments[:first], {f"passage.{n}": a.issue for n, a in enumerate(made.passages, 1)}
+            )
+        shared, shared_marks = self._shared
+        tokens, marks = self._read(segments[first:], {"row.body": made.ticket.issue})
+        mark = marks[0] if marks else None
         output = made.output()
         encoding = self._tokenizer.encode(output, add_special_tokens=False)
         by_character = _weights(output)
         return Example(
             shared=shared,
             tokens=[*tokens, *encoding.ids, self._end],
-            weights=[max(by_character[start:end]) for start, end in encoding.offsets] + [_FORCED],
+            weights=[max(by_character[start:end]) for start, end in encoding.offsets] + [FORCED],
             shared_marks=shared_marks,
             mark=mark,
             spans=_spans(output, encoding.offsets, len(tokens)),
             output_at=len(tokens),
         )
 
+    def _read(
+        self, segments: Sequence[Segment], about: dict[str, str]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the tokens, and the last position and issue of each source that is about one."""
+        tokens: list[int] = []
+        marks: list[tuple[int, int]] = []
+        for segment in segments:
+            tokens += self._tokenizer.encode(segment.text, add_special_tokens=False).ids
+            name = about.get(segment.source)
+            if name:
+                marks.append((len(tokens) - 1, self._issues[name]))
+        return tokens, marks
+
 
 def _weights(output: str) -> list[float]:
-    weights = [_FORCED] * len(output)
+    weights = [FORCED] * len(output)
     weights[2] = _DECISION
     match = _FIELDS.match(output)
     if match is None:

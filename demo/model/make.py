@@ -1,11 +1,12 @@
 """Makes the demo's model from nothing: `python -m demo.model.make`.
 
-Data and tokenizer, training, export, hash. Seeded; interrupted, it goes on from its last
-checkpoint in `.cache/demo-model`. `nice -n 10` and two threads leave a machine usable meanwhile.
+Data and tokenizer, training, export, hash into the demo's settings. Seeded; interrupted, it goes on
+from its last checkpoint in `.cache/demo-model`. `--minutes` ends training by the clock instead.
 """
 
 import argparse
 import hashlib
+import re
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -16,6 +17,7 @@ from demo.model.words import train_tokenizer
 
 FOLDER = Path(".cache/demo-model")
 MODEL = Path(__file__).parent / "helpdesk-triage.q8_0.gguf"
+SETTINGS = Path(__file__).parent.parent / "config" / "insights.toml"
 STEPS = 4_000
 
 
@@ -23,6 +25,7 @@ def main() -> None:
     """Run the steps that are not done yet."""
     parser = argparse.ArgumentParser(prog="python -m demo.model.make", description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of 15 rows a worker")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="end by then instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="checkpoint and curve")
@@ -33,14 +36,18 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(str(path))
     else:
         tokenizer = train_tokenizer(path, seed=given.seed)
-    network = train(
-        tokenizer, Plan(given.steps, seed=given.seed, workers=given.workers), given.folder
-    )
+    plan = Plan(given.steps, seed=given.seed, workers=given.workers, minutes=given.minutes)
+    network = train(tokenizer, plan, given.folder)
     export(network, tokenizer, given.output)
     digest = hashlib.sha256(given.output.read_bytes()).hexdigest()
     given.output.with_suffix(given.output.suffix + ".sha256").write_text(
         f"{digest}  {given.output.name}\n", encoding="utf-8"
     )
+    if given.output == MODEL:
+        text = SETTINGS.read_text(encoding="utf-8")
+        SETTINGS.write_text(
+            re.sub(r'sha256 = "[0-9a-f]{64}"', f'sha256 = "{digest}"', text), encoding="utf-8"
+        )
     print(f"{given.output}: {given.output.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
 
 

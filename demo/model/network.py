@@ -1,5 +1,6 @@
 """The demo model's network: Llama's architecture, as llama.cpp runs it, in plain PyTorch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,36 +55,57 @@ class Block(nn.Module):
         """Return both residual streams after this layer; rows also attend to what they share."""
         query, key, value = self._heads_of(shared, turn.shared)
         own_query, own_key, own_value = self._heads_of(rows, turn.rows)
-        times = rows.shape[0] // shared.shape[0]
+        times = own_query.shape[0] // query.shape[0]
         keys = torch.cat((key.repeat_interleave(times, 0), own_key), 2)
         values = torch.cat((value.repeat_interleave(times, 0), own_value), 2)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        own_mixed = F.scaled_dot_product_attention(own_query, keys, values, attn_mask=turn.mask)
-        return self._rest(shared, mixed), self._rest(rows, own_mixed)
+        mixed = _attend(query, key, value, turn.shared.mask)
+        own_mixed = _attend(own_query, keys, values, turn.rows.mask)
+        return self._rest(shared, mixed, turn.shared), self._rest(rows, own_mixed, turn.rows)
 
-    def _heads_of(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        rows, tokens, width = x.shape
+    def _heads_of(self, x: Tensor, stream: "Stream") -> tuple[Tensor, Tensor, Tensor]:
         y = self.attention_norm(x)
         query, key, value = (
-            part(y).view(rows, tokens, self._heads, width // self._heads).transpose(1, 2)
+            stream.padded(part(y)).unflatten(2, (self._heads, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        return _rotated(query, *angles), _rotated(key, *angles), value
+        return _rotated(query, *stream.angles), _rotated(key, *stream.angles), value
 
-    def _rest(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+    def _rest(self, x: Tensor, mixed: Tensor, stream: "Stream") -> Tensor:
+        x = x + self.out(stream.flat(mixed.transpose(1, 2).flatten(2)))
         y = self.forward_norm(x)
         out: Tensor = x + self.down(F.silu(self.gate(y)) * self.up(y))
         return out
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Rotations of both streams, and which tokens a row's tokens may attend to."""
+class Stream:
+    """How the tokens of sequences of different lengths lie, one behind the other or padded."""
 
-    shared: tuple[Tensor, Tensor]
-    rows: tuple[Tensor, Tensor]
+    places: Tensor
+    shape: tuple[int, int]
+    angles: tuple[Tensor, Tensor]
     mask: Tensor
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Return `(sequences, tokens, width)` of `(all tokens, width)`."""
+        rows, tokens = self.shape
+        return (
+            x.new_zeros(rows * tokens, x.shape[1])
+            .index_copy(0, self.places, x)
+            .unflatten(0, self.shape)
+        )
+
+    def flat(self, x: Tensor) -> Tensor:
+        """Return `(all tokens, width)` of `(sequences, tokens, width)`."""
+        return x.flatten(0, 1)[self.places]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The two streams of a step."""
+
+    shared: Stream
+    rows: Stream
 
 
 class Network(nn.Module):
@@ -125,20 +147,22 @@ class Network(nn.Module):
         return self.meanings @ self.projection + own
 
     def forward(
-        self, shared: Tensor, lengths: Tensor, rows: Tensor, table: Tensor
+        self, shared: Sequence[Tensor], rows: Sequence[Tensor], table: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rows' final state, and the states half-way up of what is shared and of rows.
 
-        Several tickets are read against the same passages, which are computed once.
+        Several tickets are read against the same passages, which are computed once. States are
+        `(all tokens, width)`, one sequence behind the other.
 
         Args:
-            shared: `(groups, tokens)`, the beginning of every prompt, padded on the right.
-            lengths: `(groups,)`, their tokens.
-            rows: `(groups x n, tokens)`, how each goes on, padded on the right.
+            shared: The beginnings of prompts, each of which as many rows share.
+            rows: How each prompt goes on.
             table: The tokens' vectors.
         """
-        turn = self._turn(shared, lengths, rows)
-        x, y = F.embedding(shared, table), F.embedding(rows, table)
+        turn = self._turn(
+            torch.tensor([len(x) for x in shared]), torch.tensor([len(y) for y in rows])
+        )
+        x, y = F.embedding(torch.cat([*shared]), table), F.embedding(torch.cat([*rows]), table)
         middle = x, y
         for at, block in enumerate(self.blocks):
             x, y = block(x, y, turn)
@@ -146,20 +170,35 @@ class Network(nn.Module):
                 middle = x, y
         return self.norm(y), *middle
 
-    def _turn(self, shared: Tensor, lengths: Tensor, rows: Tensor) -> Turn:
-        times = rows.shape[0] // shared.shape[0]
-        begin = lengths.repeat_interleave(times)[:, None]
-        at = torch.arange(rows.shape[1])
-        before = torch.arange(shared.shape[1])[None] < begin
-        before = before[:, None, None].expand(-1, 1, rows.shape[1], -1)
-        own = (at[None] <= at[:, None]).expand(rows.shape[0], 1, -1, -1)
-        allowed = torch.cat((before, own), 3)
-        mask = torch.zeros(allowed.shape, dtype=torch.bfloat16).masked_fill(~allowed, -1e4)
+    def _turn(self, shared: Tensor, rows: Tensor) -> Turn:
+        begin = shared.repeat_interleave(len(rows) // len(shared))[:, None]
+        along, at = torch.arange(int(shared.max())), torch.arange(int(rows.max()))
+        before = (along[None] < begin)[:, None].expand(-1, len(at), -1)
+        own = (at[None] <= at[:, None]).expand(len(rows), -1, -1)
         return Turn(
-            _angles(self.shape, torch.arange(shared.shape[1])[None]),
-            _angles(self.shape, begin + at[None]),
-            mask,
+            Stream(
+                (along[None] < shared[:, None]).flatten().nonzero()[:, 0],
+                (len(shared), len(along)),
+                _angles(self.shape, along[None]),
+                _mask((along[None] <= along[:, None])[None, None]),
+            ),
+            Stream(
+                (at[None] < rows[:, None]).flatten().nonzero()[:, 0],
+                (len(rows), len(at)),
+                _angles(self.shape, begin + at[None]),
+                _mask(torch.cat((before, own), 2)[:, None]),
+            ),
         )
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Return attention's result; for short rows faster on a CPU than PyTorch's fused kernel."""
+    scores = query @ key.transpose(-1, -2)
+    return F.softmax(scores * query.shape[-1] ** -0.5 + mask, -1) @ value
+
+
+def _mask(allowed: Tensor) -> Tensor:
+    return torch.zeros(allowed.shape, dtype=torch.bfloat16).masked_fill(~allowed, -1e4)
 
 
 def _angles(shape: Shape, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ import random
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,32 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
 from tokenizers import Tokenizer
 from torch import Tensor, distributed, nn
 
-from demo.model.examples import Encoder, Example
+from demo.model.examples import FORCED, Encoder, Example
 from demo.model.grammar import issues
 from demo.model.network import Network, Shape
 from demo.model.rows import group, make
 from demo.model.words import meanings
 
-_SIDE = 0.3  # weight of the side task
+_SIDE = 1.0  # weight of the side task
 _DROP = 0.15  # of the tokens' own parts
 _MUON_RATE, _ADAM_RATE = 0.02, 0.003
-_WARM, _COOL = 0.02, 0.55  # shares of the steps: rising at the start, falling to nothing at the end
-_ALONE_STEPS, _FEW_STEPS = 120, 350  # rows with one passage, then with few
+_WARM_STEPS, _COOL = 40, 0.5
+_SHARE_OF_FORCED = 0.2  # of the tokens that the grammar forces: enough to make room for it
+_APART = 8  # steps between two averages of the workers' weights
+_ALONE_STEPS, _FEW_STEPS = 100, 250  # rows with one passage, then with few
 _SAVE_S, _MEASURE_STEPS, _HELD_ROWS = 120.0, 100, 64
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train: steps of so many groups of rows that share their passages."""
+    """How long to train: steps of so many groups of rows that share their passages, or minutes."""
 
     steps: int
     groups: int = 3
     tickets: int = 5
     seed: int = 0
     workers: int = 2
+    minutes: float = float("inf")
 
     @property
     def rows(self) -> int:
@@ -46,13 +50,13 @@ class Plan:
 def train(tokenizer: Tokenizer, plan: Plan, folder: Path) -> Network:
     """Return the trained network; goes on from the folder's checkpoint if there is one.
 
-    Each worker is a process of one thread with its own half of a step's rows; they meet once a
-    step, so that a busy machine costs them little.
+    Each worker is a process of one thread with its own rows; they average their weights every few
+    steps, so that they need not wait for each other on a busy machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
     meeting = folder / "meeting"
     meeting.unlink(missing_ok=True)
-    if plan.steps > _steps_done(folder):
+    if not _finished(folder, plan):
         torch.multiprocessing.spawn(
             _work, (tokenizer.to_str(), plan, folder, str(meeting.absolute())), plan.workers
         )
@@ -77,26 +81,28 @@ def _work(worker: int, tokenizer_text: str, plan: Plan, folder: Path, meeting: s
     optimizers = _optimizers(network)
     encoder = Encoder(tokenizer)
     checkpoint = folder / "checkpoint.pt"
-    begin = _resume(checkpoint, network, optimizers)
+    step, before = _resume(checkpoint, network, optimizers)
     held = _held(encoder) if worker == 0 else []
     saved = started = time.monotonic()
-    for step in range(begin, plan.steps):
-        torch.manual_seed(plan.seed + step)  # what is dropped is the same in all workers
-        pace = _pace(step / plan.steps)
+    done = _agreed(network, plan, step, before)
+    while done < 1:
+        torch.manual_seed(plan.seed + step)
         for optimizer in optimizers:
             for part in optimizer.param_groups:
-                part["lr"] = part["base"] * pace
+                part["lr"] = part["base"] * _pace(done, step)
         loss = _step(network, optimizers, _batch(encoder, plan, step, worker), plan)
+        step += 1
+        spent = before + time.monotonic() - started
+        if step % _APART == 0 or step >= plan.steps:
+            done = _agreed(network, plan, step, spent)
         if worker:
             continue
-        last = step + 1 == plan.steps
-        if step % _MEASURE_STEPS == 0 or last:
+        if step % _MEASURE_STEPS == 0 or done >= 1:
             figures = measure(network, held)
-            figures |= {"step": step, "loss": loss, "rows": (step + 1) * plan.rows}
-            figures["seconds"] = time.monotonic() - started
+            figures |= {"step": step, "loss": loss, "rows": step * plan.rows, "seconds": spent}
             _note(folder / "curve.jsonl", figures)
-        if time.monotonic() - saved > _SAVE_S or last:
-            _save(checkpoint, network, optimizers, step + 1)
+        if time.monotonic() - saved > _SAVE_S or done >= 1:
+            _save(checkpoint, network, optimizers, step, spent)
             saved = time.monotonic()
     distributed.destroy_process_group()
 
@@ -123,7 +129,6 @@ def _step(
 ) -> float:
     loss = _loss(network, batch, plan.tickets)
     loss.backward()
-    _average(network, plan.workers)
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()
@@ -131,41 +136,45 @@ def _step(
     return float(loss.detach())
 
 
-def _average(network: Network, workers: int) -> None:
-    if workers == 1:
-        return
+@torch.no_grad()
+def _agreed(network: Network, plan: Plan, step: int, spent: float) -> float:
+    """Average the workers' weights, and return how much of the training is done, for all alike."""
     weights = list(network.parameters())
-    grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-    flat = torch.cat([grad.flatten() for grad in grads])
-    distributed.all_reduce(flat)
-    flat /= workers
-    for weight, part in zip(weights, flat.split([w.numel() for w in weights]), strict=True):
-        weight.grad = part.view_as(weight)
+    done = max(step / plan.steps, spent / 60 / plan.minutes)
+    flat = torch.cat([*(weight.flatten() for weight in weights), torch.tensor([done])])
+    if plan.workers > 1:
+        distributed.all_reduce(flat)
+        flat /= plan.workers
+    for weight, part in zip(weights, flat[:-1].split([w.numel() for w in weights]), strict=True):
+        weight.copy_(part.view_as(weight))
+    return float(flat[-1])
 
 
 def _loss(network: Network, batch: list[Example], times: int) -> Tensor:
-    shared, lengths, tokens = _tensors(batch, times)
-    places = [
-        (row, at - 1)
-        for row, example in enumerate(batch)
-        for at in range(example.output_at, len(example.tokens))
-    ]
-    rows, at = torch.tensor(places).T
-    weights = torch.tensor([weight for example in batch for weight in example.weights])
+    shared, rows = _tensors(batch, times)
+    begins = _begins(rows)
+    places, truths, weights = [], [], []
+    for begin, example in zip(begins, batch, strict=True):
+        for at, weight in enumerate(example.weights, example.output_at):
+            if weight > FORCED or random.random() < _SHARE_OF_FORCED:
+                places.append(begin + at - 1)
+                truths.append(example.tokens[at])
+                weights.append(weight)
     with torch.autocast("cpu", torch.bfloat16):
         table = network.table(_DROP).bfloat16()
-        final, middle, own_middle = network(shared, lengths, tokens, table)
-        logits = F.linear(final[rows, at], table)
-        states, about = [], []
-        for row, example in enumerate(batch):
-            if example.mark:
-                states.append(own_middle[row, example.mark[0]])
-                about.append(example.mark[1])
-            if row % times == 0:
-                states += [middle[row // times, place] for place, _ in example.shared_marks]
-                about += [issue for _, issue in example.shared_marks]
-    losses = F.cross_entropy(logits.float(), tokens[rows, at + 1], reduction="none")
-    loss = (losses * weights).sum() / weights.sum()
+        final, middle, own_middle = network(shared, rows, table)
+        logits = F.linear(final[places], table)
+    losses = F.cross_entropy(logits.float(), torch.tensor(truths), reduction="none")
+    weighed = torch.tensor(weights)
+    loss = (losses * weighed).sum() / weighed.sum()
+    states, about = [], []
+    for begin, example in zip(begins, batch, strict=True):
+        if example.mark:
+            states.append(own_middle[begin + example.mark[0]])
+            about.append(example.mark[1])
+    for begin, example in zip(_begins(shared), batch[::times], strict=True):
+        states += [middle[begin + place] for place, _ in example.shared_marks]
+        about += [issue for _, issue in example.shared_marks]
     if about:
         state = torch.stack(states)
         side = network.issue(F.rms_norm(state, (state.shape[-1],)).float())
@@ -173,18 +182,17 @@ def _loss(network: Network, batch: list[Example], times: int) -> Tensor:
     return loss
 
 
-def _tensors(batch: list[Example], times: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what every `times` rows share and its lengths, and the rows; padded."""
-    first = batch[::times]
-    lengths = torch.tensor([len(example.shared) for example in first])
-    shared = torch.zeros(len(first), int(lengths.max()), dtype=torch.long)
-    for row, example in enumerate(first):
-        shared[row, : len(example.shared)] = torch.tensor(example.shared)
-    longest = max(len(example.tokens) for example in batch)
-    tokens = torch.zeros(len(batch), longest, dtype=torch.long)
-    for row, example in enumerate(batch):
-        tokens[row, : len(example.tokens)] = torch.tensor(example.tokens)
-    return shared, lengths, tokens
+def _tensors(batch: list[Example], times: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what every `times` rows share, and the rows."""
+    return (
+        [torch.tensor(example.shared) for example in batch[::times]],
+        [torch.tensor(example.tokens) for example in batch],
+    )
+
+
+def _begins(sequences: list[Tensor]) -> list[int]:
+    """Return where each sequence begins when they lie one behind the other."""
+    return list(accumulate((len(sequence) for sequence in sequences[:-1]), initial=0))
 
 
 def _held(encoder: Encoder) -> list[Example]:
@@ -198,15 +206,15 @@ def measure(network: Network, examples: list[Example]) -> dict[str, float]:
     right: dict[str, list[bool]] = defaultdict(list)
     for at in range(0, len(examples), 16):
         batch = examples[at : at + 16]
-        shared, lengths, tokens = _tensors(batch, 1)
+        shared, rows = _tensors(batch, 1)
         with torch.autocast("cpu", torch.bfloat16):
             table = network.table().bfloat16()
-            final, *_ = network(shared, lengths, tokens, table)
-            for row, example in enumerate(batch):
-                guess = F.linear(final[row, example.output_at - 1 : -1], table).argmax(-1)
-                length = len(example.tokens)
-                truth = tokens[row, example.output_at : length]
-                same = guess[: len(truth)] == truth
+            final, *_ = network(shared, rows, table)
+            for begin, row, example in zip(_begins(rows), rows, batch, strict=True):
+                states = final[begin + example.output_at - 1 : begin + len(row) - 1]
+                guess = F.linear(states, table).argmax(-1)
+                truth = row[example.output_at :]
+                same = guess == truth
                 for name, (start, end) in example.spans.items():
                     part = same[start - example.output_at : end - example.output_at]
                     key = name if name != "key" or "cited" in example.spans else "abstains"
@@ -214,11 +222,9 @@ def measure(network: Network, examples: list[Example]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in right.items()}
 
 
-def _pace(done: float) -> float:
-    """Return the share of the full rate."""
-    if done < _WARM:
-        return done / _WARM + 0.01
-    return min(1.0, (1 - done) / _COOL)
+def _pace(done: float, step: int) -> float:
+    """Return the share of the full rate: rising at first, falling to nothing at last."""
+    return min(1.0, (step + 1) / _WARM_STEPS, (1 - done) / _COOL)
 
 
 class Muon(torch.optim.Optimizer):
@@ -272,10 +278,17 @@ def _optimizers(network: Network) -> list[torch.optim.Optimizer]:
     return found
 
 
-def _save(path: Path, network: Network, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+def _save(
+    path: Path,
+    network: Network,
+    optimizers: list[torch.optim.Optimizer],
+    step: int,
+    spent: float,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "step": step,
+        "spent": spent,
         "network": network.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
@@ -284,19 +297,25 @@ def _save(path: Path, network: Network, optimizers: list[torch.optim.Optimizer],
     new.replace(path)
 
 
-def _resume(path: Path, network: Network, optimizers: list[torch.optim.Optimizer]) -> int:
+def _resume(
+    path: Path, network: Network, optimizers: list[torch.optim.Optimizer]
+) -> tuple[int, float]:
+    """Load a checkpoint, if there is one; return its steps and the seconds they took."""
     if not path.exists():
-        return 0
+        return 0, 0.0
     state = torch.load(path, weights_only=True)
     network.load_state_dict(state["network"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=bool(optimizers)):
         optimizer.load_state_dict(saved)
-    return int(state["step"])
+    return int(state["step"]), float(state["spent"])
 
 
-def _steps_done(folder: Path) -> int:
+def _finished(folder: Path, plan: Plan) -> bool:
     path = folder / "checkpoint.pt"
-    return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
+    if not path.exists():
+        return False
+    state = torch.load(path, weights_only=True)
+    return bool(state["step"] >= plan.steps or state["spent"] / 60 >= plan.minutes)
 
 
 def _note(path: Path, figures: dict[str, float]) -> None:
