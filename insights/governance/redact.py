@@ -178,4 +178,3 @@ _FINDERS: dict[str, Callable[[str], Iterator[_Span]]] = {
     "ip": _ips,
     "phone": _phones,
 }
-KINDS = tuple(_FINDERS)

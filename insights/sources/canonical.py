@@ -11,7 +11,6 @@ from typing import TypeGuard
 
 from insights import errors
 
-HASH_VERSION = 1  # of the canonical form below: a change of it re-stamps rows, see docs/polling.md
 _HASH_BYTES = 16
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

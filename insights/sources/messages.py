@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-import msgspec
-
 from insights.model import Bookmark, Finding, Row, StreamSpec, Value
 
 
@@ -73,7 +71,3 @@ class TableRequest(Value, frozen=True):
     """Look at one table, `schema.table` or `table`."""
 
     table: str
-
-
-class Nothing(msgspec.Struct, frozen=True):
-    """No arguments."""
