@@ -392,5 +392,5 @@ class Outbox(Protocol):
         ...
 
     def stop(self, reason: str) -> None:
-        """Record why nothing can be published now; the next success clears it."""
+        """Record why nothing can be published now; `align` clears it."""
         ...

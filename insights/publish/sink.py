@@ -185,8 +185,10 @@ class SinkTable:
         """Return what an error means for the sink; forget the table, which may have changed."""
         self._statements = None
         found = door.translate(exc)
-        kind = errors.SinkUnavailable if isinstance(found, errors.Transient) else errors.SinkError
-        return kind(found.what, where=self._place, fix=found.fix)
+        if isinstance(found, errors.Transient):
+            fix = found.fix or "start it; or correct the connection string of the sink's source"
+            return errors.SinkUnavailable(found.what, where=self._place, fix=fix)
+        return errors.SinkError(found.what, where=self._place, fix=found.fix)
 
 
 def _refused(state: SinkState, reason: str) -> SinkResult:

@@ -36,12 +36,13 @@ class SinkOutbox:
         return None if lease is None else lease.epoch
 
     def align(self, sink_revision: int) -> None:
-        """Make store and sink agree on history after a lease was taken.
+        """Make store and sink agree on history: a lease was taken, or the sink is back.
 
         A store that lost a second of history continues its revisions above the sink's; a sink that
         was emptied or restored is told again what it lost.
         """
         with self._store.transaction() as connection:
+            connection.execute(self._sql["go_on"], {"sink": self.sink})
             self._lift(connection, sink_revision)
             connection.execute(self._sql["retell"], {"sink": self.sink, "revision": sink_revision})
 

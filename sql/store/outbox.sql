@@ -46,7 +46,7 @@ WITH told AS (
     WHERE k.name = %(sink)s AND o.sink_id = k.sink_id AND o.row_id = t.row_id AND o.revision = t.revision
     RETURNING o.delivered_at
 )
-UPDATE store.sink SET last_published_at = now(), stopped_reason = NULL WHERE name = %(sink)s;
+UPDATE store.sink SET last_published_at = now() WHERE name = %(sink)s;
 
 -- name: defer
 -- A batch during which the publisher died: later, and from the third time on each row alone. Never an error of the row:
@@ -57,8 +57,12 @@ SET attempts = o.attempts + 1,
 FROM store.sink k
 WHERE k.name = %(sink)s AND o.sink_id = k.sink_id AND o.row_id = ANY (%(row_ids)s) AND o.delivered_at IS NULL;
 
+-- name: go_on
+-- The sink answers: whatever stopped it is over.
+UPDATE store.sink SET stopped_reason = NULL WHERE name = %(sink)s AND stopped_reason IS NOT NULL;
+
 -- name: stop
--- Why nothing can be published to a sink; the next success clears it.
+-- Why nothing can be published to a sink.
 UPDATE store.sink SET stopped_reason = %(reason)s
 WHERE name = %(sink)s AND stopped_reason IS DISTINCT FROM %(reason)s;
 

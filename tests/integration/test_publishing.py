@@ -121,6 +121,15 @@ def test_a_missing_table_stops_the_sink_and_its_ddl_lets_it_go_on(world: World) 
     assert world.sql("SELECT stopped_reason FROM store.sink") == [(None,)]
 
 
+def test_a_sink_that_is_back_is_no_longer_stopped_though_nothing_is_due(world: World) -> None:
+    publishing = world.publishing()
+    with pytest.raises(errors.SinkError):
+        publishing.publish()
+    world.make_sink()
+    assert publishing.publish() == PublishResult()
+    assert world.sql("SELECT stopped_reason FROM store.sink") == [(None,)]
+
+
 def test_a_row_that_the_sink_refuses_is_kept_with_its_reason(world: World) -> None:
     world.make_sink()
     world.legacy("CREATE UNIQUE INDEX one_each ON ai_insight_triage (category)")
