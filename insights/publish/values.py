@@ -39,8 +39,7 @@ def row(
     notes: list[str] = []
     made: Row = {}
     for name, text in zip(spec.key, keys.split(state.row_key, len(spec.key)), strict=True):
-        whole = isinstance(table.c[name].type, sa.Integer)
-        made[parameter(name)] = int(text) if whole else text
+        made[parameter(name)] = _key(table.c[name], text)
     gone = state.shows == "tombstoned"
     content: Json = {} if gone else {**state.values, "citations": state.citations or None}
     fixed: Json = {
@@ -60,6 +59,16 @@ def row(
             notes += [f"{name}: {note}" for note in what]
         made[parameter(name)] = shown
     return made, tuple(notes)
+
+
+def _key(column: sa.Column[Any], text: str) -> int | str:
+    """Return a key part as it is bound; what is neither integer nor text the server casts."""
+    if not isinstance(column.type, sa.Integer):
+        return text
+    try:
+        return int(text)
+    except ValueError:  # without the text: a key may be personal
+        raise ValueError(f"the row's key is no whole number, as column {column.name} is") from None
 
 
 def _shown(column: sa.Column[Any], value: Any) -> object:  # noqa: ANN401 - JSON

@@ -199,10 +199,11 @@ def test_one_bad_row_does_not_stop_the_others(legacy: Legacy, sink: SinkTable) -
     states = [state(n, n) for n in range(1, 8)]
     states[2] = state(3, 3, values={**VALUES, "due": "soon"})
     states[4] = state(5, 5, values={**VALUES, "urgency": 2**70})
-    states[5] = state(6, 6, row_key="acme")
+    states[5] = state(6, 6, row_key=keys.join(("acme", "six")))
     results = sink.apply(states)
     assert [result.row_id for result in results if result.error] == [3, 5, 6]
     assert results[2].error == "column due cannot hold this str"
+    assert results[5].error == "the row's key is no whole number, as column ticket_id is"
     assert legacy.execute("SELECT COUNT(*) FROM ai_insight_triage") == [(4,)]
 
 
