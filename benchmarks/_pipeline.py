@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from insights import app, logs, settings
+from insights import app, configuration, logs
 from insights.daemon import Progress
 from insights.model import GenerateRequest, Generation, ModelInfo
 from insights.pipeline import Pipeline
@@ -56,7 +56,7 @@ class NullApp(app.App):
 
 def main() -> None:
     """Run poll to write on what the settings in the folder name, and print what it cost."""
-    found = settings.load(Path(sys.argv[1]) / "insights.toml")
+    found = configuration.load(Path(sys.argv[1]) / "insights.toml")
     logs.configure(found.log.format, found.log.level)
     spent = dict.fromkeys(("poll", "sweep", *STAGES), 0.0)
     _time(Poller, "run_once", "poll", spent)

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +26,6 @@ FOLDER = ROOT / ".demo"
 DATABASE = FOLDER / "helpdesk.sqlite"
 FINISHED = FOLDER / "finished"  # the last run came to its end
 CONFIG = ROOT / "demo" / "config" / "insights.toml"
-MODEL = ROOT / "demo" / "model" / "helpdesk-triage.q8_0.gguf"
 STAND_IN = FOLDER / "stand-in.gguf"
 SINK = "ai_insight_triage"
 VIEW = "ticket_with_insight"
@@ -106,19 +106,19 @@ def _database(*, change: bool) -> Change | None:
 
 
 def _model() -> dict[str, str]:
-    """Name the trained model; a stand-in where there is none."""
-    if MODEL.exists():
+    """Build the stand-in where the settings name it; return what they must be told besides."""
+    found = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["model"]["helpdesk"]
+    if (CONFIG.parent / found["path"]).resolve() != STAND_IN:
         return {}
     console.print(
-        "[bold yellow]No trained demo model in demo/model:[/] a stand-in with random weights is "
-        "used. Its insights fit the schema and say nothing."
+        "[bold yellow]No model has been trained for the demo:[/] a stand-in with random weights "
+        "is used. Its insights fit the schema and say nothing."
     )
     if not STAND_IN.exists():
         subprocess.run([sys.executable, "-m", "demo.standin", str(STAND_IN)], check=True)
-    return {
-        "INSIGHTS_MODEL__HELPDESK__PATH": str(STAND_IN),
-        "INSIGHTS_MODEL__HELPDESK__SHA256": hashlib.sha256(STAND_IN.read_bytes()).hexdigest(),
-    }
+    sha256 = hashlib.sha256(STAND_IN.read_bytes()).hexdigest()
+    # Other versions of the libraries may build other bytes; what was just built is to be trusted.
+    return {} if sha256 == found["sha256"] else {"INSIGHTS_MODEL__HELPDESK__SHA256": sha256}
 
 
 def _make_sink(environment: dict[str, str]) -> None:

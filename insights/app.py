@@ -1,4 +1,4 @@
-"""The wiring: the only place that names concrete classes. Settings in, a running whole out."""
+"""The wiring: settings in, a running whole out. Its single parts are opened in `parts`."""
 
 import fcntl
 import hashlib
@@ -8,168 +8,45 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from insights import definitions, environment, errors
+from insights.configuration import load
 from insights.daemon import Daemon, Job
 from insights.definitions import Definition
 from insights.documents.folder import Folder
-from insights.inference.client import LocalGenerator
 from insights.inference.embedder_client import EmbedderClient
-from insights.inference.embedding_model import ModelFiles
-from insights.inference.messages import EngineSettings
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Floor, Selection
 from insights.knowledge.stream import StreamDocuments
-from insights.model import TableShape
+from insights.parts import (
+    embedding_files,
+    open_generator,
+    open_sink,
+    open_source,
+    open_store,
+    routed,
+    vector_indexes,
+)
 from insights.pipeline import Pipeline, Recipe
 from insights.polling.courtesy import Courtesy
 from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.ports import Documents, Generator
-from insights.publish.client import SinkClient
 from insights.publishing import Publishing
-from insights.settings import EmbeddingSettings, Settings, load, seconds
+from insights.settings import Settings
 from insights.sources.client import SourceClient
-from insights.store import derived, revision
-from insights.store.derived import DerivedObject
-from insights.store.embedded import EmbeddedPostgres
+from insights.store import derived
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.outbox import SinkOutbox
-from insights.store.passages import PassageStore, vector_index
+from insights.store.passages import PassageStore
 from insights.store.postgres import Store
 from insights.store.views import typed_view
 from insights.store.work import Outlet, WorkQueue
 
 ALL_ROLES = ("poll", "enrich", "publish")
-
-
-# --- the store ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def store_url(settings: Settings) -> Iterator[str]:
-    """Give the store's URL; with none in the settings, that of the embedded server, started."""
-    if settings.store.url is not None:
-        yield environment.reveal(settings.store.url, "store.url")
-        return
-    with EmbeddedPostgres(settings.resolve(settings.state_dir)) as embedded:
-        yield embedded.url
-
-
-@contextmanager
-def open_store(config: Path | Settings) -> Iterator[Store]:
-    """Open the store and check that its schema fits."""
-    settings = load(config) if isinstance(config, Path) else config
-    with store_url(settings) as url:
-        store = Store(url, connections=settings.store.connections).open()
-        try:
-            revision.check(store)
-            yield store
-        finally:
-            store.close()
-
-
-def derived_objects(settings: Settings, url: str | None) -> list[DerivedObject]:
-    """Return what depends on the settings; without a URL (for --sql) only what needs no store."""
-    wanted = [
-        typed_view(made.name, made.stream.name, made.output_schema)
-        for made in (definitions.read(settings, name) for name in settings.pipeline)
-    ]
-    if url is not None and settings.collection:
-        store = Store(url, connections=2).open()
-        try:
-            wanted.extend(_vector_indexes(settings, PassageStore(store)))
-        finally:
-            store.close()
-    return wanted
-
-
-def _vector_indexes(settings: Settings, passages: PassageStore) -> list[DerivedObject]:
-    used = [settings.embedding, settings.embedding.previous]
-    models = [_embedding_files(settings, found).model for found in used if found is not None]
-    return [vector_index(passages.declare_model(model), model) for model in models]
-
-
-# --- parts ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def open_source(settings: Settings, name: str, hash_key: bytes) -> Iterator[SourceClient]:
-    """Open a source; its reader starts at the first call."""
-    found = settings.source[name]
-    client = SourceClient(
-        name,
-        environment.reveal(found.odbc, f"source.{name}.odbc"),
-        hash_key=hash_key,
-        timeout_s=seconds(found.timeout),
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def describe_table(odbc: str, table: str) -> TableShape:
-    """Return a table's columns and key, for `insights init`."""
-    client = SourceClient("legacy", odbc, hash_key=b"", timeout_s=30.0)
-    try:
-        return client.describe(table)
-    finally:
-        client.close()
-
-
-@contextmanager
-def open_sink(config: Path | Settings, name: str) -> Iterator[SinkClient]:
-    """Open a sink; its publisher starts at the first call."""
-    settings = load(config) if isinstance(config, Path) else config
-    for made in (definitions.read(settings, pipeline) for pipeline in settings.pipeline):
-        if made.sink is not None and made.sink.name == name:
-            found = settings.source[made.sink.source]
-            odbc = environment.reveal(found.odbc, f"source.{made.sink.source}.odbc")
-            client = SinkClient(made.sink, odbc, timeout_s=seconds(found.timeout))
-            try:
-                yield client
-            finally:
-                client.close()
-            return
-    raise errors.SettingsError(
-        f"no pipeline writes to a sink {name!r}",
-        where="sink",
-        fix="set `sink` in a pipeline; sinks: " + (", ".join(settings.sink) or "none"),
-    )
-
-
-def open_generator(settings: Settings, name: str) -> LocalGenerator:
-    """Return the generator of one `[model.<name>]`; its child starts at the first call."""
-    model = settings.model[name]
-    if model.path is None or model.sha256 is None:
-        raise errors.SettingsError(
-            "a model on a server is not supported yet", where=f"model.{name}"
-        )
-    path = settings.resolve(model.path)
-    if not path.is_file():
-        raise errors.ModelError(
-            "there is no such file", where=f"model.{name}.path = {path}", fix="correct the setting"
-        )
-    return LocalGenerator(
-        path,
-        model.sha256,
-        engine=EngineSettings(
-            parallel=model.parallel,
-            context=model.context,
-            threads=model.threads,
-            gpu_layers=model.gpu_layers,
-        ),
-        name=f"generator {name}",
-    )
-
-
-def _embedding_files(settings: Settings, found: EmbeddingSettings) -> ModelFiles:
-    path = settings.resolve(found.path) if found.path is not None else None
-    return ModelFiles(path, name=found.model, sha256=found.sha256)
 
 
 class App:
@@ -201,7 +78,7 @@ class App:
                     continue
                 reranker = found.reranker and self.settings.resolve(found.reranker)
                 embedder = EmbedderClient(
-                    _embedding_files(self.settings, found), reranker=reranker, threads=found.threads
+                    embedding_files(self.settings, found), reranker=reranker, threads=found.threads
                 )
                 self._stack.callback(embedder.close)
                 self._embedders.append(embedder)
@@ -280,7 +157,9 @@ class App:
             name=name,
             stream=made.stream,
             source=self.source(made.stream.source),
-            generator=self.generator(made.settings.model),
+            generator=routed(
+                self.settings, made.settings.model, made.settings.fallback, self.generator
+            ),
             template=made.template,
             output_schema=made.output_schema,
             abstain=made.settings.abstain,
@@ -298,7 +177,7 @@ class App:
             if wanted.collections
             else None,
             query_columns=made.query_columns,
-            deadline_s=seconds(made.settings.timeout),
+            deadline_s=made.settings.timeout,
             version_id=version_id,
             filters=wanted.filters,
         )
@@ -307,7 +186,7 @@ class App:
         """Return the daemon with the parts its roles need."""
         settings = self.settings.daemon
         holder = self._holder()
-        lease_s = seconds(settings.lease)
+        lease_s = settings.lease
         recipes = {r.stream.name: r for r in (self.recipe(name) for name in self._definitions)}
         if not recipes:
             raise errors.SettingsError(
@@ -347,7 +226,7 @@ class App:
                 batch=settings.batch,
                 in_flight=settings.in_flight,
             )
-        return Daemon(pipeline, work, jobs, lease_s=lease_s, drain_s=seconds(settings.drain))
+        return Daemon(pipeline, work, jobs, lease_s=lease_s, drain_s=settings.drain)
 
     def _polling(
         self, recipe: Recipe, leases: Leases, sinks: Mapping[str, int], holder: str, *, once: bool
@@ -362,10 +241,10 @@ class App:
             holder=holder,
         )
         courtesy = Courtesy(stream.rows_per_second, found.quiet_hours)
-        sweep_s = seconds(found.sweep_every)
+        sweep_s = found.sweep_every
         poller = Poller(stream, recipe.source, ledger, leases, courtesy)
         sweeper = Sweeper(stream, recipe.source, ledger, leases, courtesy, sweep_s)
-        return StreamJob(stream.name, poller, sweeper, seconds(found.poll_every), once=once)
+        return StreamJob(stream.name, poller, sweeper, found.poll_every, once=once)
 
     def _publishing(self, made: Definition, leases: Leases) -> Publishing:
         assert made.sink is not None  # noqa: S101 - asked for only where there is one
@@ -423,5 +302,5 @@ def check_derived(app: App) -> None:
         for made in app.definitions.values()
     ]
     if app.settings.collection:
-        wanted.extend(_vector_indexes(app.settings, app.passages))
+        wanted.extend(vector_indexes(app.settings, app.passages))
     derived.check(app.store, wanted)

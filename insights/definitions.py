@@ -8,7 +8,7 @@ import msgspec
 from insights import errors
 from insights.model import Json, Redaction, Sampling, SinkSpec, StreamSpec
 from insights.prompt import Template
-from insights.settings import PipelineSettings, Settings, seconds
+from insights.settings import PipelineSettings, Settings
 from insights.validate import check_schema
 
 
@@ -118,7 +118,7 @@ def _stream(
         redaction=Redaction(kinds=found.redact.kinds, columns=found.redact.columns),
         grade=found.grade,
         start=found.start,
-        overlap_s=seconds(found.overlap),
+        overlap_s=found.overlap,
         page_rows=found.page_rows,
         max_text_chars=found.max_text_chars,
         rows_per_second=found.rows_per_second,

@@ -5,26 +5,18 @@
 an error that names the nearest valid one.
 """
 
-import difflib
 import re
 import socket
-import tomllib
-import types
-import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from insights import errors
-
-_LITERAL_PASSWORD = re.compile(r"(?i)(?:^|;)\s*(?:pwd|password)\s*=\s*\{?(?!\$\{)[^;\s{}]")
-_LITERAL_URL_PASSWORD = re.compile(r"://[^/@:\s]*:(?!\$\{)[^@/\s]+@")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)$")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -39,6 +31,9 @@ def seconds(text: str | float) -> float:
     if match is None:
         raise ValueError(f"{text!r} is no duration; write 500ms, 5s, 10min, 6h or 1d")
     return float(match.group(1)) * _UNIT_S[match.group(2)]
+
+
+Duration = Annotated[float, BeforeValidator(seconds)]
 
 
 class _Section(BaseModel):
@@ -56,7 +51,7 @@ class SourceSettings(_Section):
     """`[source.<name>]`: a read replica, or the database of a sink."""
 
     odbc: str
-    timeout: str | float = "30s"
+    timeout: Duration = seconds("30s")
 
 
 class RedactionSettings(_Section):
@@ -85,7 +80,7 @@ class StreamSettings(_Section):
     where: str | None = None
     grade: Literal["L0", "L1", "L2", "L3", "L4"] | None = None
     start: str = "beginning"
-    overlap: str | float = "60s"
+    overlap: Duration = seconds("60s")
     page_rows: int = Field(default=5_000, ge=1, le=100_000)
     max_text_chars: int = Field(default=200_000, ge=100)
     rows_per_second: int | None = Field(default=None, ge=1)
@@ -93,8 +88,8 @@ class StreamSettings(_Section):
     accept_scan: bool = False
     key_personal: bool = False
     sensitive: bool = False
-    poll_every: str | float = "5s"
-    sweep_every: str | float = "6h"
+    poll_every: Duration = seconds("5s")
+    sweep_every: Duration = seconds("6h")
     redact: RedactionSettings = RedactionSettings()
 
     @model_validator(mode="after")
@@ -157,7 +152,7 @@ class ModelSettings(_Section):
     context: int | None = Field(default=None, ge=256)
     parallel: int | None = Field(default=None, ge=1, le=512)
     threads: int | None = Field(default=None, ge=1)
-    timeout: str | float = "5min"
+    timeout: Duration = seconds("5min")
 
     @model_validator(mode="after")
     def _one_place(self) -> "ModelSettings":
@@ -183,8 +178,8 @@ class DaemonSettings(_Section):
     name: str = Field(default_factory=socket.gethostname)
     batch: int = Field(default=32, ge=1, le=1000)
     in_flight: int = Field(default=64, ge=1, le=10_000)
-    lease: str | float = "60s"
-    drain: str | float = "25s"
+    lease: Duration = seconds("60s")
+    drain: Duration = seconds("25s")
     max_attempts: int = Field(default=5, ge=1, le=100)
     roles: tuple[Literal["poll", "enrich", "publish"], ...] = ("poll", "enrich", "publish")
 
@@ -227,6 +222,7 @@ class PipelineSettings(_Section):
 
     stream: Name
     model: Name
+    fallback: Name | None = None
     prompt: Path
     schema_: Path = Field(alias="schema")
     sink: Name | None = None
@@ -234,7 +230,7 @@ class PipelineSettings(_Section):
     cut: tuple[str, ...] = ()
     retrieval: RetrievalSettings = RetrievalSettings()
     sampling: SamplingSettings = SamplingSettings()
-    timeout: str | float = "5min"
+    timeout: Duration = seconds("5min")
 
 
 class Settings(BaseSettings):
@@ -273,152 +269,3 @@ class Settings(BaseSettings):
     def resolve(self, path: Path) -> Path:
         """Return a path of the main file as an absolute one."""
         return path if path.is_absolute() else (self.config_dir / path).resolve()
-
-
-def load(path: Path) -> Settings:
-    """Read and check the settings file and its pipelines.
-
-    Raises:
-        errors.SettingsError: Naming the file, the key and the nearest valid one.
-    """
-    path = path.absolute()
-    data = _toml(path)
-    if "pipeline" in data or "config_dir" in data:
-        raise errors.SettingsError(
-            "pipelines have files of their own",
-            where=str(path),
-            fix=f"move each to {path.parent / 'pipelines'}/<name>.toml",
-        )
-    _refuse_literal_secrets(data, path)
-    folder = path.parent / data.get("pipelines_dir", "pipelines")
-    pipelines: dict[str, PipelineSettings] = {}
-    for file in sorted(folder.glob("*.toml")):
-        try:
-            pipeline = PipelineSettings.model_validate(_toml(file))
-        except ValidationError as exc:
-            raise _explained(exc, file, PipelineSettings) from exc
-        pipelines[file.stem] = pipeline.model_copy(
-            update={
-                "prompt": (file.parent / pipeline.prompt).resolve(),
-                "schema_": (file.parent / pipeline.schema_).resolve(),
-            }
-        )
-    data.setdefault("state_dir", Settings.model_fields["state_dir"].default)
-    try:
-        settings = Settings(**data, pipeline=pipelines, config_dir=path.parent)
-    except ValidationError as exc:
-        raise _explained(exc, path, Settings) from exc
-    _check_references(settings, path)
-    return settings
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
-        raise errors.SettingsError(
-            "there is no settings file",
-            where=str(path),
-            fix="`insights init` writes one; or name yours with --config or INSIGHTS_CONFIG",
-        ) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise errors.SettingsError(f"not valid TOML: {exc}", where=str(path)) from exc
-
-
-def _refuse_literal_secrets(data: dict[str, Any], path: Path) -> None:
-    for name, source in data.get("source", {}).items():
-        if isinstance(source, dict) and _LITERAL_PASSWORD.search(str(source.get("odbc", ""))):
-            raise errors.SettingsError(
-                "a password stands in the settings file",
-                where=f"{path}: source.{name}.odbc",
-                fix=f"write PWD=${{{name}_password}} and give that credential to the service",
-            )
-    if _LITERAL_URL_PASSWORD.search(str(data.get("store", {}).get("url", ""))):
-        raise errors.SettingsError(
-            "a password stands in the settings file",
-            where=f"{path}: store.url",
-            fix="write postgresql://user:${store_password}@host/db and give that credential",
-        )
-
-
-def _explained(exc: ValidationError, path: Path, root: type[BaseModel]) -> errors.SettingsError:
-    """Turn pydantic's first complaint into one that names the key and the nearest valid one."""
-    first = exc.errors(include_url=False)[0]
-    keys = [str(part) for part in first["loc"] if part != "[key]"]
-    where = f"{path}: {'.'.join(keys) or 'top level'}"
-    if first["type"] == "extra_forbidden":
-        valid = _valid_keys(root, keys[:-1])
-        near = difflib.get_close_matches(keys[-1], valid, n=1)
-        fix = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(valid))}"
-        return errors.SettingsError(f"unknown setting {keys[-1]!r}", where=where, fix=fix)
-    message = first["msg"].removeprefix("Value error, ")
-    return errors.SettingsError(message[0].lower() + message[1:], where=where)
-
-
-def _valid_keys(root: type[BaseModel], trail: list[str]) -> list[str]:
-    """Return the keys that the section at `trail` may have."""
-    model: type[BaseModel] = root
-    named = False
-    for part in trail:
-        if named:
-            named = False
-            continue
-        field = model.model_fields.get(part)
-        if field is None:
-            break
-        kind = field.annotation
-        if typing.get_origin(kind) is dict:
-            kind, named = typing.get_args(kind)[1], True
-        if isinstance(kind, types.GenericAlias) or not (
-            isinstance(kind, type) and issubclass(kind, BaseModel)
-        ):
-            break
-        model = kind
-    hidden = {"pipeline", "config_dir"}
-    return [f.alias or name for name, f in model.model_fields.items() if name not in hidden]
-
-
-def _check_references(settings: Settings, path: Path) -> None:
-    """Every name that a section mentions must exist; every stream has at most one pipeline."""
-
-    def known(kind: str, name: str, names: typing.Iterable[str], where: str) -> None:
-        names = sorted(names)
-        if name in names:
-            return
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"add [{kind}.{name}] to {path}"
-        raise errors.SettingsError(f"there is no {kind} {name!r}", where=where, fix=hint)
-
-    for name, stream in settings.stream.items():
-        known("source", stream.source, settings.source, f"{path}: stream.{name}.source")
-    for name, sink in settings.sink.items():
-        known("source", sink.source, settings.source, f"{path}: sink.{name}.source")
-    for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
-        known("stream", rows, settings.stream, f"{path}: collection.{name}.stream")
-    folder = settings.resolve(settings.pipelines_dir)
-    for name, pipeline in settings.pipeline.items():
-        where = f"{folder / name}.toml"
-        known("stream", pipeline.stream, settings.stream, f"{where}: stream")
-        known("model", pipeline.model, settings.model, f"{where}: model")
-        if pipeline.sink is not None:
-            known("sink", pipeline.sink, settings.sink, f"{where}: sink")
-        for collection in pipeline.retrieval.collections:
-            known("collection", collection, settings.collection, f"{where}: retrieval.collections")
-    _refuse_sharing(settings, folder)
-
-
-def _refuse_sharing(settings: Settings, folder: Path) -> None:
-    """A stream and a sink belong to one pipeline each."""
-    taken: dict[tuple[str, str], str] = {}
-    for name, pipeline in settings.pipeline.items():
-        for kind, used in (("stream", pipeline.stream), ("sink", pipeline.sink)):
-            if used is None:
-                continue
-            if (kind, used) in taken:
-                own = " with a table of its own" if kind == "sink" else " on the same table"
-                raise errors.SettingsError(
-                    f"the {kind} {used!r} already has pipeline {taken[kind, used]}",
-                    where=f"{folder / name}.toml: {kind}",
-                    fix=f"declare a second {kind}{own}",
-                )
-            taken[kind, used] = name

@@ -46,7 +46,12 @@ def main() -> None:
     if given.output == MODEL:
         text = SETTINGS.read_text(encoding="utf-8")
         SETTINGS.write_text(
-            re.sub(r'sha256 = "[0-9a-f]{64}"', f'sha256 = "{digest}"', text), encoding="utf-8"
+            re.sub(
+                r'path = "[^"]*"\nsha256 = "[0-9a-f]{64}"',
+                f'path = "../model/{given.output.name}"\nsha256 = "{digest}"',
+                text,
+            ),
+            encoding="utf-8",
         )
     print(f"{given.output}: {given.output.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
 

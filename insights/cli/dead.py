@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.app import open_store
 from insights.cli.output import Json, emit_json, emit_table, stdout
+from insights.parts import open_store
 from insights.store.work import DeadLetters
 
 app = typer.Typer(help="Dead letters: rows given up after their attempts.", no_args_is_help=True)

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.app import describe_table
 from insights.cli.output import stdout
 from insights.model import TableShape
+from insights.parts import describe_table
 
 _FOLDER = Path(__file__).parent
 _CURSOR_NAMES = re.compile(

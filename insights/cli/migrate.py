@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from insights.app import derived_objects, store_url
 from insights.cli.output import Json, emit_json, stdout
-from insights.settings import load
+from insights.configuration import load
+from insights.parts import derived_objects, store_url
 from insights.store import derived
 
 

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from insights import daemon, logs
 from insights.app import check_derived, open_app
 from insights.cli.output import Json, console, emit_json, stdout
-from insights.settings import load
+from insights.configuration import load
 
 
 def run(

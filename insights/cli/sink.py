@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from insights.app import open_sink, open_store
 from insights.cli.output import Json, emit_json, emit_table, stdout
+from insights.parts import open_sink, open_store
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 

@@ -4,8 +4,8 @@ import datetime as dt
 
 import typer
 
-from insights.app import open_store
 from insights.cli.output import Json, emit_json, stdout
+from insights.parts import open_store
 from insights.store.insights import Registry
 
 OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")

@@ -6,8 +6,9 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, console, emit_json, emit_table, stdout
+from insights.configuration import load
 from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
-from insights.settings import Settings, load
+from insights.settings import Settings
 from insights.workers.process import Worker
 
 _LOAD_S, _TRIAL_S = 600.0, 900.0

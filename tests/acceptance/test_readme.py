@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from insights import settings
+from insights import configuration
 from insights.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,5 +75,5 @@ def _without_hash(text: str) -> str:
 
 def test_the_settings_for_each_engine_are_settings(tmp_path: Path) -> None:
     (tmp_path / "insights.toml").write_text(_settings()["insights.toml"])
-    found = settings.load(tmp_path / "insights.toml")
+    found = configuration.load(tmp_path / "insights.toml")
     assert set(found.source) == {"sqlserver", "oracle", "mysql", "postgresql"}

@@ -41,7 +41,7 @@ from insights.store.postgres import Connection, Store
 from insights.store.work import Outlet, WorkQueue
 from tests.legacy import Legacy, open_legacy, reading, stream
 
-HISTORIES = {"sqlite": 500, "mariadb": 50, "postgres": 50}
+HISTORIES = {"sqlite": 150, "mariadb": 20, "postgres": 20}
 STEPS = 14
 SCHEMA = {"type": "object", "properties": {"echo": {"type": "string", "x-quote": "row.body"}}}
 

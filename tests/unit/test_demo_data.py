@@ -10,7 +10,7 @@ from demo import data
 from demo.data.articles import FOLDER, file_name
 from demo.model.grammar import CATEGORIES, issues
 from demo.model.rows import Made, group, make
-from insights.settings import load
+from insights.configuration import load
 
 CONFIG = Path("demo/config")
 TRAINING_ROWS = 3_000
