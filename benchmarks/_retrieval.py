@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import psycopg
 
 from demo.data.articles import FOLDER, articles, file_name
 from demo.data.tickets import tickets
 from insights.documents.folder import Folder
-from insights.inference.embedder_client import EmbedderClient
-from insights.knowledge.codes import codes, lexemes
-from insights.model import Chunk, Document, EmbeddingModel, IndexedDocument
+from insights.model import Document, EmbeddingModel
 
 _PART = re.compile(
     r"(\d+)\s*\n\.T\n?(?P<title>.*?)\n?\.A\n?.*?\n?\.B\n?.*?\n?\.W\n?(?P<text>.*)", re.DOTALL
@@ -102,40 +101,79 @@ def short_texts(data: Path) -> list[str]:
     return list(texts)
 
 
-class Mixture:
-    """Many passages out of few embedded texts: each joins two texts, and so does its vector.
+_FILL = """
+CREATE TEMP TABLE base (id int PRIMARY KEY, content text, vector vector);
+CREATE TEMP TABLE pair (number int PRIMARY KEY, one int, other int);
+"""
+_STORE = """
+INSERT INTO store.document (collection_id, uri, title, content_hash)
+SELECT %(collection)s, number, '', md5(number::text)::uuid FROM pair;
 
-    The mean of two vectors stands for the vector of the joined texts, which would take an hour to
-    compute for 100,000 passages; texts, words, clusters and neighbourhoods stay real ones.
+INSERT INTO store.passage
+    (document_id, collection_id, ordinal, content, tokens, filters, search)
+SELECT d.document_id, %(collection)s, 0, t.content, length(t.content) / 5 + 1,
+       ARRAY['tenant=' || p.number %% 1000], to_tsvector('english', t.content)
+FROM pair p
+JOIN store.document d ON d.uri = p.number::text
+JOIN base a ON a.id = p.one
+JOIN base b ON b.id = p.other
+CROSS JOIN LATERAL (
+    SELECT left(a.content, length(a.content) / 2)
+           || E'\\n' || right(b.content, length(b.content) / 2) AS content
+) t;
+
+INSERT INTO store.embedding (passage_id, model_id, embedding)
+SELECT s.passage_id, %(model)s, l2_normalize(a.vector + a.vector + b.vector)::halfvec
+FROM store.passage s
+JOIN store.document d USING (document_id)
+JOIN pair p ON p.number::text = d.uri
+JOIN base a ON a.id = p.one
+JOIN base b ON b.id = p.other;
+
+UPDATE store.collection SET changed_passages = (SELECT count(*) FROM store.passage);
+"""
+
+
+class Mixture:
+    """Many passages out of few embedded texts: each joins halves of two, and so does its vector.
+
+    The mean of two vectors (the first counting double) stands for the vector of the joined text,
+    which would take hours to compute for 100,000 passages; texts, words, clusters and
+    neighbourhoods stay real ones. Passage `n` is document `n` and of tenant `n` modulo 1,000.
     """
 
-    def __init__(self, embedder: EmbedderClient, texts: Sequence[str], passages: int) -> None:
+    def __init__(self, texts: Sequence[str], vectors: Sequence[bytes], passages: int) -> None:
         self._texts = list(texts)
-        self._vectors = decoded(embedder.embed(self._texts, "document"))
+        self._base = decoded(vectors)
         chosen = random.Random(7)  # noqa: S311 - reproducible, not secret
         size = len(self._texts)
         self._pairs = [(chosen.randrange(size), chosen.randrange(size)) for _ in range(passages)]
-        left, right = np.array(self._pairs).T
-        mixed = 0.65 * self._vectors[left] + 0.35 * self._vectors[right]
+        one, other = np.array(self._pairs).T
+        mixed = 2 * self._base[one] + self._base[other]
         self.vectors = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float16)
 
-    def batches(self, size: int) -> Iterable[list[IndexedDocument]]:
-        """Yield documents of one passage each; tenant `n` of a thousand has one in a thousand."""
-        for start in range(0, len(self._pairs), size):
-            yield [self._document(n) for n in range(start, min(start + size, len(self._pairs)))]
-
-    def _document(self, number: int) -> IndexedDocument:
-        left, right = self._pairs[number]
-        text = f"{self._texts[left]}\n{self._texts[right]}"
-        return IndexedDocument(
-            document=Document(
-                uri=str(number), title="", text=text, filters={"tenant": str(number % 1000)}
-            ),
-            content_hash=number.to_bytes(16, "big"),
-            chunks=(Chunk(heading="", text=text, tokens=len(text) // 5 + 1),),
-            vectors=(encoded(self.vectors[number]),),
-            codes=(lexemes(codes(text)),),
-        )
+    def store(self, url: str, collection_id: int, model_id: int) -> None:
+        """Fill a collection, its full-text and filter indexes made afterwards, as in a restore."""
+        with psycopg.connect(url) as link:
+            link.execute(_FILL)
+            with link.cursor().copy("COPY base FROM STDIN") as copy:
+                for number, text in enumerate(self._texts):
+                    vector = "[" + ",".join(f"{value:.5f}" for value in self._base[number]) + "]"
+                    copy.write_row((number, text.replace("\0", ""), vector))
+            with link.cursor().copy("COPY pair FROM STDIN") as copy:
+                for number, (one, other) in enumerate(self._pairs):
+                    copy.write_row((number, one, other))
+            link.execute("ANALYZE base, pair")
+            indexes = link.execute(
+                "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
+                " WHERE indrelid = 'store.passage'::regclass AND NOT indisunique"
+            ).fetchall()
+            for name, _ in indexes:
+                link.execute(f"DROP INDEX {name}")
+            for statement in _STORE.split(";\n\n"):
+                link.execute(statement, {"collection": collection_id, "model": model_id})
+            for _, definition in indexes:
+                link.execute(definition)
 
 
 class NoModel:

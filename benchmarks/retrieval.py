@@ -48,7 +48,6 @@ from tests import servers
 PASSAGES = 100_000
 DOCUMENTS = 10_000
 PARTS = ("quality", "scale", "embedding", "resync")
-BATCH = 500
 THREADS = 2
 K = 10
 
@@ -121,7 +120,8 @@ def scale(bench: Bench, data: Path | None, count: int) -> None:
     if data is not None:
         judged = cranfield(data)
         questions = [*judged.queries.values(), *short_texts(data)[-200:]]
-        mixture = Mixture(bench.embedder, base_texts(judged, data), count)
+        texts = base_texts(judged, data)
+        mixture = Mixture(texts, bench.embedder.embed(texts, "document"), count)
         vectors = bench.embedder.embed(questions, "query")
         with bench.store("scale") as (url, passages):
             fill(bench, url, passages, mixture)
@@ -161,14 +161,12 @@ def fill(bench: Bench, url: str, passages: PassageStore, mixture: Mixture) -> No
     model_id = passages.declare_model(bench.embedder.model)
     collection_id = passages.declare("kb", "english")
     began = time.perf_counter()
-    for batch in mixture.batches(BATCH):
-        passages.put(collection_id, "english", model_id, batch)
+    mixture.store(url, collection_id, model_id)
     stored = time.perf_counter()
     passages.finish(collection_id, model_id, {})
     counted = time.perf_counter()
     bench.index(url, passages)
-    rate = len(mixture.vectors) / (stored - began)
-    bench.note("passages stored", f"{rate:,.0f}/s")
+    bench.note("passages stored in bulk", f"{len(mixture.vectors) / (stored - began):,.0f}/s")
     bench.note("words counted", f"{counted - stored:.1f} s")
     bench.note("vector index built and analysed", f"{time.perf_counter() - counted:.0f} s")
 
@@ -176,8 +174,8 @@ def fill(bench: Bench, url: str, passages: PassageStore, mixture: Mixture) -> No
 def embedding(bench: Bench, texts: Sequence[str]) -> None:
     """Compare the embedder process with a bare encode on the same texts, in turns."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import sentence_transformers  # noqa: PLC0415 - after the environment it reads
-    import torch  # noqa: PLC0415
+    import sentence_transformers
+    import torch
 
     torch.set_num_threads(THREADS)
     model = sentence_transformers.SentenceTransformer(str(ModelFiles().path))
@@ -233,14 +231,14 @@ def indexer(passages: PassageStore, documents: Documents, embedder: Embedder) ->
 
 
 def base_texts(judged: Judged, data: Path) -> list[str]:
-    """Return the texts that passages are mixed of: paragraphs and short texts."""
+    """Return the texts that passages are mixed of: Cranfield's passages and some short texts."""
     files = ModelFiles()
-    chunker = Chunker(files.tokenizer, Chunking(tokens=100), files.model.max_tokens)
+    chunker = Chunker(files.tokenizer, Chunking(), files.model.max_tokens)
     chunks: list[Chunk] = []
     for uri, _ in judged.documents.listing():
         document: Document = judged.documents.load(uri)
         chunks.extend(chunker.cut(document))
-    return [chunk.text for chunk in chunks] + short_texts(data)[:4000]
+    return [chunk.text for chunk in chunks] + short_texts(data)[:600]
 
 
 def searcher(bench: Bench, passages: PassageStore) -> Any:  # noqa: ANN401 - a function of this file

@@ -101,7 +101,7 @@ class Indexer:
         for old, new in moves:
             del gone[old], work[new]
 
-        embedded = done = failed_new = 0
+        embedded = done = 0
         for batch in self._batches(work, problems):
             vectors = self._embed(batch)
             self._passages.put(collection_id, self._language, model_id, vectors)

@@ -183,8 +183,8 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75) is computed here because PostgreSQL's own
 -- ranking knows no document frequencies. ts_rank_cd of a single word is the sum of its positions'
 -- weights, which makes it a term frequency in which a title counts double (BM25F). Words are taken
--- from rare to frequent until their passages, counted together, exceed the budget: only these words
--- find candidates, all words rank them.
+-- from rare to frequent as long as their passages, counted together, stay within the budget: only
+-- these words find candidates (the rarest in any case), all words rank them.
 --
 -- Ranks are fused as 1 / (k + rank) (Cormack, Clarke and Büttcher 2009). In a long, noisy query a
 -- few shared words say little: full text has a full voice from half of the query's words on
@@ -215,10 +215,11 @@ WITH counted AS MATERIALIZED (
 ), finding AS MATERIALIZED (
     SELECT string_agg(query::text, ' | ')::tsquery AS any_word
     FROM (
-        SELECT query, sum(frequency) OVER (ORDER BY idf DESC, lexeme) - frequency AS before
+        SELECT query, frequency,
+               sum(frequency) OVER (ORDER BY idf DESC, lexeme) - frequency AS before
         FROM word
     ) w
-    WHERE before < %(word_budget)s
+    WHERE before = 0 OR before + frequency <= %(word_budget)s
 ), lexical AS MATERIALIZED (
     SELECT passage_id, bm25, least(2 * matched / (SELECT idf FROM asked), 1) AS voice,
            row_number() OVER (ORDER BY bm25 DESC, passage_id) AS rank
