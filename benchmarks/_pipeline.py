@@ -16,6 +16,7 @@ import psutil
 from insights import app, configuration, logs
 from insights.daemon import Progress
 from insights.model import GenerateRequest, Generation, ModelInfo
+from insights.parts import open_store
 from insights.pipeline import Pipeline
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
@@ -63,7 +64,7 @@ def main() -> None:
     _time(Sweeper, "run_once", "sweep", spent)
     for stage in STAGES:
         _time(Pipeline, stage, stage, spent)
-    with app.open_store(found) as store, ExitStack() as stack:
+    with open_store(found) as store, ExitStack() as stack:
         daemon = NullApp(found, store, stack).daemon(("poll", "enrich"), once=True)
         began = time.perf_counter()
         daemon.run_once(_quiet)
