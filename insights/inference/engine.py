@@ -56,7 +56,9 @@ class Engine:
         self._context = self._make_context(here, init)
         self._template = init.chat_template or self._model.chat_template
         self._compiler = Compiler(self._model.vocab)
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="masks")
+        # Apart: rows that arrive together must not hold up the masks of rows that write.
+        self._masks = ThreadPoolExecutor(1, thread_name_prefix="masks")
+        self._arrivals = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
         self._batcher = Batcher(
             self._context,
             parallel=self.plan.parallel,
@@ -64,7 +66,7 @@ class Engine:
             chunk=self.plan.micro_batch,
             run=self.plan.run,
             few=self.plan.few,
-            masks=self._threads,
+            masks=self._masks,
             drafter=Drafter() if init.engine.drafting else None,
         )
         self._numbers = count()
@@ -100,7 +102,7 @@ class Engine:
         if flight is None:
             flight = _Flight(request, identity, time.monotonic())
             self._identical[identity] = flight
-            self._preparing[self._threads.submit(self._prepare, flight)] = flight
+            self._preparing[self._arrivals.submit(self._prepare, flight)] = flight
         flight.answers.append(answer)
 
     def step(self) -> None:
@@ -139,7 +141,8 @@ class Engine:
 
     def close(self) -> None:
         """Free everything; what is in flight is dropped."""
-        self._threads.shutdown()
+        self._arrivals.shutdown()
+        self._masks.shutdown()
         self._context.close()
         self._model.close()
 
@@ -156,7 +159,7 @@ class Engine:
         return llama.Context(self._model, self.plan)
 
     def _prepare(self, flight: _Flight) -> Job:
-        """Tokenize and compile, in the masks' thread: neither touches the context."""
+        """Tokenize and compile, in a thread beside: neither touches the context."""
         request = flight.request
         prepared = prepare(request, self._template, self._model, self._context.sequence_tokens)
         constraint = self._compiler.constraint(

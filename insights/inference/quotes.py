@@ -5,6 +5,7 @@ source, as JSON text: the source is escaped before it is cut, and never inside a
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ from insights.inference.schema import QUOTE
 from insights.model import Json, Span
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
+_MARK = regex.compile(r"\p{M}")
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 _ALONE = regex.compile(r"[\p{Han}\p{Hiragana}]")  # UAX 29 takes each for a word
 
@@ -39,8 +41,9 @@ def escaped(text: str) -> str:
 def terminals(name: str, texts: Sequence[str], bounds: tuple[int, int]) -> list[str]:
     """Return Lark terminals; `name` is a quote from one of `texts` of `bounds` words.
 
-    A quote begins and ends with something visible and holds at least one word. Words are counted as
-    runs of letters, digits and marks; each Han or Hiragana character counts as one.
+    A quote begins and ends with something visible, begins with nothing that closes (`, ) .`), and
+    holds at least one word. Words are counted as runs of letters, digits and marks; each Han or
+    Hiragana character counts as one.
     """
     sources = []
     lines = []
@@ -58,9 +61,10 @@ def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
 
     Explicit classes of the characters that occur keep the automaton small: Unicode's own are large.
     """
-    letters = {c for c in text if c.isalnum() or c == "_" or regex.match(r"\p{M}", c)}
+    characters = set(text)
+    letters = {c for c in characters if c.isalnum() or c == "_" or _MARK.match(c)}
     alone = {c for c in letters if _ALONE.match(c)}
-    others = set(text) - letters
+    others = characters - letters
     plain = {c for c in others if escaped(c) == c}
     blank = {c for c in plain if c.isspace()}
     escapes = r"\\[\"\\\/bfnrt]|\\u[0-9a-f]{4}" if others - plain else ""
@@ -75,10 +79,12 @@ def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
             part for part in (_class(alone), _class(letters - alone, "+") + f"({between})") if part
         )
         patterns.append(f"/({gap}({ended})){{{low - 1}}}(.|\\n)*{_class(letters)}(.|\\n)*/")
-    visible = _class(letters | (plain - blank))
     # A quotation mark or a backslash of the source is visible as well; a newline is not.
-    visible = rf"({visible}|\\[\"\\])" if escapes else visible
-    patterns.append(rf"/{visible}(([^\\]|\\.)*{visible})?/")
+    quoted = r"|\\[\"\\]" if escapes else ""
+    closing = {c for c in plain if c in ",.;:!?…%" or unicodedata.category(c) in ("Pe", "Pf")}
+    first = f"({_class(letters | (plain - blank - closing))}{quoted})"
+    last = f"({_class(letters | (plain - blank))}{quoted})"
+    patterns.append(rf"/{first}(([^\\]|\\.)*{last})?/")
     return patterns
 
 

@@ -92,6 +92,7 @@ BODY = 'The "VPN" fails\nafter 3.5 hours. 東京へ行く, don\'t \\ stop\tthere
         ({"problem": "fails\nafter"}, True),
         ({"problem": "fails\n"}, False),
         ({"problem": "fails after"}, False),
+        ({"problem": ", don't"}, False),
         ({"problem": "3.5 hours"}, True),
         ({"problem": "3.6 hours"}, False),
         ({"problem": "3"}, False),
