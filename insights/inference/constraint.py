@@ -5,6 +5,7 @@ after construction, after each mask and after each token.
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ class Compiler:
     """
 
     def __init__(self, vocab: Any) -> None:  # noqa: ANN401 - a ctypes pointer
-        self.tokenizer: Any = lltokenizer_from_vocab(vocab)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # llguidance's calls, not ours
+            self.tokenizer: Any = lltokenizer_from_vocab(vocab)
         self._prototypes: dict[str, Any] = {}
 
     def matcher(self, lark: str) -> Any:  # noqa: ANN401 - llguidance has no types

@@ -13,7 +13,9 @@ import pytest
 from insights import errors
 from insights.inference import llama, weights
 from insights.inference.client import LocalGenerator
+from insights.inference.engine import Engine
 from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
+from insights.inference.planner import Plan
 from insights.inference.preparing import prepare
 from insights.model import GenerateRequest, Json, Message, Sampling, Segment
 from insights.workers.process import Worker
@@ -250,3 +252,32 @@ def test_the_tuner_measures_what_a_plan_does(stand_in: Path) -> None:
     assert (one.parallel, four.parallel, four.threads) == (1, 4, 1)
     assert one.decode > 0
     assert four.prompt > 0
+
+
+def test_drafts_change_the_speed_and_never_the_output(new: Callable[..., LocalGenerator]) -> None:
+    drafting = new(engine=EngineSettings(parallel=1))
+    plain = new(engine=EngineSettings(parallel=1, drafting=False))
+    with_drafts = [drafting.submit(request(body)).result(60).text for body in BODIES]
+    without = [plain.submit(request(body)).result(60).text for body in BODIES]
+    assert with_drafts == without
+    assert drafting.counters().drafted_tokens > 0
+    assert plain.counters().drafted_tokens == 0
+
+
+def test_a_context_that_gets_no_memory_is_made_smaller(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    class Scarce(llama.Context):
+        def __init__(self, model: llama.Model, plan: Plan) -> None:
+            made.append(plan.parallel)
+            if plan.parallel > 4:
+                raise errors.ModelError("llama.cpp cannot make a context")
+            super().__init__(model, plan)
+
+    monkeypatch.setattr(llama, "Context", Scarce)
+    engine = Engine(GeneratorInit(path=str(stand_in)))
+    assert engine.info().parallel == 4
+    assert made == sorted(made, reverse=True)
+    engine.close()
