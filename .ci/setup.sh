@@ -45,7 +45,7 @@ fi
 
 packages=(build-essential cmake python3-venv python3-dev sqlite3 unixodbc libsqliteodbc)
 if [ "$level" != demo ]; then
-    packages+=(odbc-mariadb mariadb-server-core mariadb-client-core odbc-postgresql faketime)
+    packages+=(odbc-mariadb mariadb-server-core mariadb-client-core odbc-postgresql faketime systemd)
 fi
 
 absent=()
