@@ -5,6 +5,7 @@ after construction, after each mask and after each token.
 """
 
 import json
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,6 +61,7 @@ class Compiler:
             warnings.simplefilter("ignore", DeprecationWarning)  # llguidance's calls, not ours
             self.tokenizer: Any = lltokenizer_from_vocab(vocab)
         self._prototypes: dict[str, Any] = {}
+        self._lock = threading.Lock()  # rows arrive in one thread and are narrowed in another
 
     def matcher(self, lark: str) -> Any:  # noqa: ANN401 - llguidance has no types
         """Return a fresh matcher for a grammar.
@@ -69,13 +71,14 @@ class Compiler:
         """
         if "substring_chunks" in lark:  # of one row: never asked for again
             return self._compiled(lark)
-        prototype = self._prototypes.get(lark)
-        if prototype is None:
-            prototype = self._compiled(lark)
-            if len(self._prototypes) >= _PROTOTYPES:
-                self._prototypes.pop(next(iter(self._prototypes)))
-            self._prototypes[lark] = prototype
-        return prototype.deep_copy()
+        with self._lock:
+            prototype = self._prototypes.get(lark)
+            if prototype is None:
+                prototype = self._compiled(lark)
+                if len(self._prototypes) >= _PROTOTYPES:
+                    self._prototypes.pop(next(iter(self._prototypes)))
+                self._prototypes[lark] = prototype
+            return prototype.deep_copy()
 
     def _compiled(self, lark: str) -> Any:  # noqa: ANN401 - llguidance has no types
         grammar = llguidance.LLMatcher.grammar_from_lark(lark)
