@@ -85,6 +85,22 @@ class Server:
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
+        until = time.monotonic() + START_S
+        self._spawn()
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except (psycopg.Error, pyodbc.Error) as error:
+                if time.monotonic() > until:
+                    tail = self.log.read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"{type(self).__name__} did not start: {tail}") from error
+                time.sleep(0.05)
+                if self.process is None or self.process.poll() is not None:
+                    self._spawn()  # after a crash, its children may hold its memory for a moment
+            else:
+                return self
+
+    def _spawn(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*_SETPRIV, *self._user, *self.command()],
@@ -92,17 +108,6 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + START_S
-        while True:
-            try:
-                self.execute("SELECT 1")
-            except (psycopg.Error, pyodbc.Error) as error:
-                if self.process.poll() is not None or time.monotonic() > until:
-                    tail = self.log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{type(self).__name__} did not start: {tail}") from error
-                time.sleep(0.05)
-            else:
-                return self
 
     def stop(self, kill: signal.Signals = signal.SIGKILL) -> None:
         """End it: SIGKILL is a crash; SIGINT (PostgreSQL) and SIGTERM (MariaDB) are orderly."""
