@@ -181,10 +181,12 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- Hybrid retrieval: BM25 over full text and nearest vectors, fused by reciprocal rank.
 --
 -- BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75) is computed here because PostgreSQL's own
--- ranking knows no document frequencies. ts_rank_cd of a single word is the sum of its positions'
--- weights, which makes it a term frequency in which a title counts double (BM25F). Words are taken
--- from rare to frequent as long as their passages, counted together, stay within the budget: only
--- these words find candidates (the rarest in any case), all words rank them.
+-- ranking knows no document frequencies. The number of a word's occurrences comes out of ts_rank,
+-- the cheapest function that looks: for one word of weight w it is w * (1 + 1/4 + 1/9 + ...) over
+-- its n occurrences, divided by the sum's limit 1.644934, from which the sum falls short by nearly
+-- 1 / (n + 0.5). A title (weight 1, others 0.5) counts double (BM25F). Words are taken from rare
+-- to frequent as long as their passages, counted together, stay within the budget: only these words
+-- find candidates (the rarest in any case), all words rank them.
 --
 -- Ranks are fused as 1 / (k + rank) (Cormack, Clarke and Büttcher 2009). In a long, noisy query a
 -- few shared words say little: full text has a full voice from half of the query's words on
@@ -230,10 +232,17 @@ WITH counted AS MATERIALIZED (
         CROSS JOIN LATERAL (SELECT 1.2 * (0.25 + 0.75 * p.tokens / c.mean_tokens)) AS n (norm)
         CROSS JOIN LATERAL (
             SELECT sum(w.idf * 2.2 * f.tf / (f.tf + n.norm)) AS bm25,
-                   sum(w.idf) FILTER (WHERE f.tf > 0) AS matched
+                   sum(w.idf) FILTER (WHERE r.rank > 0) AS matched
             FROM word w
             CROSS JOIN LATERAL (
-                SELECT 2 * ts_rank_cd('{0.5, 0.5, 0.5, 1}', p.search, w.query) OFFSET 0
+                SELECT 1.644934 * ts_rank('{0.5, 0.5, 0.5, 1}', p.search, w.query) OFFSET 0
+            ) AS r (rank)
+            CROSS JOIN LATERAL (
+                SELECT CASE
+                    WHEN r.rank = 0 THEN 0
+                    WHEN r.rank < 0.99 THEN 1 / greatest(1.644934 - 2 * r.rank, 0.01) - 0.5
+                    ELSE 1 / greatest(2.644934 - 2 * r.rank, 0.05) + 0.5
+                END
             ) AS f (tf)
         ) m
         WHERE p.search @@ (SELECT any_word FROM finding)
