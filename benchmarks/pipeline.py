@@ -29,9 +29,6 @@ SETTINGS = """
     state_dir = "state"
     [log]
     level = "error"
-    [daemon]
-    batch = 200
-    in_flight = 800
     [store]
     url = "{store}"
     [source.erp]
