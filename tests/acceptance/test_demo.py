@@ -18,7 +18,7 @@ from tests.acceptance.test_readme import demo_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "demo/config/insights.toml"
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def _insights(tree: Path, *arguments: str) -> str:
 def finished(tree: Path) -> Path:
     """The demo after its first run, which was killed half-way and started again."""
     with _start(tree, "demo") as process:
-        until = time.monotonic() + 240
+        until = time.monotonic() + 600
         while _shown(tree) < 30:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < until
