@@ -12,6 +12,7 @@ from insights.configuration import load
 from insights.daemon import Daemon, Job
 from insights.definitions import Definition
 from insights.documents.folder import Folder
+from insights.inference.client import LocalGenerator
 from insights.inference.embedder_client import EmbedderClient
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer
@@ -227,6 +228,19 @@ class App:
                 in_flight=settings.in_flight,
             )
         return Daemon(pipeline, work, jobs, lease_s=lease_s, drain_s=settings.drain)
+
+    def check_models(self) -> None:
+        """Load every local model, and refuse a schema that it cannot be held to.
+
+        Raises:
+            errors.ModelError: If a model is missing, malformed or not the one named.
+            errors.SettingsError: Naming the place in the schema.
+        """
+        for made in self._definitions.values():
+            generator = self.generator(made.settings.model)
+            if isinstance(generator, LocalGenerator):
+                where = str(made.settings.schema_)
+                generator.check(made.output_schema, made.settings.abstain, where=where)
 
     def _polling(
         self, recipe: Recipe, leases: Leases, sinks: Mapping[str, int], holder: str, *, once: bool

@@ -91,7 +91,9 @@ class Daemon:
             timezone="UTC",
         )
         for job in self._jobs:
-            scheduler.add_job(_Backoff(job), "interval", seconds=job.every_s, id=job.name)
+            scheduler.add_job(
+                _Backoff(job, self._stop), "interval", seconds=job.every_s, id=job.name
+            )
             scheduler.modify_job(job.name, next_run_time=_now())
         scheduler.add_job(self._work.expire, "interval", seconds=self._lease_s / 2, id="expire")
         self._start_threads()
@@ -253,8 +255,9 @@ class Daemon:
 class _Backoff:
     """Runs a job's rounds; after an error it sits out longer and longer, up to a minute."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, stop: threading.Event) -> None:
         self._job = job
+        self._stop = stop
         self._pause = 0.0
         self._not_before = 0.0
 
@@ -262,7 +265,7 @@ class _Backoff:
         if time.monotonic() < self._not_before:
             return
         try:
-            while self._job.run_once():
+            while not self._stop.is_set() and self._job.run_once():
                 pass
             self._pause = 0.0
         except errors.InsightsError as exc:

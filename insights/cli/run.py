@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from insights import daemon, logs
-from insights.app import check_derived, open_app
+from insights import daemon, errors, logs
+from insights.app import ALL_ROLES, check_derived, open_app
 from insights.cli.output import Json, console, emit_json, stdout
 from insights.configuration import load
 
@@ -29,10 +29,17 @@ def run(
     settings = load(ctx.obj)
     logs.configure(settings.log.format, settings.log.level)
     chosen = tuple(roles.split(",")) if roles else settings.daemon.roles
+    unknown = set(chosen) - set(ALL_ROLES)
+    if unknown:
+        raise errors.SettingsError(
+            f"there is no role {unknown.pop()!r}", where="--roles", fix=", ".join(ALL_ROLES)
+        )
     with open_app(settings) as app:
         check_derived(app)
         supervisor = app.daemon(chosen, once=once)
         if not once:
+            if "enrich" in chosen:
+                app.check_models()
             supervisor.run()
             return
         before = app.registry.rows("totals")[0]
