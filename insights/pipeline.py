@@ -314,7 +314,7 @@ class Pipeline:
         """Decide who is to blame: the row alone, nobody, or we cannot tell and run it alone."""
         if not claims:
             return
-        alone = len(claims) == 1 and (claims[0].isolated or self.held == 1)
+        alone = len(claims) == 1 and claims[0].isolated
         blame = isolate = False
         match exc:
             case errors.RowError() if len(claims) == 1:

@@ -1,0 +1,132 @@
+"""Who pays for a failure: the poison row alone, never its neighbours, and nobody for an outage."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from insights import errors
+from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
+from insights.pipeline import Pipeline, Recipe
+from insights.polling.courtesy import Courtesy
+from insights.polling.sweeper import Sweeper
+from insights.prompt import Template
+from insights.store.insights import InsightStore, Registry
+from insights.store.leases import Leases
+from insights.store.ledger import Ledger
+from insights.store.postgres import Store
+from insights.store.work import Outlet, WorkQueue
+from tests.legacy import open_legacy, reading, stream
+
+ROWS = 12
+
+
+class Fragile:
+    """A generator that dies, with all that is in flight, when it sees the poison."""
+
+    def __init__(self, poison: str = "", outages: int = 0) -> None:
+        self._poison = poison
+        self._flight: list[tuple[str, Future[Generation]]] = []
+        self._outages = outages
+
+    def info(self) -> ModelInfo:
+        raise NotImplementedError
+
+    def submit(self, request: GenerateRequest) -> Future[Generation]:
+        future: Future[Generation] = Future()
+        self._flight.append((request.row["body"], future))
+        return future
+
+    def work(self) -> None:
+        flight, self._flight = self._flight, []
+        died = any(body == self._poison for body, _ in flight)
+        outage, self._outages = self._outages > 0, self._outages - 1
+        for body, future in flight:
+            if died:
+                future.set_exception(errors.WorkerDied("died of signal 6"))
+            elif outage:
+                future.set_exception(errors.ProviderUnavailable("is down"))
+            else:
+                text = msgspec.json.encode({"echo": body}).decode()
+                future.set_result(Generation(text=text, finish="stop", model="fragile"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    store = Store(store_url).open()
+    yield store
+    store.close()
+
+
+def _run(
+    store: Store, request: pytest.FixtureRequest, folder: Path, generator: Fragile, rounds: int
+) -> None:
+    legacy = open_legacy("sqlite", request, folder)
+    legacy.execute("CREATE TABLE ticket (id INTEGER NOT NULL PRIMARY KEY, body VARCHAR(40))")
+    for key in range(ROWS):
+        legacy.execute("INSERT INTO ticket VALUES (?, ?)", key, f"text {key}")
+    legacy.sync()
+    spec = stream(inputs=("body",))
+    registry = Registry(store)
+    version = registry.pipeline_version("fragile", "0" * 64, {})
+    registry.stream(spec.name, version, 0.0)
+    leases = Leases(store, "daemon", ttl_s=60)
+    ledger = Ledger(store, spec.name, version, sink_id=None, holder="daemon")
+    outlets = {spec.name: Outlet(version, None)}
+    work = WorkQueue(store, "daemon", outlets, ttl_s=60, max_attempts=3)
+    with reading(legacy.odbc) as source:
+        Sweeper(spec, source, ledger, leases, Courtesy(), 3600).run_once()
+        recipe = Recipe(
+            name="fragile",
+            stream=spec,
+            source=source,
+            generator=generator,
+            template=Template("{{ row.body }}"),
+            output_schema={
+                "type": "object",
+                "properties": {"echo": {"type": "string", "x-quote": "row.body"}},
+            },
+            abstain=(),
+            sampling=Sampling(),
+            cut=(),
+            retriever=None,
+            query_columns=(),
+            deadline_s=60,
+            version_id=version,
+        )
+        insights = InsightStore(store, "daemon", {})
+        pipeline = Pipeline({spec.name: recipe}, work, insights, batch=4, in_flight=8)
+        for _ in range(rounds):
+            with store.connection() as connection:  # the pauses between attempts are not waited for
+                connection.execute("UPDATE store.work SET not_before = now()")
+            pipeline.advance()
+            generator.work()
+            while pipeline.settle(0.0) or pipeline.held:
+                pass
+
+
+def _states(store: Store) -> dict[str, tuple[str, int]]:
+    with store.connection() as connection:
+        rows = connection.execute(
+            "SELECT l.row_key, w.state, w.attempts FROM store.work w JOIN store.ledger l"
+            " USING (row_id)"
+        ).fetchall()
+    return {row.row_key: (row.state, row.attempts) for row in rows}
+
+
+def test_the_poison_row_alone_is_dead_lettered(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    _run(store, request, tmp_path, Fragile("text 5"), rounds=20)
+    states = _states(store)
+    assert states.pop("5") == ("dead", 3)
+    assert set(states.values()) == {("done", 1)}  # its neighbours were never charged
+
+
+def test_an_outage_charges_nobody(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    _run(store, request, tmp_path, Fragile(outages=9), rounds=20)
+    assert set(_states(store).values()) == {("done", 1)}
