@@ -186,7 +186,8 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- its n occurrences, divided by the sum's limit 1.644934, from which the sum falls short by nearly
 -- 1 / (n + 0.5). A title (weight 1, others 0.5) counts double (BM25F). Words are taken from rare
 -- to frequent as long as their passages, counted together, stay within the budget: only these words
--- find candidates (the rarest in any case), all words rank them.
+-- find candidates, all words rank them. Where even the rarest word is too frequent, candidates have
+-- two of the four rarest; twice the budget is ranked at most.
 --
 -- Ranks are fused as 1 / (k + rank) (Cormack, Clarke and Büttcher 2009). In a long, noisy query a
 -- few shared words say little: full text has a full voice from half of the query's words on
@@ -214,20 +215,36 @@ WITH counted AS MATERIALIZED (
     LIMIT %(max_words)s
 ), asked AS MATERIALIZED (
     SELECT nullif(sum(idf), 0) AS idf FROM weighed
+), placed AS MATERIALIZED (
+    SELECT query::text AS word, frequency,
+           sum(frequency) OVER (ORDER BY frequency, lexeme) AS reached,
+           row_number() OVER (ORDER BY (frequency = 0), frequency, lexeme) AS place,
+           count(*) FILTER (WHERE frequency > 0) OVER () AS known
+    FROM word
 ), finding AS MATERIALIZED (
-    SELECT string_agg(query::text, ' | ')::tsquery AS any_word
+    SELECT string_agg(part, ' | ')::tsquery AS condition
     FROM (
-        SELECT query, frequency,
-               sum(frequency) OVER (ORDER BY idf DESC, lexeme) - frequency AS before
-        FROM word
-    ) w
-    WHERE before = 0 OR before + frequency <= %(word_budget)s
+        SELECT word AS part FROM placed WHERE reached <= %(word_budget)s OR known = 1
+        UNION ALL
+        SELECT a.word || ' & ' || b.word
+        FROM placed a
+        JOIN placed b ON a.place < b.place AND b.place <= 4 AND b.frequency > 0
+        WHERE NOT EXISTS (
+            SELECT FROM placed WHERE frequency > 0 AND reached <= %(word_budget)s
+        )
+    ) parts
 ), lexical AS MATERIALIZED (
     SELECT passage_id, bm25, least(2 * matched / (SELECT idf FROM asked), 1) AS voice,
            row_number() OVER (ORDER BY bm25 DESC, passage_id) AS rank
     FROM (
         SELECT p.passage_id, m.bm25, m.matched
-        FROM store.passage p
+        FROM (
+            SELECT passage_id, collection_id, tokens, search FROM store.passage
+            WHERE search @@ (SELECT condition FROM finding)
+              AND collection_id = ANY (%(collection_ids)s)
+              AND filters @> %(filters)s
+            LIMIT 2 * %(word_budget)s
+        ) p
         JOIN store.collection c USING (collection_id)
         CROSS JOIN LATERAL (SELECT 1.2 * (0.25 + 0.75 * p.tokens / c.mean_tokens)) AS n (norm)
         CROSS JOIN LATERAL (
@@ -245,9 +262,6 @@ WITH counted AS MATERIALIZED (
                 END
             ) AS f (tf)
         ) m
-        WHERE p.search @@ (SELECT any_word FROM finding)
-          AND p.collection_id = ANY (%(collection_ids)s)
-          AND p.filters @> %(filters)s
         ORDER BY m.bm25 DESC, p.passage_id
         LIMIT %(depth)s
     ) found
