@@ -193,7 +193,7 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- few shared words say little: full text has a full voice from half of the query's words on
 -- (weighted by rarity), below that a smaller one. The first three hits then speak with 3/4 of a
 -- voice: everything found is ranked once more by its nearness to the query and their mean
--- (Rocchio 1971, unattended). Both were measured on five collections (docs/knowledge.md).
+-- (Rocchio 1971, unattended). Both were measured on four collections (docs/knowledge.md).
 WITH counted AS MATERIALIZED (
     SELECT u.lexeme, coalesce(sum(l.passages), 0)::float8 AS frequency
     FROM unnest(to_tsvector(%(language)s::regconfig, %(query)s) || %(codes)s::tsvector) u
