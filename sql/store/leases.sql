@@ -9,9 +9,9 @@ WHERE l.expires_at < now() OR l.holder = excluded.holder
 RETURNING token, epoch;
 
 -- name: renew
--- Prolong a lease; no row means that it is lost.
+-- Prolong a lease; no row means that another has taken it.
 UPDATE store.lease SET expires_at = now() + make_interval(secs => %(ttl_s)s)
-WHERE name = %(name)s AND token = %(token)s AND expires_at > now()
+WHERE name = %(name)s AND token = %(token)s
 RETURNING epoch;
 
 -- name: release

@@ -5,8 +5,9 @@ SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, 
 FROM store.stream WHERE name = %(stream)s;
 
 -- name: fence
--- Writing under a lease that is gone would overwrite its new holder's work.
-SELECT 1 FROM store.lease WHERE name = %(name)s AND token = %(token)s AND expires_at > now() FOR SHARE;
+-- Writing under a lease that another has taken would overwrite its work. One that only ran out is still ours: whoever
+-- takes it changes the token.
+SELECT 1 FROM store.lease WHERE name = %(name)s AND token = %(token)s FOR SHARE;
 
 -- name: page_table
 -- Where COPY puts a page; emptied at each commit, made once a session.
