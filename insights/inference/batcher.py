@@ -8,107 +8,15 @@ computing waits for it; a row that has used half of its time is admitted next, w
 """
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from insights import errors
 from insights.inference import prefixes
 from insights.inference.drafting import Drafter
-from insights.inference.sampling import Mask, choose
-from insights.model import Sampling
-
-
-class Decoder(Protocol):
-    """The model: evaluates batches over sequences that remember their tokens."""
-
-    def decode(
-        self, tokens: list[int], positions: list[int], sequences: list[int], wanted: list[bool]
-    ) -> None:
-        """Evaluate one batch, keeping logits where wanted."""
-        ...
-
-    def logits(self, index: int) -> npt.NDArray[np.float32]:
-        """Return the logits of one entry of the last batch."""
-        ...
-
-    def trim(self, sequence: int, length: int) -> bool:
-        """Forget all but the first tokens of a sequence; False if it cannot forget a part."""
-        ...
-
-    def copy(self, source: int, target: int) -> None:
-        """Replace a sequence by a copy of another."""
-        ...
-
-
-class Constraint(Protocol):
-    """What may come next in one output; see `constraint.Constraint`."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the output is complete."""
-        ...
-
-    def consume(self, tokens: Sequence[int]) -> None:
-        """Advance."""
-        ...
-
-    def forced(self) -> list[int]:
-        """Return tokens that must come next."""
-        ...
-
-    def masks(self, draft: Sequence[int]) -> tuple[list[int], list[Mask]]:
-        """Return the allowed part of a draft, and the masks before each token and after all."""
-        ...
-
-
-@dataclass(eq=False)
-class Job:
-    """One generation. Times are monotonic seconds; `prompt` ends with tokens forced at once."""
-
-    number: int
-    prompt: list[int]
-    constraint: Constraint
-    sampling: Sampling
-    deadline: float
-    submitted: float
-    pipeline: str = ""
-    forced: int = 0
-    admitted: float = 0.0
-    first: float = 0.0
-    finished: float = 0.0
-    reused: int = 0
-    sampled: int = 0
-    output: list[int] = field(default_factory=list)
-    length: bool = False
-    error: errors.InsightsError | None = None
-    key: bytes = b""
-    random: np.random.Generator | None = None
-
-    def __post_init__(self) -> None:
-        """Derive what is compared and drawn from."""
-        self.key = prefixes.key(self.prompt)
-        if self.sampling.temperature > 0:
-            self.random = np.random.default_rng(self.sampling.seed)
-
-
-@dataclass(eq=False)
-class Slot:
-    """One stream of the KV cache: `held` tokens of `key` are in it, `pending` come next."""
-
-    index: int
-    key: bytes = b""
-    held: int = 0
-    job: Job | None = None
-    pending: list[int] = field(default_factory=list)
-    draft: list[int] = field(default_factory=list)
-    source: tuple["Slot", int] | None = None
-    masks: Future[tuple[list[int], list[Mask]]] | None = None
-    outputs: list[int] = field(default_factory=list)
+from insights.inference.sampling import choose
+from insights.inference.slots import Decoder, Job, Slot
 
 
 @dataclass

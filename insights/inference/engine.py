@@ -13,11 +13,12 @@ import msgspec
 
 from insights import errors
 from insights.inference import llama, machine, planner, weights
-from insights.inference.batcher import Batcher, Job
+from insights.inference.batcher import Batcher
 from insights.inference.constraint import Compiler, Constraint
 from insights.inference.drafting import Drafter
 from insights.inference.messages import Counters, GeneratorInit
 from insights.inference.preparing import Prepared, prepare
+from insights.inference.slots import Job
 from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
 
 Answer = Callable[[Generation | errors.InsightsError], None]

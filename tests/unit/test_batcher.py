@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from insights import errors
 from insights.inference import prefixes
-from insights.inference.batcher import Batcher, Job
+from insights.inference.batcher import Batcher
 from insights.inference.drafting import Drafter
 from insights.inference.sampling import Mask
+from insights.inference.slots import Job
 from insights.model import Sampling
 
 VOCABULARY = 16
