@@ -134,6 +134,12 @@ class App:
         rerank: bool = False,
     ) -> HybridRetriever:
         """Return a search over collections."""
+        if rerank and self.settings.embedding.reranker is None:
+            raise errors.SettingsError(
+                "a pipeline reranks, but there is no reranker",
+                where="embedding.reranker",
+                fix="name a cross-encoder's folder, or take rerank out of the pipeline",
+            )
         declared = (self.settings.collection[name].filters for name in collections)
         types = {name: kind for filters in declared for name, kind in filters.items()}
         embedders = self.embedders()
