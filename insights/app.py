@@ -186,6 +186,7 @@ class App:
             query_columns=made.query_columns,
             deadline_s=made.settings.timeout,
             version_id=version_id,
+            canonical_passages=wanted.order == "canonical",
             filters=wanted.filters,
         )
 

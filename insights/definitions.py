@@ -79,7 +79,8 @@ def version(settings: Settings, definition: Definition, embedding_sha256: str) -
     model = settings.model[pipeline.model]
     facts: Json = {
         "template": definition.template.text,
-        "schema": definition.output_schema,
+        # As text: the order of properties decides what is written first, and canonical JSON sorts.
+        "schema": msgspec.json.encode(definition.output_schema).decode(),
         "abstain": pipeline.abstain,
         "cut": pipeline.cut,
         "retrieval": pipeline.retrieval.model_dump(),

@@ -155,6 +155,8 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGene
             context=model.context,
             threads=model.threads,
             gpu_layers=model.gpu_layers,
+            kv_type=model.kv_type,
+            memory_mb=model.memory_mb,
         ),
         name=f"generator {name}",
     )

@@ -60,7 +60,35 @@ class Recipe(msgspec.Struct, frozen=True):
     query_columns: tuple[str, ...]
     deadline_s: float
     version_id: int
+    canonical_passages: bool = False
     filters: Mapping[str, str] = {}
+
+
+def passages_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Passage, ...]]:
+    """Return each row's passages, numbered in the order they take in its prompt.
+
+    In canonical order rows that were given the same passages share a prompt's beginning, and pay
+    for it once (`insights.inference.prefixes`).
+    """
+    if recipe.retriever is None:
+        return [() for _ in rows]
+    queries = [
+        "\n".join(row.values.get(column) or "" for column in recipe.query_columns) for row in rows
+    ]
+    filters = [
+        {name: row.values.get(column) or "" for name, column in recipe.filters.items()}
+        for row in rows
+    ]
+    found = recipe.retriever.retrieve(queries, filters)
+    if not recipe.canonical_passages:
+        return found
+    return [
+        tuple(
+            msgspec.structs.replace(passage, number=number)
+            for number, passage in enumerate(sorted(some, key=lambda p: p.passage_id), start=1)
+        )
+        for some in found
+    ]
 
 
 def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> GenerateRequest:
@@ -208,15 +236,7 @@ class Pipeline:
         """5. Give each row its passages; a row without any abstains here, without a model."""
         if recipe.retriever is None or not rows:
             return list(rows)
-        queries = [
-            "\n".join(row.row.values.get(column) or "" for column in recipe.query_columns)
-            for row in rows
-        ]
-        filters = [
-            {name: row.row.values.get(column) or "" for name, column in recipe.filters.items()}
-            for row in rows
-        ]
-        found = recipe.retriever.retrieve(queries, filters)
+        found = passages_for(recipe, [row.row for row in rows])
         ready = []
         for row, passages in zip(rows, found, strict=True):
             row.passages = passages

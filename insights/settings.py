@@ -152,6 +152,8 @@ class ModelSettings(_Section):
     context: int | None = Field(default=None, ge=256)
     parallel: int | None = Field(default=None, ge=1, le=512)
     threads: int | None = Field(default=None, ge=1)
+    kv_type: Literal["f16", "q8_0", "f32"] | None = None
+    memory_mb: int | None = Field(default=None, ge=64)
     timeout: Duration = seconds("5min")
 
     @model_validator(mode="after")
@@ -197,6 +199,7 @@ class RetrievalSettings(_Section):
     collections: tuple[Name, ...] = ()
     columns: tuple[str, ...] = ()
     passages: int = Field(default=3, ge=1, le=20)
+    order: Literal["canonical", "relevance"] = "canonical"
     max_tokens: int = Field(default=800, ge=50)
     filters: dict[Name, str] = {}
     min_similarity: float = Field(default=0.3, ge=0, le=1)

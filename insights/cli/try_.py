@@ -10,7 +10,7 @@ from insights import errors
 from insights.app import open_app
 from insights.cli.output import Json, emit_json, stdout
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
-from insights.pipeline import NOTHING_RELEVANT, Recipe, request_for
+from insights.pipeline import NOTHING_RELEVANT, passages_for, request_for
 from insights.validate import validate
 
 
@@ -39,7 +39,7 @@ def try_(
                 f"there is no row with the key {key}", where=f"stream {recipe.stream.name}"
             )
         row = rows[0]
-        passages = _retrieve(recipe, row)
+        passages = passages_for(recipe, [row])[0]
         request = request_for(recipe, row, passages)
         generation: Generation | None = None
         verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
@@ -51,13 +51,6 @@ def try_(
                    "verdict": verdict})  # fmt: skip
     else:
         _show(row, passages, request, generation, verdict)
-
-
-def _retrieve(recipe: Recipe, row: Row) -> tuple[Passage, ...]:
-    if recipe.retriever is None:
-        return ()
-    query = "\n".join(row.values.get(column) or "" for column in recipe.query_columns)
-    return recipe.retriever.retrieve([query])[0]
 
 
 def _show(
