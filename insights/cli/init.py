@@ -17,6 +17,7 @@ _FOLDER = Path(__file__).parent
 _CURSOR_NAMES = re.compile(
     r"(?i)^(updated|modified|changed|last_?(updated?|modified|changed?)|row_?version|ts)"
 )
+_MOMENT = re.compile(r"(?i)(_at|_on|date|time|stamp)$")
 _TEXT_TYPES = re.compile(r"(?i)char|text|clob|string")
 _PERSONAL = re.compile(r"(?i)name|mail|phone|address|street|birth|iban|card|ssn")
 
@@ -88,7 +89,10 @@ def _pipeline(name: str, shape: TableShape) -> dict[str, str]:
     texts = [
         column
         for column, type_ in shape.columns.items()
-        if _TEXT_TYPES.search(type_) and not _PERSONAL.search(column) and column not in shape.key
+        if _TEXT_TYPES.search(type_)
+        and not _PERSONAL.search(column)
+        and not _MOMENT.search(column)  # a new stamp alone is no new content
+        and column not in shape.key
     ]
     lines = "\n".join(f"{column}: {{{{ row.{column} }}}}" for column in texts[:6])
     return {
