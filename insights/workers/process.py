@@ -5,6 +5,7 @@ be interrupted in any other way. Whatever was in flight then fails with `WorkerD
 call starts a fresh child.
 """
 
+import contextlib
 import random
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -87,9 +88,9 @@ class Worker:
         try:
             self._started().send(method, request, reply, future, deadline_s)
         except errors.InsightsError as exc:
-            future.set_exception(exc)
+            _fail(future, exc)
         except OSError as exc:
-            future.set_exception(errors.WorkerDied(f"{self.name} ended ({exc.strerror})"))
+            _fail(future, errors.WorkerDied(f"{self.name} ended ({exc.strerror})"))
         return future
 
     def call(
@@ -292,4 +293,10 @@ class _Child:
         self._why = how
         self._on_end(answered=self._answered, wanted=self._wanted)
         for pending in calls.values():
-            pending.future.set_exception(errors.WorkerDied(f"{self.name} {how}"))
+            _fail(pending.future, errors.WorkerDied(f"{self.name} {how}"))
+
+
+def _fail(future: Future[T], exc: BaseException) -> None:
+    """Fail a future once: the sender and the end of the child may both find it broken."""
+    with contextlib.suppress(InvalidStateError):
+        future.set_exception(exc)
