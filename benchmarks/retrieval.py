@@ -132,7 +132,8 @@ def scale(bench: Bench, data: Path | None, count: int) -> None:
             ]
             for question in asked[:50]:
                 search(question)
-            hits, times = timed(search, asked)
+            _, times = timed(search, asked)
+            hits, _ = timed(searcher(bench, passages, deep=True), asked)
             recall = recall_against_exact(hits, mixture, decoded(vectors))
             p95 = percentile(times, 95)
             one_in_1000 = [
@@ -241,13 +242,14 @@ def base_texts(judged: Judged, data: Path) -> list[str]:
     return [chunk.text for chunk in chunks] + short_texts(data)[:600]
 
 
-def searcher(bench: Bench, passages: PassageStore) -> Any:  # noqa: ANN401 - a function of this file
-    """Return one search as the retriever does it, everything either half found included."""
+def searcher(bench: Bench, passages: PassageStore, *, deep: bool = False) -> Any:  # noqa: ANN401 - a function of this file
+    """Return one search as the retriever does it; `deep` returns all that either half found."""
     tuning = SearchTuning()
-    deep = SearchTuning(limit=2 * tuning.depth)
+    if deep:
+        tuning = SearchTuning(limit=2 * tuning.depth)
 
     def search(question: Question) -> list[Hit]:
-        return passages.search(["kb"], bench.embedder.model, [question], deep)[0]
+        return passages.search(["kb"], bench.embedder.model, [question], tuning)[0]
 
     return search
 
