@@ -229,9 +229,11 @@ class _Child:
             self._calls[id_] = pending
         try:
             self._channel.send(id_, "call", method, request)
-        except BaseException:
+        except BaseException as exc:
             with self._lock:
                 self._calls.pop(id_, None)
+                if isinstance(exc, OSError):
+                    self.alive = False  # its end was felt here first: the next call needs another
             raise
 
     def kill(self, why: str) -> None:
