@@ -96,6 +96,7 @@ def make(url: str, wanted: Iterable[DerivedObject]) -> list[DerivedObject]:
     """Make what is missing, as the owner whom `url` logs in; return what was made."""
     made = []
     with psycopg.connect(url, autocommit=True, row_factory=psycopg.rows.namedtuple_row) as owner:
+        owner.execute("SET maintenance_work_mem = '512MB'")  # a vector index is built in memory
         for thing in wanted:
             if _digest(owner, thing) == thing.digest:
                 continue

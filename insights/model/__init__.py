@@ -1,0 +1,96 @@
+"""The values that travel between rooms and processes: frozen msgspec structs without behaviour.
+
+Words are the design's: see `docs/architecture.md`. Times are `datetime` with a zone unless a field
+says otherwise; cursors and key parts are the source database's own text, never parsed or compared
+in Python.
+"""
+
+from insights.model.base import Grade, InsightStatus, Json, Shows, Value, WorkState
+from insights.model.generation import (
+    Citation,
+    GenerateRequest,
+    Generation,
+    Message,
+    ModelInfo,
+    Sampling,
+    Segment,
+    Span,
+    Verdict,
+)
+from insights.model.knowledge import (
+    Chunk,
+    CollectionStatus,
+    Document,
+    EmbeddingModel,
+    Hit,
+    IndexedDocument,
+    KnownDocument,
+    Passage,
+    Question,
+    SearchTuning,
+)
+from insights.model.streams import (
+    Bookmark,
+    Finding,
+    Fingerprint,
+    Lease,
+    Page,
+    Recorded,
+    Redaction,
+    Row,
+    StreamShape,
+    StreamSpec,
+    StreamState,
+    SweepState,
+    TableShape,
+    Window,
+)
+from insights.model.work import Claim, Insight, Outstanding, SinkResult, SinkSpec, SinkState
+
+__all__ = [
+    "Bookmark",
+    "Chunk",
+    "Citation",
+    "Claim",
+    "CollectionStatus",
+    "Document",
+    "EmbeddingModel",
+    "Finding",
+    "Fingerprint",
+    "GenerateRequest",
+    "Generation",
+    "Grade",
+    "Hit",
+    "IndexedDocument",
+    "Insight",
+    "InsightStatus",
+    "Json",
+    "KnownDocument",
+    "Lease",
+    "Message",
+    "ModelInfo",
+    "Outstanding",
+    "Page",
+    "Passage",
+    "Question",
+    "Recorded",
+    "Redaction",
+    "Row",
+    "Sampling",
+    "SearchTuning",
+    "Segment",
+    "Shows",
+    "SinkResult",
+    "SinkSpec",
+    "SinkState",
+    "Span",
+    "StreamShape",
+    "StreamSpec",
+    "StreamState",
+    "SweepState",
+    "TableShape",
+    "Value",
+    "Verdict",
+    "Window",
+    "WorkState",
+]

@@ -1,0 +1,125 @@
+"""Prompts, generations, and what validation makes of them."""
+
+from typing import Literal
+
+from insights.model.base import InsightStatus, Json, Value
+
+
+class Segment(Value, frozen=True):
+    """A stretch of a prompt: template text, or data.
+
+    Template text may hold control tokens; data never does, and is tokenised apart.
+
+    `source` names where data came from (`row.<column>`, `passage.<number>`), empty for anything
+    else.
+    """
+
+    text: str
+    is_template: bool
+    source: str = ""
+
+
+class Message(Value, frozen=True):
+    """One chat message as segments."""
+
+    role: str
+    segments: tuple[Segment, ...]
+
+
+class Sampling(Value, frozen=True):
+    """How tokens are chosen. Temperature 0 is greedy. `max_tokens` bounds the output, in tokens."""
+
+    temperature: float = 0.0
+    seed: int = 0
+    max_tokens: int = 512
+
+
+class GenerateRequest(Value, frozen=True):
+    """One constrained generation.
+
+    `output_schema` is JSON Schema draft 2020-12 of the object to make; `abstain` lists the reasons
+    the model may give instead (the alternative output `{"abstain": reason}`). Quote fields draw on
+    `row` (column to text, as in the prompt) and `passages` (number to text, as in the prompt).
+    `cut` names the data sources that may be shortened, first to last, when the prompt does not fit.
+    `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission,
+    seconds.
+    """
+
+    messages: tuple[Message, ...]
+    output_schema: Json
+    abstain: tuple[str, ...] = ()
+    row: dict[str, str] = {}
+    passages: dict[int, str] = {}
+    cut: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    sensitive: bool = False
+    deadline_s: float = 300.0
+
+
+class Span(Value, frozen=True):
+    """Where a quote stands.
+
+    `field` is a JSON pointer in the output, `source` is `row.<column>` or `passage.<n>`.
+
+    `start` and `end` count Unicode code points of the source's text as it stood in the prompt.
+    """
+
+    field: str
+    source: str
+    start: int
+    end: int
+
+
+class Generation(Value, frozen=True):
+    """What a generator made and what it cost: times in milliseconds, counts in tokens."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    model: str
+    route: str = "local"
+    quotes: tuple[Span, ...] = ()
+    quotes_by: Literal["construction", "check"] = "construction"
+    cut: tuple[str, ...] = ()
+    shared: bool = False
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    sampled_tokens: int = 0
+    forced_tokens: int = 0
+    queue_ms: float = 0.0
+    prompt_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+class ModelInfo(Value, frozen=True):
+    """A loaded generator: tokens of `context` a sequence may hold, `parallel` sequences at once."""
+
+    name: str
+    sha256: str
+    chat_template_sha256: str
+    context: int
+    parallel: int
+    device: str
+    description: str = ""
+
+
+class Verdict(Value, frozen=True):
+    """The outcome of validation: a status, and the output or the reason why there is none."""
+
+    status: InsightStatus
+    output: Json | None
+    reason: str | None = None
+    citations: tuple["Citation", ...] = ()
+
+
+class Citation(Value, frozen=True):
+    """What one output field stands on: a passage or a row column, with offsets where quoted."""
+
+    field: str
+    source: str
+    passage_id: int | None = None
+    uri: str | None = None
+    title: str | None = None
+    quote: str | None = None
+    start: int | None = None
+    end: int | None = None
+    support: float | None = None

@@ -1,0 +1,93 @@
+"""Work, finished insights, and what sinks are told."""
+
+from datetime import datetime
+
+from insights.model.base import InsightStatus, Json, Shows, Value
+from insights.model.generation import Generation, Verdict
+
+
+class Claim(Value, frozen=True):
+    """Work held under a lease: `token` must still stand when the result is written."""
+
+    work_id: int
+    row_id: int
+    token: str
+    stream: str
+    row_key: str
+    input_hash: bytes
+    hash_version: int
+    pipeline_version_id: int
+    attempts: int
+    isolated: bool = False
+
+
+class Outstanding(Value, frozen=True):
+    """Open work: `ready` now, `all_open` with what waits, `next_s` seconds until the next."""
+
+    ready: int
+    all_open: int
+    next_s: float
+
+
+class Insight(Value, frozen=True):
+    """A finished row, ready to be written under its claim."""
+
+    claim: Claim
+    verdict: Verdict
+    generation: Generation | None
+    source_cursor: str | None
+    redactions: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+
+class SinkSpec(Value, frozen=True):
+    """A table in a legacy database that shows insights: where it is and what it shows.
+
+    `key` are the sink's key columns, which are the legacy row's key columns by name; the other
+    columns follow from `output_schema` (see `publish.ddl`). `legacy_table` is the table the key
+    types come from and that `view` joins; None where the stream reads a query.
+    """
+
+    name: str
+    source: str
+    table: str
+    key: tuple[str, ...]
+    output_schema: Json
+    schema: str | None = None
+    view: str | None = None
+    legacy_table: str | None = None
+    legacy_schema: str | None = None
+
+
+class SinkState(Value, frozen=True):
+    """What a sink shall show for one row: the outbox's current state of it.
+
+    `values` maps output property to its JSON value; empty for a tombstone and where there is
+    nothing to show.
+    """
+
+    row_id: int
+    row_key: str
+    revision: int
+    shows: Shows
+    status: InsightStatus | None
+    insight_id: int | None
+    values: Json
+    citations: str
+    pipeline_version: str
+    model: str
+    source_cursor: str | None
+    generated_at: datetime | None
+
+
+class SinkResult(Value, frozen=True):
+    """Whether this state, or a newer one, now stands in the sink; `error` is this row's alone.
+
+    `standing` is set where the sink refused the state: the newer revision that it holds.
+    """
+
+    row_id: int
+    revision: int
+    standing: int | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
