@@ -1,9 +1,10 @@
 """The embedder: a child process, and the only door to sentence-transformers and torch."""
 
 import os
-import struct
 from collections.abc import Sequence
 from typing import Any, Literal
+
+from pgvector import HalfVector
 
 from insights import errors
 from insights.inference.embedding_messages import (
@@ -16,9 +17,6 @@ from insights.inference.embedding_messages import (
 from insights.workers import serve
 
 Kind = Literal["query", "document"]
-
-# pgvector's halfvec_send: int16 dimensions, int16 unused, then the elements; all big-endian.
-_HEADER = struct.Struct(">hh")
 
 
 class Encoder:
@@ -62,9 +60,7 @@ class Encoder:
             convert_to_numpy=True,
             show_progress_bar=False,
         )
-        header = _HEADER.pack(vectors.shape[1], 0)
-        halves = vectors.astype(">f2")
-        return [header + half.tobytes() for half in halves]
+        return [bytes(HalfVector(vector).to_binary()) for vector in vectors]
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return the cross-encoder's judgement of each text.
