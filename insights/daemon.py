@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 IDLE_S = 0.5  # between looks at an empty queue
 TICK_S = 0.25
 LONGEST_BACKOFF_S = 60.0
+LONGEST_WRITE_PAUSE_S = 5.0  # finished rows wait for the store, and their leases do not
 STALL_S = 60.0  # `--once` gives up after this long without any progress
 
 
@@ -205,12 +206,16 @@ class Daemon:
 
     def _write(self) -> None:
         assert self._pipeline is not None  # noqa: S101 - started only with one
+        pause = IDLE_S
         while not self._stop_writer.is_set():
             self._beats["writer"] = time.monotonic()
             try:
                 self._written += self._pipeline.settle(TICK_S)
+                pause = IDLE_S
             except errors.InsightsError as exc:
-                log.warning("settling failed", reason=str(exc))
+                log.warning("writing failed", reason=str(exc), again_in_s=pause)
+                self._stop_writer.wait(pause)
+                pause = min(LONGEST_WRITE_PAUSE_S, pause * 2)
 
     def _extend(self) -> None:
         assert self._pipeline is not None  # noqa: S101 - started only with one

@@ -38,7 +38,6 @@ from insights.validate import validate
 log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0  # first delay of a row given back; grows with its attempts
-WRITE_RETRY_S = 1.0
 STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
 ISOLATION_PAUSE_S = 30.0  # how often everything else waits so that isolated rows run alone
 NOTHING_RELEVANT = "no relevant passage was found"
@@ -145,6 +144,7 @@ class Pipeline:
         self._held: dict[int, Claim] = {}
         self._lock = threading.Lock()
         self._finished: queue.SimpleQueue[InHand] = queue.SimpleQueue()
+        self._unwritten: list[Insight] = []
         self._isolation_due = time.monotonic() + ISOLATION_PAUSE_S
         self.failure: errors.InsightsError | None = None
 
@@ -179,15 +179,23 @@ class Pipeline:
         return len(claims)
 
     def settle(self, timeout_s: float) -> int:
-        """Write whatever has finished, waiting `timeout_s` for the first; return how many rows."""
+        """Write whatever has finished, waiting `timeout_s` for the first; return how many rows.
+
+        Raises:
+            errors.Transient: If the store does not answer. What was to be written is kept and goes
+                with the next call: COMMIT may have happened or not, the lease tokens tell.
+        """
+        finished = []
         try:
-            finished = [self._finished.get(timeout=timeout_s)]
+            finished.append(self._finished.get(timeout=0.0 if self._unwritten else timeout_s))
+            while True:
+                finished.append(self._finished.get_nowait())
         except queue.Empty:
-            return 0
-        while not self._finished.empty():
-            finished.append(self._finished.get())
-        insights = [insight for row in finished if (insight := self.validate(row)) is not None]
-        return self.write(insights)
+            pass
+        self._unwritten += [made for row in finished if (made := self.validate(row)) is not None]
+        written = self.write(self._unwritten)
+        self._unwritten = []
+        return written
 
     def extend(self) -> None:
         """Prolong the leases of everything held; what is lost is forgotten, never written."""
@@ -285,11 +293,6 @@ class Pipeline:
             failpoints.reach("before-write")
             written = self._insights.write(insights)
             failpoints.reach("after-write")
-        except errors.Transient as exc:
-            # COMMIT may have happened or not: at the next try the lease tokens tell.
-            log.warning("write failed, trying again", rows=len(insights), reason=str(exc))
-            time.sleep(WRITE_RETRY_S)
-            return self.write(insights)
         except errors.Permanent as exc:
             if len(insights) > 1:  # one bad row must not take the others with it
                 return sum(self.write([insight]) for insight in insights)
@@ -335,12 +338,10 @@ class Pipeline:
         if not claims:
             return
         alone = len(claims) == 1 and claims[0].isolated
-        blame = isolate = False
+        blame = isolate = bury = False
         match exc:
             case errors.RowError() if len(claims) == 1:
-                self._work.bury(claims[0], str(exc))
-                self._drop(claims)
-                return
+                bury = True
             case errors.WorkerDied() | errors.RowError():
                 blame, isolate = alone, True
             case errors.Transient():
@@ -359,8 +360,17 @@ class Pipeline:
             blame=blame,
             isolate=isolate,
         )
-        self._work.release(claims, delay_s=RETRY_S, blame=blame, isolate=isolate, reason=str(exc))
-        self._drop(claims)
+        try:
+            if bury:
+                self._work.bury(claims[0], str(exc))
+            else:
+                self._work.release(
+                    claims, delay_s=RETRY_S, blame=blame, isolate=isolate, reason=str(exc)
+                )
+        except errors.Transient as down:
+            log.warning("rows wait for their leases to end", rows=len(claims), reason=str(down))
+        finally:
+            self._drop(claims)
 
     def give_back_all(self) -> int:
         """Give back everything that is held, without blame; return how many rows."""

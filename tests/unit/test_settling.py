@@ -1,0 +1,101 @@
+"""A store that does not answer: finished rows are kept and written once, others are let go."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from insights import errors
+from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Sampling, StreamSpec
+from insights.pipeline import Pipeline, Recipe
+from insights.prompt import Template
+
+OUTAGES = 3_000  # an hour, if a try takes a second
+SPEC = StreamSpec(name="ticket", source="legacy", key=("id",), inputs=("body",))
+
+
+class Shop:
+    """Work, source, generator and insights in one, each as short as the port allows."""
+
+    def __init__(self, *, outages: int, failing: bool = False) -> None:
+        self.outages = outages
+        self.failing = failing
+        self.waiting = [1, 2, 3]
+        self.tries = 0
+        self.written: list[int] = []
+
+    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
+        if isolated:
+            return []
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        return [Claim(i, i, f"t{i}", "ticket", str(i), b"h", 1, 1, 1) for i in taken]
+
+    def release(self, claims: Sequence[Claim], **_: object) -> None:
+        self._answer()
+        self.waiting += [claim.work_id for claim in claims]
+
+    def fetch(self, _: StreamSpec, keys: Sequence[str]) -> list[Row]:
+        return [Row(key, b"h", None, {"body": "text"}) for key in keys]
+
+    def submit(self, request: GenerateRequest) -> Future[Generation]:
+        future: Future[Generation] = Future()
+        if self.failing:
+            future.set_exception(errors.WorkerDied("died of signal 6"))
+        else:
+            future.set_result(Generation(text='{"echo": "text"}', finish="stop", model="none"))
+        del request
+        return future
+
+    def write(self, insights: Sequence[Insight]) -> int:
+        self._answer()
+        self.written += [insight.claim.work_id for insight in insights]
+        return len(insights)
+
+    def _answer(self) -> None:
+        self.tries += 1
+        if self.tries <= self.outages:
+            raise errors.StoreUnavailable("the store does not answer")
+
+
+def _pipeline(shop: Shop) -> Pipeline:
+    every: Any = shop
+    schema: dict[str, Any] = {"type": "object", "properties": {"echo": {"type": "string"}}}
+    recipe = Recipe(
+        name="echo",
+        stream=SPEC,
+        source=every,
+        generator=every,
+        template=Template("{{ row.body }}"),
+        output_schema=schema,
+        abstain=(),
+        sampling=Sampling(),
+        cut=(),
+        retriever=None,
+        query_columns=(),
+        deadline_s=60,
+        version_id=1,
+    )
+    return Pipeline({SPEC.name: recipe}, every, every, batch=8, in_flight=8)
+
+
+def test_finished_rows_outlive_an_hour_without_a_store() -> None:
+    shop = Shop(outages=OUTAGES)
+    pipeline = _pipeline(shop)
+    pipeline.advance()
+    for _ in range(OUTAGES):
+        with pytest.raises(errors.StoreUnavailable):
+            pipeline.settle(0.0)
+    assert pipeline.held == 3
+    assert pipeline.settle(0.0) == 3
+    assert sorted(shop.written) == [1, 2, 3]
+    assert pipeline.settle(0.0) == pipeline.held == 0
+
+
+def test_rows_that_cannot_be_given_back_are_left_to_their_leases() -> None:
+    shop = Shop(outages=1, failing=True)
+    pipeline = _pipeline(shop)
+    pipeline.advance()
+    assert pipeline.settle(0.0) == 0
+    assert pipeline.held == 0  # nobody goes on prolonging the lease of the one that was not told
+    assert shop.waiting == [2, 3]
