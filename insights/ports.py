@@ -15,27 +15,27 @@ from insights.model import (
     Document,
     EmbeddingModel,
     Fingerprint,
+    Gap,
     GenerateRequest,
     Generation,
     Hit,
     IndexedDocument,
     Insight,
     KnownDocument,
+    Lateness,
     Lease,
     ModelInfo,
     Outstanding,
     Page,
     Passage,
     Question,
-    Recorded,
     Row,
     SearchTuning,
     SinkResult,
     SinkState,
     StreamShape,
     StreamSpec,
-    StreamState,
-    SweepState,
+    Walk,
     Window,
 )
 
@@ -48,9 +48,26 @@ class Source(Protocol):
         ...
 
     def page(
-        self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]
+        self,
+        stream: StreamSpec,
+        after: Bookmark | None,
+        *,
+        by: Walk,
+        within: Sequence[Gap] = (),
     ) -> Page:
-        """Return the next keyset page after a bookmark, in cursor or in key order."""
+        """Return the next keyset page after a bookmark, only of some gaps if these are given."""
+        ...
+
+    def gaps(
+        self, stream: StreamSpec, low: str, high: str, *, at: float, most: int
+    ) -> tuple[Gap, ...]:
+        """Return what is missing of an identity between two values, the latest gaps first."""
+        ...
+
+    def lateness(
+        self, stream: StreamSpec, keys: Sequence[str], below: str | None
+    ) -> tuple[Lateness, ...]:
+        """Tell how late rows are: below the watermark or not, and how old their cursors are."""
         ...
 
     def window(self, stream: StreamSpec, low: str | None) -> Window:
@@ -61,8 +78,13 @@ class Source(Protocol):
         """Return what is read of the stream; refuse what cannot be read or has no unique key."""
         ...
 
-    def is_behind(self, identity: str | None, position: str | None) -> bool:
-        """Tell whether the replica now is another one than recorded, or an older copy of it."""
+    def is_behind(
+        self, identity: str | None, position: str | None, now: Fingerprint | None = None
+    ) -> bool:
+        """Tell whether the replica is another one than recorded, or an older copy of it.
+
+        With `now`, a fingerprint just taken, the database is not asked again.
+        """
         ...
 
     def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
@@ -241,110 +263,6 @@ class Leases(Protocol):
 
     def renew(self, lease: Lease) -> bool:
         """Prolong a lease; False means that it is lost."""
-        ...
-
-
-class Ledger(Protocol):
-    """One stream's known rows, its place between polls, and what its sweeps saw."""
-
-    def state(self) -> StreamState:
-        """Return what is known of the stream between polls."""
-        ...
-
-    def begin_pass(self, lease: Lease, state: StreamState, window: Window | None) -> None:
-        """Note that a pass begins; the window was asked for before it."""
-        ...
-
-    def record(
-        self,
-        lease: Lease,
-        stream_id: int,
-        page: Page,
-        *,
-        bookmark: bool = True,
-        want_ids: bool = False,
-        enqueue: bool = True,
-    ) -> Recorded:
-        """Record one page and, in the same transaction, the bookmark behind it."""
-        ...
-
-    def end_pass(
-        self,
-        lease: Lease,
-        stream_id: int,
-        passes: Sequence[tuple[float, str]],
-        watermark: str | None,
-    ) -> None:
-        """Close a complete pass and promote the watermark."""
-        ...
-
-    def seen(
-        self,
-        lease: Lease,
-        stream_id: int,
-        *,
-        identity: str | None,
-        position: str | None,
-        lag_s: float | None,
-        window: Window | None = None,
-        skipped: int = 0,
-        complete: bool = True,
-    ) -> None:
-        """Note which replica a poll spoke to, and that we are complete up to it."""
-        ...
-
-    def new_epoch(
-        self, lease: Lease, stream_id: int, identity: str | None, position: str | None
-    ) -> None:
-        """Begin again on another replica or another history."""
-        ...
-
-    def stop(self, stream_id: int, reason: str) -> None:
-        """Stop the stream until somebody acts."""
-        ...
-
-    def shape(self, stream_id: int, shape: Mapping[str, str]) -> None:
-        """Record the columns and types that are read from now on."""
-        ...
-
-    def open_sweep(self, lease: Lease, state: StreamState) -> SweepState:
-        """Return the unfinished sweep of this epoch, or begin one."""
-        ...
-
-    def checkpoint(
-        self,
-        lease: Lease,
-        sweep_id: int,
-        blocks: Mapping[int, bytes],
-        bookmark: Bookmark | None,
-        *,
-        rows: int,
-        rescued: int,
-    ) -> None:
-        """Save marks and bookmark together."""
-        ...
-
-    def absent(self, sweep_id: int, position: str | None) -> tuple[list[int], int, int]:
-        """Return the rows absent twice, how many are absent now, and how many rows are known."""
-        ...
-
-    def end_sweep(
-        self,
-        lease: Lease,
-        stream_id: int,
-        sweep_id: int,
-        *,
-        position: str | None,
-        gone: Sequence[int],
-        absent: int,
-        refused: str | None,
-        first: bool,
-    ) -> int:
-        """Close a sweep and tombstone what is gone; return how many rows that were."""
-        ...
-
-    def last_sweep(self, stream_id: int) -> tuple[float, bool] | None:
-        """Return how many seconds ago a sweep ended, and whether absences wait to be confirmed."""
         ...
 
 

@@ -7,6 +7,7 @@ an error that names the nearest valid one.
 
 import re
 import socket
+import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,7 +81,10 @@ class StreamSettings(_Section):
     where: str | None = None
     grade: Literal["L0", "L1", "L2", "L3", "L4"] | None = None
     start: str = "beginning"
-    overlap: Duration = seconds("60s")
+    overlap: Duration = Field(default=seconds("60s"), gt=0)
+    longest_transaction: Duration = Field(default=seconds("1h"), gt=0)
+    time_zone: str | None = None
+    poll_null_cursors: bool = False
     page_rows: int = Field(default=5_000, ge=1, le=100_000)
     max_text_chars: int = Field(default=200_000, ge=100)
     rows_per_second: int | None = Field(default=None, ge=1)
@@ -98,6 +102,10 @@ class StreamSettings(_Section):
             raise ValueError("give exactly one of table and query")
         if self.cursor is not None and self.pending is not None:
             raise ValueError("give at most one of cursor and pending")
+        if self.overlap > self.longest_transaction:
+            raise ValueError("overlap is longer than longest_transaction, which bounds it")
+        if self.time_zone is not None and self.time_zone not in zoneinfo.available_timezones():
+            raise ValueError(f"there is no time zone {self.time_zone!r}; write it as Europe/Zurich")
         return self
 
 

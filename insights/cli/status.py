@@ -33,6 +33,13 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
             f"{stream['missed_rows']:,} rows rescued by sweeps",
             highlight=False,
         )
+        stdout.print(
+            f"  swept {_ago(stream['last_sweep_at'])}, overlap {_seconds(stream['overlap_s'])}, "
+            f"{stream['open_gaps']:,} open gaps, rows found within "
+            f"{_seconds(stream['lateness_p50_s'])} (p50), {_seconds(stream['lateness_p99_s'])} "
+            "(p99)",
+            highlight=False,
+        )
         if stream["stopped_reason"]:
             stdout.print(f"  [bold red]stopped:[/] {stream['stopped_reason']}")
         if stream["paused"]:

@@ -5,7 +5,7 @@ says otherwise; cursors and key parts are the source database's own text, never 
 in Python.
 """
 
-from insights.model.base import Grade, InsightStatus, Json, Shows, Value, WorkState
+from insights.model.base import Grade, InsightStatus, Json, Shows, Value, Walk, WorkState
 from insights.model.generation import (
     Citation,
     GenerateRequest,
@@ -33,7 +33,11 @@ from insights.model.streams import (
     Bookmark,
     Finding,
     Fingerprint,
+    Gap,
+    Horizon,
+    Lateness,
     Lease,
+    Mark,
     Page,
     Recorded,
     Redaction,
@@ -57,16 +61,20 @@ __all__ = [
     "EmbeddingModel",
     "Finding",
     "Fingerprint",
+    "Gap",
     "GenerateRequest",
     "Generation",
     "Grade",
     "Hit",
+    "Horizon",
     "IndexedDocument",
     "Insight",
     "InsightStatus",
     "Json",
     "KnownDocument",
+    "Lateness",
     "Lease",
+    "Mark",
     "Message",
     "ModelInfo",
     "Outstanding",
@@ -91,6 +99,7 @@ __all__ = [
     "TableShape",
     "Value",
     "Verdict",
+    "Walk",
     "Window",
     "WorkState",
 ]

@@ -8,6 +8,7 @@ WorkState = Literal["pending", "claimed", "done", "dead", "superseded", "missing
 InsightStatus = Literal["ok", "abstained", "withheld"]
 Shows = Literal["current", "stale", "tombstoned"]
 Grade = Literal["L0", "L1", "L2", "L3", "L4"]
+Walk = Literal["cursor", "key", "null"]  # a walk's order; `null`: by key, rows without a cursor
 Json = dict[str, Any]
 
 

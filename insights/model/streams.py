@@ -39,6 +39,9 @@ class StreamSpec(Value, frozen=True):
     grade: Grade | None = None
     start: str = "beginning"
     overlap_s: float = 60.0
+    longest_s: float = 3600.0
+    time_zone: str | None = None
+    poll_null_cursors: bool = False
     page_rows: int = 5_000
     max_text_chars: int = 200_000
     rows_per_second: int | None = None
@@ -105,11 +108,43 @@ class Window(Value, frozen=True):
     safe_high: str | None
 
 
+class Mark(Value, frozen=True, array_like=True):
+    """The highest safe cursor before a pass began, which the watermark may take when it is ripe.
+
+    `at` is a time (epoch seconds) at or after the row with that cursor was committed; `horizon` the
+    first transaction, as the engine numbers them, that had not begun then (None: not told).
+    """
+
+    at: float
+    cursor: str
+    horizon: int | None = None
+
+
+class Gap(Value, frozen=True, array_like=True):
+    """Identities missing between two rows, `low` and `high`, seen at `at` (epoch seconds)."""
+
+    at: float
+    low: str
+    high: str
+
+
+class Horizon(Value, frozen=True):
+    """How far a pass can see: everything committed by `applied_s`, or before `oldest`, is there.
+
+    `applied_s` is in epoch seconds of the primary's clock where the replica tells it, else of the
+    store's less the lag. `oldest` is the oldest transaction in flight, None where it is not told.
+    """
+
+    applied_s: float
+    oldest: int | None = None
+
+
 class StreamState(Value, frozen=True):
     """What the store knows of a stream between polls. Times are epoch seconds of the store's clock.
 
-    `passes` are complete passes not yet promoted: (began, largest safe cursor). `window` is what
-    the last reading of the window found, and `skipped` how many polls have left it unread since.
+    `mark` and `horizon` belong to the pass under way, `passes` are the marks of complete passes not
+    yet promoted. `window` is what the last reading of the window found, and `skipped` how many
+    polls have left it unread since. `gaps` are missing identities that are probed again.
     """
 
     stream_id: int
@@ -120,9 +155,10 @@ class StreamState(Value, frozen=True):
     position: str | None
     watermark: str | None
     bookmark: Bookmark | None
-    began: float | None
-    mark: str | None
-    passes: tuple[tuple[float, str], ...]
+    mark: Mark | None
+    horizon: Horizon | None
+    passes: tuple[Mark, ...]
+    gaps: tuple[Gap, ...]
     window: Window | None
     skipped: int
     overlap_s: float
@@ -133,12 +169,30 @@ class StreamState(Value, frozen=True):
 
 
 class Recorded(Value, frozen=True):
-    """What recording one page did: rows by outcome. `row_ids` only where a sweep asked for them."""
+    """What recording one page did: rows by outcome, at which time (epoch seconds of the store).
+
+    `outdated` rows were recorded anew by somebody else after the page was read, and left alone: the
+    page has to be read again. `stamped` are keys of rows that are new or changed with a new cursor,
+    as many as were asked for; `row_ids` come only where a sweep asked for them.
+    """
 
     new: int
     changed: int
     revived: int
+    at: float
+    outdated: int = 0
+    stamped: tuple[str, ...] = ()
     row_ids: tuple[int, ...] = ()
+
+
+class Lateness(Value, frozen=True):
+    """How late a row was found: whether its cursor is below the watermark, and how old it is.
+
+    `age_s` is the database's clock less the cursor; None where that is no time.
+    """
+
+    below: bool
+    age_s: float | None
 
 
 class SweepState(Value, frozen=True):
@@ -151,18 +205,19 @@ class SweepState(Value, frozen=True):
 
 
 class Fingerprint(Value, frozen=True):
-    """Which replica answered, how far it has applied, and its clocks.
+    """Which replica answered, and how far it has applied.
 
-    `position` is opaque but comparable by the source adapter; `applied_at` is the replica's applied
-    time as the database's own text in the cursor's format (None where the engine has none), `now`
-    its clock likewise.
+    `position` is opaque but comparable by the source adapter. `applied_s` is the replica's applied
+    time, in epoch seconds of the primary's clock; `oldest` and `next` are the oldest transaction in
+    flight and the first that has not begun. Each is None where the engine does not tell it.
     """
 
     identity: str | None
     position: str | None
-    applied_at: str | None
-    now: str | None
     lag_s: float | None = None
+    applied_s: float | None = None
+    oldest: int | None = None
+    next: int | None = None
 
 
 class StreamShape(Value, frozen=True):

@@ -1,24 +1,40 @@
 """One poll of one stream: what is new or changed, at the least cost for the replica.
 
 Reads are at-least-once, work is unique: the ledger drops what is known. The watermark is a hint
-that keeps polls cheap; it never passes a row that could still be on its way (see `_promote`). What
+that keeps polls cheap; it never passes a row that could still be on its way (see `watermark`). What
 it misses all the same, the sweep finds.
 """
 
 import datetime as dt
+import time
 from typing import Literal
 
 import msgspec
 import structlog
 
 from insights import errors
-from insights.model import Bookmark, Fingerprint, Lease, StreamSpec, StreamState, Window
+from insights.model import (
+    Bookmark,
+    Fingerprint,
+    Grade,
+    Horizon,
+    Lease,
+    Mark,
+    StreamSpec,
+    StreamState,
+    Walk,
+    Window,
+)
+from insights.polling import watermark
 from insights.polling.courtesy import Courtesy
-from insights.ports import Leases, Ledger, Source
+from insights.polling.gaps import Gaps
+from insights.polling.lateness import Watch
+from insights.polling.ledger import Ledger
+from insights.polling.pages import Pages, Way
+from insights.ports import Leases, Source
 
 log = structlog.get_logger(__name__)
 
-MOST_PASSES = 64  # marks kept until they are old enough; more than overlap ÷ poll interval merges
 LONGEST_SKIP = 64  # polls for which an unchanged window is left unread
 
 
@@ -63,7 +79,10 @@ class Poller:
         self._ledger = ledger
         self._leases = leases
         self._courtesy = courtesy
-        self._inspected = False
+        self._pages = Pages(source, ledger, leases, courtesy)
+        self._gaps = Gaps(stream, source, ledger, self._pages)
+        self._watch = Watch(stream, source, ledger)
+        self._grade: Grade | None = None  # known once the stream was inspected
         self._baselines = stream.start != "beginning" and stream.pending is None
 
     def run_once(self) -> PollResult:
@@ -83,7 +102,7 @@ class Poller:
         try:
             return self._poll(lease, state)
         except errors.StreamError as exc:
-            self._inspected = False
+            self._grade = None
             self._ledger.stop(state.stream_id, str(exc))
             raise
 
@@ -97,7 +116,8 @@ class Poller:
         return ""
 
     def _poll(self, lease: Lease, state: StreamState) -> PollResult:
-        self._check_shape(state)
+        began = time.monotonic()
+        grade = self._inspected(state)
         replica = self._source.fingerprint()
         if self._courtesy.lags(replica.lag_s):
             self._note(lease, state, replica, complete=False)
@@ -107,57 +127,108 @@ class Poller:
             self._ledger.new_epoch(lease, state.stream_id, replica.identity, replica.position)
             state = self._ledger.state()
         elif state.position is not None and replica.position != state.position:
-            if self._source.is_behind(state.identity, state.position):
+            if self._source.is_behind(state.identity, state.position, replica):
                 log.warning("the replica went back in time", stream=self._stream.name)
                 return PollResult("skipped", reason="the replica went back in time")
-        elif state.position is not None and state.bookmark is None and state.began is None:
+        elif state.position is not None and state.bookmark is None and state.horizon is None:
             self._note(lease, state, replica)
             return PollResult("unchanged")
         if self._stream.cursor is None and self._stream.pending is None:
             self._note(lease, state, replica)
             return PollResult("skipped", reason="no cursor: sweeps find its rows")
-        return self._read(lease, state, replica)
-
-    def _read(self, lease: Lease, state: StreamState, replica: Fingerprint) -> PollResult:
-        """Read one pass: from where a crash left it, or a fresh one if the window changed."""
+        new, changed = self._beside(lease, state)
+        horizon = self._horizon(state, replica)
         window: Window | None = None
-        if state.began is None:
+        if state.horizon is None:
             if self._stream.cursor is not None:
                 low = state.watermark or start_cursor(self._stream)
                 window = self._source.window(self._stream, low)
-                if self._read_before(state, window):
+                if self._read_before(state, window, horizon, grade):
                     self._note(lease, state, replica, window=window, skipped=state.skipped + 1)
-                    return PollResult("unchanged")
-            self._ledger.begin_pass(lease, state, window)
-            state = self._ledger.state()
+                    outcome: Literal["complete", "unchanged"] = (
+                        "complete" if new or changed else "unchanged"
+                    )
+                    return PollResult(outcome, new=new, changed=changed)
+            told = replica.applied_s is not None or replica.oldest is not None
+            spent_s = time.monotonic() - began
+            self._begin(lease, state, horizon, window, spent_s, told=told)
+        found = self._read(lease, grade, replica)
+        return msgspec.structs.replace(found, new=found.new + new, changed=found.changed + changed)
+
+    def _begin(
+        self,
+        lease: Lease,
+        state: StreamState,
+        horizon: Horizon,
+        window: Window | None,
+        spent_s: float,
+        *,
+        told: bool,
+    ) -> None:
+        """Begin a pass: its mark has the time after the window, its horizon that before it."""
+        mark: Mark | None = None
+        if window is not None and window.safe_high is not None:
+            at, unborn = state.now + spent_s, None
+            if told:
+                after = self._source.fingerprint()
+                at, unborn = after.applied_s or at, after.next
+            mark = Mark(at=at, cursor=window.safe_high, horizon=unborn)
+        self._ledger.begin_pass(lease, state.stream_id, horizon, mark, window)
+
+    def _horizon(self, state: StreamState, replica: Fingerprint) -> Horizon:
+        """Return how far what is read from now on can see."""
+        applied_s = replica.applied_s
+        if applied_s is None:  # the store's clock, with the lag taken off
+            applied_s = state.now - (replica.lag_s or 0.0)
+        return Horizon(applied_s=applied_s, oldest=replica.oldest)
+
+    def _read(self, lease: Lease, grade: Grade, replica: Fingerprint) -> PollResult:
+        """Read one pass, from where a crash left it, and promote."""
+        state = self._ledger.state()
         result = self._walk(lease, state)
-        passes, watermark = self._promote(state, replica)
-        self._ledger.end_pass(lease, state.stream_id, passes, watermark)
+        passes, promoted = watermark.promoted(state, self._stream, grade)
+        gaps = self._gaps.below(state, promoted) if grade == "L3" else ()
+        self._ledger.end_pass(lease, state.stream_id, passes, gaps, promoted)
         self._note(lease, state, replica)
         return result
 
     def _walk(self, lease: Lease, state: StreamState) -> PollResult:
         """Read and record pages until the pass is complete."""
-        by: Literal["cursor", "key"] = "cursor" if self._stream.cursor else "key"
+        by: Walk = "cursor" if self._stream.cursor else "key"
         at = state.bookmark
         low = state.watermark or start_cursor(self._stream)
         if at is None and by == "cursor" and low is not None:
             at = Bookmark(key=(), cursor=low)
         pages = rows = new = changed = revived = 0
-        while True:
-            page = self._source.page(self._stream, at, by=by)
-            recorded = self._ledger.record(lease, state.stream_id, page)
+        stamped: list[str] = []
+        for page, recorded in self._pages.walk(
+            lease,
+            state.stream_id,
+            self._stream,
+            at,
+            Way(by=by, bookmark=True, sample=self._watch.sample(state)),
+            read_at=state.now,
+        ):
             pages, rows = pages + 1, rows + page.rows
             new, changed = new + recorded.new, changed + recorded.changed
             revived += recorded.revived
-            if page.complete:
-                return PollResult("complete", pages, rows, new, changed, revived)
-            at = page.last
-            self._courtesy.pay(page.rows)
-            if not self._leases.renew(lease):
-                raise errors.Fenced("the lease was lost in the middle of a pass", where=lease.name)
+            stamped += recorded.stamped
+        self._watch.polled(state, stamped)
+        return PollResult("complete", pages, rows, new, changed, revived)
 
-    def _read_before(self, state: StreamState, window: Window) -> bool:
+    def _beside(self, lease: Lease, state: StreamState) -> tuple[int, int]:
+        """Look for what no window shows: missing identities and, where allowed, NULL cursors."""
+        new, changed = self._gaps.probe(lease, state) if state.gaps else (0, 0)
+        if self._stream.poll_null_cursors and self._stream.cursor is not None:
+            for _page, recorded in self._pages.walk(
+                lease, state.stream_id, self._stream, None, Way(by="null"), read_at=state.now
+            ):
+                new, changed = new + recorded.new, changed + recorded.changed
+        return new, changed
+
+    def _read_before(
+        self, state: StreamState, window: Window, horizon: Horizon, grade: Grade
+    ) -> bool:
         """Tell whether this window was read as it is, and may stay unread for now.
 
         One UPDATE may stamp a million rows alike; they would be read at every poll until they leave
@@ -169,49 +240,31 @@ class Poller:
         if not state.passes:
             return True
         due = state.skipped & (state.skipped + 1) == 0  # 0, 1, 3, 7, 15, …
-        leaving = state.now - state.passes[0][0] >= state.overlap_s
+        leaving = watermark.ripe(state.passes[0], horizon, state.overlap_s, self._stream, grade)
         return not due and not leaving and state.skipped < LONGEST_SKIP
-
-    def _promote(
-        self, state: StreamState, replica: Fingerprint
-    ) -> tuple[list[tuple[float, str]], str | None]:
-        """Return the marks still waiting, and the watermark to be set.
-
-        A pass's mark is the highest safe cursor *before* it began. A row with a cursor at or below
-        that mark was stamped before; if no transaction lasts longer than the overlap, it has been
-        committed, and applied by a replica that lags by L, once overlap + L have gone by. So when a
-        later pass has begun after that, it has read the row, and the mark becomes the watermark.
-        The cursors themselves are never compared here.
-        """
-        assert state.began is not None  # noqa: S101 - a pass is under way
-        marks = list(state.passes)
-        applied = state.began - (replica.lag_s or 0.0)
-        ripe = [mark for mark in marks if applied - mark[0] >= state.overlap_s]
-        marks = marks[len(ripe) :]
-        if state.mark is not None and (not marks or marks[-1][1] != state.mark):
-            if len(marks) >= MOST_PASSES:
-                marks.pop()  # the newer mark takes its place and only ripens later
-            marks.append((state.began, state.mark))
-        return marks, ripe[-1][1] if ripe else None
 
     def _diverged(self, state: StreamState, replica: Fingerprint) -> bool:
         return state.identity is not None and replica.identity != state.identity
 
-    def _check_shape(self, state: StreamState) -> None:
-        """Compare columns and types with those recorded; once a start, and after an error."""
-        if self._inspected:
-            return
-        columns = self._source.inspect(self._stream).columns
+    def _inspected(self, state: StreamState) -> Grade:
+        """Return the cursor's grade, having compared columns and types with those recorded.
+
+        Looked at once a start, and after an error.
+        """
+        if self._grade is not None:
+            return self._grade
+        found = self._source.inspect(self._stream)
         for name, was in (state.shape or {}).items():
-            if columns.get(name, was) != was:
+            if found.columns.get(name, was) != was:
                 raise errors.StreamError(
-                    f"column {name} was {was} and is {columns[name]} now",
+                    f"column {name} was {was} and is {found.columns[name]} now",
                     where=f"stream {self._stream.name}",
                     fix="if that is meant, clear the stream's shape in store.stream",
                 )
-        if columns != state.shape or state.stopped_reason:
-            self._ledger.shape(state.stream_id, columns)
-        self._inspected = True
+        if found.columns != state.shape or state.stopped_reason:
+            self._ledger.shape(state.stream_id, found.columns)
+        self._grade = found.grade
+        return found.grade
 
     def _note(
         self,
@@ -231,5 +284,5 @@ class Poller:
             lag_s=replica.lag_s,
             window=window,
             skipped=skipped,
-            complete=complete,
+            complete_s=state.now - (replica.lag_s or 0.0) if complete else None,
         )

@@ -5,15 +5,18 @@ row is gone when two sweeps in a row did not see it, on the same replica, which 
 between; and never when a large share would vanish at once, which is what a lost grant looks like.
 """
 
+import sys
 import time
 
 import msgspec
 import structlog
 
-from insights import errors
-from insights.model import Lease, StreamSpec, StreamState, SweepState
+from insights.model import Lease, Recorded, StreamSpec, StreamState, SweepState
 from insights.polling.courtesy import Courtesy
-from insights.ports import Leases, Ledger, Source
+from insights.polling.lateness import Watch
+from insights.polling.ledger import Ledger
+from insights.polling.pages import Pages, Way
+from insights.ports import Leases, Source
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +65,8 @@ class Sweeper:
         self._leases = leases
         self._courtesy = courtesy
         self._every_s = every_s
+        self._pages = Pages(source, ledger, leases, courtesy)
+        self._watch = Watch(stream, source, ledger)
 
     def due(self) -> bool:
         """Tell whether a sweep is due: never swept, too long ago, asked for, or to be confirmed."""
@@ -94,6 +99,8 @@ class Sweeper:
         replica = self._source.fingerprint()
         if state.identity not in (None, replica.identity) or self._courtesy.lags(replica.lag_s):
             return None  # the next poll opens a new epoch, or the replica has caught up
+        if self._source.is_behind(state.identity, state.position, replica):
+            return None  # a stale copy: what it shows was so once
         first = self._ledger.last_sweep(state.stream_id) is None
         sweep = self._ledger.open_sweep(lease, state)
         rows, rescued, finished = self._walk(lease, state, sweep, budget_s)
@@ -126,16 +133,28 @@ class Sweeper:
         """Read on in key order, marking each row's bit; tell rows, rescued and whether it ended."""
         stream, enqueue = self._scope(state)
         marks = _Marks(sweep.blocks)
-        at = sweep.bookmark
+        last = self._ledger.last_sweep(state.stream_id)
         began = time.monotonic()
         rows = rescued = saved_rows = saved_rescued = pages = 0
-        while True:
-            page = self._source.page(stream, at, by="key")
-            found = self._ledger.record(
-                lease, state.stream_id, page, bookmark=False, want_ids=True, enqueue=enqueue
-            )
+        at = sweep.bookmark
+        walk = self._pages.walk(
+            lease,
+            state.stream_id,
+            stream,
+            at,
+            Way(
+                by="key",
+                want_ids=True,
+                enqueue=enqueue,
+                sample=sys.maxsize if last is not None else 0,
+            ),
+            read_at=state.now,
+        )
+        for page, found in walk:
             marks.set(found.row_ids)
-            rows, rescued = rows + page.rows, rescued + found.new + found.changed
+            rows += page.rows
+            if last is not None:
+                rescued += self._rescued(lease, state, found, sweep.sweep_id, last[2])
             pages, at = pages + 1, page.last or at
             spent = budget_s is not None and time.monotonic() - began >= budget_s
             if page.complete or spent or pages % CHECKPOINT_PAGES == 0:
@@ -150,9 +169,16 @@ class Sweeper:
                 saved_rows, saved_rescued = rows, rescued
             if page.complete or spent:
                 return rows, rescued, page.complete
-            self._courtesy.pay(page.rows)
-            if not self._leases.renew(lease):
-                raise errors.Fenced("the lease was lost in the middle of a sweep", where=lease.name)
+        raise AssertionError("a walk ends with a complete page")
+
+    def _rescued(
+        self, lease: Lease, state: StreamState, found: Recorded, sweep_id: int, before_s: float
+    ) -> int:
+        """Return how many rows of a page polls had missed, learning from those that came late."""
+        if self._stream.cursor is None:
+            return found.new + found.changed
+        late = self._watch.swept(lease, state, found.stamped, sweep_id=sweep_id, before_s=before_s)
+        return found.new + found.changed - len(found.stamped) + late
 
     def _scope(self, state: StreamState) -> tuple[StreamSpec, bool]:
         """Return what the sweep reads, and whether what it finds becomes work.

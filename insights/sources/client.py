@@ -1,17 +1,19 @@
 """The supervisor's side of a source: the port `Source`, answered by a reader process."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from insights.model import (
     Bookmark,
     Finding,
     Fingerprint,
+    Gap,
+    Lateness,
     Page,
     Row,
     StreamShape,
     StreamSpec,
     TableShape,
+    Walk,
     Window,
 )
 from insights.sources import messages
@@ -49,17 +51,24 @@ class SourceClient:
         call = self._worker.call
         return call("fingerprint", None, Fingerprint, deadline_s=self._deadline_s)
 
-    def is_behind(self, identity: str | None, position: str | None) -> bool:
+    def is_behind(
+        self, identity: str | None, position: str | None, now: Fingerprint | None = None
+    ) -> bool:
         """Compare the replica with what was recorded; see `ports.Source`."""
-        request = messages.BehindRequest(identity=identity, position=position)
+        request = messages.BehindRequest(identity=identity, position=position, now=now)
         call = self._worker.call
         return call("is_behind", request, messages.BehindReply, deadline_s=self._deadline_s).behind
 
     def page(
-        self, stream: StreamSpec, after: Bookmark | None, *, by: Literal["cursor", "key"]
+        self,
+        stream: StreamSpec,
+        after: Bookmark | None,
+        *,
+        by: Walk,
+        within: Sequence[Gap] = (),
     ) -> Page:
         """Return the next page; see `ports.Source`."""
-        request = messages.PageRequest(stream=stream, after=after, by=by)
+        request = messages.PageRequest(stream=stream, after=after, by=by, within=tuple(within))
         return self._worker.call("page", request, Page, deadline_s=self._deadline_s)
 
     def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
@@ -72,6 +81,22 @@ class SourceClient:
         """Measure what lies at and above a cursor; see `ports.Source`."""
         request = messages.WindowRequest(stream=stream, low=low)
         return self._worker.call("window", request, Window, deadline_s=self._deadline_s)
+
+    def gaps(
+        self, stream: StreamSpec, low: str, high: str, *, at: float, most: int
+    ) -> tuple[Gap, ...]:
+        """Return identities that are missing; see `ports.Source`."""
+        request = messages.GapsRequest(stream=stream, low=low, high=high, at=at, most=most)
+        call = self._worker.call
+        return call("gaps", request, messages.GapsReply, deadline_s=self._deadline_s).gaps
+
+    def lateness(
+        self, stream: StreamSpec, keys: Sequence[str], below: str | None
+    ) -> tuple[Lateness, ...]:
+        """Tell how late rows are; see `ports.Source`."""
+        request = messages.LatenessRequest(stream=stream, keys=tuple(keys), below=below)
+        call = self._worker.call
+        return call("lateness", request, messages.LatenessReply, deadline_s=self._deadline_s).rows
 
     def inspect(self, stream: StreamSpec) -> StreamShape:
         """Look at the stream anew; see `ports.Source`."""

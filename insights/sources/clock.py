@@ -19,6 +19,7 @@ _NOW: dict[str, str] = {
     "mssql": "SYSDATETIME()",
     "oracle": "CAST(SYSTIMESTAMP AS TIMESTAMP)",
 }
+_DAY_S: Column = sa.literal_column("86400.0")
 _NOW["mariadb"] = _NOW["mysql"]
 _NOW_ZONED: dict[str, str] = {
     "mysql": "UTC_TIMESTAMP(6)",  # TIMESTAMP is read in the session's zone, which is UTC
@@ -33,11 +34,50 @@ def not_in_the_future(dialect: str, column: Column, kind: Kind) -> Column | None
     """Return the condition that a cursor is not in the future; None where it is no time."""
     if dialect == "sqlite":
         return _sqlite(column) if kind not in ("integer", "binary") else None
+    if kind == "rowversion" and dialect == "mssql":
+        # Everything below it has ended. A secondary does not know: there the overlap has to do.
+        return column < sa.literal_column("MIN_ACTIVE_ROWVERSION()")
     if kind not in ("datetime", "date"):
         return None
+    return column <= sa.literal_column(_now(dialect, column))
+
+
+def age(dialect: str, column: Column, kind: Kind) -> Column | None:
+    """Return the seconds since a cursor, by the database's clock; None where it is no time."""
+    if dialect == "sqlite":
+        return _sqlite_age(column) if kind not in ("integer", "binary") else None
+    if kind not in ("datetime", "date"):
+        return None
+    now: Column = sa.literal_column(_now(dialect, column))
+    unit: Column
+    if dialect in ("mysql", "mariadb"):
+        unit = sa.literal_column("MICROSECOND")
+        return sa.func.timestampdiff(unit, column, now) / sa.literal_column("1e6")
+    if dialect == "postgresql":
+        return sa.case((sa.func.isfinite(column), sa.extract("epoch", now.op("-")(column))))
+    if dialect == "mssql":
+        unit = sa.literal_column("MILLISECOND")
+        return sa.func.datediff_big(unit, column, now) / sa.literal_column("1000.0")
+    days = sa.cast(now, sa.Date).op("-")(sa.cast(column, sa.Date))
+    return sa.type_coerce(days, sa.Float) * _DAY_S if dialect == "oracle" else None
+
+
+def _now(dialect: str, column: Column) -> str:
     zoned = _is_zoned(column.type)
-    now = (_NOW_ZONED if zoned else _NOW).get(dialect, "CURRENT_TIMESTAMP")
-    return column <= sa.literal_column(now)
+    return (_NOW_ZONED if zoned else _NOW).get(dialect, "CURRENT_TIMESTAMP")
+
+
+def _sqlite_age(column: Column) -> Column:
+    """Return the smaller age that is none of the future: it may be UTC or local time."""
+    zero: Column = sa.literal_column("0")
+    ages: list[Column] = [
+        (sa.literal_column(f"julianday({now})") - sa.func.julianday(column)) * _DAY_S
+        for now in ("'now'", "'now', 'localtime'")
+    ]
+    utc, local = ages
+    is_text = sa.func.typeof(column) == sa.literal_column("'text'")
+    known = sa.case((local < zero, utc), (utc < zero, local), else_=sa.func.min(utc, local))
+    return sa.case((is_text, known))
 
 
 def _sqlite(column: Column) -> Column:

@@ -1,8 +1,16 @@
 """What travels between the supervisor and a reader."""
 
-from typing import Literal
-
-from insights.model import Bookmark, Finding, Row, StreamSpec, Value
+from insights.model import (
+    Bookmark,
+    Finding,
+    Fingerprint,
+    Gap,
+    Lateness,
+    Row,
+    StreamSpec,
+    Value,
+    Walk,
+)
 
 
 class ReaderInit(Value, frozen=True):
@@ -19,7 +27,8 @@ class PageRequest(Value, frozen=True):
 
     stream: StreamSpec
     after: Bookmark | None
-    by: Literal["cursor", "key"]
+    by: Walk
+    within: tuple[Gap, ...] = ()
 
 
 class FetchRequest(Value, frozen=True):
@@ -40,6 +49,7 @@ class BehindRequest(Value, frozen=True):
 
     identity: str | None
     position: str | None
+    now: Fingerprint | None
 
 
 class BehindReply(Value, frozen=True):
@@ -53,6 +63,36 @@ class WindowRequest(Value, frozen=True):
 
     stream: StreamSpec
     low: str | None
+
+
+class GapsRequest(Value, frozen=True):
+    """Find identities that are missing between two, the latest ones first."""
+
+    stream: StreamSpec
+    low: str
+    high: str
+    at: float
+    most: int
+
+
+class GapsReply(Value, frozen=True):
+    """What is missing."""
+
+    gaps: tuple[Gap, ...]
+
+
+class LatenessRequest(Value, frozen=True):
+    """Tell how late rows are, against a watermark and the database's clock."""
+
+    stream: StreamSpec
+    keys: tuple[str, ...]
+    below: str | None
+
+
+class LatenessReply(Value, frozen=True):
+    """One entry a row that is there and has a cursor."""
+
+    rows: tuple[Lateness, ...]
 
 
 class StreamRequest(Value, frozen=True):

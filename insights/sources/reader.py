@@ -27,6 +27,8 @@ class Reader:
             "page": (messages.PageRequest, self.page),
             "fetch": (messages.FetchRequest, self.fetch),
             "window": (messages.WindowRequest, self.window),
+            "gaps": (messages.GapsRequest, self.gaps),
+            "lateness": (messages.LatenessRequest, self.lateness),
             "inspect": (messages.StreamRequest, self.inspect),
             "examine": (messages.StreamRequest, self.examine),
             "describe": (messages.TableRequest, self.describe),
@@ -39,13 +41,15 @@ class Reader:
 
     def is_behind(self, request: messages.BehindRequest) -> messages.BehindReply:
         """Compare it with what was recorded."""
-        now = self.fingerprint(None)
+        now = request.now or self.fingerprint(None)
         behind = replica.is_behind(self._session.dialect, now, request.identity, request.position)
         return messages.BehindReply(behind=behind)
 
     def page(self, request: messages.PageRequest) -> Page:
         """Read a page."""
-        return self._stream(request.stream).page(request.after, by=request.by)
+        return self._stream(request.stream).page(
+            request.after, by=request.by, within=request.within
+        )
 
     def fetch(self, request: messages.FetchRequest) -> messages.FetchReply:
         """Read rows by key."""
@@ -54,6 +58,17 @@ class Reader:
     def window(self, request: messages.WindowRequest) -> Window:
         """Measure what lies past a cursor."""
         return self._stream(request.stream).window(request.low)
+
+    def gaps(self, request: messages.GapsRequest) -> messages.GapsReply:
+        """Find missing identities."""
+        stream = self._stream(request.stream)
+        found = stream.gaps(request.low, request.high, at=request.at, most=request.most)
+        return messages.GapsReply(gaps=found)
+
+    def lateness(self, request: messages.LatenessRequest) -> messages.LatenessReply:
+        """Tell how late rows are."""
+        found = self._stream(request.stream).lateness(request.keys, request.below)
+        return messages.LatenessReply(rows=found)
 
     def inspect(self, request: messages.StreamRequest) -> StreamShape:
         """Look at a stream anew."""

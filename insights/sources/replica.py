@@ -6,6 +6,7 @@ and every poll reads: nothing is skipped on a guess.
 
 import math
 import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from insights.odbc import door
 from insights.sources.session import Session
 
 # A standby that has replayed all it received is current if it is connected; else its lag is the age
-# of the last transaction it replayed. Public functions only.
+# of the last transaction it replayed. A standby's snapshot knows the transactions that are open on
+# the primary, from the log. Public functions only.
 _POSTGRES = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' ||
        CASE WHEN pg_is_in_recovery()
@@ -26,8 +28,10 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' ||
        END,
        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
              ELSE pg_current_wal_insert_lsn() END)::text,
-       pg_last_xact_replay_timestamp()::text,
-       clock_timestamp()::text,
+       extract(epoch FROM CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp()
+                               ELSE clock_timestamp() END)::text,
+       pg_snapshot_xmin(pg_current_snapshot())::text,
+       pg_snapshot_xmax(pg_current_snapshot())::text,
        CASE WHEN NOT pg_is_in_recovery() THEN '0'
             WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
                  AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN '0'
@@ -35,10 +39,29 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()) || '/' ||
 """
 _MARIADB = """
 SELECT CONCAT(@@server_id, '/', @@hostname, ':', @@port),
-       COALESCE(NULLIF(@@gtid_slave_pos, ''), NULLIF(@@gtid_binlog_pos, '')),
-       CAST(UTC_TIMESTAMP(6) AS CHAR)
+       COALESCE(NULLIF(@@gtid_slave_pos, ''), NULLIF(@@gtid_binlog_pos, ''))
 """
-_MYSQL = "SELECT @@server_uuid, @@gtid_executed, CAST(UTC_TIMESTAMP(6) AS CHAR)"
+_MYSQL = "SELECT @@server_uuid, @@gtid_executed"
+# Outside an availability group there is no position. `last_commit_time` is the primary's, in the
+# server's zone.
+MSSQL = """
+SELECT CONCAT(r.database_guid, '/', r.recovery_fork_guid),
+       CONVERT(VARCHAR(30), h.last_commit_lsn),
+       CASE WHEN h.is_primary_replica = 1 THEN 0 END,
+       DATEDIFF_BIG(MILLISECOND, '1970-01-01', CASE WHEN h.is_primary_replica = 0 THEN DATEADD(
+           MINUTE, DATEDIFF(MINUTE, SYSDATETIME(), SYSUTCDATETIME()), h.last_commit_time)
+           ELSE SYSUTCDATETIME() END) / 1000.0
+FROM sys.database_recovery_status AS r
+LEFT JOIN sys.dm_hadr_database_replica_states AS h
+    ON h.database_id = r.database_id AND h.is_local = 1
+WHERE r.database_id = DB_ID()
+"""
+# On a physical standby CURRENT_SCN is how far it has applied.
+ORACLE = """
+SELECT TO_CHAR(d.DBID) || '/' || TO_CHAR(d.RESETLOGS_CHANGE#), TO_CHAR(d.CURRENT_SCN)
+FROM V$DATABASE d
+"""
+_UNKNOWN = Fingerprint(identity=None, position=None)
 _HEADER = struct.Struct(">I")
 _CHANGES_AT = 24  # https://www.sqlite.org/fileformat.html, 1.3.7: the file change counter
 _SALTS = slice(16, 24)  # 4.1: they change when the write-ahead log starts over
@@ -51,10 +74,10 @@ def fingerprint(session: Session, link: sa.Connection) -> Fingerprint:
         "postgresql": _postgres,
         "mariadb": _mysql,
         "mysql": _mysql,
+        "mssql": _mssql,
+        "oracle": _oracle,
     }.get(session.dialect)
-    if read is None:
-        return Fingerprint(identity=None, position=None, applied_at=None, now=None)
-    return read(session, link)
+    return _UNKNOWN if read is None else read(session, link)
 
 
 def is_behind(dialect: str, now: Fingerprint, identity: str | None, position: str | None) -> bool:
@@ -63,27 +86,16 @@ def is_behind(dialect: str, now: Fingerprint, identity: str | None, position: st
         return True
     if position is None or now.position is None:
         return False
-    if dialect == "postgresql":
-        return _lsn(now.position) < _lsn(position)
-    if dialect == "mariadb":
-        return any(
-            sequence < _gtids(position).get(domain, 0)
-            for domain, sequence in _gtids(now.position).items()
-        ) or bool(_gtids(position).keys() - _gtids(now.position).keys())
-    if dialect == "sqlite":
-        return _numbers(now.position)[:2] < _numbers(position)[:2]
-    return False
+    older = _OLDER.get(dialect)
+    return older is not None and older(now.position, position)
 
 
 def _sqlite(session: Session, link: sa.Connection) -> Fingerprint:
-    now = link.exec_driver_sql("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')").scalar_one()
+    link.exec_driver_sql("SELECT 1").scalar_one()  # is it there, and a database?
     path = session.file
-    return Fingerprint(
-        identity=None if path is None else f"sqlite:{path}",
-        position=None if path is None else _file_position(path),
-        applied_at=None,
-        now=str(now),
-    )
+    if path is None:
+        return _UNKNOWN
+    return Fingerprint(identity=f"sqlite:{path}", position=_file_position(path))
 
 
 def _file_position(path: Path) -> str:
@@ -114,40 +126,74 @@ def _file_position(path: Path) -> str:
 
 
 def _postgres(_session: Session, link: sa.Connection) -> Fingerprint:
-    identity, position, applied_at, now, lag = link.exec_driver_sql(_POSTGRES).one()
+    identity, position, applied, oldest, next_, lag = link.exec_driver_sql(_POSTGRES).one()
     return Fingerprint(
         identity=identity,
         position=position,
-        applied_at=applied_at,
-        now=now,
         lag_s=None if lag is None else max(0.0, float(lag)),
+        applied_s=None if applied is None else float(applied),
+        oldest=int(oldest),
+        next=int(next_),
     )
 
 
 def _mysql(session: Session, link: sa.Connection) -> Fingerprint:
     statement = _MARIADB if session.dialect == "mariadb" else _MYSQL
-    identity, position, now = link.exec_driver_sql(statement).one()
+    identity, position = link.exec_driver_sql(statement).one()
     return Fingerprint(
-        identity=str(identity),
-        position=position or None,
-        applied_at=None,
-        now=now,
-        lag_s=_mysql_lag(link),
+        identity=str(identity), position=position or None, lag_s=_mysql_lag(session, link)
     )
 
 
-def _mysql_lag(link: sa.Connection) -> float | None:
-    """Return the replication lag in seconds; None without the right to see it."""
+def _mssql(_session: Session, link: sa.Connection) -> Fingerprint:
+    found = _permitted(link, MSSQL)
+    if found is None:
+        return _UNKNOWN
+    identity, position, lag, applied = found
+    return Fingerprint(
+        identity=str(identity),
+        position=position,
+        lag_s=None if lag is None else float(lag),
+        applied_s=None if applied is None else float(applied),
+    )
+
+
+def _oracle(_session: Session, link: sa.Connection) -> Fingerprint:
+    found = _permitted(link, ORACLE)
+    return _UNKNOWN if found is None else Fingerprint(identity=found[0], position=found[1])
+
+
+def _permitted(link: sa.Connection, statement: str) -> Sequence[Any] | None:
+    """Return a statement's row; None without the right to see it, which `doctor` names."""
+    try:
+        return link.exec_driver_sql(statement).one_or_none()
+    except sa.exc.DBAPIError as exc:
+        if isinstance(door.translate(exc), errors.Transient):
+            raise
+        return None
+
+
+def _mysql_lag(session: Session, link: sa.Connection) -> float | None:
+    """Return the replication lag in seconds; None without the right to see it, asked for once."""
+    if session.blind:
+        return None
     try:
         row: Any = link.exec_driver_sql("SHOW SLAVE STATUS").mappings().one_or_none()
     except sa.exc.DBAPIError as exc:
         if isinstance(door.translate(exc), errors.Transient):
             raise
+        session.blind = True
         return None
     if row is None:
         return 0.0  # a primary
     behind = row["Seconds_Behind_Master"]
     return math.inf if behind is None else float(behind)  # NULL: replication stands still
+
+
+def _older_gtids(now: str, recorded: str) -> bool:
+    mine, theirs = _gtids(now), _gtids(recorded)
+    behind = any(sequence < theirs.get(domain, 0) for domain, sequence in mine.items())
+    return behind or bool(theirs.keys() - mine.keys())
 
 
 def _lsn(text: str) -> int:
@@ -163,3 +209,12 @@ def _gtids(text: str) -> dict[str, int]:
 
 def _numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(":")]
+
+
+_OLDER: dict[str, Callable[[str, str], bool]] = {
+    "postgresql": lambda now, recorded: _lsn(now) < _lsn(recorded),
+    "mariadb": _older_gtids,
+    "mssql": lambda now, recorded: int(now) < int(recorded),
+    "oracle": lambda now, recorded: int(now) < int(recorded),
+    "sqlite": lambda now, recorded: _numbers(now)[:2] < _numbers(recorded)[:2],
+}

@@ -22,6 +22,7 @@ class Session:
 
     def __init__(self, name: str, odbc: str, timeout_s: float) -> None:
         self.name = name
+        self.blind = False  # the login may not see the replication's state; forgotten on reset
         self._odbc = odbc
         self._timeout_s = timeout_s
         self._engine: sa.Engine | None = None
@@ -78,6 +79,7 @@ class Session:
     def reset(self) -> None:
         """Drop the connection; the next call makes a new one."""
         link, self._link = self._link, None
+        self.blind = False
         if link is not None:
             with contextlib.suppress(Exception):
                 link.invalidate()

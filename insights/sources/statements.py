@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from insights.model import Bookmark, StreamSpec
+from insights.model import Bookmark, Gap, StreamSpec, Walk
 from insights.sources.casts import Casts, Column, Kind, kind_of
 
 Selected = sa.Select[Any]
@@ -49,13 +49,31 @@ class Statements:
         self,
         after: Bookmark | None,
         *,
-        by: Literal["cursor", "key"],
+        by: Walk,
+        within: Sequence[Gap] = (),
         reading: Reading = "plain",
     ) -> Selected:
-        """Return the statement of one keyset page, one row more than a page has."""
+        """Return the statement of one keyset page, one row more than a page has.
+
+        `within` narrows it to cursors between the ends of gaps; `by="null"` to rows without one.
+        """
         cursor = self._stream.cursor if by == "cursor" else None
         names = [*([cursor] if cursor else []), *self._stream.key]
         conditions = [*self._where, *self._pending]
+        if by == "null" and self._stream.cursor:
+            conditions.append(self._source.c[self._stream.cursor].is_(None))
+        if cursor and within:
+            at = self._ordered(cursor)
+            conditions.append(
+                sa.or_(
+                    *(
+                        sa.and_(
+                            at > self._bound(cursor, gap.low), at < self._bound(cursor, gap.high)
+                        )
+                        for gap in within
+                    )
+                )
+            )
         if cursor and (after is None or after.cursor is None):
             conditions.append(self._source.c[cursor].is_not(None))
         if after is not None:
@@ -75,27 +93,47 @@ class Statements:
             self._select([*self._stream.inputs, *self.hidden], "plain").where(*self._where).limit(1)
         )
 
+    def gaps(self, low: str, high: str, most: int) -> Selected:
+        """Return the statement that finds identities missing between two, the latest first.
+
+        The stream's own conditions do not matter: a row that they leave out is none that is late.
+        """
+        name = self._stream.cursor or ""
+        column = self._source.c[name]
+        before = sa.func.lag(column).over(order_by=column).label("low")
+        steps = (
+            sa.select(before, column.label("high"))
+            .where(column >= self._bound(name, low), column <= self._bound(name, high))
+            .subquery("steps")
+        )
+        ends = [self._text_of(name, end) for end in (steps.c.low, steps.c.high)]
+        return (
+            sa.select(*ends)
+            .where(steps.c.high - steps.c.low > sa.literal_column("1"))
+            .order_by(steps.c.high.desc())
+            .limit(most)
+        )
+
+    def lateness(
+        self, keys: Sequence[tuple[str, ...]], below: str | None, age: Column | None
+    ) -> Selected:
+        """Return the statement that tells of rows, by key, how late their cursors are."""
+        name = self._stream.cursor or ""
+        is_below: Column = sa.literal_column("0")
+        if below is not None:
+            yes: Column = sa.literal_column("1")
+            condition = self._ordered(name) < self._bound(name, below)
+            is_below = sa.case((condition, yes), else_=is_below)
+        return (
+            sa.select(is_below, sa.null() if age is None else age)
+            .select_from(self._source)
+            .where(*self._where, self._source.c[name].is_not(None), self._found(keys))
+        )
+
     def fetch(self, keys: Sequence[tuple[str, ...]], reading: Reading = "plain") -> Selected:
         """Return the statement that reads rows by key, hidden columns last."""
-        names = self._stream.key
-        if len(names) == 1:
-            found: Column = self._ordered(names[0]).in_(
-                [self._bound(names[0], parts[0]) for parts in keys]
-            )
-        else:
-            found = sa.or_(
-                *(
-                    sa.and_(
-                        *(
-                            self._ordered(name) == self._bound(name, part)
-                            for name, part in zip(names, parts, strict=True)
-                        )
-                    )
-                    for parts in keys
-                )
-            )
         return self._select([*self._stream.inputs, *self.hidden], reading).where(
-            *self._where, found
+            *self._where, self._found(keys)
         )
 
     def window(self, low: str | None, now: Column | None) -> Selected:
@@ -188,6 +226,22 @@ class Statements:
             here = column > value
             beyond = here if beyond is None else sa.or_(here, sa.and_(column == value, beyond))
         return [first] if beyond is None else [first, beyond]
+
+    def _found(self, keys: Sequence[tuple[str, ...]]) -> Column:
+        names = self._stream.key
+        if len(names) == 1:
+            return self._ordered(names[0]).in_([self._bound(names[0], parts[0]) for parts in keys])
+        return sa.or_(
+            *(
+                sa.and_(
+                    *(
+                        self._ordered(name) == self._bound(name, part)
+                        for name, part in zip(names, parts, strict=True)
+                    )
+                )
+                for parts in keys
+            )
+        )
 
     def _ordered(self, name: str) -> Column:
         return self._casts.ordered(self._source.c[name], self.kind(name))

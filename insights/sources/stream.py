@@ -3,13 +3,23 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
 from insights import errors, keys
 from insights.governance import redact
-from insights.model import Bookmark, Page, Row, StreamShape, StreamSpec, Window
+from insights.model import (
+    Bookmark,
+    Gap,
+    Lateness,
+    Page,
+    Row,
+    StreamShape,
+    StreamSpec,
+    Walk,
+    Window,
+)
 from insights.sources import canonical, clock, shape
 from insights.sources.casts import Casts
 from insights.sources.session import Session
@@ -44,12 +54,12 @@ class Stream:
         self._types: dict[str, str] = {}
         self._casts = Casts()
 
-    def page(self, after: Bookmark | None, *, by: Literal["cursor", "key"]) -> Page:
+    def page(self, after: Bookmark | None, *, by: Walk, within: Sequence[Gap] = ()) -> Page:
         """Return the next page; see `ports.Source`."""
         by = "key" if self._spec.cursor is None else by
 
         def build(statements: Statements, reading: Reading) -> Selected:
-            return statements.page(after, by=by, reading=reading)
+            return statements.page(after, by=by, within=within, reading=reading)
 
         try:
             return self._paged(self._read(build))
@@ -62,18 +72,22 @@ class Stream:
         Raises:
             errors.RowError: If the only row asked for cannot be read; of several, any may be it.
         """
+        found: list[Row] = []
+        for batch in self._batches(row_keys):
+            rows = self._read(partial(_fetching, batch))
+            found += self._rows(rows)
+        return found
+
+    def _batches(self, row_keys: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
+        """Yield the parts of keys, as many rows as one statement may name."""
         width = len(self._spec.key)
         try:
             parts = [keys.split(key, width) for key in row_keys]
         except ValueError as exc:
             raise errors.RowError(str(exc), where=self._where) from None
         step = max(1, _MOST_PARAMETERS // width)
-        found: list[Row] = []
         for at in range(0, len(parts), step):
-            batch = parts[at : at + step]
-            rows = self._read(partial(_fetching, batch))
-            found += self._rows(rows)
-        return found
+            yield parts[at : at + step]
 
     def window(self, low: str | None) -> Window:
         """Return what lies at and above a cursor."""
@@ -88,6 +102,28 @@ class Stream:
             found = link.execute(statements.window(low, now)).one()
         rows, low_end, high, safe = (self._text(part) for part in found)
         return Window(rows=int(rows or 0), low=low_end, high=high, safe_high=safe)
+
+    def gaps(self, low: str, high: str, *, at: float, most: int) -> tuple[Gap, ...]:
+        """Return identities that are missing between two, the latest ones first."""
+        with self._session.reading(self._where) as link:
+            found: Sequence[Any] = link.execute(self._statements(link).gaps(low, high, most)).all()
+        ends = [(self._text(row[0]) or "", self._text(row[1]) or "") for row in found]
+        return tuple(Gap(at=at, low=before, high=after) for before, after in ends)
+
+    def lateness(self, row_keys: Sequence[str], below: str | None) -> tuple[Lateness, ...]:
+        """Tell of rows how late their cursors are; those that are gone are left out."""
+        name = self._spec.cursor or ""
+        found: list[Lateness] = []
+        for batch in self._batches(row_keys):
+            with self._session.reading(self._where) as link:
+                statements = self._statements(link)
+                age = clock.age(link.dialect.name, statements.column(name), statements.kind(name))
+                rows: Sequence[Any] = link.execute(statements.lateness(batch, below, age)).all()
+            found += [
+                Lateness(below=bool(int(is_below)), age_s=None if old is None else float(old))
+                for is_below, old in rows
+            ]
+        return tuple(found)
 
     def inspect(self) -> StreamShape:
         """Look at the stream in the database anew; see `ports.Source`."""

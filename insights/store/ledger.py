@@ -8,7 +8,18 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors, failpoints
-from insights.model import Bookmark, Lease, Page, Recorded, StreamState, SweepState, Window
+from insights.model import (
+    Bookmark,
+    Gap,
+    Horizon,
+    Lease,
+    Mark,
+    Page,
+    Recorded,
+    StreamState,
+    SweepState,
+    Window,
+)
 from insights.queries import load
 from insights.store.postgres import Connection, Store
 
@@ -64,9 +75,10 @@ class Ledger:
             position=row.position,
             watermark=row.watermark,
             bookmark=_bookmark(begun.get("bookmark")),
-            began=begun.get("began"),
-            mark=begun.get("mark"),
-            passes=tuple((began, cursor) for began, cursor in row.passes),
+            mark=msgspec.convert(begun.get("mark"), Mark | None),
+            horizon=msgspec.convert(begun.get("horizon"), Horizon | None),
+            passes=msgspec.convert(row.passes, tuple[Mark, ...]),
+            gaps=msgspec.convert(row.gaps, tuple[Gap, ...]),
             window=msgspec.convert(window["found"], Window) if window else None,
             skipped=window.get("skipped", 0),
             overlap_s=row.overlap_s,
@@ -76,13 +88,21 @@ class Ledger:
             now=row.now,
         )
 
-    def begin_pass(self, lease: Lease, state: StreamState, window: Window | None) -> None:
-        """Note that a pass begins; the window was asked for before it."""
+    def begin_pass(
+        self,
+        lease: Lease,
+        stream_id: int,
+        horizon: Horizon,
+        mark: Mark | None,
+        window: Window | None,
+    ) -> None:
+        """Note that a pass begins; see `polling.ledger.Ledger`."""
         self._note(
             lease,
             "begin_pass",
-            stream_id=state.stream_id,
-            mark=window.safe_high if window else None,
+            stream_id=stream_id,
+            horizon=_json(horizon),
+            mark=None if mark is None else _json(mark),
             window=_window(window, 0),
         )
 
@@ -92,9 +112,11 @@ class Ledger:
         stream_id: int,
         page: Page,
         *,
+        read_at: float,
         bookmark: bool = True,
         want_ids: bool = False,
         enqueue: bool = True,
+        sample: int = 0,
     ) -> Recorded:
         """Record one page and, in the same transaction, the bookmark behind it.
 
@@ -107,6 +129,8 @@ class Ledger:
             "stream_id": stream_id,
             "want_ids": want_ids,
             "enqueue": enqueue,
+            "read_at": read_at,
+            "sample": sample,
         }
         with self._fenced(lease) as connection:
             connection.execute(self._sql["page_table"])
@@ -121,10 +145,9 @@ class Ledger:
                 )
             row = connection.execute(self._sql["record"], values).fetchone()
             assert row is not None  # noqa: S101 - an aggregate always returns a row
-            if bookmark and page.last is not None:
+            if bookmark and page.last is not None and not row.outdated:
                 connection.execute(
-                    self._sql["bookmark"],
-                    {"stream_id": stream_id, "bookmark": Jsonb(msgspec.to_builtins(page.last))},
+                    self._sql["bookmark"], {"stream_id": stream_id, "bookmark": _json(page.last)}
                 )
             failpoints.reach("before-page-commit")
         failpoints.reach("after-page-commit")
@@ -132,6 +155,9 @@ class Ledger:
             new=row.new,
             changed=row.changed,
             revived=row.revived,
+            at=row.at,
+            outdated=row.outdated,
+            stamped=tuple(row.stamped),
             row_ids=tuple(row.row_ids) if want_ids else (),
         )
 
@@ -139,7 +165,8 @@ class Ledger:
         self,
         lease: Lease,
         stream_id: int,
-        passes: Sequence[tuple[float, str]],
+        passes: Sequence[Mark],
+        gaps: Sequence[Gap],
         watermark: str | None,
     ) -> None:
         """Close a complete pass and promote the watermark."""
@@ -147,7 +174,8 @@ class Ledger:
             lease,
             "end_pass",
             stream_id=stream_id,
-            passes=Jsonb([list(mark) for mark in passes]),
+            passes=_json(passes),
+            gaps=_json(gaps),
             watermark=watermark,
         )
 
@@ -161,9 +189,9 @@ class Ledger:
         lag_s: float | None,
         window: Window | None = None,
         skipped: int = 0,
-        complete: bool = True,
+        complete_s: float | None = None,
     ) -> None:
-        """Note which replica a poll spoke to, and that we are complete up to it."""
+        """Note which replica a poll spoke to, and the time that it is complete through."""
         self._note(
             lease,
             "seen",
@@ -172,8 +200,23 @@ class Ledger:
             position=position,
             lag_s=lag_s,
             window=_window(window, skipped),
-            complete=complete,
+            complete_s=complete_s,
         )
+
+    def late(self, stream_id: int, ages_s: Sequence[float]) -> None:
+        """Count how old cursors were when their rows were recorded."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["late"], {"stream_id": stream_id, "ages_s": list(ages_s)})
+
+    def keep_gaps(self, lease: Lease, stream_id: int, gaps: Sequence[Gap]) -> None:
+        """Replace the missing identities that are looked for."""
+        self._note(lease, "gaps", stream_id=stream_id, gaps=_json(gaps))
+
+    def widen(self, lease: Lease, stream_id: int, overlap_s: float, *, rows: int) -> bool:
+        """Raise the overlap, because a sweep found rows that came later; True if it was lower."""
+        values = {**self._values, "stream_id": stream_id, "overlap_s": overlap_s, "rows": rows}
+        with self._fenced(lease) as connection:
+            return connection.execute(self._sql["widen"], values).fetchone() is not None
 
     def new_epoch(
         self, lease: Lease, stream_id: int, identity: str | None, position: str | None
@@ -228,7 +271,7 @@ class Ledger:
             sweep_id=sweep_id,
             blocks=list(blocks),
             present=list(blocks.values()),
-            bookmark=Jsonb(msgspec.to_builtins(bookmark)) if bookmark else None,
+            bookmark=_json(bookmark) if bookmark else None,
             rows=rows,
             rescued=rescued,
         )
@@ -277,11 +320,13 @@ class Ledger:
             )
         return deleted
 
-    def last_sweep(self, stream_id: int) -> tuple[float, bool] | None:
-        """Return how many seconds ago a sweep ended, and whether absences wait to be confirmed."""
+    def last_sweep(self, stream_id: int) -> tuple[float, bool, float] | None:
+        """Return of the last sweep that ended how long ago; see `polling.ledger.Ledger`."""
         with self._store.connection() as connection:
             row = connection.execute(self._sql["last_sweep"], {"stream_id": stream_id}).fetchone()
-        return None if row is None else (row.age_s, row.unconfirmed and not row.refused_reason)
+        if row is None:
+            return None
+        return row.age_s, row.unconfirmed and not row.refused_reason, row.began_s
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -298,6 +343,10 @@ class Ledger:
     def _note(self, lease: Lease, statement: str, **values: Any) -> None:  # noqa: ANN401
         with self._fenced(lease) as connection:
             connection.execute(self._sql[statement], values)
+
+
+def _json(value: object) -> Jsonb:
+    return Jsonb(msgspec.to_builtins(value))
 
 
 def _bookmark(value: Any) -> Bookmark | None:  # noqa: ANN401 - JSON

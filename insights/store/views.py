@@ -6,7 +6,7 @@ from insights import errors
 from insights.model import Json
 from insights.store.derived import DerivedObject
 
-_TAKEN = frozenset({"current", "citation", "history", "completeness"})
+_TAKEN = frozenset({"current", "citation", "history", "completeness", "lateness"})
 _TYPES = {"integer": "bigint", "number": "numeric", "boolean": "boolean"}
 _FIXED = (
     "row_key", "status", "reason", "insight_id", "model", "pipeline_version", "source_cursor",

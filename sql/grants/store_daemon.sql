@@ -22,6 +22,9 @@ GRANT INSERT, UPDATE, DELETE ON store.lease TO insights_daemon;
 GRANT INSERT, UPDATE ON store.sweep TO insights_daemon;
 GRANT INSERT, UPDATE, DELETE ON store.sweep_block TO insights_daemon;
 
+-- How late rows are found; days long past are dropped.
+GRANT INSERT, UPDATE, DELETE ON store.lateness TO insights_daemon;
+
 -- Knowledge: documents that are gone go; their passages and vectors with them.
 GRANT INSERT, UPDATE ON store.collection TO insights_daemon;
 GRANT INSERT ON store.embedding, store.embedding_model, store.collection_model TO insights_daemon;

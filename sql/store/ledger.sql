@@ -1,7 +1,7 @@
 -- name: state
 -- What is known of a stream between polls.
-SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, pass AS begun, passes, window_read, overlap_s,
-       shape, sweep_due, baselined, extract(epoch FROM clock_timestamp())::float8 AS now
+SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, pass AS begun, passes, window_read, gaps,
+       greatest(overlap_s, widened_s) AS overlap_s, shape, sweep_due, baselined, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM store.stream WHERE name = %(stream)s;
 
 -- name: fence
@@ -24,10 +24,11 @@ SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 
 
 -- name: record
 -- One page of a poll or a sweep. Unchanged rows are only looked up. New and changed rows enter the ledger and become
--- work; a newer hash supersedes work that has not begun; a hash that has an insight gets it back.
+-- work; a newer hash supersedes work that has not begun; a hash that has an insight gets it back. A row whose claim moved
+-- to newer inputs after the page was read is left alone: the page may be older.
 WITH incoming AS MATERIALIZED (
     SELECT DISTINCT ON (p.row_key) p.row_key, p.input_hash, p.cursor, l.row_id, l.input_hash AS old_hash, l.insight_id,
-           l.gone_at
+           l.gone_at, p.cursor IS DISTINCT FROM l.cursor AS stamped
     FROM page p
     LEFT JOIN store.ledger l ON l.stream_id = %(stream_id)s AND l.row_key = p.row_key
     ORDER BY p.row_key
@@ -42,6 +43,8 @@ WITH incoming AS MATERIALIZED (
     LEFT JOIN store.insight e ON e.row_id = i.row_id AND e.input_hash = i.input_hash
          AND e.pipeline_version_id = %(pipeline_version_id)s
     WHERE i.row_id IS NOT NULL AND (i.input_hash <> i.old_hash OR i.gone_at IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.input_hash = i.old_hash
+                      AND w.moved_at >= to_timestamp(%(read_at)s))
 ), changed AS (
     UPDATE store.ledger l
     SET input_hash = d.input_hash, cursor = d.cursor, gone_at = NULL, hash_version = %(hash_version)s,
@@ -82,15 +85,20 @@ WITH incoming AS MATERIALIZED (
 SELECT (SELECT count(*) FROM added) AS new,
        (SELECT count(*) FROM changed) AS changed,
        (SELECT count(*) FROM changed WHERE earlier_id IS NOT NULL) AS revived,
+       (SELECT count(*) FROM incoming WHERE row_id IS NOT NULL AND (input_hash <> old_hash OR gone_at IS NOT NULL))
+           - (SELECT count(*) FROM differing) AS outdated,
+       extract(epoch FROM clock_timestamp())::float8 AS at,
+       ARRAY(SELECT i.row_key FROM incoming i LEFT JOIN differing d USING (row_id)
+             WHERE %(sample)s > 0 AND i.cursor IS NOT NULL AND (i.row_id IS NULL OR d.row_id IS NOT NULL AND i.stamped)
+             LIMIT %(sample)s) AS stamped,
        CASE WHEN %(want_ids)s THEN
            ARRAY(SELECT row_id FROM incoming WHERE row_id IS NOT NULL UNION ALL SELECT row_id FROM added)
        END AS row_ids;
 
 -- name: begin_pass
--- A pass begins: the mark was taken before it, so whatever it does not see came later.
+-- A pass begins: how far it can see was asked before it, and the mark was taken before it.
 UPDATE store.stream
-SET pass = jsonb_build_object('began', extract(epoch FROM clock_timestamp())::float8, 'mark', %(mark)s::text),
-    window_read = %(window)s::jsonb
+SET pass = jsonb_build_object('horizon', %(horizon)s::jsonb, 'mark', %(mark)s::jsonb), window_read = %(window)s::jsonb
 WHERE stream_id = %(stream_id)s;
 
 -- name: bookmark
@@ -99,9 +107,10 @@ UPDATE store.stream SET pass = pass || jsonb_build_object('bookmark', %(bookmark
 WHERE stream_id = %(stream_id)s;
 
 -- name: end_pass
--- The pass is complete: its mark waits for promotion, and marks that are old enough are promoted.
+-- The pass is complete: its mark waits for promotion, and marks that are ripe are promoted. Identities that are missing
+-- below the watermark stay in sight.
 UPDATE store.stream
-SET pass = NULL, passes = %(passes)s::jsonb, watermark = coalesce(%(watermark)s, watermark)
+SET pass = NULL, passes = %(passes)s::jsonb, gaps = %(gaps)s::jsonb, watermark = coalesce(%(watermark)s, watermark)
 WHERE stream_id = %(stream_id)s;
 
 -- name: seen
@@ -109,16 +118,42 @@ WHERE stream_id = %(stream_id)s;
 UPDATE store.stream
 SET identity = coalesce(%(identity)s, identity), position = coalesce(%(position)s, position), lag_s = %(lag_s)s,
     last_poll_at = now(), last_error = NULL, window_read = coalesce(%(window)s::jsonb, window_read),
-    complete_through = CASE WHEN %(complete)s
-        THEN now() - make_interval(secs => coalesce(%(lag_s)s::float8, 0)) ELSE complete_through END
+    complete_through = coalesce(to_timestamp(%(complete_s)s::float8), complete_through)
 WHERE stream_id = %(stream_id)s;
 
 -- name: new_epoch
 -- Another replica, or another history: rewind, sweep, and believe no deletion until two sweeps agree again.
 UPDATE store.stream
 SET epoch = epoch + 1, identity = %(identity)s, position = %(position)s, watermark = NULL, pass = NULL, passes = '[]',
-    window_read = NULL, sweep_due = true
+    gaps = '[]', window_read = NULL, sweep_due = true
 WHERE stream_id = %(stream_id)s;
+
+-- name: late
+-- How old the cursors of recorded rows were, in seconds; a month of it is kept.
+WITH old AS (
+    DELETE FROM store.lateness WHERE stream_id = %(stream_id)s AND day < current_date - 30
+)
+INSERT INTO store.lateness AS l (stream_id, bucket, rows)
+SELECT %(stream_id)s, ceil(4 * log(2, greatest(age, 0.001)::numeric)), count(*)
+FROM unnest(%(ages_s)s::float8[]) AS age GROUP BY 2
+ON CONFLICT (stream_id, day, bucket) DO UPDATE SET rows = l.rows + excluded.rows;
+
+-- name: gaps
+-- Missing identities that are still looked for.
+UPDATE store.stream SET gaps = %(gaps)s::jsonb WHERE stream_id = %(stream_id)s;
+
+-- name: widen
+-- A sweep found rows that came later than the overlap: it is raised, and the audit says so.
+WITH widened AS (
+    UPDATE store.stream SET widened_s = %(overlap_s)s
+    WHERE stream_id = %(stream_id)s AND greatest(overlap_s, widened_s) < %(overlap_s)s
+    RETURNING stream_id
+)
+INSERT INTO store.audit_event (actor, action, stream_id, details)
+SELECT %(holder)s, 'overlap widened', stream_id,
+       jsonb_build_object('overlap_s', %(overlap_s)s::float8, 'rows', %(rows)s::bigint)
+FROM widened
+RETURNING event_id;
 
 -- name: stop
 -- The stream cannot go on until somebody acts; status shows why.
@@ -224,7 +259,8 @@ WHERE b.sweep_id = s.sweep_id AND s.stream_id = (SELECT stream_id FROM ended)
                     WHERE p.stream_id = ended.stream_id AND p.sweep_id < %(sweep_id)s);
 
 -- name: last_sweep
--- How long ago the stream's last sweep ended, and whether it left rows unconfirmed.
-SELECT extract(epoch FROM now() - finished_at)::float8 AS age_s, absent > deleted AS unconfirmed, refused_reason
+-- How long ago the stream's last sweep ended and began, and whether it left rows unconfirmed.
+SELECT extract(epoch FROM now() - finished_at)::float8 AS age_s, extract(epoch FROM now() - started_at)::float8 AS began_s,
+       absent > deleted AS unconfirmed, refused_reason
 FROM store.sweep WHERE stream_id = %(stream_id)s AND finished_at IS NOT NULL
 ORDER BY sweep_id DESC LIMIT 1;

@@ -111,13 +111,13 @@ WITH moved AS (
     FROM held h WHERE w.work_id = h.work_id
 ), taken AS (
     INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id, state, attempts, isolated,
-                                 lease_token, lease_until, holder)
+                                 lease_token, lease_until, holder, moved_at)
     SELECT h.row_id, h.stream_id, h.input_hash, h.pipeline_version_id, 'claimed', h.attempts, h.isolated,
-           h.token, h.lease_until, %(holder)s
+           h.token, h.lease_until, %(holder)s, now()
     FROM held h JOIN known k USING (row_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
     SET state = 'claimed', attempts = excluded.attempts, lease_token = excluded.lease_token,
-        lease_until = excluded.lease_until, holder = excluded.holder, reason = NULL
+        lease_until = excluded.lease_until, holder = excluded.holder, moved_at = excluded.moved_at, reason = NULL
     WHERE w.state IN ('pending', 'superseded', 'missing', 'cancelled')
     RETURNING w.work_id, w.row_id, w.lease_token, w.input_hash, w.pipeline_version_id, w.attempts, w.isolated
 )

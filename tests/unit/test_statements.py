@@ -8,9 +8,10 @@ import sqlglot
 from sqlalchemy.dialects import mssql, oracle
 from sqlglot import exp
 
-from insights.model import Bookmark, StreamSpec
+from insights.model import Bookmark, Fingerprint, Gap, StreamSpec
+from insights.sources import replica
 from insights.sources.casts import casts_of
-from insights.sources.clock import not_in_the_future
+from insights.sources.clock import age, not_in_the_future
 from insights.sources.statements import Statements
 
 _MSSQL = sa.Table(
@@ -72,7 +73,7 @@ def test_statements_are_that_engines_language(
     build = Statements(spec, table, casts_of(dialect.name))
     at = Bookmark(key=("00", "1"), cursor="2024-01-01 00:00:00")
     now = not_in_the_future(dialect.name, table.c[cursor], build.kind(cursor))
-    assert (now is None) == (cursor == "version")
+    assert now is not None
     statements = {
         "first": build.page(None, by="cursor"),
         "closed": build.page(Bookmark(key=(), cursor=at.cursor), by="cursor"),
@@ -80,6 +81,13 @@ def test_statements_are_that_engines_language(
         "key": build.page(at, by="key"),
         "fetch": build.fetch([("00", "1"), ("01", "2")]),
         "window": build.window(at.cursor, now),
+        "gap": build.page(at, by="cursor", within=[Gap(at=0.0, low="1", high="9")]),
+        "null": build.page(Bookmark(key=at.key), by="null"),
+        "late": build.lateness(
+            [("00", "1")],
+            at.cursor,
+            age(dialect.name, table.c[cursor], build.kind(cursor)),
+        ),
         "twice": build.duplicate_key(),
     }
     for name, statement in statements.items():
@@ -90,7 +98,54 @@ def test_statements_are_that_engines_language(
         assert "(subject <> 'a?:b')" in text, name
         assert "<> 'a?:b') = 1" not in text, name
         # The column itself is compared, never an expression of it: its index stays usable.
+        if cursor == "version" and name == "window":
+            assert "< MIN_ACTIVE_ROWVERSION()" in text
         for compared in tree.args["where"].find_all(exp.GTE, exp.GT):
             assert isinstance(compared.this, exp.Column), (name, text)
     ordered = sqlglot.parse_one(_text(statements["next"], dialect), read=language).args["order"]
     assert [term.this.name for term in ordered.expressions] == [cursor, "id", "line"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "language", "table"), [(_T_SQL, "tsql", _MSSQL), (_PL_SQL, "oracle", _ORACLE)]
+)
+def test_missing_identities_are_asked_for_in_that_engines_language(
+    dialect: sa.Dialect, language: str, table: sa.Table
+) -> None:
+    spec = StreamSpec(
+        name="tickets", source="legacy", table="ticket", key=("line",), inputs=(), cursor="line"
+    )
+    text = _text(Statements(spec, table, casts_of(dialect.name)).gaps("1", "9", 200), dialect)
+    tree = sqlglot.parse_one(text, read=language)
+    assert list(tree.find_all(exp.Lag))
+    assert "200" in text or "FETCH" in text
+
+
+@pytest.mark.parametrize(
+    ("statement", "language", "columns", "tables"),
+    [
+        (
+            replica.MSSQL,
+            "tsql",
+            4,
+            {"database_recovery_status", "dm_hadr_database_replica_states"},
+        ),
+        (replica.ORACLE, "oracle", 2, {"V$DATABASE"}),
+    ],
+)
+def test_a_fingerprint_is_asked_for_in_that_engines_language(
+    statement: str, language: str, columns: int, tables: set[str]
+) -> None:
+    tree = sqlglot.parse_one(statement, read=language)
+    assert isinstance(tree, exp.Select)
+    assert len(tree.expressions) == columns
+    assert {table.name for table in tree.find_all(exp.Table)} == tables
+    assert not list(tree.find_all(exp.Command))
+
+
+@pytest.mark.parametrize("dialect", ["mssql", "oracle"])
+def test_positions_of_engines_that_number_them_are_compared_as_numbers(dialect: str) -> None:
+    now = Fingerprint(identity="a/1", position="9")
+    assert replica.is_behind(dialect, now, "a/1", "10")
+    assert not replica.is_behind(dialect, now, "a/1", "9")
+    assert replica.is_behind(dialect, now, "a/2", "9")  # restored, or failed over and diverged

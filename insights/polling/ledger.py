@@ -1,0 +1,146 @@
+"""The port `Ledger`: what polls and sweeps need of the store."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from insights.model import (
+    Bookmark,
+    Gap,
+    Horizon,
+    Lease,
+    Mark,
+    Page,
+    Recorded,
+    StreamState,
+    SweepState,
+    Window,
+)
+
+
+class Ledger(Protocol):
+    """One stream's known rows, its place between polls, and what its sweeps saw."""
+
+    def state(self) -> StreamState:
+        """Return what is known of the stream between polls."""
+        ...
+
+    def begin_pass(
+        self,
+        lease: Lease,
+        stream_id: int,
+        horizon: Horizon,
+        mark: Mark | None,
+        window: Window | None,
+    ) -> None:
+        """Note that a pass begins: how far it can see, asked before it, and the mark before it."""
+        ...
+
+    def record(
+        self,
+        lease: Lease,
+        stream_id: int,
+        page: Page,
+        *,
+        read_at: float,
+        bookmark: bool = True,
+        want_ids: bool = False,
+        enqueue: bool = True,
+        sample: int = 0,
+    ) -> Recorded:
+        """Record one page, read after `read_at` of the store's clock, and the bookmark behind it.
+
+        `sample` is how many keys of new and changed rows are wanted back.
+        """
+        ...
+
+    def end_pass(
+        self,
+        lease: Lease,
+        stream_id: int,
+        passes: Sequence[Mark],
+        gaps: Sequence[Gap],
+        watermark: str | None,
+    ) -> None:
+        """Close a complete pass and promote the watermark."""
+        ...
+
+    def seen(
+        self,
+        lease: Lease,
+        stream_id: int,
+        *,
+        identity: str | None,
+        position: str | None,
+        lag_s: float | None,
+        window: Window | None = None,
+        skipped: int = 0,
+        complete_s: float | None = None,
+    ) -> None:
+        """Note which replica a poll spoke to, and the time that it is complete through."""
+        ...
+
+    def late(self, stream_id: int, ages_s: Sequence[float]) -> None:
+        """Count how old cursors were when their rows were recorded."""
+        ...
+
+    def keep_gaps(self, lease: Lease, stream_id: int, gaps: Sequence[Gap]) -> None:
+        """Replace the missing identities that are looked for."""
+        ...
+
+    def widen(self, lease: Lease, stream_id: int, overlap_s: float, *, rows: int) -> bool:
+        """Raise the overlap, because a sweep found rows that came later; True if it was lower."""
+        ...
+
+    def new_epoch(
+        self, lease: Lease, stream_id: int, identity: str | None, position: str | None
+    ) -> None:
+        """Begin again on another replica or another history."""
+        ...
+
+    def stop(self, stream_id: int, reason: str) -> None:
+        """Stop the stream until somebody acts."""
+        ...
+
+    def shape(self, stream_id: int, shape: Mapping[str, str]) -> None:
+        """Record the columns and types that are read from now on."""
+        ...
+
+    def open_sweep(self, lease: Lease, state: StreamState) -> SweepState:
+        """Return the unfinished sweep of this epoch, or begin one."""
+        ...
+
+    def checkpoint(
+        self,
+        lease: Lease,
+        sweep_id: int,
+        blocks: Mapping[int, bytes],
+        bookmark: Bookmark | None,
+        *,
+        rows: int,
+        rescued: int,
+    ) -> None:
+        """Save marks and bookmark together."""
+        ...
+
+    def absent(self, sweep_id: int, position: str | None) -> tuple[list[int], int, int]:
+        """Return the rows absent twice, how many are absent now, and how many rows are known."""
+        ...
+
+    def end_sweep(
+        self,
+        lease: Lease,
+        stream_id: int,
+        sweep_id: int,
+        *,
+        position: str | None,
+        gone: Sequence[int],
+        absent: int,
+        refused: str | None,
+        first: bool,
+    ) -> int:
+        """Close a sweep and tombstone what is gone; return how many rows that were."""
+        ...
+
+    def last_sweep(self, stream_id: int) -> tuple[float, bool, float] | None:
+        """Return how many seconds ago a sweep ended, whether absences wait, and when it began."""
+        ...

@@ -1,0 +1,101 @@
+"""Read page after page of a stream and record each: what polls, sweeps and probes all do."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from insights import errors
+from insights.model import Bookmark, Gap, Lease, Page, Recorded, StreamSpec, Walk
+from insights.polling.courtesy import Courtesy
+from insights.polling.ledger import Ledger
+from insights.ports import Leases, Source
+
+_MOST_READINGS = 5  # of one page, while other daemons move its rows on
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How to walk: in which order, between which gaps, and what is wanted of each page.
+
+    `bookmark` saves the place behind each page, `want_ids` returns its row ids, `enqueue` makes
+    work of what is new or changed, `sample` is how many keys of that are wanted back in all.
+    """
+
+    by: Walk
+    within: Sequence[Gap] = ()
+    bookmark: bool = False
+    want_ids: bool = False
+    enqueue: bool = True
+    sample: int = 0
+
+
+class Pages:
+    """Walks one stream within its budget, renewing the lease between pages.
+
+    Args:
+        source: The stream's database.
+        ledger: Its rows in the store.
+        leases: Where the stream's lease is renewed.
+        courtesy: The stream's budget.
+    """
+
+    def __init__(self, source: Source, ledger: Ledger, leases: Leases, courtesy: Courtesy) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._leases = leases
+        self._courtesy = courtesy
+
+    def walk(
+        self,
+        lease: Lease,
+        stream_id: int,
+        stream: StreamSpec,
+        after: Bookmark | None,
+        way: Way,
+        *,
+        read_at: float,
+    ) -> Iterator[tuple[Page, Recorded]]:
+        """Yield each page after a bookmark, recorded; the last one is complete.
+
+        `read_at` is a time of the store's clock before the first page is read.
+
+        Raises:
+            errors.Fenced: If the lease is lost.
+        """
+        at, sample = after, way.sample
+        while True:
+            found: Recorded | None = None
+            for _ in range(_MOST_READINGS):
+                page = self._source.page(stream, at, by=way.by, within=way.within)
+                recorded = self._ledger.record(
+                    lease,
+                    stream_id,
+                    page,
+                    read_at=read_at,
+                    bookmark=way.bookmark,
+                    want_ids=way.want_ids,
+                    enqueue=way.enqueue,
+                    sample=sample,
+                )
+                read_at = recorded.at
+                found = recorded if found is None else _both(found, recorded)
+                if not recorded.outdated:
+                    break  # else the page may be older than what a claim has moved to
+            assert found is not None  # noqa: S101 - a page is read at least once
+            sample = max(0, sample - len(found.stamped))
+            yield page, found
+            if page.complete:
+                return
+            at = page.last
+            self._courtesy.pay(page.rows)
+            if not self._leases.renew(lease):
+                raise errors.Fenced("the lease was lost in the middle of a walk", where=lease.name)
+
+
+def _both(first: Recorded, second: Recorded) -> Recorded:
+    return msgspec.structs.replace(
+        second,
+        new=first.new + second.new,
+        changed=first.changed + second.changed,
+        revived=first.revived + second.revived,
+        stamped=first.stamped + second.stamped,
+    )
