@@ -108,6 +108,18 @@ def expand(rng: random.Random, line: str, *, held: bool) -> str:
     return re.sub(r"  +", " ", text).replace(" .", ".").replace(" ,", ",").strip()
 
 
+def alternatives(line: str) -> set[str]:
+    """Return all texts that a line stands for, names left as they are."""
+    choice = _CHOICE.search(line)
+    if choice is None:
+        return {re.sub(r"  +", " ", line).strip()}
+    return {
+        text
+        for option in choice[1].split("|")
+        for text in alternatives(line[: choice.start()] + option + line[choice.end() :])
+    }
+
+
 def _drawn(rng: random.Random, match: re.Match[str], *, held: bool) -> str:
     if match[1] == "num":
         return str(rng.randint(2, 9999) if rng.random() < 0.5 else rng.randint(2, 99))

@@ -8,7 +8,7 @@ import pytest
 
 from demo import data
 from demo.data.articles import FOLDER, file_name
-from demo.model.grammar import CATEGORIES, issues
+from demo.model.grammar import CATEGORIES, alternatives, issues, phrases
 from demo.model.rows import Made, group, make
 from insights.configuration import load
 
@@ -34,11 +34,18 @@ def test_no_text_of_the_demo_is_one_that_training_draws(training: list[Made]) ->
         assert not any(entry.article.answer in text for text in articles)
 
 
-def test_held_out_lines_are_none_of_trainings() -> None:
+def test_held_out_lines_share_no_text_with_trainings() -> None:
     for issue in issues():
         for letter, lines in issue.held.items():
             assert lines
-            assert not set(lines) & set(issue.seen[letter])
+            assert not _texts(lines) & _texts(issue.seen[letter]), (issue.name, letter)
+
+
+@pytest.mark.parametrize(
+    "pool", ["opener-calm", "opener-annoyed", "opener-angry", "cue-low", "cue-high", "cue-urgent"]
+)
+def test_held_out_phrases_share_no_text_with_trainings(pool: str) -> None:
+    assert not _texts(phrases(pool, held=True)) & _texts(phrases(pool, held=False))
 
 
 def test_there_are_300_different_tickets_on_every_category() -> None:
@@ -88,6 +95,10 @@ def test_a_change_adds_five_edits_two_deletes_one_and_can_be_repeated(tmp_path: 
 def test_the_demos_settings_load() -> None:
     settings = load(CONFIG / "insights.toml")
     assert settings.pipeline["triage"].retrieval.passages == 3
+
+
+def _texts(lines: tuple[str, ...]) -> set[str]:
+    return {text.lower() for line in lines for text in alternatives(line)}
 
 
 def _rows(path: Path) -> dict[int, tuple[str, str]]:
