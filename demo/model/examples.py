@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from demo.model.grammar import issues
+from demo.model.grammar import PRIORITIES, SENTIMENTS, issues
+from demo.model.lessons import Lesson, Placed, of_answer, of_passage, of_text
 from demo.model.rows import Article, Made
 from demo.model.words import CHAT_TEMPLATE, END
 from insights.model import Passage, Segment
@@ -29,6 +30,8 @@ class Example:
 
     `shared` are the tokens up to the ticket. `shared_marks` and `mark` are positions in them and in
     `tokens` by which it is known what a passage or the ticket is about (an index of `issues()`).
+    `tone` is a position too, with indices of `PRIORITIES` and `SENTIMENTS`. The lessons say where
+    heads are to look.
     """
 
     shared: list[int]
@@ -36,8 +39,17 @@ class Example:
     weights: list[float]
     shared_marks: list[tuple[int, int]]
     mark: tuple[int, int] | None
+    tone: tuple[int, int, int]
     spans: dict[str, tuple[int, int]]
     output_at: int
+    shared_lessons: list[Lesson]
+    lessons: list[Lesson]
+
+
+@dataclass(frozen=True)
+class _Read:
+    tokens: list[int]
+    placed: dict[str, Placed]
 
 
 class Encoder:
@@ -48,7 +60,7 @@ class Encoder:
         self._template = Template(PROMPT.read_text(encoding="utf-8"), where=str(PROMPT))
         self._end = tokenizer.get_vocab()[END]
         self._passages: tuple[Article, ...] | None = None
-        self._shared: tuple[list[int], list[tuple[int, int]]] = [], []
+        self._shared = _Read([], {})
         self._issues = {issue.name: at for at, issue in enumerate(issues())}
 
     def encode(self, made: Made) -> Example:
@@ -66,37 +78,59 @@ class Encoder:
         )
         if made.passages is not self._passages:
             self._passages = made.passages
-            self._shared = self._read(
-                segments[:first], {f"passage.{n}": a.issue for n, a in enumerate(made.passages, 1)}
-            )
-        shared, shared_marks = self._shared
-        tokens, marks = self._read(segments[first:], {"row.body": made.ticket.issue})
-        mark = marks[0] if marks else None
-        output = made.output()
-        encoding = self._tokenizer.encode(output, add_special_tokens=False)
-        by_character = _weights(output)
+            self._shared = self._read(segments[:first])
+        shared, own = self._shared, self._read(segments[first:])
+        articles = {p.number: shared.placed[f"passage.{p.number}"] for p in passages}
+        body = own.placed["row.body"]
+        text = made.output()
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        output = Placed(len(own.tokens), text, encoding.offsets)
+        spans = _spans(text, encoding.offsets, output.begin)
+        by_character = _weights(text)
         return Example(
-            shared=shared,
-            tokens=[*tokens, *encoding.ids, self._end],
+            shared=shared.tokens,
+            tokens=[*own.tokens, *encoding.ids, self._end],
             weights=[max(by_character[start:end]) for start, end in encoding.offsets] + [FORCED],
-            shared_marks=shared_marks,
-            mark=mark,
-            spans=_spans(output, encoding.offsets, len(tokens)),
-            output_at=len(tokens),
+            shared_marks=[
+                (articles[number].end, self._issues[article.issue])
+                for number, article in enumerate(made.passages, 1)
+                if article.issue
+            ],
+            mark=(body.end, self._issues[made.ticket.issue]) if made.ticket.issue else None,
+            tone=(
+                body.end,
+                PRIORITIES.index(made.ticket.priority),
+                SENTIMENTS.index(made.ticket.sentiment),
+            ),
+            spans=spans,
+            output_at=output.begin,
+            shared_lessons=[
+                lesson
+                for number, placed in articles.items()
+                for lesson in of_passage(placed, shared.placed[f"number.{number}"].begin)
+            ],
+            lessons=[
+                *of_text(own.placed["row.subject"], shared=False),
+                *of_text(body, shared=False),
+                *of_answer(made, articles, body, output, spans),
+            ],
         )
 
-    def _read(
-        self, segments: Sequence[Segment], about: dict[str, str]
-    ) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the tokens, and the last position and issue of each source that is about one."""
-        tokens: list[int] = []
-        marks: list[tuple[int, int]] = []
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return what tokens stand for."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+    def _read(self, segments: Sequence[Segment]) -> _Read:
+        """Return the tokens, and where each source's text and each passage's number lies."""
+        read = _Read([], {})
         for segment in segments:
-            tokens += self._tokenizer.encode(segment.text, add_special_tokens=False).ids
-            name = about.get(segment.source)
-            if name:
-                marks.append((len(tokens) - 1, self._issues[name]))
-        return tokens, marks
+            begin = len(read.tokens)
+            encoding = self._tokenizer.encode(segment.text, add_special_tokens=False)
+            read.tokens.extend(encoding.ids)
+            if not segment.is_template:
+                name = segment.source or f"number.{segment.text}"
+                read.placed[name] = Placed(begin, segment.text, encoding.offsets)
+        return read
 
 
 def _weights(output: str) -> list[float]:

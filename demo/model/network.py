@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes as the GGUF has them; about 3.1 million parameters."""
+    """Sizes as the GGUF has them; about 4.1 million parameters."""
 
     vocabulary: int
-    layers: int = 4
+    layers: int = 6
     width: int = 192
     heads: int = 6
     feed_forward: int = 576
@@ -51,16 +51,27 @@ class Block(nn.Module):
         self.up = nn.Linear(shape.width, shape.feed_forward, bias=False)
         self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
 
-    def forward(self, shared: Tensor, rows: Tensor, turn: "Turn") -> tuple[Tensor, Tensor]:
-        """Return both residual streams after this layer; rows also attend to what they share."""
+    def forward(
+        self, shared: Tensor, rows: Tensor, turn: "Turn", looks: Sequence["Look"] = ()
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return both residual streams after this layer; rows also attend to what they share.
+
+        Last comes, for each of `looks`, the log-probability with which its head looks there.
+        """
         query, key, value = self._heads_of(shared, turn.shared)
         own_query, own_key, own_value = self._heads_of(rows, turn.rows)
         times = own_query.shape[0] // query.shape[0]
         keys = torch.cat((key.repeat_interleave(times, 0), own_key), 2)
         values = torch.cat((value.repeat_interleave(times, 0), own_value), 2)
-        mixed = _attend(query, key, value, turn.shared.mask)
-        own_mixed = _attend(own_query, keys, values, turn.rows.mask)
-        return self._rest(shared, mixed, turn.shared), self._rest(rows, own_mixed, turn.rows)
+        scores = _scores(query, key, turn.shared.mask)
+        own_scores = _scores(own_query, keys, turn.rows.mask)
+        seen = [look.log_probability(scores if look.shared else own_scores) for look in looks]
+        mixed, own_mixed = F.softmax(scores, -1) @ value, F.softmax(own_scores, -1) @ values
+        return (
+            self._rest(shared, mixed, turn.shared),
+            self._rest(rows, own_mixed, turn.rows),
+            seen,
+        )
 
     def _heads_of(self, x: Tensor, stream: "Stream") -> tuple[Tensor, Tensor, Tensor]:
         y = self.attention_norm(x)
@@ -101,6 +112,22 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Look:
+    """Where a head looks: `(looks,)` sequences, tokens that look, and tokens looked at."""
+
+    place: tuple[int, int]  # layer and head
+    shared: bool  # the tokens that look are among the shared ones
+    sequence: Tensor
+    at: Tensor
+    to: Tensor
+
+    def log_probability(self, scores: Tensor) -> Tensor:
+        """Return `(looks,) float32`."""
+        chosen = scores[self.sequence, self.place[1], self.at].float()
+        return F.log_softmax(chosen, -1).gather(1, self.to[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
 class Turn:
     """The two streams of a step."""
 
@@ -118,7 +145,7 @@ class Network(nn.Module):
 
     meanings: Tensor
 
-    def __init__(self, shape: Shape, meanings: Tensor, issues: int) -> None:
+    def __init__(self, shape: Shape, meanings: Tensor, issues: int, tones: int) -> None:
         super().__init__()
         self.shape = shape
         self.register_buffer("meanings", meanings, persistent=False)
@@ -130,6 +157,7 @@ class Network(nn.Module):
         self.norm = Norm(shape.width, shape.epsilon)
         # Only for training: which issue a passage or a ticket is about, read half-way up.
         self.issue = nn.Linear(shape.width, issues, bias=False)
+        self.tone = nn.Linear(shape.width, tones, bias=False)
         for name, weight in self.named_parameters():
             if weight.ndim == 2 and name.startswith("blocks"):
                 nn.init.normal_(weight, std=weight.shape[1] ** -0.5 * 0.7)
@@ -147,28 +175,37 @@ class Network(nn.Module):
         return self.meanings @ self.projection + own
 
     def forward(
-        self, shared: Sequence[Tensor], rows: Sequence[Tensor], table: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the rows' final state, and the states half-way up of what is shared and of rows.
+        self,
+        shared: Sequence[Tensor],
+        rows: Sequence[Tensor],
+        table: Tensor,
+        looks: Sequence[Look] = (),
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        """Return the rows' final state, the states half-way up of what is shared and of rows.
 
         Several tickets are read against the same passages, which are computed once. States are
-        `(all tokens, width)`, one sequence behind the other.
+        `(all tokens, width)`, one sequence behind the other. Last come the log-probabilities of
+        `looks`, in the order of their layers.
 
         Args:
             shared: The beginnings of prompts, each of which as many rows share.
             rows: How each prompt goes on.
             table: The tokens' vectors.
+            looks: What is asked of heads, sorted by layer. A row's keys are those that it shares,
+                padded to the longest, and then its own.
         """
         turn = self._turn(
             torch.tensor([len(x) for x in shared]), torch.tensor([len(y) for y in rows])
         )
         x, y = F.embedding(torch.cat([*shared]), table), F.embedding(torch.cat([*rows]), table)
         middle = x, y
+        seen: list[Tensor] = []
         for at, block in enumerate(self.blocks):
-            x, y = block(x, y, turn)
+            x, y, found = block(x, y, turn, [look for look in looks if look.place[0] == at])
+            seen += found
             if at == self.shape.layers // 2 - 1:
                 middle = x, y
-        return self.norm(y), *middle
+        return self.norm(y), *middle, seen
 
     def _turn(self, shared: Tensor, rows: Tensor) -> Turn:
         begin = shared.repeat_interleave(len(rows) // len(shared))[:, None]
@@ -191,10 +228,9 @@ class Network(nn.Module):
         )
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Return attention's result; for short rows faster on a CPU than PyTorch's fused kernel."""
-    scores = query @ key.transpose(-1, -2)
-    return F.softmax(scores * query.shape[-1] ** -0.5 + mask, -1) @ value
+def _scores(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+    """Return attention before its softmax; for short rows faster than PyTorch's fused kernel."""
+    return query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + mask
 
 
 def _mask(allowed: Tensor) -> Tensor:

@@ -15,19 +15,22 @@ from tokenizers import Tokenizer
 from torch import Tensor, distributed, nn
 
 from demo.model.examples import FORCED, Encoder, Example
-from demo.model.grammar import issues
-from demo.model.network import Network, Shape
+from demo.model.grammar import PRIORITIES, SENTIMENTS, issues
+from demo.model.lessons import HEADS
+from demo.model.network import Look, Network, Shape
 from demo.model.rows import group, make
+from demo.model.synonyms import reworded
 from demo.model.words import meanings
 
-_SIDE = 1.0  # weight of the side task
+_SIDE, _LESSON, _MATCH = 0.5, 0.3, 1.0  # weights: side tasks, a lesson, the hardest one
+_TONES = len(PRIORITIES) + len(SENTIMENTS)
 _DROP = 0.15  # of the tokens' own parts
-_MUON_RATE, _ADAM_RATE = 0.02, 0.003
-_WARM_STEPS, _COOL = 40, 0.5
+_MUON_RATE, _ADAM_RATE = 0.008, 0.002
+_WARM_STEPS, _COOL = 40, 0.7
 _SHARE_OF_FORCED = 0.2  # of the tokens that the grammar forces: enough to make room for it
 _APART = 8  # steps between two averages of the workers' weights
 _ALONE_STEPS, _FEW_STEPS = 100, 250  # rows with one passage, then with few
-_SAVE_S, _MEASURE_STEPS, _HELD_ROWS = 120.0, 100, 64
+_SAVE_S, _MEASURE_STEPS, _HELD_ROWS = 120.0, 100, 128
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def train(tokenizer: Tokenizer, plan: Plan, folder: Path) -> Network:
 def _new(tokenizer: Tokenizer, plan: Plan) -> Network:
     torch.manual_seed(plan.seed)
     shape = Shape(vocabulary=tokenizer.get_vocab_size())
-    return Network(shape, torch.from_numpy(meanings(tokenizer)), len(issues()))
+    return Network(shape, torch.from_numpy(meanings(tokenizer)), len(issues()), _TONES)
 
 
 def _work(worker: int, tokenizer_text: str, plan: Plan, folder: Path, meeting: str) -> None:
@@ -120,7 +123,7 @@ def _batch(encoder: Encoder, plan: Plan, step: int, worker: int) -> list[Example
     return [
         encoder.encode(made)
         for _ in range(plan.groups)
-        for made in group(rng, held=False, tickets=plan.tickets, passages=number)
+        for made in reworded(rng, group(rng, held=False, tickets=plan.tickets, passages=number))
     ]
 
 
@@ -160,26 +163,67 @@ def _loss(network: Network, batch: list[Example], times: int) -> Tensor:
                 places.append(begin + at - 1)
                 truths.append(example.tokens[at])
                 weights.append(weight)
+    looks = _looks(batch, times)
     with torch.autocast("cpu", torch.bfloat16):
         table = network.table(_DROP).bfloat16()
-        final, middle, own_middle = network(shared, rows, table)
+        final, middle, own_middle, seen = network(shared, rows, table, looks)
         logits = F.linear(final[places], table)
     losses = F.cross_entropy(logits.float(), torch.tensor(truths), reduction="none")
     weighed = torch.tensor(weights)
     loss = (losses * weighed).sum() / weighed.sum()
-    states, about = [], []
+    weighed = torch.tensor([_MATCH if look.place == HEADS["match"] else _LESSON for look in looks])
+    lessons = -(torch.stack([part.mean() for part in seen]) * weighed).sum()
+    return loss + lessons + _SIDE * _side(network, batch, times, middle, own_middle)
+
+
+def _side(
+    network: Network, batch: list[Example], times: int, middle: Tensor, own_middle: Tensor
+) -> Tensor:
+    """Return the loss of naming issues, priorities and sentiments from the states half-way up."""
+    states, about, tones = [], [], []
+    begins = _begins([torch.tensor(example.tokens) for example in batch])
     for begin, example in zip(begins, batch, strict=True):
+        tones.append(own_middle[begin + example.tone[0]])
         if example.mark:
             states.append(own_middle[begin + example.mark[0]])
             about.append(example.mark[1])
-    for begin, example in zip(_begins(shared), batch[::times], strict=True):
+    begins = _begins([torch.tensor(example.shared) for example in batch[::times]])
+    for begin, example in zip(begins, batch[::times], strict=True):
         states += [middle[begin + place] for place, _ in example.shared_marks]
         about += [issue for _, issue in example.shared_marks]
+    state = torch.stack(tones)
+    tone = network.tone(F.rms_norm(state, (state.shape[-1],)).float()).float()
+    loss = F.cross_entropy(tone[:, : len(PRIORITIES)], torch.tensor([e.tone[1] for e in batch]))
+    loss = loss + F.cross_entropy(
+        tone[:, len(PRIORITIES) :], torch.tensor([e.tone[2] for e in batch])
+    )
     if about:
         state = torch.stack(states)
-        side = network.issue(F.rms_norm(state, (state.shape[-1],)).float())
-        loss = loss + _SIDE * F.cross_entropy(side.float(), torch.tensor(about))
+        issue = network.issue(F.rms_norm(state, (state.shape[-1],)).float())
+        loss = loss + F.cross_entropy(issue.float(), torch.tensor(about))
     return loss
+
+
+def _looks(batch: list[Example], times: int) -> list[Look]:
+    """Return the lessons of a batch, by layer."""
+    width = max(len(example.shared) for example in batch)
+    found: dict[tuple[str, bool], list[tuple[int, int, int]]] = defaultdict(list)
+    for sequence, example in enumerate(batch[::times]):
+        for lesson in example.shared_lessons:
+            found[lesson.kind, True].append((sequence, lesson.at, lesson.to))
+        found["before", True] += [(sequence, at, at - 1) for at in range(1, len(example.shared))]
+    for sequence, example in enumerate(batch):
+        for lesson in example.lessons:
+            to = lesson.to + (0 if lesson.shared else width)
+            found[lesson.kind, False].append((sequence, lesson.at, to))
+        found["before", False] += [
+            (sequence, at, width + at - 1) for at in range(1, len(example.tokens))
+        ]
+    looks = [
+        Look(HEADS[kind], shared, *torch.tensor(places).unbind(1))
+        for (kind, shared), places in found.items()
+    ]
+    return sorted(looks, key=lambda look: look.place[0])
 
 
 def _tensors(batch: list[Example], times: int) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,5 +1,6 @@
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from demo.model.examples import Encoder
+from demo.model.lessons import HEADS
 from demo.model.make import MODEL
-from demo.model.network import Network, Shape
+from demo.model.network import Look, Network, Shape
 from demo.model.rows import Made, group
+from demo.model.synonyms import reworded
 from demo.model.words import CONTROLS
 from insights.configuration import load
 
@@ -50,10 +53,52 @@ def test_rows_that_share_passages_share_their_beginning(encoder: Encoder) -> Non
     assert first.tokens != second.tokens
 
 
+def test_lessons_point_at_what_is_copied_and_at_what_answers(encoder: Encoder) -> None:
+    seen: set[str] = set()
+    for made in _rows(held=False):
+        example = encoder.encode(made)
+        for lesson in [*example.lessons, *example.shared_lessons]:
+            seen.add(lesson.kind)
+            target = example.shared if lesson.shared else example.tokens
+            there = encoder.text(target[lesson.to :])
+            ahead = encoder.text(example.tokens[lesson.at + 1 :])
+            if lesson.kind in {"step", "copy"}:
+                assert there.strip()[0] == ahead.strip()[0]
+            elif lesson.kind == "match":
+                right = encoder.text(example.shared[: lesson.to + 1])
+                assert right.endswith(
+                    made.passages[made.cited - 1].text if made.cited else "<|user|>"
+                )
+            elif lesson.kind == "problem":
+                assert encoder.text(example.tokens[: lesson.to + 1]).endswith(made.ticket.problem)
+    assert seen == set(HEADS) - {"before"}
+
+
+def test_a_look_is_the_attention_of_its_head() -> None:
+    scores = torch.zeros(1, 2, 3, 4)
+    scores[0, 1, 2] = torch.tensor([0.0, 9.0, 0.0, 0.0])
+    one = torch.tensor([0])
+    look = Look((0, 1), shared=False, sequence=one, at=torch.tensor([2]), to=one + 1)
+    assert float(look.log_probability(scores)) > -0.01
+    assert float(replace(look, to=torch.tensor([3])).log_probability(scores)) < -8
+
+
+def test_rewording_changes_words_alike_wherever_they_stand() -> None:
+    rng = random.Random(5)
+    rows = [row for _ in range(20) for row in group(rng, held=False, tickets=2)]
+    again = [row for at in range(0, 40, 2) for row in reworded(rng, rows[at : at + 2])]
+    assert [row.cited for row in again] == [row.cited for row in rows]
+    assert sum(a.ticket.body != b.ticket.body for a, b in zip(rows, again, strict=True)) > 10
+    for row in again:
+        assert row.ticket.problem in row.ticket.body
+        assert all(article.answer in article.text for article in row.passages)
+    assert all(a.passages is b.passages for a, b in zip(again[::2], again[1::2], strict=True))
+
+
 def test_reading_rows_together_is_reading_each_alone() -> None:
     torch.manual_seed(0)
     network = Network(
-        Shape(50, layers=2, width=64, heads=2, feed_forward=64), torch.randn(50, 8), 3
+        Shape(50, layers=2, width=64, heads=2, feed_forward=64), torch.randn(50, 8), 3, 2
     )
     table = network.table()
     shared = [torch.randint(1, 50, (length,)) for length in (5, 9)]
