@@ -80,6 +80,15 @@ class Batcher:
         self._jobs[job.number] = job
         self._waiting.add(job.key, job.number)
 
+    def cancel(self, number: int) -> None:
+        """Forget a job, waiting or running; one that has ended is none."""
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            self._waiting.remove(job.key, job.number)
+        for slot in self._slots:
+            if slot.job is not None and slot.job.number == number:
+                self._end(slot)
+
     def step(self) -> list[Job]:
         """Run one batch and return the jobs that ended with it, in any order."""
         ended = self._expire()
@@ -128,7 +137,8 @@ class Batcher:
         if slot is source:
             self._take(slot, min(length, slot.held))
             return
-        slot.source = (source, length)
+        # What the stream holds is given up here: a row that waits has nothing that others may copy.
+        slot.held, slot.source = 0, (source, length)
         self._inherit(slot)
 
     def _take(self, slot: Slot, length: int) -> None:

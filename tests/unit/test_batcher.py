@@ -160,8 +160,9 @@ def drained(batcher: Batcher) -> list[Job]:
     room=st.integers(0, 24),
     can_trim=st.booleans(),
     few=st.integers(0, 5),
+    cancels=st.booleans(),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_each_output_is_what_the_row_alone_would_give(
     seed: int,
     rows: int,
@@ -169,16 +170,17 @@ def test_each_output_is_what_the_row_alone_would_give(
     room: int,
     can_trim: bool,  # noqa: FBT001 - hypothesis gives it by name
     few: int,
+    cancels: bool,  # noqa: FBT001
 ) -> None:
     draw = random.Random(seed)
-    trunk = [draw.randrange(1, VOCABULARY) for _ in range(8)]
+    trunks = [[draw.randrange(1, VOCABULARY) for _ in range(24)] for _ in range(2)]
     model = FakeModel(parallel, parallel + room, can_trim=can_trim)
     # A memory that cannot forget a part cannot verify drafts either.
     batcher = made(model, parallel, drafts=can_trim, few=few)
     expected: dict[int, list[int]] = {}
     ended: list[Job] = []
     for number in range(rows):
-        prompt = trunk[: draw.randrange(9)] + [
+        prompt = draw.choice(trunks)[: draw.randrange(25)] + [
             draw.randrange(1, VOCABULARY) for _ in range(draw.randrange(1, 7))
         ]
         most = draw.randrange(1, 12)
@@ -186,6 +188,11 @@ def test_each_output_is_what_the_row_alone_would_give(
         batcher.submit(job(number, prompt, most))
         if draw.random() < 0.4:
             ended += batcher.step()
+        if cancels and draw.random() < 0.3:
+            gone = draw.randrange(number + 1)
+            batcher.cancel(gone)
+            if all(j.number != gone for j in ended):
+                expected.pop(gone, None)
     ended += drained(batcher)
     assert {j.number: j.output for j in ended} == expected
     assert all(j.error is None for j in ended)
@@ -312,3 +319,16 @@ def test_the_nearest_prompt_shares_the_longest_prefix(
 def test_an_empty_queue_has_no_nearest_prompt() -> None:
     with pytest.raises(LookupError):
         prefixes.Waiting().nearest(b"")
+
+
+def test_a_cancelled_row_leaves_its_slot_to_the_next() -> None:
+    model = FakeModel(1, 16)
+    batcher = made(model, 1)
+    for number in range(3):
+        batcher.submit(job(number, [1, 2 + number], most=40))
+    while not model.batches:
+        batcher.step()
+    batcher.cancel(0)  # it runs
+    batcher.cancel(1)  # it waits
+    batcher.cancel(7)  # there is none
+    assert [j.number for j in drained(batcher)] == [2]
