@@ -142,6 +142,7 @@ class Pipeline:
         self._batch = batch
         self._most = in_flight
         self._held: dict[int, Claim] = {}
+        self._futures: dict[int, Future[Generation]] = {}  # of what is held, by work id
         self._lock = threading.Lock()
         self._finished: queue.SimpleQueue[InHand] = queue.SimpleQueue()
         self._unwritten: list[Insight] = []
@@ -259,6 +260,8 @@ class Pipeline:
         requests = [request_for(recipe, row.row, row.passages) for row in rows]
         for row, request in zip(rows, requests, strict=True):
             row.future = recipe.generator.submit(request)
+            with self._lock:
+                self._futures[row.claim.work_id] = row.future
             row.future.add_done_callback(partial(self._done, row))
 
     def validate(self, row: InHand) -> Insight | None:
@@ -303,8 +306,9 @@ class Pipeline:
 
     # --- what can go wrong on the way ----------------------------------------------------------
 
-    def _done(self, row: InHand, _: Future[Generation]) -> None:
-        self._finished.put(row)
+    def _done(self, row: InHand, future: Future[Generation]) -> None:
+        if not future.cancelled():  # else it was dropped
+            self._finished.put(row)
 
     def _fetch(self, recipe: Recipe, claims: Sequence[Claim]) -> dict[str, Row]:
         rows = recipe.source.fetch(recipe.stream, [claim.row_key for claim in claims])
@@ -395,6 +399,11 @@ class Pipeline:
             self._held.update((claim.work_id, claim) for claim in claims)
 
     def _drop(self, claims: Sequence[Claim]) -> None:
+        """Forget rows; a generation of theirs that still runs is cancelled."""
         with self._lock:
             for claim in claims:
                 self._held.pop(claim.work_id, None)
+            futures = [self._futures.pop(claim.work_id, None) for claim in claims]
+        for future in futures:
+            if future is not None:
+                future.cancel()

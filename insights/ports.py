@@ -204,7 +204,10 @@ class Generator(Protocol):
         ...
 
     def submit(self, request: GenerateRequest) -> Future[Generation]:
-        """Start one generation; the future raises `WorkerDied` if the process died meanwhile."""
+        """Start one generation; the future raises `WorkerDied` if the process died meanwhile.
+
+        Cancelling the future gives the generation up, queued or running.
+        """
         ...
 
 

@@ -38,6 +38,11 @@ class Breaker:
             self._trying = self._trying or (admitted and self._failures >= self._allowed)
             return admitted
 
+    def withdraw(self) -> None:
+        """Take an admitted request back: it was given up and says nothing; another may try."""
+        with self._lock:
+            self._trying = False
+
     def record(self, *, answered: bool) -> None:
         """Record how a request ended; any answer closes the breaker."""
         with self._lock:

@@ -105,6 +105,8 @@ class LocalGenerator:
     def _note(self, child: int | None, done: Future[Generation]) -> None:
         """Answer repeated deaths with a smaller plan: the kernel may kill it for its memory."""
         with self._lock:
+            if done.cancelled():
+                return
             if not isinstance(done.exception(), errors.WorkerDied):
                 self._dead.clear()
                 return

@@ -106,6 +106,25 @@ class Engine:
             self._preparing[self._arrivals.submit(self._prepare, flight)] = flight
         flight.answers.append(answer)
 
+    def cancel(self, answer: Answer) -> None:
+        """Give up a generation that `answer` waits for; it is never called then.
+
+        The generation itself ends at once, unless others share it.
+        """
+        for flight in self._identical.values():
+            if answer in flight.answers:
+                flight.answers.remove(answer)
+                break
+        else:
+            return  # it has been answered meanwhile
+        if flight.answers:
+            return
+        del self._identical[flight.identity]
+        self._count(cancelled_rows=1)
+        for number in [n for n, running in self._running.items() if running is flight]:
+            del self._running[number]
+            self._batcher.cancel(number)
+
     def step(self) -> None:
         """Run one batch and answer whoever is done."""
         begun = time.perf_counter()
@@ -113,6 +132,8 @@ class Engine:
             wait(self._preparing, return_when="FIRST_COMPLETED")
         for future in [future for future in self._preparing if future.done()]:
             flight = self._preparing.pop(future)
+            if not flight.answers:  # cancelled while it was prepared
+                continue
             try:
                 job = future.result()
             except errors.InsightsError as exc:

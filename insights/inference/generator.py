@@ -23,10 +23,13 @@ def main() -> None:
 
 
 def _take(engine: Engine, call: serve.Call) -> None:
+    if call.cancels:
+        engine.cancel(_Answer(call))
+        return
     try:
         match call.method:
             case "generate":
-                engine.submit(call.decode(GenerateRequest), _answer(call))
+                engine.submit(call.decode(GenerateRequest), _Answer(call))
             case "info":
                 call.reply(engine.info())
             case "counters":
@@ -42,20 +45,22 @@ def _take(engine: Engine, call: serve.Call) -> None:
 
 
 class _Answer:
-    """Sends the outcome of one call."""
+    """Sends the outcome of one call; equal to any other of the same call."""
 
     def __init__(self, call: serve.Call) -> None:
         self._call = call
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Answer) and other._call.id == self._call.id
+
+    def __hash__(self) -> int:
+        return hash(self._call.id)
 
     def __call__(self, outcome: Generation | errors.InsightsError) -> None:
         if isinstance(outcome, Generation):
             self._call.reply(outcome)
         else:
             self._call.fail(outcome)
-
-
-def _answer(call: serve.Call) -> _Answer:
-    return _Answer(call)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ class Counters(Value, frozen=True):
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     shared_rows: int = 0
+    cancelled_rows: int = 0
     decode_s: float = 0.0
     busy_s: float = 0.0
     peak_memory_mb: float = 0.0

@@ -6,7 +6,7 @@ The openai client retries by itself, with exponential backoff and jitter, on con
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import openai
@@ -26,9 +26,14 @@ def main() -> None:
         init = server.init(RemoteInit)
         remote = Remote(init)
         with ThreadPoolExecutor(init.parallel, thread_name_prefix="remote") as pool:
+            waiting: dict[int, Future[None]] = {}
             while True:
                 for call in server.poll(None):
-                    pool.submit(_answer, remote, call)
+                    if call.cancels:  # what is already out cannot be called back
+                        waiting.pop(call.id, Future()).cancel()
+                        continue
+                    waiting = {n: made for n, made in waiting.items() if not made.done()}
+                    waiting[call.id] = pool.submit(_answer, remote, call)
 
 
 def _answer(remote: "Remote", call: serve.Call) -> None:

@@ -67,5 +67,8 @@ class RemoteGenerator:
         self._worker.close(drain_s)
 
     def _note(self, done: Future[Generation]) -> None:
+        if done.cancelled():
+            self.breaker.withdraw()
+            return
         outage = (errors.ProviderUnavailable, errors.WorkerDied)
         self.breaker.record(answered=not isinstance(done.exception(), outage))

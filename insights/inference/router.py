@@ -75,9 +75,14 @@ class RoutedGenerator:
         breaker = self._breakers[decision.place]
         breaker.admit()
         answer: Future[Generation] = Future()
-        answer.set_running_or_notify_cancel()
 
         def done(future: Future[Generation]) -> None:
+            if future.cancelled():
+                breaker.withdraw()
+                return
+            if not answer.set_running_or_notify_cancel():  # given up while the answer came
+                breaker.record(answered=True)
+                return
             exc = future.exception()
             breaker.record(answered=not isinstance(exc, _OUTAGE))
             if exc is not None:
@@ -87,5 +92,7 @@ class RoutedGenerator:
             said = f"{made.route} ({decision.reason})"
             answer.set_result(msgspec.structs.replace(made, route=said))
 
-        self._places[decision.place].submit(request).add_done_callback(done)
+        asked = self._places[decision.place].submit(request)
+        answer.add_done_callback(lambda given: asked.cancel() if given.cancelled() else None)
+        asked.add_done_callback(done)
         return answer

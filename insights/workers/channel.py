@@ -17,11 +17,11 @@ from insights import errors
 MAX_FRAME = 256 * 1024 * 1024  # bytes: far above a page of keys or a fetch of a batch
 _LENGTH = struct.Struct(">I")
 
-Kind = Literal["init", "ready", "call", "reply", "error"]
+Kind = Literal["init", "ready", "call", "cancel", "reply", "error"]
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """One message. `id` pairs a reply with its call; 0 is the start-up handshake."""
+    """One message. `id` pairs replies and cancellations with calls; 0 is the handshake."""
 
     id: int
     kind: Kind

@@ -82,9 +82,11 @@ class Worker:
     def submit(
         self, method: str, request: msgspec.Struct | None, reply: type[T], *, deadline_s: float
     ) -> Future[T]:
-        """Send one request; the future raises what the child raised, or `WorkerDied`."""
+        """Send one request; the future raises what the child raised, or `WorkerDied`.
+
+        Cancelling the future, at any time before its answer, tells the child that nobody waits.
+        """
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()
         try:
             self._started().send(method, request, reply, future, deadline_s)
         except errors.InsightsError as exc:
@@ -187,7 +189,6 @@ class _Child:
             )
         self._channel = Channel(ours)
         ready: Future[None] = Future()
-        ready.set_running_or_notify_cancel()
         self._calls[0] = _Pending(
             ready,  # type: ignore[arg-type]  # Future is invariant
             type(None),
@@ -235,6 +236,7 @@ class _Child:
                 if isinstance(exc, OSError):
                     self.alive = False  # its end was felt here first: the next call needs another
             raise
+        future.add_done_callback(lambda done: self._cancel(id_) if done.cancelled() else None)
 
     def kill(self, why: str) -> None:
         self._why = self._why or why
@@ -254,10 +256,19 @@ class _Child:
             self._settle(frame)
         self._ended()
 
+    def _cancel(self, id_: int) -> None:
+        """Tell the child that nobody waits for a call; it is late for nothing from now on."""
+        with self._lock:
+            pending = self._calls.pop(id_, None)
+        if pending is not None:
+            with contextlib.suppress(OSError):  # the child has ended, and the call with it
+                self._channel.send(id_, "cancel", pending.method, None)
+
     def _settle(self, frame: Frame) -> None:
         with self._lock:
             pending = self._calls.pop(frame.id, None)
-        if pending is None:
+        # From here on it cannot be cancelled: its answer is there.
+        if pending is None or not pending.future.set_running_or_notify_cancel():
             return
         try:
             if frame.kind == "error":

@@ -25,13 +25,17 @@ Handler = Callable[[Any], msgspec.Struct | None]
 
 
 class Call:
-    """One request: decode it, then reply or fail exactly once, from any thread."""
+    """One request: decode it, then reply or fail exactly once, from any thread.
+
+    With `cancels` it is the end of an earlier one of the same id: nobody waits for that any more.
+    """
 
     def __init__(self, channel: Channel, frame: Frame) -> None:
         self._channel = channel
         self._frame = frame
         self.id = frame.id
         self.method = frame.method
+        self.cancels = frame.kind == "cancel"
 
     def decode(self, type_: type[T]) -> T:
         """Return the request as `type_`."""
@@ -83,6 +87,8 @@ class Server:
         self.ready()
         while True:
             call = Call(self._channel, self._frames.get())
+            if call.cancels:
+                continue  # what it cancels has been answered: one call at a time
             try:
                 type_, handler = handlers[call.method]
                 call.reply(handler(call.decode(type_)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,7 +29,7 @@ class Fragile:
 
     def __init__(self, poison: str = "", outages: int = 0) -> None:
         self._poison = poison
-        self._flight: list[tuple[str, Future[Generation]]] = []
+        self.flight: list[tuple[str, Future[Generation]]] = []
         self._outages = outages
 
     def info(self) -> ModelInfo:
@@ -36,11 +37,11 @@ class Fragile:
 
     def submit(self, request: GenerateRequest) -> Future[Generation]:
         future: Future[Generation] = Future()
-        self._flight.append((request.row["body"], future))
+        self.flight.append((request.row["body"], future))
         return future
 
     def work(self) -> None:
-        flight, self._flight = self._flight, []
+        flight, self.flight = self.flight, []
         died = any(body == self._poison for body, _ in flight)
         outage, self._outages = self._outages > 0, self._outages - 1
         for body, future in flight:
@@ -60,9 +61,10 @@ def store(store_url: str) -> Iterator[Store]:
     store.close()
 
 
-def _run(
-    store: Store, request: pytest.FixtureRequest, folder: Path, generator: Fragile, rounds: int
-) -> None:
+@contextmanager
+def _site(
+    store: Store, request: pytest.FixtureRequest, folder: Path, generator: Fragile
+) -> Iterator[Pipeline]:
     legacy = open_legacy("sqlite", request, folder)
     legacy.execute("CREATE TABLE ticket (id INTEGER NOT NULL PRIMARY KEY, body VARCHAR(40))")
     for key in range(ROWS):
@@ -97,7 +99,13 @@ def _run(
             version_id=version,
         )
         insights = InsightStore(store, "daemon", {})
-        pipeline = Pipeline({spec.name: recipe}, work, insights, batch=4, in_flight=8)
+        yield Pipeline({spec.name: recipe}, work, insights, batch=4, in_flight=8)
+
+
+def _run(
+    store: Store, request: pytest.FixtureRequest, folder: Path, generator: Fragile, rounds: int
+) -> None:
+    with _site(store, request, folder, generator) as pipeline:
         for _ in range(rounds):
             with store.connection() as connection:  # the pauses between attempts are not waited for
                 connection.execute("UPDATE store.work SET not_before = now()")
@@ -105,6 +113,35 @@ def _run(
             generator.work()
             while pipeline.settle(0.0) or pipeline.held:
                 pass
+
+
+def test_a_row_whose_lease_was_lost_is_cancelled_and_never_written(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    generator = Fragile()
+    with _site(store, request, tmp_path, generator) as pipeline:
+        pipeline.advance()
+        futures = [future for _, future in generator.flight]
+        assert len(futures) == 4
+        with store.connection() as connection:
+            connection.execute(
+                "UPDATE store.work SET state = 'superseded', lease_token = NULL,"
+                " lease_until = NULL, finished_at = now() WHERE work_id ="
+                " (SELECT min(work_id) FROM store.work WHERE state = 'claimed')"
+            )
+        pipeline.extend()
+        assert [future.cancelled() for future in futures].count(True) == 1
+        assert pipeline.held == 3
+        generator.flight = [pair for pair in generator.flight if not pair[1].cancelled()]
+        generator.work()
+        while pipeline.held:
+            pipeline.settle(0.0)
+        assert pipeline.give_back_all() == 0
+        pipeline.advance()
+        assert pipeline.give_back_all() == 4  # as a stop does whose time to drain has passed
+        assert all(future.cancelled() for _, future in generator.flight)
+    states = [state for state, _ in _states(store).values()]
+    assert (states.count("done"), states.count("superseded")) == (3, 1)
 
 
 def _states(store: Store) -> dict[str, tuple[str, int]]:

@@ -165,6 +165,39 @@ def test_a_request_past_its_deadline_is_refused_as_transient(generator: LocalGen
         generator.submit(request(BODIES[0], deadline_s=0.0)).result(60)
 
 
+def endless(body: str) -> GenerateRequest:
+    """Return a request that takes far longer than a test."""
+    text = {"type": "string", "minLength": 100_000}
+    schema = {"type": "object", "properties": {"text": text}, "required": ["text"]}
+    return request(body, output_schema=schema, sampling=Sampling(max_tokens=100_000))
+
+
+def test_cancelled_rows_leave_their_places_to_others(new: Callable[..., LocalGenerator]) -> None:
+    generator = new(engine=EngineSettings(parallel=2, context=8_192))
+    generator.info()
+    stuck = [generator.submit(endless(body)) for body in BODIES[:4]]  # two run and two wait
+    good = generator.submit(request(BODIES[5]))
+    with pytest.raises(TimeoutError):
+        good.result(1.0)
+    for future in stuck:
+        assert future.cancel()
+    assert json.loads(good.result(60).text)
+    counters = generator.counters()
+    assert (counters.rows, counters.cancelled_rows) == (1, 4)
+
+
+def test_a_shared_generation_goes_on_until_nobody_waits(generator: LocalGenerator) -> None:
+    generator.info()
+    first, second, third = (generator.submit(request(BODIES[0])) for _ in range(3))
+    first.cancel()
+    assert json.loads(second.result(60).text)
+    assert json.loads(third.result(60).text)
+    generator.submit(request(BODIES[1])).cancel()
+    generator.submit(request(BODIES[2])).result(60)
+    counters = generator.counters()
+    assert (counters.cancelled_rows, counters.rows, counters.shared_rows) == (1, 2, 1)
+
+
 def test_a_killed_generator_fails_what_was_in_flight_and_comes_back(
     generator: LocalGenerator,
 ) -> None:

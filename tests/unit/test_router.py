@@ -107,3 +107,30 @@ def test_a_sensitive_row_is_refused_before_anything_starts() -> None:
     with pytest.raises(errors.SettingsError, match="never leave this machine"):
         generator.submit(request(sensitive=True)).result()
     generator.close()
+
+
+def test_giving_a_row_up_gives_it_up_where_it_was_sent_and_tries_again() -> None:
+    asked: list[Future[Generation]] = []
+
+    class Slow(Fake):
+        def submit(self, _request: GenerateRequest) -> Future[Generation]:
+            asked.append(Future())
+            return asked[-1]
+
+    routed = RoutedGenerator(Slow("local"), Fake("remote"))
+    given = routed.submit(request())
+    assert given.cancel()
+    assert asked[0].cancelled()
+    assert not routed.submit(request()).done()  # no outage: it still goes where it is preferred
+    assert len(asked) == 2
+
+
+def test_a_probe_that_is_given_up_lets_another_try() -> None:
+    now = [0.0]
+    breaker = Breaker(1, clock=lambda: now[0])
+    breaker.record(answered=False)
+    now[0] = 5.0
+    assert breaker.admit()
+    assert not breaker.admit()
+    breaker.withdraw()
+    assert breaker.admit()
