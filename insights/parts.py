@@ -158,8 +158,14 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGene
             kv_type=model.kv_type,
             memory_mb=model.memory_mb,
         ),
+        tuned=tuned_folder(settings),
         name=f"generator {name}",
     )
+
+
+def tuned_folder(settings: Settings) -> Path:
+    """Return where `insights tune` keeps what it measured."""
+    return settings.resolve(settings.state_dir) / "tuned"
 
 
 def routed(

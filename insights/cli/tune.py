@@ -1,19 +1,24 @@
-"""`insights tune`: measure threads and rows at once for a model on this machine."""
+"""`insights tune`: measure how a model runs best on this machine, and keep it."""
 
+from collections.abc import Callable
 from typing import Annotated
 
+import msgspec
 import typer
 
 from insights import errors
 from insights.cli.output import Json, console, emit_json, emit_table, stdout
 from insights.configuration import load
-from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
+from insights.inference.messages import EngineSettings, GeneratorInit, KvType, Speeds, Trial
+from insights.inference.tuning import Subject, Tuned, store
+from insights.parts import tuned_folder
 from insights.settings import Settings
 from insights.workers.process import Worker
 
 _LOAD_S, _TRIAL_S = 600.0, 900.0
-_ROWS = (1, 4, 8, 16, 32, 64)
-_WORTH = 1.05  # twice the rows at once must be this much faster to be worth their memory
+_ROWS = (1, 4, 16, 32, 64)  # 8 are measured first
+_OTHERS: tuple[tuple[int | None, KvType | None], ...] = ((128, None), (256, None), (None, "q8_0"))
+_WORTH = 1.05  # twice the rows at once, or another cache, must be this much faster to be worth it
 # What a row costs, in tokens: measured on prompts of three passages, most of them shared.
 _PROMPT_TOKENS, _WRITTEN_TOKENS = 160, 80
 
@@ -23,25 +28,31 @@ def tune(
     model: Annotated[str | None, typer.Argument(help="Which [model.<name>]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a local model with different threads and rows at once; print what to set.
+    """Measure a local model on this machine, and keep the best way to run it for the daemon.
 
-    Takes minutes and all cores: run it while nothing else does.
+    Takes minutes and all cores: run it while nothing else does, as the daemon's user. What the
+    settings say still wins; another file, machine or llama.cpp needs a measurement of its own.
     """
     settings = load(ctx.obj)
     name, init = _init(settings, model)
     worker = Worker("insights.inference.tuner", init, name="tuner", start_deadline_s=_LOAD_S)
     try:
-        tried = _try_all(worker)
+        subject = worker.call("subject", None, Subject, deadline_s=_LOAD_S)
+        tried, best = _try_all(
+            lambda trial: worker.call("measure", trial, Speeds, deadline_s=_TRIAL_S)
+        )
     finally:
         worker.close()
-    best = _best(tried)
+    kept = store(tuned_folder(settings), Tuned(subject=subject, best=best))
     if as_json:
-        emit_json({"model": name, "tried": tried, "best": best})
+        emit_json({"model": name, "tried": tried, "best": best, "kept": str(kept)})
         return
     rows = [
         {
             "threads": speeds.threads,
             "rows at once": speeds.parallel,
+            "micro-batch": speeds.micro_batch,
+            "cache": speeds.kv_type,
             "prompt tokens/s": f"{speeds.prompt:,.0f}",
             "written tokens/s": f"{speeds.decode:,.0f}",
             "rows/s, about": f"{_rows_per_second(speeds):.2f}",
@@ -50,7 +61,10 @@ def tune(
     ]
     emit_table(f"model.{name}", rows, "")
     stdout.print(
-        f"[model.{name}]\nthreads = {best.threads}\nparallel = {best.parallel}", markup=False
+        f"best: threads {best.threads}, parallel {best.parallel}, "
+        f"micro-batch {best.micro_batch}, kv_type {best.kv_type}\n"
+        f"kept in {kept}; used from the next start where [model.{name}] does not say otherwise",
+        markup=False,
     )
 
 
@@ -67,32 +81,49 @@ def _init(settings: Settings, name: str | None) -> tuple[str, GeneratorInit]:
     init = GeneratorInit(
         path=str(settings.resolve(found.path)),
         sha256=found.sha256 or "",
-        engine=EngineSettings(gpu_layers=found.gpu_layers),
+        engine=EngineSettings(gpu_layers=found.gpu_layers, kv_type=found.kv_type),
     )
     return chosen, init
 
 
-def _try_all(worker: Worker) -> list[Speeds]:
-    """Measure threads with one amount of rows first, then rows with the best threads."""
+def _try_all(measure: Callable[[Trial], Speeds]) -> tuple[list[Speeds], Speeds]:
+    """Return all that was measured and the best of it.
 
-    def measure(threads: int | None, parallel: int) -> Speeds:
-        console.print(f"measuring {parallel} rows at once, {threads or 'all'} threads …")
-        trial = Trial(threads=threads, parallel=parallel)
-        return worker.call("measure", trial, Speeds, deadline_s=_TRIAL_S)
+    Threads are tried with one amount of rows, then rows with the best threads, then the rest.
+    """
+    tried: list[Speeds] = []
 
-    everything = measure(None, 8)
-    cores = everything.threads
-    tried = [everything]
-    tried += [measure(n, 8) for n in sorted({1, cores // 2, cores - 1} - {0, cores})]
+    def run(trial: Trial) -> Speeds:
+        varied = {key: value for key, value in msgspec.to_builtins(trial).items() if value}
+        console.print("measuring " + ", ".join(f"{key} {varied[key]}" for key in varied))
+        tried.append(measure(trial))
+        return tried[-1]
+
+    cores = run(Trial(threads=None, parallel=8)).threads
+    for threads in sorted({1, cores // 2, cores - 1} - {0, cores}):
+        run(Trial(threads=threads, parallel=8))
     threads = max(tried, key=_rows_per_second).threads
     for parallel in _ROWS:
-        if parallel == 8:  # noqa: PLR2004 - measured above
-            continue
         try:
-            tried.append(measure(threads, parallel))
+            run(Trial(threads=threads, parallel=parallel))
         except errors.ModelError:  # more rows do not fit
             break
-    return tried
+    best = _best(tried)
+    for micro_batch, kv_type in _OTHERS:
+        try:
+            other = run(
+                Trial(
+                    threads=best.threads,
+                    parallel=best.parallel,
+                    micro_batch=micro_batch or best.micro_batch,
+                    kv_type=kv_type or best.kv_type,
+                )
+            )
+        except errors.ModelError:
+            continue
+        if _rows_per_second(other) >= _WORTH * _rows_per_second(best):
+            best = other
+    return tried, best
 
 
 def _best(tried: list[Speeds]) -> Speeds:

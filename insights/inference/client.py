@@ -36,6 +36,7 @@ class LocalGenerator:
         sha256: Its hash; "" takes any file, which only stand-ins and tests should.
         engine: How to run it; what is None is chosen by the child.
         chat_template: Replaces the file's own.
+        tuned: Where `insights tune` keeps what it measured.
         name: What logs call the child.
     """
 
@@ -46,6 +47,7 @@ class LocalGenerator:
         *,
         engine: EngineSettings | None = None,
         chat_template: str = "",
+        tuned: Path | None = None,
         name: str = "generator",
     ) -> None:
         self._init = GeneratorInit(
@@ -53,6 +55,7 @@ class LocalGenerator:
             sha256=sha256,
             engine=engine or EngineSettings(),
             chat_template=chat_template,
+            tuned=str(tuned or ""),
         )
         self._name = name
         self._lock = threading.Lock()

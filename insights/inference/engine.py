@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.inference import llama, machine, planner, weights
+from insights.inference import llama, machine, planner, tuning, weights
 from insights.inference.batcher import Batcher
 from insights.inference.constraint import Compiler, Constraint
 from insights.inference.drafting import Drafter
@@ -52,7 +52,9 @@ class Engine:
         self._weights = weights.inspect(path)
         self._sha256 = weights.verify(path, init.sha256)
         here = machine.measure(gpu=llama.gpu())
-        self.plan = planner.plan(self._weights, here, init.engine, shrink=init.shrink)
+        subject = tuning.Subject(self._sha256, machine.name(), llama.build())
+        self._tuned = tuning.find(Path(init.tuned), subject) if init.tuned else None
+        self.plan = self._plan(here, init, init.shrink)
         self._model = llama.Model(path, gpu_layers=self.plan.gpu_layers)
         self._context = self._make_context(here, init)
         self._template = init.chat_template or self._model.chat_template
@@ -168,13 +170,16 @@ class Engine:
         self._context.close()
         self._model.close()
 
+    def _plan(self, here: planner.Machine, init: GeneratorInit, shrink: int) -> planner.Plan:
+        return planner.plan(self._weights, here, init.engine, tuned=self._tuned, shrink=shrink)
+
     def _make_context(self, here: planner.Machine, init: GeneratorInit) -> llama.Context:
         """Make the context, with a smaller plan each time that memory does not suffice."""
         for shrink in range(init.shrink, init.shrink + _SHRINKS):
             try:
                 return llama.Context(self._model, self.plan)
             except errors.ModelError:
-                smaller = planner.plan(self._weights, here, init.engine, shrink=shrink + 1)
+                smaller = self._plan(here, init, shrink + 1)
                 if smaller == self.plan:
                     raise
                 self.plan = smaller

@@ -217,6 +217,11 @@ def gpu() -> bool:
     return bool(ll.llama_supports_gpu_offload())
 
 
+def build() -> str:
+    """Return what tells this build of llama.cpp from others."""
+    return f"{ll.__version__} {'gpu' if gpu() else 'cpu'}"
+
+
 def quantize(source: Path, target: Path, ftype: int, *, threads: int = 2) -> None:
     """Write a quantized copy of a model; `ftype` is llama.h's llama_ftype (15 is Q4_K_M).
 

@@ -1,6 +1,7 @@
 """What this machine has: cores and memory that this process may use."""
 
 import os
+import platform
 from pathlib import Path
 
 from insights.inference.planner import Machine
@@ -9,18 +10,32 @@ _CGROUP = Path("/sys/fs/cgroup")
 _RESERVE = 0.8  # of what is available: the rest is for everything else on the machine
 
 
+def name() -> str:
+    """Return what tells this machine from others to somebody who measures: processor and cores."""
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{model}, {_cores()} cores"
+
+
 def measure(*, gpu: bool) -> Machine:
     """Return cores (respecting affinity and the cgroup's quota) and usable memory in bytes."""
-    cores = len(os.sched_getaffinity(0))
-    quota = _words(_CGROUP / "cpu.max")
-    if len(quota) == 2 and quota[0] != "max":  # noqa: PLR2004 - quota and period
-        cores = max(1, min(cores, int(quota[0]) // int(quota[1])))
     available = _available()
     limit = _words(_CGROUP / "memory.max")
     used = _words(_CGROUP / "memory.current")
     if limit and used and limit[0] != "max":
         available = min(available, int(limit[0]) - int(used[0]))
-    return Machine(cores=cores, memory_bytes=int(available * _RESERVE), gpu=gpu)
+    return Machine(cores=_cores(), memory_bytes=int(available * _RESERVE), gpu=gpu)
+
+
+def _cores() -> int:
+    cores = len(os.sched_getaffinity(0))
+    quota = _words(_CGROUP / "cpu.max")
+    if len(quota) == 2 and quota[0] != "max":  # noqa: PLR2004 - quota and period
+        return max(1, min(cores, int(quota[0]) // int(quota[1])))
+    return cores
 
 
 def _available() -> int:

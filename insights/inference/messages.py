@@ -30,7 +30,7 @@ class GeneratorInit(Value, frozen=True):
 
     `path` is a GGUF file, `sha256` its hash ("" takes any file, for stand-ins only);
     `chat_template` replaces the file's own; `shrink` is how often memory ran out: each halves
-    the plan.
+    the plan; `tuned` is the folder where `insights tune` keeps what it measured.
     """
 
     path: str
@@ -38,6 +38,7 @@ class GeneratorInit(Value, frozen=True):
     engine: EngineSettings = EngineSettings()
     chat_template: str = ""
     shrink: int = 0
+    tuned: str = ""
 
 
 class RemoteInit(Value, frozen=True):
@@ -72,19 +73,23 @@ class Checked(Value, frozen=True):
 
 
 class Trial(Value, frozen=True):
-    """One measurement of the tuner: threads (None: all cores) and rows at once."""
+    """One measurement of the tuner; None is what the planner would choose."""
 
     threads: int | None
     parallel: int
+    micro_batch: int | None = None
+    kv_type: KvType | None = None
 
 
 class Speeds(Value, frozen=True):
-    """What a trial measured, in tokens per second; `decode` is of all rows together."""
+    """A way to run the model and its tokens per second; `decode` is of all rows together."""
 
     threads: int
     parallel: int
-    prompt: float
-    decode: float
+    micro_batch: int
+    kv_type: KvType
+    prompt: float = 0.0
+    decode: float = 0.0
     memory_bytes: int = 0
 
 

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from insights import errors
-from insights.inference.messages import EngineSettings, KvType
+from insights.inference.messages import EngineSettings, KvType, Speeds
 from insights.inference.weights import Weights
 from insights.model import Value
 
@@ -54,13 +54,22 @@ class Plan(Value, frozen=True):
     memory_bytes: int = 0
 
 
-def plan(weights: Weights, machine: Machine, settings: EngineSettings, *, shrink: int = 0) -> Plan:
-    """Return a plan that fits; settings win over choices, `shrink` halves what was chosen.
+def plan(
+    weights: Weights,
+    machine: Machine,
+    settings: EngineSettings,
+    *,
+    tuned: Speeds | None = None,
+    shrink: int = 0,
+) -> Plan:
+    """Return a plan that fits; settings win over what was measured, and that over rules.
+
+    `shrink` halves what was chosen.
 
     Raises:
         errors.ModelError: If even the smallest plan cannot fit; says what would.
     """
-    wanted = _wanted(weights, machine, settings)
+    wanted = _wanted(weights, machine, settings, tuned)
     budget = (settings.memory_mb * _MB if settings.memory_mb else 0) or machine.memory_bytes
     for attempt in range(shrink, shrink + 12):
         candidate = _smaller(wanted, settings, attempt)
@@ -89,23 +98,35 @@ def memory(weights: Weights, candidate: Plan) -> int:
     )
 
 
-def _wanted(weights: Weights, machine: Machine, settings: EngineSettings) -> Plan:
+def _wanted(
+    weights: Weights, machine: Machine, settings: EngineSettings, tuned: Speeds | None
+) -> Plan:
     on_gpu = machine.gpu and settings.gpu_layers != 0
     layers = settings.gpu_layers if settings.gpu_layers is not None else _ALL_LAYERS
-    parallel = settings.parallel or (_PARALLEL_GPU if on_gpu else _PARALLEL_CPU)
+    best = tuned or _rules(weights, machine, on_gpu=on_gpu)
+    parallel = settings.parallel or best.parallel
     context = settings.context or min(_CONTEXT, weights.context or _CONTEXT)
     batch = max(settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU), parallel)
-    threads = settings.threads or (1 if weights.file_bytes < _SMALL else machine.cores)
     return Plan(
         parallel=parallel,
         context=-(-context // _PAD) * _PAD,
         batch=batch,
-        micro_batch=min(settings.micro_batch or _MICRO_BATCH, batch),
-        threads=threads,
-        kv_type=settings.kv_type or "f16",
+        micro_batch=min(settings.micro_batch or best.micro_batch, batch),
+        threads=settings.threads or best.threads,
+        kv_type=settings.kv_type or best.kv_type,
         gpu_layers=layers if on_gpu else 0,
         run=_RUN_CPU if not on_gpu and weights.file_bytes >= _SMALL else _RUN_GPU,
         few=parallel if on_gpu else _FEW_CPU,
+    )
+
+
+def _rules(weights: Weights, machine: Machine, *, on_gpu: bool) -> Speeds:
+    """Return what is chosen where nothing was measured."""
+    return Speeds(
+        threads=1 if weights.file_bytes < _SMALL else machine.cores,
+        parallel=_PARALLEL_GPU if on_gpu else _PARALLEL_CPU,
+        micro_batch=_MICRO_BATCH,
+        kv_type="f16",
     )
 
 

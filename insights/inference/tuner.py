@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from insights.inference import llama, machine, planner, weights
+from insights.inference import llama, machine, planner, tuning, weights
 from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
 from insights.workers import serve
 
 _CONTEXT = 1_024  # tokens a sequence while measuring: a usual prompt and its output
+_PROMPT = 512  # tokens of the prompt that is measured, and that writing goes on from
 _PROMPTS, _WRITES = 2, 8  # repetitions, the median counts
 
 
@@ -18,9 +19,9 @@ def main() -> None:
     with serve.connect() as server:
         init = server.init(GeneratorInit)
         path = Path(init.path)
-        weights.verify(path, init.sha256)
+        subject = tuning.Subject(weights.verify(path, init.sha256), machine.name(), llama.build())
         trials = Trials(path, init.engine)
-        server.run({"measure": (Trial, trials.measure)})
+        server.run({"measure": (Trial, trials.measure), "subject": (type(None), lambda _: subject)})
 
 
 class Trials:
@@ -44,12 +45,13 @@ class Trials:
             parallel=trial.parallel,
             threads=trial.threads,
             context=_CONTEXT,
+            micro_batch=trial.micro_batch,
             gpu_layers=self._settings.gpu_layers,
-            kv_type=self._settings.kv_type,
+            kv_type=trial.kv_type or self._settings.kv_type,
         )
         plan = planner.plan(self._weights, self._machine, settings)
         with llama.Context(self._model, plan) as context:
-            size = plan.micro_batch
+            size = _PROMPT
             last = [False] * (size - 1) + [True]
 
             def prompt() -> None:
@@ -74,6 +76,8 @@ class Trials:
         return Speeds(
             threads=plan.threads,
             parallel=plan.parallel,
+            micro_batch=plan.micro_batch,
+            kv_type=plan.kv_type,
             prompt=size / prompt_s,
             decode=plan.parallel / write_s,
             memory_bytes=plan.memory_bytes,

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from insights import errors
-from insights.inference import llama, weights
+from insights.inference import llama, machine, tuning, weights
 from insights.inference.client import LocalGenerator
 from insights.inference.engine import Engine
 from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
@@ -285,6 +286,27 @@ def test_the_tuner_measures_what_a_plan_does(stand_in: Path) -> None:
     assert (one.parallel, four.parallel, four.threads) == (1, 4, 1)
     assert one.decode > 0
     assert four.prompt > 0
+
+
+def test_what_was_tuned_is_used_for_this_file_on_this_machine_only(
+    stand_in: Path, tmp_path: Path
+) -> None:
+    best = Speeds(threads=1, parallel=3, micro_batch=128, kv_type="f32")
+    sha256 = weights.verify(stand_in, "")
+    here = tuning.Subject(sha256, machine.name(), llama.build())
+    tuning.store(tmp_path, tuning.Tuned(here, best))
+
+    def planned(**settings: Any) -> Plan:  # noqa: ANN401
+        made = EngineSettings(**settings)
+        engine = Engine(GeneratorInit(path=str(stand_in), engine=made, tuned=str(tmp_path)))
+        engine.close()
+        return engine.plan
+
+    made = planned()
+    assert (made.parallel, made.micro_batch, made.kv_type) == (3, 128, "f32")
+    assert planned(parallel=2).parallel == 2
+    tuning.store(tmp_path, tuning.Tuned(msgspec.structs.replace(here, machine="other"), best))
+    assert planned().parallel == 16
 
 
 def test_drafts_change_the_speed_and_never_the_output(new: Callable[..., LocalGenerator]) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from insights import errors
-from insights.inference.messages import EngineSettings
+from insights.inference.messages import EngineSettings, Speeds
 from insights.inference.planner import Machine, memory, plan
 from insights.inference.weights import Weights
 
@@ -74,3 +74,13 @@ def test_a_gpu_takes_all_layers_unless_told_otherwise() -> None:
     assert plan(SEVEN_B, here, EngineSettings()).gpu_layers >= SEVEN_B.layers
     assert plan(SEVEN_B, here, EngineSettings(gpu_layers=0)).gpu_layers == 0
     assert plan(SEVEN_B, here, EngineSettings(gpu_layers=20)).gpu_layers == 20
+
+
+def test_what_was_measured_beats_the_rules_settings_beat_both_and_memory_all() -> None:
+    best = Speeds(threads=5, parallel=32, micro_batch=256, kv_type="q8_0")
+    made = plan(SEVEN_B, machine(64), EngineSettings(), tuned=best)
+    assert (made.threads, made.parallel, made.micro_batch, made.kv_type) == (5, 32, 256, "q8_0")
+    told = EngineSettings(threads=2, parallel=4, kv_type="f16")
+    made = plan(SEVEN_B, machine(64), told, tuned=best)
+    assert (made.threads, made.parallel, made.micro_batch, made.kv_type) == (2, 4, 256, "f16")
+    assert plan(SEVEN_B, machine(6), EngineSettings(), tuned=best).parallel < 32

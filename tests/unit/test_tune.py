@@ -1,11 +1,26 @@
-"""What `insights tune` recommends from what it measured."""
+"""What `insights tune` chooses from what it measured, and for whom it is kept."""
 
-from insights.cli.tune import _best
-from insights.inference.messages import Speeds
+from pathlib import Path
+
+import msgspec
+
+from insights import errors
+from insights.cli.tune import _best, _try_all
+from insights.inference import tuning
+from insights.inference.messages import Speeds, Trial
+
+HERE = tuning.Subject(sha256="ab" * 32, machine="EPYC, 2 cores", llama="0.3.36 cpu")
 
 
 def speeds(parallel: int, decode: float, threads: int = 2) -> Speeds:
-    return Speeds(threads=threads, parallel=parallel, prompt=250.0, decode=decode)
+    return Speeds(
+        threads=threads,
+        parallel=parallel,
+        micro_batch=512,
+        kv_type="f16",
+        prompt=250.0,
+        decode=decode,
+    )
 
 
 def test_more_rows_at_once_are_chosen_only_while_clearly_faster() -> None:
@@ -15,3 +30,42 @@ def test_more_rows_at_once_are_chosen_only_while_clearly_faster() -> None:
 
 def test_the_better_threads_win_at_the_same_rows() -> None:
     assert _best([speeds(8, 90, threads=2), speeds(8, 120, threads=1)]).threads == 1
+
+
+def fake(trial: Trial, *, q8_0: float) -> Speeds:
+    """Four cores of which three are best; rows pay up to 16 and do not fit above 32."""
+    if trial.parallel > 32:
+        raise errors.ModelError("does not fit")
+    threads = trial.threads or 4
+    gain = {1: 1.0, 2: 1.8, 3: 2.5, 4: 2.2}[threads] * (q8_0 if trial.kv_type == "q8_0" else 1.0)
+    return Speeds(
+        threads=threads,
+        parallel=trial.parallel,
+        micro_batch=trial.micro_batch or 512,
+        kv_type=trial.kv_type or "f16",
+        prompt=100 * gain,
+        decode=10 * gain * min(trial.parallel, 16),
+    )
+
+
+def test_threads_rows_and_cache_are_chosen_one_after_another() -> None:
+    _, best = _try_all(lambda trial: fake(trial, q8_0=1.5))
+    assert (best.threads, best.parallel, best.micro_batch, best.kv_type) == (3, 16, 512, "q8_0")
+
+
+def test_another_cache_must_be_clearly_faster() -> None:
+    tried, best = _try_all(lambda trial: fake(trial, q8_0=1.02))
+    assert best.kv_type == "f16"
+    assert any(found.kv_type == "q8_0" for found in tried)
+
+
+def test_what_was_measured_is_found_only_for_the_same_file_machine_and_build(
+    tmp_path: Path,
+) -> None:
+    assert tuning.find(tmp_path, HERE) is None
+    kept = tuning.store(tmp_path / "tuned", tuning.Tuned(HERE, speeds(8, 110)))
+    assert tuning.find(kept.parent, HERE) == speeds(8, 110)
+    for change in ({"machine": "EPYC, 4 cores"}, {"llama": "0.4 cpu"}, {"sha256": "ab" * 31}):
+        assert tuning.find(kept.parent, msgspec.structs.replace(HERE, **change)) is None
+    kept.write_text("{")
+    assert tuning.find(kept.parent, HERE) is None
