@@ -187,7 +187,8 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- 1 / (n + 0.5). A title (weight 1, others 0.5) counts double (BM25F). Words are taken from rare
 -- to frequent as long as their passages, counted together, stay within the budget: only these words
 -- find candidates, all words rank them. Where even the rarest word is too frequent, candidates have
--- two of the four rarest; twice the budget is ranked at most.
+-- it and another of the six rarest (any two of them would read every posting of all six); twice the
+-- budget is ranked at most.
 --
 -- Ranks are fused as 1 / (k + rank) (Cormack, Clarke and Büttcher 2009). In a long, noisy query a
 -- few shared words say little: full text has a full voice from half of the query's words on
@@ -226,12 +227,11 @@ WITH counted AS MATERIALIZED (
     FROM (
         SELECT word AS part FROM placed WHERE reached <= %(word_budget)s OR known = 1
         UNION ALL
-        SELECT a.word || ' & ' || b.word
-        FROM placed a
-        JOIN placed b ON a.place < b.place AND b.place <= 4 AND b.frequency > 0
-        WHERE NOT EXISTS (
-            SELECT FROM placed WHERE frequency > 0 AND reached <= %(word_budget)s
-        )
+        SELECT min(word) FILTER (WHERE place = 1) || ' & ('
+               || string_agg(word, ' | ') FILTER (WHERE place > 1) || ')'
+        FROM placed
+        WHERE place <= 6 AND frequency > 0
+        HAVING NOT bool_or(reached <= %(word_budget)s)
     ) parts
 ), lexical AS MATERIALIZED (
     SELECT passage_id, bm25, least(2 * matched / (SELECT idf FROM asked), 1) AS voice,
@@ -248,19 +248,18 @@ WITH counted AS MATERIALIZED (
         JOIN store.collection c USING (collection_id)
         CROSS JOIN LATERAL (SELECT 1.2 * (0.25 + 0.75 * p.tokens / c.mean_tokens)) AS n (norm)
         CROSS JOIN LATERAL (
-            SELECT sum(w.idf * 2.2 * f.tf / (f.tf + n.norm)) AS bm25,
-                   sum(w.idf) FILTER (WHERE r.rank > 0) AS matched
+            SELECT sum(w.idf * 2.2 * f.tf / (f.tf + n.norm)) AS bm25, sum(w.idf) AS matched
             FROM word w
             CROSS JOIN LATERAL (
                 SELECT 1.644934 * ts_rank('{0.5, 0.5, 0.5, 1}', p.search, w.query) OFFSET 0
             ) AS r (rank)
             CROSS JOIN LATERAL (
                 SELECT CASE
-                    WHEN r.rank = 0 THEN 0
                     WHEN r.rank < 0.99 THEN 1 / greatest(1.644934 - 2 * r.rank, 0.01) - 0.5
                     ELSE 1 / greatest(2.644934 - 2 * r.rank, 0.05) + 0.5
                 END
             ) AS f (tf)
+            WHERE r.rank > 0
         ) m
         ORDER BY m.bm25 DESC, p.passage_id
         LIMIT %(depth)s
