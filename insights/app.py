@@ -15,6 +15,7 @@ from insights.documents.folder import Folder
 from insights.inference.client import LocalGenerator
 from insights.inference.embedder_client import EmbedderClient
 from insights.knowledge.chunking import Chunker, Chunking
+from insights.knowledge.following import Following
 from insights.knowledge.indexer import Collection, Indexer
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Floor, Selection
@@ -47,7 +48,7 @@ from insights.store.postgres import Store
 from insights.store.views import typed_view
 from insights.store.work import Outlet, WorkQueue
 
-ALL_ROLES = ("poll", "enrich", "publish")
+ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
 
 
 class App:
@@ -101,7 +102,7 @@ class App:
             self._generators[name] = made
         return self._generators[name]
 
-    def indexer(self, name: str) -> Indexer:
+    def indexer(self, name: str, documents: Documents | None = None) -> Indexer:
         """Return what synchronises one collection."""
         found = self.settings.collection[name]
         embedder = self.embedders()[0]
@@ -111,7 +112,27 @@ class App:
             embedder.model.max_tokens,
         )
         collection = Collection(name=name, language=found.language)
-        return Indexer(collection, self._documents(name), self.passages, embedder, chunker)
+        documents = documents or self._documents(name)
+        return Indexer(collection, documents, self.passages, embedder, chunker)
+
+    def _following(self, name: str, leases: Leases, *, once: bool) -> Following:
+        """Return the job that synchronises one collection; `once` compares all there is."""
+        found = self.settings.collection[name]
+        documents = self._documents(name)
+        indexer = self.indexer(name, documents)
+        if found.stream is None:
+            return Following(name, indexer, leases, found.sync_every)
+        stream = self.settings.stream[found.stream]
+        courtesy, source = Courtesy(quiet_hours=stream.quiet_hours), self.source(stream.source)
+        return Following(
+            name,
+            indexer,
+            leases,
+            found.sync_every,
+            stream=documents if isinstance(documents, StreamDocuments) and not once else None,
+            compare_s=stream.sweep_every,
+            wait=lambda: courtesy.waits(source.fingerprint),
+        )
 
     def _documents(self, name: str) -> Documents:
         found = self.settings.collection[name]
@@ -124,6 +145,7 @@ class App:
             title=found.title,
             text=found.text,
             filters=found.filters,
+            pay=Courtesy(spec.rows_per_second).pay,
         )
 
     def searcher(
@@ -196,7 +218,7 @@ class App:
         holder = self._holder()
         lease_s = settings.lease
         recipes = {r.stream.name: r for r in (self.recipe(name) for name in self._definitions)}
-        if not recipes:
+        if not recipes and set(roles) != {"knowledge"}:
             raise errors.SettingsError(
                 "there is no pipeline to run",
                 where=str(self.settings.resolve(self.settings.pipelines_dir)),
@@ -220,6 +242,12 @@ class App:
             jobs += [
                 self._polling(recipe, leases, sinks, holder, once=once)
                 for recipe in recipes.values()
+            ]
+        if "knowledge" in roles:
+            jobs += [
+                self._following(name, leases, once=once)
+                for name, found in self.settings.collection.items()
+                if found.sync_every > 0
             ]
         if "publish" in roles:
             jobs += [

@@ -113,6 +113,7 @@ class CollectionSettings(_Section):
     """`[collection.<name>]`: knowledge from a folder of documents, or from a stream's rows.
 
     Of a stream, `text` names the columns that make a document and `title` the one that names it.
+    The daemon looks for changes every `sync_every`; `0s` leaves that to `insights knowledge sync`.
     """
 
     folder: Path | None = None
@@ -124,6 +125,7 @@ class CollectionSettings(_Section):
     overlap_tokens: int = Field(default=0, ge=0)
     language: str = "english"
     filters: dict[Name, Literal["text", "integer", "boolean", "date"]] = {}
+    sync_every: Duration = seconds("10min")
 
     @model_validator(mode="after")
     def _one_origin(self) -> "CollectionSettings":
@@ -191,7 +193,12 @@ class DaemonSettings(_Section):
     lease: Duration = seconds("60s")
     drain: Duration = seconds("25s")
     max_attempts: int = Field(default=5, ge=1, le=100)
-    roles: tuple[Literal["poll", "enrich", "publish"], ...] = ("poll", "enrich", "publish")
+    roles: tuple[Literal["poll", "knowledge", "enrich", "publish"], ...] = (
+        "poll",
+        "knowledge",
+        "enrich",
+        "publish",
+    )
 
 
 class LogSettings(_Section):

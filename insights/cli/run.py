@@ -18,7 +18,8 @@ def run(
         typer.Option("--once", help="Poll and sweep every stream once, work off, publish, end"),
     ] = False,
     roles: Annotated[
-        str | None, typer.Option(help="Comma-separated: poll, enrich, publish [default: settings]")
+        str | None,
+        typer.Option(help="Comma-separated: poll, knowledge, enrich, publish [default: settings]"),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -19,6 +19,10 @@ from insights.ports import Documents, Embedder, Passages
 # Passages embedded together and stored in one transaction: enough for sorting by length to pay.
 _BATCH_PASSAGES = 512
 _HASH_BYTES = 16
+_LISTED_EVERY = 1_000  # documents listed between two calls of `progress`
+LARGEST_LOSS = 0.1  # share of the known documents that may vanish at once unasked …
+ALWAYS_ALLOWED = 20  # … though a few always may
+_REFUSED = "*"  # where `problems` says that documents were not deleted; no document's URI
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -39,6 +43,11 @@ class SyncReport(msgspec.Struct, frozen=True):
     deleted: int = 0
     embedded: int = 0
     problems: dict[str, str] = {}
+
+    @property
+    def changes(self) -> int:
+        """How many documents are not as they were before."""
+        return self.added + self.changed + self.moved + self.deleted
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -75,21 +84,65 @@ class Indexer:
         self._embedder = embedder
         self._chunker = chunker
         self._salt = chunker.fingerprint + collection.language.encode()
+        self._problems: dict[str, str] = {}
 
-    def sync(self, progress: Callable[[Progress], None] = lambda _: None) -> SyncReport:
+    def sync(
+        self, progress: Callable[[Progress], None] = lambda _: None, *, cautious: bool = False
+    ) -> SyncReport:
         """Bring the collection up to date and return what was done.
 
         A document that cannot be used is reported and left out; its last good version stays. So
         does everything else if the listing fails: nothing is deleted on a half-read folder.
 
+        Args:
+            progress: Called now and then, also while documents are listed.
+            cautious: Nobody watches: keep everything where a large share would vanish at once,
+                which is what an empty mount point or a lost grant looks like, and report it.
+
         Raises:
             errors.KnowledgeError: If the documents cannot be listed.
         """
         collection_id = self._passages.declare(self._name, self._language)
-        model_id = self._passages.declare_model(self._embedder.model)
         known = self._passages.known(collection_id)
-        listed = {uri: self._salted(content) for uri, content in self._documents.listing()}
+        listed = self._listed(self._documents.listing(), progress)
         gone = {uri: document for uri, document in known.items() if uri not in listed}
+        return self._bring(collection_id, known, listed, gone, {}, progress, cautious=cautious)
+
+    def follow(
+        self,
+        changes: Iterable[tuple[str, bytes]],
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> SyncReport:
+        """Bring some documents up to date, given as a listing gives them; nothing is deleted."""
+        collection_id = self._passages.declare(self._name, self._language)
+        known = self._passages.known(collection_id)
+        listed = self._listed(changes, progress)
+        standing = {uri: why for uri, why in self._problems.items() if uri not in listed}
+        return self._bring(collection_id, known, listed, {}, standing, progress)
+
+    def _listed(
+        self, listing: Iterable[tuple[str, bytes]], progress: Callable[[Progress], None]
+    ) -> dict[str, bytes]:
+        listed = {}
+        for number, (uri, content) in enumerate(listing, 1):
+            listed[uri] = self._salted(content)
+            if number % _LISTED_EVERY == 0:
+                progress(Progress(done=0, total=0, embedded=0))
+        return listed
+
+    def _bring(
+        self,
+        collection_id: int,
+        known: dict[str, KnownDocument],
+        listed: dict[str, bytes],
+        gone: dict[str, KnownDocument],
+        standing: dict[str, str],
+        progress: Callable[[Progress], None],
+        *,
+        cautious: bool = False,
+    ) -> SyncReport:
+        """Do what differs; `standing` are problems of documents that were not listed this time."""
+        model_id = self._passages.declare_model(self._embedder.model)
         work = {
             uri: content
             for uri, content in listed.items()
@@ -108,12 +161,19 @@ class Indexer:
             done += len(batch)
             embedded += sum(len(document.vectors) for document in vectors)
             progress(Progress(done=done + len(problems), total=len(work), embedded=embedded))
+        failed_new = sum(uri not in known for uri in problems)
+        if cautious and len(gone) > max(ALWAYS_ALLOWED, LARGEST_LOSS * len(known)):
+            problems[_REFUSED] = (
+                f"{len(gone)} of {len(known)} documents would vanish at once, so none was deleted;"
+                f" if that is meant, run `insights knowledge sync {self._name}`"
+            )
+            gone = {}
         if gone:
             self._passages.delete(collection_id, list(gone))
         embedded += self._catch_up(collection_id, model_id, progress)
-        self._passages.finish(collection_id, model_id, problems)
+        self._problems = standing | problems
+        self._passages.finish(collection_id, model_id, self._problems)
 
-        failed_new = sum(uri not in known for uri in problems)
         added = sum(uri not in known for uri in work) - failed_new
         return SyncReport(
             listed=len(listed),
@@ -123,7 +183,7 @@ class Indexer:
             moved=len(moves),
             deleted=len(gone),
             embedded=embedded,
-            problems=problems,
+            problems=self._problems,
         )
 
     def _salted(self, content: bytes) -> bytes:

@@ -1,19 +1,23 @@
 """A stream of legacy rows as a collection: resolved tickets, parts, policies kept in a table.
 
 Rows are read by the source's reader like any other, so they arrive redacted; the store gets the
-redacted text only. A document's hash is the reader's keyed hash of the row, so an unchanged row is
-never fetched.
+redacted text only. A document's hash is the reader's keyed hash of the row, and of the settings
+that make a document of it, so an unchanged row is never fetched.
 """
 
+import hashlib
 import re
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from insights import errors
 from insights.documents.filters import FilterType, canonical
 from insights.model import Bookmark, Document, Row, StreamSpec
 from insights.ports import Source
 
+_HASH_BYTES = 16
 # Rows fetched ahead in one query while documents are loaded in listing order.
 _AHEAD = 200
 _ESCAPED = re.compile(r"\\([\\tnr])")
@@ -29,6 +33,8 @@ class StreamDocuments:
         title: The column that names a document; None uses the stream and the key.
         text: The columns that make its text, in order.
         filters: Declared filters; a column of the same name holds the value.
+        pay: Called with the rows of each page that was read: the stream's budget.
+        clock: Monotonic seconds; tests replace it.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class StreamDocuments:
         title: str | None,
         text: Sequence[str],
         filters: Mapping[str, FilterType] | None = None,
+        pay: Callable[[int], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if stream.key_personal:
             raise errors.SettingsError(
@@ -51,25 +59,79 @@ class StreamDocuments:
         self._title = title
         self._text = list(text)
         self._filters = dict(filters or {})
+        self._pay = pay
+        self._clock = clock
+        self._salt = repr((title, self._text, sorted(self._filters.items()), stream.redaction))
+        self._low: str | None = None
+        self._began: float | None = None
+        self._marks: list[tuple[float, str]] = []
         self._order: list[str] = []
         self._position: dict[str, int] = {}
         self._ahead: dict[str, Row | None] = {}
 
+    @property
+    def has_cursor(self) -> bool:
+        """Whether `changes` can tell what changed; without a cursor only `listing` can."""
+        return self._stream.cursor is not None
+
     def listing(self) -> Iterator[tuple[str, bytes]]:
         """Yield key and hash of every row, page by page in key order."""
+        self._mark()
+        return self._walk(None, "key")
+
+    def changes(self) -> Iterator[tuple[str, bytes]]:
+        """Yield key and hash of the rows stamped since the last reading, and a little earlier.
+
+        Rows that were committed late, have no cursor or are gone are found by `listing` only.
+        """
+        self._mark()
+        return self._walk(
+            Bookmark(key=(), cursor=self._low) if self._low is not None else None, "cursor"
+        )
+
+    def settle(self) -> None:
+        """Note that what was last listed has been stored: the next `changes` starts later.
+
+        As in polling: the highest cursor before a reading becomes the start of readings once one
+        that began `overlap_s` and the replica's lag after it is complete. Whatever was stamped at
+        or below it had been committed by then, unless a transaction lasts longer than the overlap.
+        """
+        if self._began is None:
+            return
+        lag_s = self._source.fingerprint().lag_s or 0.0
+        for at, cursor in list(self._marks):
+            if self._began - lag_s - at >= self._stream.overlap_s:
+                self._low = cursor
+                self._marks.remove((at, cursor))
+        self._began = None
+
+    def _mark(self) -> None:
+        if not self.has_cursor:
+            return
+        self._began = self._clock()
+        high = self._source.window(self._stream, self._low).safe_high
+        if high is not None:
+            self._marks.append((self._began, high))
+
+    def _walk(
+        self, after: Bookmark | None, by: Literal["cursor", "key"]
+    ) -> Iterator[tuple[str, bytes]]:
         self._order, self._ahead = [], {}
-        after: Bookmark | None = None
         while True:
-            page = self._source.page(self._stream, after, by="key")
+            page = self._source.page(self._stream, after, by=by)
             for line in page.block.decode().split("\n")[:-1]:
                 key, digest, _ = line.split("\t")
                 key = _ESCAPED.sub(lambda match: _PLAIN[match[1]], key)
                 self._order.append(key)
-                yield key, uuid.UUID(digest).bytes
+                yield key, self._salted(uuid.UUID(digest).bytes)
             if page.complete or page.last is None:
                 self._position = {key: index for index, key in enumerate(self._order)}
                 return
             after = page.last
+            self._pay(page.rows)
+
+    def _salted(self, digest: bytes) -> bytes:
+        return hashlib.blake2b(self._salt.encode() + digest, digest_size=_HASH_BYTES).digest()
 
     def load(self, uri: str) -> Document:
         """Return one row's document; the next rows in listing order are fetched along."""

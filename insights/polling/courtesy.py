@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from insights import errors
+from insights.model import Fingerprint
 
 LAG_BACKOFF_S = 30.0  # a replica this far behind has enough to do without us
 _HOURS = re.compile(r"^(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})$")
@@ -41,6 +42,13 @@ class Courtesy:
             return False
         begin, end = self._quiet
         return begin <= now < end if begin <= end else now >= begin or now < end
+
+    def waits(self, replica: Callable[[], Fingerprint] | None = None) -> str:
+        """Say why nothing may be read now, of this replica if one is given; empty: it may."""
+        if self.quiet(dt.datetime.now(dt.UTC).astimezone().time()):
+            return "quiet hours"
+        lag_s = replica().lag_s if replica is not None else None
+        return f"the replica lags by {lag_s:.0f} s" if lag_s and self.lags(lag_s) else ""
 
     def pay(self, rows: int) -> None:
         """Wait until `rows` that were just read fit the budget."""

@@ -5,7 +5,6 @@ that keeps polls cheap; it never passes a row that could still be on its way (se
 it misses all the same, the sweep finds.
 """
 
-import datetime as dt
 import time
 from typing import Literal
 
@@ -109,8 +108,8 @@ class Poller:
     def _must_wait(self, state: StreamState) -> str:
         if state.paused:
             return "paused in the store"
-        if self._courtesy.quiet(dt.datetime.now(dt.UTC).astimezone().time()):
-            return "quiet hours"
+        if waits := self._courtesy.waits():
+            return waits
         if self._baselines and not state.baselined:
             return "its first sweep takes down what is there already"
         return ""

@@ -80,6 +80,21 @@ def test_evaluate_measures_each_retriever(command: Callable[..., Result], tmp_pa
     assert measured["hybrid"] == {"ndcg_10": 1.0, "recall_10": 1.0, "mrr": 1.0, "queries": 2}
 
 
+def test_the_daemon_follows_the_folder(command: Callable[..., Result], tmp_path: Path) -> None:
+    config = tmp_path / "insights.toml"
+    for text, code in (("code E1234", "e1234"), ("code E9999", "e9999")):
+        (tmp_path / "kb" / "queue.md").write_text(f"# Printer queue\n\nClear it, {text}.\n")
+        with app.open_app(config) as wired:
+            wired.daemon(("knowledge",), once=True).run_once(lambda _: None)
+        found = json.loads(command("search", f"printer shows {code}", "--json").stdout)
+        assert [passage["uri"] for passage in found] == ["queue.md"]
+    config.write_text(config.read_text() + 'sync_every = "0s"\n')
+    (tmp_path / "kb" / "new.md").write_text("# Badge\n\nThe badge opens the door.\n")
+    with app.open_app(config) as wired:
+        wired.daemon(("knowledge",), once=True).run_once(lambda _: None)
+    assert json.loads(command("search", "badge opens door", "--json").stdout) == []
+
+
 def test_what_is_not_declared_is_named(command: Callable[..., Result]) -> None:
     with pytest.raises(errors.SettingsError, match="no collection 'nope'"):
         command("sync", "nope")
