@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
@@ -22,11 +23,27 @@ _MARKS = {
 }
 
 
-def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+Script = Annotated[
+    bool,
+    typer.Option("--script", help="Print SQL for the DBA of each source: grants, index, view"),
+]
+
+
+def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) -> None:
     """Check settings, store, sources, sinks and models; every finding has its fix beside it.
 
     Reads only. Ends with the exit code of the first error.
     """
+    if script:
+        with open_app(configuration.load(ctx.obj)) as app:
+            for made in app.definitions.values():
+                stdout.print(
+                    app.source(made.stream.source).script(made.stream),
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
+        return
     examination = Examination(configuration.load(ctx.obj))
     examination.run()
     if as_json:

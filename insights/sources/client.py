@@ -110,6 +110,12 @@ class SourceClient:
         reply = call("examine", request, messages.Findings, deadline_s=self._deadline_s)
         return list(reply.findings)
 
+    def script(self, stream: StreamSpec) -> str:
+        """Return the SQL that a DBA may want to run for a stream; nothing runs it here."""
+        request = messages.StreamRequest(stream=stream)
+        call = self._worker.call
+        return call("script", request, messages.ScriptReply, deadline_s=self._deadline_s).text
+
     def describe(self, table: str) -> TableShape:
         """Return the columns and the key of `table` or `schema.table`, for `insights init`."""
         request = messages.TableRequest(table=table)

@@ -1,7 +1,7 @@
 """What `insights doctor` says about a stream: can it be read, is it cheap, is nothing lost."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -118,31 +118,50 @@ def _transactions(session: Session, stream: StreamSpec, link: sa.Connection) -> 
         )
 
 
-def _plan(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+class Walk(NamedTuple):
+    """A page by cursor or by key: the columns of its order, and whether it scans the table."""
+
+    by: Literal["cursor", "key"]
+    columns: tuple[str, ...]
+    scans: bool | None
+
+
+def orders(stream: StreamSpec) -> list[tuple[Literal["cursor", "key"], tuple[str, ...]]]:
+    """Return the columns of each order in which a stream is read."""
+    found: list[tuple[Literal["cursor", "key"], tuple[str, ...]]] = [("key", stream.key)]
+    if stream.cursor:
+        found.append(("cursor", tuple(dict.fromkeys((stream.cursor, *stream.key)))))
+    return found
+
+
+def walks(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Walk]:
+    """Yield the walks of a stream as the engine would make them; none of an empty table."""
     source = shape.reflected(link, stream)
     statements = Statements(stream, source, session.casts)
-    cursor = stream.cursor
-    walks: list[tuple[Literal["cursor", "key"], tuple[str, ...]]] = [("key", stream.key)]
-    if cursor:
-        walks.append(("cursor", (cursor, *stream.key)))
-    for by, columns in walks:
+    for by, columns in orders(stream):
         first = link.execute(statements.page(None, by=by, reading="bare").limit(1)).first()
         if first is None:
-            yield Finding(level="note", what="the table is empty: its plans were not looked at")
             return
         decoded = [session.casts.decoded(part) for part in first]
         texts = [part.decode() if isinstance(part, bytes) else str(part) for part in decoded]
-        after = Bookmark(key=tuple(texts[:-1]), cursor=texts[-1] if cursor else None)
-        what = scans(link, statements.page(after, by=by))
-        if what is None:
+        after = Bookmark(key=tuple(texts[:-1]), cursor=texts[-1] if stream.cursor else None)
+        yield Walk(by=by, columns=columns, scans=scans(link, statements.page(after, by=by)))
+
+
+def _plan(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    found = list(walks(session, stream, link))
+    if not found:
+        yield Finding(level="note", what="the table is empty: its plans were not looked at")
+    for by, columns, scan in found:
+        if scan is None:
             yield Finding(level="note", what=f"this engine's plan by {by} is not looked at")
-        elif what:
-            names = ", ".join(name for name in columns if name)
+        elif scan:
             yield Finding(
                 level="note" if stream.accept_scan else "error",
                 what=f"a page by {by} scans the table",
-                fix=f"have a DBA run: CREATE INDEX insights_{stream.name} ON "
-                f"{stream.table or 'the table'} ({names}); or accept it: accept_scan = true",
+                fix=f"have a DBA run: CREATE INDEX insights_{stream.name}_{by} ON "
+                f"{stream.table or 'the table'} ({', '.join(columns)}); or accept it: "
+                "accept_scan = true",
             )
         else:
             yield Finding(level="ok", what=f"a page by {by} walks an index")

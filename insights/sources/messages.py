@@ -107,6 +107,12 @@ class Findings(Value, frozen=True):
     findings: tuple[Finding, ...]
 
 
+class ScriptReply(Value, frozen=True):
+    """What `insights doctor --script` prints of a stream."""
+
+    text: str
+
+
 class TableRequest(Value, frozen=True):
     """Look at one table, `schema.table` or `table`."""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from insights import errors
 from insights.model import Fingerprint, Page, StreamShape, StreamSpec, TableShape, Window
-from insights.sources import examine, messages, replica, shape
+from insights.sources import examine, messages, replica, script, shape
 from insights.sources.canonical import Hasher
 from insights.sources.session import Session
 from insights.sources.stream import Stream
@@ -31,6 +31,7 @@ class Reader:
             "lateness": (messages.LatenessRequest, self.lateness),
             "inspect": (messages.StreamRequest, self.inspect),
             "examine": (messages.StreamRequest, self.examine),
+            "script": (messages.StreamRequest, self.script),
             "describe": (messages.TableRequest, self.describe),
         }
 
@@ -79,6 +80,10 @@ class Reader:
         return messages.Findings(
             findings=tuple(examine.findings(self._session, request.stream, self._hasher))
         )
+
+    def script(self, request: messages.StreamRequest) -> messages.ScriptReply:
+        """Write what a DBA may want to run for a stream."""
+        return messages.ScriptReply(text=script.script(self._session, request.stream))
 
     def describe(self, request: messages.TableRequest) -> TableShape:
         """Look at a table as `insights init` does."""
