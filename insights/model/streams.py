@@ -143,8 +143,8 @@ class StreamState(Value, frozen=True):
     """What the store knows of a stream between polls. Times are epoch seconds of the store's clock.
 
     `mark` and `horizon` belong to the pass under way, `passes` are the marks of complete passes not
-    yet promoted. `window` is what the last reading of the window found, and `skipped` how many
-    polls have left it unread since. `gaps` are missing identities that are probed again.
+    yet promoted. `window` is what the last reading of the window found, and `unchanged` how many
+    polls in a row have found it so since. `gaps` are missing identities that are probed again.
     """
 
     stream_id: int
@@ -160,7 +160,7 @@ class StreamState(Value, frozen=True):
     passes: tuple[Mark, ...]
     gaps: tuple[Gap, ...]
     window: Window | None
-    skipped: int
+    unchanged: int
     overlap_s: float
     shape: dict[str, str] | None
     sweep_due: bool

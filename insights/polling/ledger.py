@@ -31,6 +31,7 @@ class Ledger(Protocol):
         horizon: Horizon,
         mark: Mark | None,
         window: Window | None,
+        unchanged: int = 0,
     ) -> None:
         """Note that a pass begins: how far it can see, asked before it, and the mark before it."""
         ...
@@ -73,7 +74,7 @@ class Ledger(Protocol):
         position: str | None,
         lag_s: float | None,
         window: Window | None = None,
-        skipped: int = 0,
+        unchanged: int = 0,
         complete_s: float | None = None,
     ) -> None:
         """Note which replica a poll spoke to, and the time that it is complete through."""

@@ -34,7 +34,7 @@ from insights.ports import Leases, Source
 
 log = structlog.get_logger(__name__)
 
-LONGEST_SKIP = 64  # polls for which an unchanged window is left unread
+LONGEST_SKIP = 64  # polls after which an unchanged window is read again at the latest
 
 
 def start_cursor(stream: StreamSpec) -> str | None:
@@ -143,7 +143,7 @@ class Poller:
                 low = state.watermark or start_cursor(self._stream)
                 window = self._source.window(self._stream, low)
                 if self._read_before(state, window, horizon, grade):
-                    self._note(lease, state, replica, window=window, skipped=state.skipped + 1)
+                    self._note(lease, state, replica, window=window)
                     outcome: Literal["complete", "unchanged"] = (
                         "complete" if new or changed else "unchanged"
                     )
@@ -172,7 +172,8 @@ class Poller:
                 after = self._source.fingerprint()
                 at, unborn = after.applied_s or at, after.next
             mark = Mark(at=at, cursor=window.safe_high, horizon=unborn)
-        self._ledger.begin_pass(lease, state.stream_id, horizon, mark, window)
+        unchanged = _unchanged(state, window)
+        self._ledger.begin_pass(lease, state.stream_id, horizon, mark, window, unchanged)
 
     def _horizon(self, state: StreamState, replica: Fingerprint) -> Horizon:
         """Return how far what is read from now on can see."""
@@ -234,13 +235,14 @@ class Poller:
         the overlap. Count and bounds being equal, they are read again at doubling intervals only,
         and one last time before the watermark passes them.
         """
-        if state.window is None or window != state.window:
+        if window != state.window:
             return False
         if not state.passes:
             return True
-        due = state.skipped & (state.skipped + 1) == 0  # 0, 1, 3, 7, 15, …
-        leaving = watermark.ripe(state.passes[0], horizon, state.overlap_s, self._stream, grade)
-        return not due and not leaving and state.skipped < LONGEST_SKIP
+        polls = state.unchanged + 1  # 1, 2, 4, 8, …: how many have found it like this
+        due = polls % LONGEST_SKIP == 0 if polls > LONGEST_SKIP else polls & (polls - 1) == 0
+        mark = state.passes[0]
+        return not due and not watermark.ripe(mark, horizon, state.overlap_s, self._stream, grade)
 
     def _diverged(self, state: StreamState, replica: Fingerprint) -> bool:
         return state.identity is not None and replica.identity != state.identity
@@ -272,7 +274,6 @@ class Poller:
         replica: Fingerprint,
         *,
         window: Window | None = None,
-        skipped: int = 0,
         complete: bool = True,
     ) -> None:
         self._ledger.seen(
@@ -282,6 +283,11 @@ class Poller:
             position=replica.position,
             lag_s=replica.lag_s,
             window=window,
-            skipped=skipped,
+            unchanged=_unchanged(state, window),
             complete_s=state.now - (replica.lag_s or 0.0) if complete else None,
         )
+
+
+def _unchanged(state: StreamState, window: Window | None) -> int:
+    """Return how many polls in a row will have found this window."""
+    return state.unchanged + 1 if window is not None and window == state.window else 0

@@ -80,7 +80,7 @@ class Ledger:
             passes=msgspec.convert(row.passes, tuple[Mark, ...]),
             gaps=msgspec.convert(row.gaps, tuple[Gap, ...]),
             window=msgspec.convert(window["found"], Window) if window else None,
-            skipped=window.get("skipped", 0),
+            unchanged=window.get("unchanged", 0),
             overlap_s=row.overlap_s,
             shape=row.shape,
             sweep_due=row.sweep_due,
@@ -95,6 +95,7 @@ class Ledger:
         horizon: Horizon,
         mark: Mark | None,
         window: Window | None,
+        unchanged: int = 0,
     ) -> None:
         """Note that a pass begins; see `polling.ledger.Ledger`."""
         self._note(
@@ -103,7 +104,7 @@ class Ledger:
             stream_id=stream_id,
             horizon=_json(horizon),
             mark=None if mark is None else _json(mark),
-            window=_window(window, 0),
+            window=_window(window, unchanged),
         )
 
     def record(
@@ -188,7 +189,7 @@ class Ledger:
         position: str | None,
         lag_s: float | None,
         window: Window | None = None,
-        skipped: int = 0,
+        unchanged: int = 0,
         complete_s: float | None = None,
     ) -> None:
         """Note which replica a poll spoke to, and the time that it is complete through."""
@@ -199,7 +200,7 @@ class Ledger:
             identity=identity,
             position=position,
             lag_s=lag_s,
-            window=_window(window, skipped),
+            window=_window(window, unchanged),
             complete_s=complete_s,
         )
 
@@ -353,7 +354,7 @@ def _bookmark(value: Any) -> Bookmark | None:  # noqa: ANN401 - JSON
     return msgspec.convert(value, Bookmark) if value else None
 
 
-def _window(window: Window | None, skipped: int) -> Jsonb | None:
+def _window(window: Window | None, unchanged: int) -> Jsonb | None:
     if window is None:
         return None
-    return Jsonb({"found": msgspec.to_builtins(window), "skipped": skipped})
+    return Jsonb({"found": msgspec.to_builtins(window), "unchanged": unchanged})
