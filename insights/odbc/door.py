@@ -138,6 +138,8 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
     """
     if "sqlite" in odbc.casefold():
         odbc = _with_options(odbc, _SQLITE_OPTIONS)
+    if read_only and "sql server" in odbc.casefold():  # an availability group sends us to a replica
+        odbc = _with_options(odbc, {"ApplicationIntent": "ReadOnly"})
     try:
         with pyodbc.connect(odbc, timeout=_LOGIN_TIMEOUT_S, autocommit=True) as probe:
             dbms = str(probe.getinfo(pyodbc.SQL_DBMS_NAME))
