@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
+import psycopg
+import pyodbc
 import pytest
 
 from insights.model import Bookmark, Page, StreamSpec
@@ -39,10 +41,38 @@ class Legacy(Protocol):
         """Wait until the replica has it all."""
         ...
 
+    def begin(self) -> "Transaction | None":
+        """Open a transaction on the primary beside all else; None where that locks all else out."""
+        ...
+
     @property
     def odbc(self) -> str:
         """The reader's connection string on the replica."""
         ...
+
+
+class Transaction:
+    """An open transaction on the primary, over a connection of its own.
+
+    Args:
+        link: A DB-API connection outside autocommit.
+        placeholder: The driver's mark of a parameter.
+    """
+
+    def __init__(self, link: Any, placeholder: str = "?") -> None:  # noqa: ANN401
+        self._link, self._placeholder = link, placeholder
+
+    def execute(self, statement: str, *params: object) -> None:
+        """Run one statement within it."""
+        self._link.cursor().execute(statement.replace("?", self._placeholder), params)
+
+    def end(self, *, commit: bool) -> None:
+        """Commit it or roll it back."""
+        if commit:
+            self._link.commit()
+        else:
+            self._link.rollback()
+        self._link.close()
 
 
 class SqliteLegacy:
@@ -55,6 +85,7 @@ class SqliteLegacy:
     def __init__(self, folder: Path, odbc: Callable[[Path], str]) -> None:
         self._primary = folder / "primary.sqlite"
         self.replica = folder / "replica.sqlite"
+        self._older = folder / "older.sqlite"
         self._link = sqlite3.connect(self._primary, isolation_level=None)
         self._odbc = odbc
 
@@ -65,9 +96,21 @@ class SqliteLegacy:
         return f"replace(hex(zeroblob({times // 2})), '0', '{text}')"
 
     def sync(self) -> None:
+        if self.replica.exists():
+            shutil.copy(self.replica, self._older)
+        self._show(self._primary)
+
+    def rewind(self) -> None:
+        """Let the replica show the copy before the last; `sync` brings it back."""
+        self._show(self._older)
+
+    def _show(self, file: Path) -> None:
         copy = self.replica.with_suffix(".new")
-        shutil.copy(self._primary, copy)
+        shutil.copy(file, copy)
         copy.replace(self.replica)
+
+    def begin(self) -> None:
+        return None
 
     @property
     def odbc(self) -> str:
@@ -96,6 +139,9 @@ class MariaDbLegacy:
     def sync(self) -> None:
         self._pair.wait()
 
+    def begin(self) -> Transaction:
+        return Transaction(pyodbc.connect(self._pair.primary.odbc(self._database)))
+
     @property
     def odbc(self) -> str:
         return self._pair.replica.read_only(self._database)
@@ -119,6 +165,9 @@ class PostgresLegacy:
 
     def sync(self) -> None:
         self._pair.wait()
+
+    def begin(self) -> Transaction:
+        return Transaction(psycopg.connect(self._pair.primary.url(self._database)), "%s")
 
     @property
     def odbc(self) -> str:

@@ -39,7 +39,7 @@ from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Connection, Store
 from insights.store.work import Outlet, WorkQueue
-from tests.legacy import Legacy, open_legacy, reading, stream
+from tests.legacy import Legacy, SqliteLegacy, Transaction, open_legacy, reading, stream
 
 HISTORIES = {"sqlite": 500, "mariadb": 50, "postgres": 50}
 STEPS = 14
@@ -116,8 +116,12 @@ class Histories(RuleBasedStateMachine):
     store: ClassVar[CrashingStore]
     source: ClassVar[SourceClient]
 
-    @initialize(by_cursor=st.booleans())
-    def begin(self, by_cursor: bool) -> None:  # noqa: FBT001 - hypothesis calls it
+    @initialize(
+        cursor=st.sampled_from(["updated_at", "updated_at", "id", None]),
+        longest_s=st.sampled_from([0.01, 3600.0, 1e9]),
+        nulls=st.booleans(),
+    )
+    def begin(self, cursor: str | None, longest_s: float, nulls: bool) -> None:  # noqa: FBT001
         self.legacy.execute("DELETE FROM ticket")
         self.legacy.sync()
         with Store.connection(self.store) as connection:
@@ -131,10 +135,15 @@ class Histories(RuleBasedStateMachine):
         self.texts = itertools.count(1)
         self.spec = stream(
             inputs=("body",),
-            cursor="updated_at" if by_cursor else None,
+            cursor=cursor,
             overlap_s=0.0,
+            longest_s=longest_s,  # how far the overlap may widen; how long gaps are probed
+            poll_null_cursors=nulls,
             page_rows=3,
         )
+        self.late: Transaction | None = None
+        self.uncommitted: dict[int, str] = {}
+        self.drawn: list[int] = []
         self.restart()
 
     def restart(self) -> None:
@@ -194,15 +203,51 @@ class Histories(RuleBasedStateMachine):
     @rule(kind=kinds, count=st.integers(1, 7))
     def insert(self, kind: str, count: int) -> None:
         for _ in range(count):
-            key, body = next(self.ids), f"text {next(self.texts)}"
-            self.legacy.execute(
-                "INSERT INTO ticket (id, body, updated_at) VALUES (?, ?, ?)",
-                key,
-                body,
-                self._stamp(kind),
-            )
-            self.rows[key] = body
+            self._insert(self.legacy, self.rows, next(self.ids), kind)
         self.legacy.sync()
+
+    def _insert(
+        self, where: Legacy | Transaction | None, rows: dict[int, str], key: int, kind: str
+    ) -> None:
+        assert where is not None
+        body = f"text {next(self.texts)}"
+        where.execute(
+            "INSERT INTO ticket (id, body, updated_at) VALUES (?, ?, ?)",
+            key,
+            body,
+            self._stamp(kind),
+        )
+        rows[key] = body
+
+    @rule()
+    def draw_an_identity(self) -> None:
+        """A number is taken whose row comes later, or never."""
+        self.drawn.append(next(self.ids))
+
+    @precondition(lambda self: self.drawn)
+    @rule(kind=kinds)
+    def insert_under_a_drawn_identity(self, kind: str) -> None:
+        key = self.drawn.pop(0)
+        self._insert(self.legacy, self.rows, key, kind)
+        self.legacy.sync()
+
+    @precondition(lambda self: self.late is None)
+    @rule(kind=kinds, count=st.integers(1, 3))
+    def begin_a_transaction(self, kind: str, count: int) -> None:
+        """Rows that are stamped now and committed any number of polls later."""
+        self.late = self.legacy.begin()
+        for _ in range(count if self.late else 0):
+            self._insert(self.late, self.uncommitted, next(self.ids), kind)
+
+    @precondition(lambda self: self.late is not None)
+    @rule(commit=st.sampled_from([True, True, False]))
+    def end_the_transaction(self, commit: bool) -> None:  # noqa: FBT001
+        assert self.late is not None
+        self.late.end(commit=commit)
+        if commit:
+            self.rows.update(self.uncommitted)
+            self.legacy.sync()
+        self.late, self.uncommitted = None, {}
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data(), kind=kinds, back=st.booleans())
@@ -279,11 +324,23 @@ class Histories(RuleBasedStateMachine):
         with Store.connection(self.store) as connection:
             connection.execute("UPDATE store.stream SET identity = 'another'")
 
+    @precondition(lambda self: isinstance(self.legacy, SqliteLegacy))
+    @rule()
+    def see_an_older_copy(self) -> None:
+        """What the replica showed before is shown again for a while, and believed by nobody."""
+        assert isinstance(self.legacy, SqliteLegacy)
+        self.legacy.rewind()
+        self.poller.run_once()
+        self.sweeper.run_once()
+        self.legacy.sync()
+
     # --- after the history -----------------------------------------------------------------------
 
     def teardown(self) -> None:
         if not hasattr(self, "rows"):
             return
+        if self.late is not None:
+            self.late.end(commit=False)
         self.restart()
         self.poller.run_once()
         for _ in range(2):  # absences are believed when two sweeps agree and the replica moved on
