@@ -33,7 +33,7 @@ _NOW_ZONED: dict[str, str] = {
 def not_in_the_future(dialect: str, column: Column, kind: Kind) -> Column | None:
     """Return the condition that a cursor is not in the future; None where it is no time."""
     if dialect == "sqlite":
-        return _sqlite(column) if kind not in ("integer", "binary") else None
+        return _sqlite(column, kind) if kind not in ("integer", "binary") else None
     if kind == "rowversion" and dialect == "mssql":
         # Everything below it has ended. A secondary does not know: there the overlap has to do.
         return column < sa.literal_column("MIN_ACTIVE_ROWVERSION()")
@@ -75,17 +75,22 @@ def _sqlite_age(column: Column) -> Column:
         for now in ("'now'", "'now', 'localtime'")
     ]
     utc, local = ages
-    is_text = sa.func.typeof(column) == sa.literal_column("'text'")
+    text = sa.type_coerce(column, sa.Text)
+    is_day = text.like(sa.literal_column("'____-__-__%'"))  # a number is a day to it, too
     known = sa.case((local < zero, utc), (utc < zero, local), else_=sa.func.min(utc, local))
-    return sa.case((is_text, known))
+    return sa.case((is_day, known))
 
 
-def _sqlite(column: Column) -> Column:
-    """Dates are text in SQLite, in UTC or local time, with a blank or a T: let it read them."""
+def _sqlite(column: Column, kind: Kind) -> Column:
+    """Dates are text in SQLite, in UTC or local time, with a blank or a T: let it read them.
+
+    Text that is none is passed over where times are declared: it would sort above them all.
+    """
     day = sa.func.julianday(column)
     latest: Column = sa.literal_column("max(julianday('now'), julianday('now', 'localtime'))")
     is_text = sa.func.typeof(column) == sa.literal_column("'text'")
-    return sa.or_(sa.not_(is_text), day.is_(None), day <= latest)
+    passable = [sa.not_(is_text), day <= latest]
+    return sa.or_(*passable) if kind in ("datetime", "date") else sa.or_(*passable, day.is_(None))
 
 
 def _is_zoned(type_: sa.types.TypeEngine[Any]) -> bool:

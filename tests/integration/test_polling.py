@@ -303,3 +303,74 @@ def test_a_long_transaction_on_the_primary_holds_the_watermark(
         assert site.poll(2) == 0
         assert site.ledger.state().watermark is not None
     store.close()
+
+
+def test_a_cursor_that_goes_backwards_is_found_by_the_sweep(site: Site) -> None:
+    site.follow()
+    site.insert(1, site.ago(10))
+    site.insert(2, site.ago(5))
+    site.sweep()
+    site.poll(3)
+    site.legacy.execute("UPDATE ticket SET body = 'new', updated_at = ? WHERE id = 2", site.ago(90))
+    site.legacy.sync()
+    assert site.poll() == 0
+    assert site.sweep() == 1
+
+
+def test_rows_that_share_a_cursor_are_read_at_doubling_intervals(site: Site) -> None:
+    site.follow(overlap_s=3600.0, page_rows=100)
+    site.legacy.execute(
+        "INSERT INTO ticket (id, body, updated_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL"
+        f" SELECT i + 1 FROM n WHERE i < 1000) SELECT i, 'text', '{site.ago(10)}' FROM n"
+        if site.legacy.name != "postgres"
+        else "INSERT INTO ticket SELECT i, 'text', TIMESTAMP '"
+        f"{site.ago(10)}' FROM generate_series(1, 1000) i"
+    )
+    assert site.poll() == 1000
+    site.calls.clear()
+    site.poll(16)
+    assert site.calls["window"] == 16
+    assert site.calls["page"] == 5 * 10  # the 1st, 2nd, 4th, 8th and 16th poll of ten pages
+    assert site.ledger.state().watermark is None
+
+
+def test_a_text_can_be_a_cursor(site: Site) -> None:
+    site.legacy.execute(
+        "CREATE TABLE noted (id INTEGER NOT NULL PRIMARY KEY, body VARCHAR(40), mark VARCHAR(20))"
+    )
+    site.legacy.execute("CREATE INDEX noted_mark ON noted (mark, id)")
+    site.follow(table="noted", cursor="mark")
+    marks = ["", "10", "9", "Z", "a", "a'b\\", " x"]
+    for key, mark in enumerate(marks):
+        site.legacy.execute("INSERT INTO noted VALUES (?, 'text', ?)", key, mark)
+    site.legacy.sync()
+    site.sweep()
+    site.poll(3)
+    assert site.ledger.state().watermark is not None
+    site.legacy.execute("INSERT INTO noted VALUES (100, 'text', 'zz')")
+    site.legacy.execute("INSERT INTO noted VALUES (101, 'text', '0')")
+    assert site.poll() == 1  # in the database's own order
+    assert site.sweep() == 1
+    assert site.completeness["lateness_p50_s"] is None  # no time
+
+
+def test_times_in_mixed_zones_lose_no_row(store_url: str, tmp_path: Path, request: Any) -> None:  # noqa: ANN401
+    legacy = open_legacy("sqlite", request, tmp_path)  # the one engine that takes them all as text
+    _open(legacy)
+    store = Store(store_url).open()
+    with reading(legacy.odbc) as source:
+        site = Site(legacy, store, source)
+        site.follow()
+        stamps = ["2026-01-01T10:00:00Z", "2026-01-01 12:00:00+02:00", "2026-01-01 09:00", "soon"]
+        for key, stamp in enumerate(stamps):
+            site.insert(key, stamp)
+        site.legacy.sync()
+        site.sweep()
+        site.poll(3)
+        assert site.ledger.state().watermark == stamps[0]  # as text; what is no time is no mark
+        site.insert(9, "2026-01-01T11:00:00+05:00")
+        assert site.poll() == 1
+        site.insert(10, "2026-01-01 11:00:00+05:00")
+        assert site.poll() == 0
+        assert site.sweep() == 1
+    store.close()
