@@ -63,7 +63,7 @@ def age(dialect: str, column: Column, kind: Kind) -> Column | None:
 
 
 def _now(dialect: str, column: Column) -> str:
-    zoned = _is_zoned(column.type)
+    zoned = is_zoned(column.type)
     return (_NOW_ZONED if zoned else _NOW).get(dialect, "CURRENT_TIMESTAMP")
 
 
@@ -93,7 +93,8 @@ def _sqlite(column: Column, kind: Kind) -> Column:
     return sa.or_(*passable) if kind in ("datetime", "date") else sa.or_(*passable, day.is_(None))
 
 
-def _is_zoned(type_: sa.types.TypeEngine[Any]) -> bool:
+def is_zoned(type_: sa.types.TypeEngine[Any]) -> bool:
+    """Tell whether a type of time carries its zone, or is kept in UTC by the database."""
     if getattr(type_, "timezone", False):
         return True
     return type_.__visit_name__.casefold() == "timestamp" and type(type_).__module__.startswith(

@@ -1,5 +1,6 @@
 """What `insights doctor` says about a stream: can it be read, is it cheap, is nothing lost."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from insights.model import Bookmark, Finding, StreamSpec
 from insights.odbc import door
 from insights.sources import replica, shape
 from insights.sources.canonical import Hasher
+from insights.sources.clock import is_zoned
 from insights.sources.plan import scans
 from insights.sources.session import Session
 from insights.sources.statements import Statements
@@ -31,6 +33,10 @@ _OLDEST_WRITER = {
 }
 _OLDEST_WRITER["mysql"] = _OLDEST_WRITER["mariadb"]
 _MUCH_LAG_S = 60.0
+_SEES_POSITION = {
+    "mssql": "GRANT VIEW SERVER STATE TO the login",
+    "oracle": "GRANT READ ON SYS.V_$DATABASE TO the login",
+}
 
 
 def findings(session: Session, stream: StreamSpec, hasher: Hasher) -> Iterator[Finding]:
@@ -45,6 +51,7 @@ def findings(session: Session, stream: StreamSpec, hasher: Hasher) -> Iterator[F
     checks: list[Callable[[Session, StreamSpec, sa.Connection], Iterator[Finding]]] = [
         _replica,
         _transactions,
+        _clock,
         _plan,
         _round_trip,
     ]
@@ -72,10 +79,12 @@ def _grade(stream: StreamSpec, grade: str) -> Finding:
 def _replica(session: Session, _stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
     now = replica.fingerprint(session, link)
     if now.position is None:
+        grant = _SEES_POSITION.get(session.dialect)
         yield Finding(
             level="note",
-            what="this database tells no replication position: every poll reads the window",
-            fix="none needed; the sweep finds rows that come late",
+            what="this database tells no replication position: every poll reads the window, and "
+            "rows that come later than the overlap are found by the sweep",
+            fix=f"if it is a replica: {grant}" if grant else "none needed",
         )
     else:
         yield Finding(level="ok", what=f"replica {now.identity} at {now.position}")
@@ -90,6 +99,22 @@ def _replica(session: Session, _stream: StreamSpec, link: sa.Connection) -> Iter
             level="warning",
             what=f"the replica lags by {now.lag_s:.0f} s",
             fix="look at its load; insights are late by as much",
+        )
+
+
+def _clock(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    """Name the zone of a cursor that has none: clocks that go back would hide rows."""
+    if stream.cursor is None or stream.time_zone is not None:
+        return
+    source = shape.reflected(link, stream)
+    column = source.c[stream.cursor]
+    kind = Statements(stream, source, session.casts).kind(stream.cursor)
+    if kind == "datetime" and not is_zoned(column.type):
+        yield Finding(
+            level="note",
+            what=f"{stream.cursor} has no time zone; if it is local time, it is taken to be that "
+            f"of this machine ({time.tzname[0]})",
+            fix=f'set time_zone in [stream.{stream.name}], such as "Europe/Zurich"',
         )
 
 
@@ -109,12 +134,15 @@ def _transactions(session: Session, stream: StreamSpec, link: sa.Connection) -> 
             fix="GRANT PROCESS ON *.* TO the login, for this look alone",
         )
         return
-    if found is not None and float(found) > stream.overlap_s:
+    waits = session.dialect == "postgresql"  # the watermark does, for open transactions
+    most = stream.longest_s if waits else stream.overlap_s
+    if found is not None and float(found) > most:
+        setting = "longest_transaction" if waits else "overlap"
         yield Finding(
             level="warning",
-            what=f"a transaction has been open for {float(found):.0f} s, longer than the overlap "
-            f"of {stream.overlap_s:.0f} s: its rows will be found by the sweep, not by polls",
-            fix=f"set overlap in [stream.{stream.name}] above the longest transaction",
+            what=f"a transaction has been open for {float(found):.0f} s, longer than {setting} "
+            f"({most:.0f} s): its rows will be found by the sweep, not by polls",
+            fix=f"set {setting} in [stream.{stream.name}] above the longest transaction",
         )
 
 

@@ -137,7 +137,7 @@ def test_postgres_tells_lag_and_promotion(new_postgres_pair: Callable[[], Postgr
         assert client.is_behind(after.identity, after.position)
 
 
-def test_doctor_sees_a_transaction_that_outlasts_the_overlap(
+def test_doctor_sees_a_transaction_that_the_watermark_would_not_wait_for(
     postgres: PostgresPair, postgres_database: str
 ) -> None:
     postgres.primary.execute(f"{_TABLE}", database=postgres_database)
@@ -146,11 +146,12 @@ def test_doctor_sees_a_transaction_that_outlasts_the_overlap(
         reading(postgres.primary.odbc(postgres_database)) as client,
     ):
         writer.execute("INSERT INTO ticket VALUES (1, 's', 'b')")
-        found = client.examine(stream(cursor="id", overlap_s=0.0))
-        assert [f for f in found if "longer than the overlap" in f.what and "overlap" in f.fix]
+        spec = stream(cursor="id", overlap_s=0.0, longest_s=0.0)
+        found = client.examine(spec)
+        assert [f for f in found if "longer than longest_transaction" in f.what and f.fix]
+        assert not [f for f in client.examine(stream(cursor="id")) if "longer than" in f.what]
         writer.rollback()
-        found = client.examine(stream(cursor="id", overlap_s=0.0))
-        assert not [f for f in found if "longer than the overlap" in f.what]
+        assert not [f for f in client.examine(spec) if "longer than" in f.what]
 
 
 def test_a_connection_that_was_cut_comes_back(mariadb: MariaDbPair, mariadb_database: str) -> None:
