@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
 from insights.pipeline import Pipeline, Recipe
 from insights.polling.courtesy import Courtesy
-from insights.polling.poller import Poller
+from insights.polling.poller import Poller, PollResult
 from insights.polling.sweeper import Sweeper
 from insights.prompt import Template
 from insights.sources.client import SourceClient
@@ -143,7 +143,9 @@ class Histories(RuleBasedStateMachine):
         )
         self.late: Transaction | None = None
         self.uncommitted: dict[int, str] = {}
+        self.in_order: set[int] = set()
         self.drawn: list[int] = []
+        self.promised: set[int] = set()  # keys that the next whole poll finds, without any sweep
         self.restart()
 
     def restart(self) -> None:
@@ -155,6 +157,7 @@ class Histories(RuleBasedStateMachine):
         sink = registry.sink("shown")
         leases = Leases(self.store, "daemon", ttl_s=60)
         ledger = Ledger(self.store, self.spec.name, version, sink_id=sink, holder="daemon")
+        self.ledger = ledger
         parts = (self.spec, self.source, ledger, leases, Courtesy())
         self.poller, self.sweeper = Poller(*parts), Sweeper(*parts, 3600)
         self.work = WorkQueue(
@@ -203,7 +206,10 @@ class Histories(RuleBasedStateMachine):
     @rule(kind=kinds, count=st.integers(1, 7))
     def insert(self, kind: str, count: int) -> None:
         for _ in range(count):
-            self._insert(self.legacy, self.rows, next(self.ids), kind)
+            key = next(self.ids)
+            self._insert(self.legacy, self.rows, key, kind)
+            if kind == "now" or (self.spec.cursor == "id" and not self.uncommitted):
+                self.promised.add(key)
         self.legacy.sync()
 
     def _insert(
@@ -237,7 +243,10 @@ class Histories(RuleBasedStateMachine):
         """Rows that are stamped now and committed any number of polls later."""
         self.late = self.legacy.begin()
         for _ in range(count if self.late else 0):
-            self._insert(self.late, self.uncommitted, next(self.ids), kind)
+            key = next(self.ids)
+            self._insert(self.late, self.uncommitted, key, kind)
+            if kind == "now" or self.spec.cursor == "id":
+                self.in_order.add(key)
 
     @precondition(lambda self: self.late is not None)
     @rule(commit=st.sampled_from([True, True, False]))
@@ -246,7 +255,10 @@ class Histories(RuleBasedStateMachine):
         self.late.end(commit=commit)
         if commit:
             self.rows.update(self.uncommitted)
+            if self.legacy.name == "postgres" and self.spec.longest_s > 1:
+                self.promised.update(self.in_order)  # the watermark has waited for them
             self.legacy.sync()
+        self.in_order.clear()
         self.late, self.uncommitted = None, {}
 
     @precondition(lambda self: self.rows)
@@ -257,6 +269,7 @@ class Histories(RuleBasedStateMachine):
         self.legacy.execute(
             "UPDATE ticket SET body = ?, updated_at = ? WHERE id = ?", body, self._stamp(kind), key
         )
+        self.promised.discard(key)
         self.rows[key] = body
         self.legacy.sync()
 
@@ -274,6 +287,7 @@ class Histories(RuleBasedStateMachine):
     def delete(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.rows)))
         self.legacy.execute("DELETE FROM ticket WHERE id = ?", key)
+        self.promised.discard(key)
         del self.rows[key]
         self.legacy.sync()
 
@@ -304,7 +318,15 @@ class Histories(RuleBasedStateMachine):
 
     @rule(fuse=fuses)
     def poll(self, fuse: int | None) -> None:
-        self._living(fuse, self.poller.run_once)
+        goes_on = self.ledger.state().horizon is not None
+        found: list[PollResult] = []
+        self._living(fuse, lambda: found.append(self.poller.run_once()))
+        whole = found and found[0].outcome in ("complete", "unchanged") and not goes_on
+        if whole and self.spec.cursor is not None:
+            with Store.connection(self.store) as connection:
+                known = connection.execute("SELECT row_key FROM store.ledger").fetchall()
+            assert self.promised <= {int(row.row_key) for row in known}
+            self.promised.clear()
 
     @rule(fuse=fuses)
     def sweep(self, fuse: int | None) -> None:
