@@ -97,7 +97,10 @@ def _judged(
         if number not in numbers:
             raise _WithheldError(f"it cites passage {number}, which was not in the prompt")
     cited_passages = [numbers[number] for number in cited] or list(passages)
+    placed = {span.field for span in generation.quotes}
     for pointer, quoted, text in _texts(schema, output, ""):
+        if quoted and pointer not in placed:
+            raise _WithheldError(f"{pointer} is no literal quote")
         if quoted:
             _check_quote(pointer, quoted, text, row, cited_passages)
         else:

@@ -11,7 +11,7 @@ from itertools import count
 
 from insights import errors
 from insights.inference import quotes
-from insights.inference.schema import CITED, QUOTE, closed, has_quotes, word_bounds
+from insights.inference.schema import CITED, QUOTE, UNIT, closed, has_quotes, word_bounds
 from insights.model import Json
 
 _ABSTAIN = '"abstain":'
@@ -130,7 +130,16 @@ class Grammar:
                 return null
             raise _ImpossibleError(f"{part[QUOTE]} holds nothing to quote")
         name = f"QUOTE{next(self._names)}"
-        self._rules.extend(quotes.terminals(name, texts, word_bounds(part)))
+        if part.get(UNIT) == "sentence":
+            whole = quotes.quotable_sentences(part, texts)
+            if not whole:
+                if null:
+                    return null
+                raise _ImpossibleError(f"{part[QUOTE]} holds no sentence of that length")
+            choices = (_literal(quotes.escaped(sentence)) for sentence in whole)
+            self._rules.append(f"{name}: {' | '.join(choices)}")
+        else:
+            self._rules.extend(quotes.terminals(name, texts, word_bounds(part)))
         rule = self._rule(f'"\\"" {name} "\\""', "q")
         return f"({rule} | {null})" if null else rule
 

@@ -1,7 +1,8 @@
 """Quotes: texts cut into Unicode words, patterns that only runs of them match, where they stand.
 
 A quote is a literal run of whole words (UAX 29, so that languages without spaces work) of one
-source, as JSON text: the source is escaped before it is cut, and never inside an escape.
+source, or a whole sentence of it, as JSON text: the source is escaped before it is cut, and never
+inside an escape.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 import regex
 
-from insights.inference.schema import QUOTE
+from insights.inference.schema import QUOTE, UNIT, WORDS, word_bounds
 from insights.model import Json, Span
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
@@ -20,12 +21,39 @@ _MARK = regex.compile(r"\p{M}")
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 _ALONE = regex.compile(r"[\p{Han}\p{Hiragana}]")  # UAX 29 takes each for a word
 
+# A sentence ends at its mark and what closes behind it, before a blank; and at each end of a line.
+# A dot behind a lone letter ("e.g. this", "J. Smith") ends none.
+_SENTENCE_END = regex.compile(
+    r"""(?<=[.!?…][\p{Pe}\p{Pf}"']*)(?<!(?<!\p{L})\p{L}\.)\s+|(?<=[。\uff01\uff1f][\p{Pe}\p{Pf}]*)|[\r\n]+""",
+    regex.V1,
+)
+_MARKER = regex.compile(r"\s*(?:(?:[#>*+•\u2013-]+|\d{1,3}[.)])\s+)*")  # of headings and lists
+_LETTER = regex.compile(r"\p{L}")
+
 
 def words(text: str) -> list[str]:
     """Return the text cut at UAX 29 word boundaries; joined again they are the text."""
     cuts = [match.start() for match in _BOUNDARY.finditer(text)]
     edges = sorted({0, *cuts, len(text)})
     return [text[start:end] for start, end in pairwise(edges)]
+
+
+def sentences(text: str) -> list[str]:
+    """Return the text's sentences, without blanks and list markers around them.
+
+    These are plain rules, not UAX 29's: people begin sentences with small letters.
+    """
+    parts = (_MARKER.sub("", part, count=1).strip() for part in _SENTENCE_END.split(text))
+    return list(dict.fromkeys(part for part in parts if _LETTER.search(part)))
+
+
+def quotable_sentences(part: Json, texts: Iterable[str]) -> list[str]:
+    """Return the sentences that a quote field may be; `x-quote-words` counts where it is set."""
+    found = dict.fromkeys(sentence for text in texts for sentence in sentences(text))
+    if WORDS not in part:
+        return list(found)
+    low, high = word_bounds(part)
+    return [text for text in found if low <= sum(map(is_quotable, words(text))) <= high]
 
 
 def is_quotable(text: str) -> bool:
@@ -119,7 +147,7 @@ def locate(field: str, quote: str, texts: Mapping[str, str]) -> Span | None:
 
 
 def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Span, ...]:  # noqa: ANN401 - JSON
-    """Return where the quotes of an output stand; a quote that stands nowhere is left out."""
+    """Return where the quotes of an output stand; what stands nowhere as asked is left out."""
     found: list[Span] = []
 
     def visit(value: Any, part: Json, pointer: str) -> None:  # noqa: ANN401 - JSON
@@ -128,7 +156,10 @@ def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Spa
             wanted = "passage." if source == "passages" else source
             candidates = {n: t for n, t in texts.items() if n == source or n.startswith(wanted)}
             span = locate(pointer, value, candidates)
-            if span:
+            whole = part.get(UNIT) != "sentence" or value in quotable_sentences(
+                part, candidates.values()
+            )
+            if span and whole:
                 found.append(span)
         elif isinstance(value, dict):
             for key, inner in value.items():

@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from insights import errors
 from insights.inference import quotes
 from insights.inference.messages import RemoteInit
-from insights.inference.schema import QUOTE, WORDS, walk
+from insights.inference.schema import QUOTE, UNIT, WORDS, walk
 from insights.model import GenerateRequest, Generation, Json, Message
 from insights.workers import serve
 
@@ -152,6 +152,7 @@ def _plain(request: GenerateRequest) -> Json:
     for _, part in list(walk(schema)):
         part.pop(QUOTE, None)
         part.pop(WORDS, None)
+        part.pop(UNIT, None)
     if not request.abstain:
         return schema
     definitions: Json = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}

@@ -14,6 +14,7 @@ from insights.model import Json
 
 QUOTE = "x-quote"
 WORDS = "x-quote-words"
+UNIT = "x-quote-unit"
 CITED = "cited_passages"
 MAX_WORDS = 60  # of a quote; a longer one is a copy; `x-quote-words` changes it
 
@@ -21,7 +22,7 @@ _ENFORCED = {
     "type", "properties", "required", "additionalProperties", "items", "prefixItems", "minItems",
     "maxItems", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions",
     "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum",
-    "exclusiveMaximum", "multipleOf", QUOTE, WORDS,
+    "exclusiveMaximum", "multipleOf", QUOTE, WORDS, UNIT,
 }  # fmt: skip
 _ANNOTATIONS = {
     "title", "description", "default", "examples", "$comment", "$schema", "$id", "deprecated",
@@ -131,6 +132,12 @@ def _refuse_quote(part: Json, place: str, where: str) -> None:
             "a quote field must be a string",
             where=f"{where} {place}",
             fix='set "type" to "string", or to ["string", "null"] if it may be missing',
+        )
+    if part.get(UNIT, "words") not in {"words", "sentence"}:
+        raise errors.SettingsError(
+            f"`{UNIT}` is {part[UNIT]!r}",
+            where=f"{where} {place}",
+            fix='set it to "words" or "sentence"',
         )
     low, high = word_bounds(part, f"{where} {place}")
     if not 1 <= low <= high:

@@ -158,6 +158,44 @@ def test_quotes_in_arrays_and_nested_objects_are_constrained_too() -> None:
     assert not accepts(lark, {"evidence": [{"says": "red"}] * 3})
 
 
+def _sentence(*bounds: int) -> dict[str, Any]:
+    words = {"x-quote-words": list(bounds)} if bounds else {}
+    part = {"type": "string", "x-quote": "row.body", "x-quote-unit": "sentence", **words}
+    return {"type": "object", "properties": {"q": part}, "required": ["q"]}
+
+
+def test_a_quote_may_be_held_to_whole_sentences() -> None:
+    body = 'Hello,\nthe "VPN" is down. Do not restart it! See J. Smith.'
+    check_schema(_sentence())
+    lark = Grammar(_sentence(), (), {"body": body}).lark
+    for whole in ("Hello,", 'the "VPN" is down.', "Do not restart it!", "See J. Smith."):
+        assert accepts(lark, {"q": whole})
+        assert quotes.find_spans({"q": whole}, _sentence(), {"row.body": body})
+    for cut in ("restart it!", "Do not", "Smith.", f"{body[7:]}", ""):
+        assert not accepts(lark, {"q": cut})
+        assert not quotes.find_spans({"q": cut}, _sentence(), {"row.body": body})
+    lark = Grammar(_sentence(4, 9), (), {"body": body}).lark
+    assert accepts(lark, {"q": "Do not restart it!"})
+    assert not accepts(lark, {"q": "See J. Smith."})
+    with pytest.raises(errors.RowError, match="no sentence of that length"):
+        Grammar(_sentence(20, 30), (), {"body": body})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# Reset (short)\n\n- Press e.g. this.\n1. Wait 3.5 s.\n2) Done", 4),
+        ("it stops... WHY?! ok", 3),
+        ("重启路由器。然后打电话。好", 3),
+        ("no end", 1),
+        ("... \n --", 0),
+    ],
+)
+def test_sentences_end_where_people_end_them(text: str, found: int) -> None:
+    assert len(quotes.sentences(text)) == found
+    assert all(sentence in text for sentence in quotes.sentences(text))
+
+
 @given(
     body=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=40),
     data=st.data(),
@@ -198,6 +236,7 @@ def _with(name: str, part: Json) -> Json:
         (_with("a", {"type": "integer", "x-quote": "row.b"}), "must be a string"),
         (_with("a", {"type": "string", "x-quote": "row.b", "maxLength": 9}), "no meaning"),
         (_with("a", {"type": "string", "x-quote": "row.b", "x-quote-words": [3, 1]}), "least"),
+        (_with("a", {"type": "string", "x-quote": "row.b", "x-quote-unit": "line"}), "sentence"),
         (_with("a", {"anyOf": [{"type": "string", "x-quote": "row.b"}]}), "cannot stand here"),
         ({"type": "array", "items": {"type": "string"}}, "must be an object with properties"),
         (_with("a", {"$ref": "https://example.org/x.json"}), "cannot be generated"),
