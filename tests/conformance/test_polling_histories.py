@@ -115,6 +115,8 @@ class Histories(RuleBasedStateMachine):
     legacy: ClassVar[Legacy]
     store: ClassVar[CrashingStore]
     source: ClassVar[SourceClient]
+    tell_every: ClassVar[int] = 0  # histories; the soak says how far it is
+    done: ClassVar[int] = 0
 
     @initialize(
         cursor=st.sampled_from(["updated_at", "updated_at", "id", None]),
@@ -390,6 +392,9 @@ class Histories(RuleBasedStateMachine):
         }
         assert not any(row.stale for row in found)
         assert sorted(row.row_key for row in shown) == sorted(row.row_key for row in found)
+        type(self).done += 1
+        if self.tell_every and self.done % self.tell_every == 0:
+            print(f"{self.legacy.name}: {self.done} histories", flush=True)  # noqa: T201
 
 
 @pytest.mark.timeout(900)
@@ -407,8 +412,9 @@ def test_no_history_loses_or_doubles_a_row(
     legacy.sync()
     store = CrashingStore(store_url).open()
     with reading(legacy.odbc) as source:
-        machine = type("Bound", (Histories,), {"legacy": legacy, "store": store, "source": source})
         soak = request.config.getoption("--soak")
+        bound = {"legacy": legacy, "store": store, "source": source, "tell_every": 500 * soak}
+        machine = type("Bound", (Histories,), bound)
         run_state_machine_as_test(
             machine,
             settings=settings(
