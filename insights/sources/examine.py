@@ -12,7 +12,7 @@ from insights.odbc import door
 from insights.sources import replica, shape
 from insights.sources.canonical import Hasher
 from insights.sources.clock import is_zoned
-from insights.sources.plan import scans
+from insights.sources.plan import SMALL, scans
 from insights.sources.session import Session
 from insights.sources.statements import Statements
 from insights.sources.stream import Stream
@@ -176,23 +176,51 @@ def walks(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator
         yield Walk(by=by, columns=columns, scans=scans(link, statements.page(after, by=by)))
 
 
+def refuse_scans(session: Session, stream: StreamSpec) -> None:
+    """Refuse a stream whose pages would scan a table that is not small.
+
+    Raises:
+        errors.StreamError: With the index that helps, unless the DBA has accepted the scan.
+    """
+    if stream.accept_scan:
+        return
+    with session.reading(shape.place(stream)) as link:
+        scanning = [walk for walk in walks(session, stream, link) if walk.scans]
+    with session.reading(shape.place(stream)) as link:
+        source = shape.reflected(link, stream)
+        beyond = Statements(stream, source, session.casts).row_beyond(SMALL)
+        if not scanning or link.execute(beyond).first() is None:
+            return
+    raise errors.StreamError(
+        f"a page by {scanning[0].by} would scan a table of more than {SMALL:,} rows",
+        where=shape.place(stream),
+        fix=_index(stream, scanning[0]),
+    )
+
+
+def _index(stream: StreamSpec, walk: Walk) -> str:
+    return (
+        f"have a DBA run: CREATE INDEX insights_{stream.name}_{walk.by} ON "
+        f"{stream.table or 'the table'} ({', '.join(walk.columns)}); or accept it: "
+        "accept_scan = true"
+    )
+
+
 def _plan(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
     found = list(walks(session, stream, link))
     if not found:
         yield Finding(level="note", what="the table is empty: its plans were not looked at")
-    for by, columns, scan in found:
-        if scan is None:
-            yield Finding(level="note", what=f"this engine's plan by {by} is not looked at")
-        elif scan:
+    for walk in found:
+        if walk.scans is None:
+            yield Finding(level="note", what=f"this engine's plan by {walk.by} is not looked at")
+        elif walk.scans:
             yield Finding(
                 level="note" if stream.accept_scan else "error",
-                what=f"a page by {by} scans the table",
-                fix=f"have a DBA run: CREATE INDEX insights_{stream.name}_{by} ON "
-                f"{stream.table or 'the table'} ({', '.join(columns)}); or accept it: "
-                "accept_scan = true",
+                what=f"a page by {walk.by} scans the table",
+                fix=_index(stream, walk),
             )
         else:
-            yield Finding(level="ok", what=f"a page by {by} walks an index")
+            yield Finding(level="ok", what=f"a page by {walk.by} walks an index")
 
 
 def _round_trip(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from insights.sources.statements import Selected
 
-_SMALL = 10_000  # rows below which an optimiser rightly scans
+SMALL = 10_000  # rows below which an optimiser rightly scans
 
 
 def scans(link: sa.Connection, statement: Selected) -> bool | None:
@@ -43,6 +43,6 @@ def _mysql(link: sa.Connection, statement: Selected) -> bool:
     rows = _explained(link, statement, "EXPLAIN")
     # id, select_type, table, type, possible_keys, key, key_len, ref, rows, Extra
     return any(
-        int(str(row[8] or 0)) > _SMALL and (row[3] == "ALL" or "filesort" in str(row[9]))
+        int(str(row[8] or 0)) > SMALL and (row[3] == "ALL" or "filesort" in str(row[9]))
         for row in rows
     )

@@ -73,7 +73,9 @@ class Reader:
 
     def inspect(self, request: messages.StreamRequest) -> StreamShape:
         """Look at a stream anew."""
-        return self._stream(request.stream).inspect()
+        found = self._stream(request.stream).inspect()
+        examine.refuse_scans(self._session, request.stream)
+        return found
 
     def examine(self, request: messages.StreamRequest) -> messages.Findings:
         """Look at a stream as `insights doctor` does."""

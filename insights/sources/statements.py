@@ -167,6 +167,13 @@ class Statements:
             .limit(1)
         )
 
+    def row_beyond(self, rows: int) -> Selected:
+        """Return the statement that looks for a row past the first so many, in no order."""
+        one: Selected = sa.select(sa.literal_column("1")).select_from(self._source)
+        return (
+            one.order_by(*(self._ordered(name) for name in self._stream.key)).limit(1).offset(rows)
+        )
+
     def null_key(self) -> Selected | None:
         """Return the statement that looks for a row without a whole key; None if none can be."""
         columns = [self._source.c[name] for name in self._stream.key]

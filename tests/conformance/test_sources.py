@@ -209,6 +209,37 @@ def test_a_table_without_any_key_is_refused(legacy: Legacy) -> None:
         client.inspect(stream())
 
 
+def test_a_page_that_would_scan_a_large_table_is_refused(legacy: Legacy) -> None:
+    legacy.execute("CREATE TABLE digit (n INTEGER)")
+    legacy.execute("INSERT INTO digit VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)")
+    legacy.execute(
+        "CREATE TABLE ticket (id INTEGER NOT NULL PRIMARY KEY, subject VARCHAR(9), body VARCHAR(9),"
+        " changed INTEGER)"
+    )
+    number = "a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n"
+    legacy.execute(
+        f"INSERT INTO ticket SELECT {number}, 's', 'b', 0 FROM digit a, digit b, digit c, digit d,"
+        f" digit e WHERE {number} < 12000"
+    )
+    if legacy.name == "mariadb":
+        legacy.execute("ANALYZE TABLE ticket")
+    legacy.sync()
+    spec = stream(cursor="changed")
+    with reading(legacy.odbc) as client:
+        with pytest.raises(errors.StreamError, match="by cursor would scan") as caught:
+            client.inspect(spec)
+        assert "CREATE INDEX insights_tickets_cursor ON ticket (changed, id)" in caught.value.fix
+        client.inspect(stream(cursor="changed", accept_scan=True))
+        client.inspect(stream())  # by key there is an index
+        legacy.execute("CREATE INDEX changed_at ON ticket (changed, id)")
+        legacy.sync()
+        client.inspect(spec)
+        legacy.execute("DROP INDEX changed_at" + " ON ticket" * (legacy.name == "mariadb"))
+        legacy.execute("DELETE FROM ticket WHERE id > 100")
+        legacy.sync()
+        client.inspect(spec)  # small: a scan is what any engine would do
+
+
 def test_an_empty_table_is_an_empty_page(legacy: Legacy) -> None:
     _tickets(legacy)
     with reading(legacy.odbc) as client:
