@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
 from insights.store.work import Outlet, WorkQueue
-from tests.legacy import Legacy, PostgresLegacy, open_legacy, reading, stream
+from tests.legacy import Legacy, PostgresLegacy, SqliteLegacy, open_legacy, reading, stream
 from tests.servers import PostgresPair
 
 NAME = "tickets"
@@ -374,3 +374,28 @@ def test_times_in_mixed_zones_lose_no_row(store_url: str, tmp_path: Path, reques
         assert site.poll() == 0
         assert site.sweep() == 1
     store.close()
+
+
+def test_a_stale_copy_is_neither_polled_nor_swept(
+    store_url: str, tmp_path: Path, sqlite_odbc: Callable[[Path], str]
+) -> None:
+    legacy = SqliteLegacy(tmp_path, sqlite_odbc)
+    _open(legacy)
+    store = Store(store_url).open()
+    with reading(legacy.odbc) as source:
+        site = Site(legacy, store, source)
+        site.follow()
+        site.insert(1, site.ago(10), "old")
+        site.poll()
+        legacy.execute("UPDATE ticket SET body = 'new'")
+        site.sweep()
+        site.poll()
+        newest = site.one("SELECT input_hash FROM store.ledger")
+        legacy.rewind()
+        assert site.poller.run_once().outcome == "skipped"
+        assert site.sweeper.run_once() is None
+        assert site.one("SELECT input_hash FROM store.ledger") == newest
+        legacy.sync()
+        assert site.sweeper.run_once() is not None
+    store.close()
+    legacy.close()
