@@ -82,7 +82,7 @@ class SearchTuning(Value, frozen=True):
     max_words: int = 16
     word_budget: int = 600
     feedback: int = 3
-    ef_search: int = 120
+    ef_search: int = 500
     max_scan_tuples: int = 20_000
 
 

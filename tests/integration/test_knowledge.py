@@ -214,14 +214,16 @@ def filled(site: Site, store_url: str) -> Site:
     return site
 
 
-def _plan(site: Site, query: str, **filters: str) -> str:
+def _plan(site: Site, query: str, tuning: SearchTuning | None = None, **filters: str) -> str:
     vector = site.embedder.embed([query], "query")[0]
     question = Question(text=query, codes="", vector=vector, filters=filters)
-    return "\n".join(site.passages.plan(["kb"], site.embedder.model, question, SearchTuning()))
+    plan = site.passages.plan(["kb"], site.embedder.model, question, tuning or SearchTuning())
+    return "\n".join(plan)
 
 
 def test_plans_use_the_indexes_they_were_made_for(filled: Site) -> None:
-    wide = _plan(filled, "w17", tenant="1")
+    # The default ef_search looks at so much that 6,000 passages are searched exactly instead.
+    wide = _plan(filled, "w17", SearchTuning(ef_search=100), tenant="1")
     assert "Index Scan using embedding_hnsw_1" in wide
     assert "Bitmap Index Scan on passage_search" in wide
 
