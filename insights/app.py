@@ -45,6 +45,7 @@ from insights.store.ledger import Ledger
 from insights.store.outbox import SinkOutbox
 from insights.store.passages import PassageStore
 from insights.store.postgres import Store
+from insights.store.support import SupportStore
 from insights.store.views import typed_view
 from insights.store.work import Outlet, WorkQueue
 
@@ -210,6 +211,7 @@ class App:
             version_id=version_id,
             canonical_passages=wanted.order == "canonical",
             filters=wanted.filters,
+            collections=wanted.collections,
         )
 
     def daemon(self, roles: Sequence[str], *, once: bool) -> Daemon:
@@ -261,6 +263,7 @@ class App:
                 InsightStore(self.store, holder, sinks),
                 batch=settings.batch,
                 in_flight=settings.in_flight,
+                grounds=SupportStore(self.store),
             )
         return Daemon(pipeline, work, jobs, lease_s=lease_s, drain_s=settings.drain)
 

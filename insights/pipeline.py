@@ -31,8 +31,9 @@ from insights.model import (
     StreamSpec,
     Verdict,
 )
-from insights.ports import Generator, Insights, Retriever, Source, Work
+from insights.ports import Generator, Grounds, Insights, Retriever, Source, Work
 from insights.prompt import Template
+from insights.support import Judged, scored
 from insights.validate import validate
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class Recipe(msgspec.Struct, frozen=True):
     version_id: int
     canonical_passages: bool = False
     filters: Mapping[str, str] = {}
+    collections: tuple[str, ...] = ()
 
 
 def passages_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Passage, ...]]:
@@ -125,6 +127,7 @@ class Pipeline:
         insights: Where results go.
         batch: Rows claimed and read at once.
         in_flight: Most rows held between claim and write.
+        grounds: Scores how far sentences are supported; without it they are not scored.
     """
 
     def __init__(
@@ -135,10 +138,12 @@ class Pipeline:
         *,
         batch: int,
         in_flight: int,
+        grounds: Grounds | None = None,
     ) -> None:
         self._recipes = recipes
         self._work = work
         self._insights = insights
+        self._grounds = grounds
         self._batch = batch
         self._most = in_flight
         self._held: dict[int, Claim] = {}
@@ -193,7 +198,9 @@ class Pipeline:
                 finished.append(self._finished.get_nowait())
         except queue.Empty:
             pass
-        self._unwritten += [made for row in finished if (made := self.validate(row)) is not None]
+        self._unwritten += self.score(
+            [(row, made) for row in finished if (made := self.validate(row)) is not None]
+        )
         written = self.write(self._unwritten)
         self._unwritten = []
         return written
@@ -287,6 +294,21 @@ class Pipeline:
             redactions=row.row.redactions,
             notes=notes,
         )
+
+    def score(self, made: Sequence[tuple[InHand, Insight]]) -> list[Insight]:
+        """Still 7. Say how far each sentence is supported; without an answer it stays unsaid."""
+        if self._grounds is None:
+            return [insight for _, insight in made]
+        scores: list[Insight] = []
+        for stream in dict.fromkeys(row.claim.stream for row, _ in made):
+            some = [(row, one) for row, one in made if row.claim.stream == stream]
+            judged = [Judged(one.verdict, row.row.values, row.passages) for row, one in some]
+            verdicts = scored(judged, self._grounds, self._recipes[stream].collections)
+            scores += [
+                msgspec.structs.replace(one, verdict=verdict)
+                for (_, one), verdict in zip(some, verdicts, strict=True)
+            ]
+        return scores
 
     def write(self, insights: Sequence[Insight]) -> int:
         """8. One transaction for whatever finished together; the outbox is part of it."""

@@ -12,6 +12,7 @@ from insights.model import (
     Bookmark,
     Chunk,
     Claim,
+    Claims,
     Document,
     EmbeddingModel,
     Fingerprint,
@@ -35,6 +36,7 @@ from insights.model import (
     SinkState,
     StreamShape,
     StreamSpec,
+    Support,
     Walk,
     Window,
 )
@@ -180,6 +182,19 @@ class Passages(Protocol):
         tuning: SearchTuning,
     ) -> list[list[Hit]]:
         """Return the fused hits of each question, best first."""
+        ...
+
+
+class Grounds(Protocol):
+    """Tells how far an output's sentences are supported by what they may stand on."""
+
+    def support(
+        self, outputs: Sequence[Claims], collections: Sequence[str]
+    ) -> list[tuple[Support, ...]]:
+        """Return, for each output, the support of its sentences in order.
+
+        `collections` tell the language, and which words are rare.
+        """
         ...
 
 

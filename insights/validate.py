@@ -3,7 +3,8 @@
 Schema first; then citations must point at passages of the prompt; quotes must stand there word for
 word; numbers, dates and identifiers inside free text must occur in the row or in a cited passage,
 separators and formats aside. Whatever fails is withheld with its reason: that is an outcome, not
-an error, and identical input is not tried again.
+an error, and identical input is not tried again. What passes names its sentences, so that their
+support can be scored.
 """
 
 import re
@@ -19,8 +20,8 @@ import msgspec
 
 from insights import errors
 from insights.model import Citation, Generation, Json, Passage, Verdict
+from insights.support import CITED, sentences
 
-CITED = "cited_passages"  # the output property that names passages by number
 ABSTAIN = "abstain"  # the one property of an abstention
 
 # A run that holds a digit: 42, 1,234.50, E1234, KB-0042, 10.0.0.7, 2026-11-23.
@@ -98,6 +99,7 @@ def _judged(
             raise _WithheldError(f"it cites passage {number}, which was not in the prompt")
     cited_passages = [numbers[number] for number in cited] or list(passages)
     placed = {span.field for span in generation.quotes}
+    said: list[Citation] = []
     for pointer, quoted, text in _texts(schema, output, ""):
         if quoted and pointer not in placed:
             raise _WithheldError(f"{pointer} is no literal quote")
@@ -105,9 +107,12 @@ def _judged(
             _check_quote(pointer, quoted, text, row, cited_passages)
         else:
             _check_facts(pointer, text, row, cited_passages)
-    return Verdict(
-        status="ok", output=output, citations=tuple(_citations(generation, output, cited, numbers))
-    )
+            said += [
+                Citation(field=pointer, source="prompt", claim_start=start, claim_end=end)
+                for start, end in sentences(text)
+            ]
+    citations = (*_citations(generation, output, cited, numbers), *said)
+    return Verdict(status="ok", output=output, citations=citations)
 
 
 def _decoded(generation: Generation) -> Json:
@@ -252,6 +257,7 @@ def _citations(
             quote=_at(output, span.field),
             start=span.start,
             end=span.end,
+            support=1.0,
         )
 
 

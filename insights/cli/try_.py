@@ -87,5 +87,7 @@ def _show(
         f"[bold]verdict[/] {verdict.status}" + (f": {verdict.reason}" if verdict.reason else "")
     )
     for citation in verdict.citations:
+        if citation.claim_start is not None:
+            continue  # its support is scored by the daemon, when it is written
         quote = f' "{citation.quote}"' if citation.quote else ""
         stdout.print(f"  {citation.field} ← {citation.source} {citation.title or ''}{quote}")

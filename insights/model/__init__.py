@@ -8,6 +8,7 @@ in Python.
 from insights.model.base import Grade, InsightStatus, Json, Shows, Value, Walk, WorkState
 from insights.model.generation import (
     Citation,
+    Claims,
     GenerateRequest,
     Generation,
     Message,
@@ -15,6 +16,7 @@ from insights.model.generation import (
     Sampling,
     Segment,
     Span,
+    Support,
     Verdict,
 )
 from insights.model.knowledge import (
@@ -56,6 +58,7 @@ __all__ = [
     "Chunk",
     "Citation",
     "Claim",
+    "Claims",
     "CollectionStatus",
     "Document",
     "EmbeddingModel",
@@ -95,6 +98,7 @@ __all__ = [
     "StreamShape",
     "StreamSpec",
     "StreamState",
+    "Support",
     "SweepState",
     "TableShape",
     "Value",

@@ -112,7 +112,11 @@ class Verdict(Value, frozen=True):
 
 
 class Citation(Value, frozen=True):
-    """What one output field stands on: a passage or a row column, with offsets where quoted."""
+    """What one output field stands on: a passage or a row column, with offsets where quoted.
+
+    With `claim_start` and `claim_end` it is about that sentence of the field: `source` has most of
+    its words (`prompt` before that is known), and `support` is the share that any source has.
+    """
 
     field: str
     source: str
@@ -123,3 +127,22 @@ class Citation(Value, frozen=True):
     start: int | None = None
     end: int | None = None
     support: float | None = None
+    claim_start: int | None = None
+    claim_end: int | None = None
+
+
+class Claims(Value, frozen=True):
+    """The sentences of one output and the sources they may stand on, by the sources' names."""
+
+    sentences: tuple[str, ...]
+    sources: dict[str, str]
+
+
+class Support(Value, frozen=True):
+    """How far a sentence is supported, 0 to 1 (None: it has no word to go by), and mostly by what.
+
+    `source` is empty where no source has a word of it.
+    """
+
+    share: float | None
+    source: str

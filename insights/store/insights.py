@@ -137,4 +137,6 @@ def _citation(ordinal: int, citation: Citation) -> dict[str, Any]:
         "start": citation.start,
         "stop": citation.end,
         "support": citation.support,
+        "claim_start": citation.claim_start,
+        "claim_end": citation.claim_end,
     }

@@ -35,12 +35,13 @@ WITH finished AS (
     RETURNING l.row_id
 ), cited AS (
     INSERT INTO store.citation (insight_id, ordinal, field, source, passage_id, uri, title, quote, quote_start,
-                                quote_end, support)
-    SELECT j.insight_id, c.ordinal, c.field, c.source, p.passage_id, c.uri, c.title, c.quote, c.start, c.stop, c.support
+                                quote_end, support, claim_start, claim_end)
+    SELECT j.insight_id, c.ordinal, c.field, c.source, p.passage_id, c.uri, c.title, c.quote, c.start, c.stop, c.support,
+           c.claim_start, c.claim_end
     FROM joined j
     CROSS JOIN LATERAL jsonb_to_recordset(j.citations) AS c (
         ordinal smallint, field text, source text, passage_id bigint, uri text, title text, quote text, start integer,
-        stop integer, support real)
+        stop integer, support real, claim_start integer, claim_end integer)
     LEFT JOIN store.passage p ON p.passage_id = c.passage_id
 ), used AS (
     INSERT INTO store.usage (insight_id, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens, queue_ms,

@@ -24,7 +24,7 @@ LEFT JOIN LATERAL (
                min(ordinal) AS ordinal
         FROM store.citation
         CROSS JOIN LATERAL regexp_replace(uri, '^.*/|\.[^./]*$', '', 'g') AS stem
-        WHERE insight_id = d.insight_id AND uri IS NOT NULL
+        WHERE insight_id = d.insight_id AND uri IS NOT NULL AND claim_start IS NULL
         GROUP BY 1
     ) named
 ) c ON i.status = 'ok'

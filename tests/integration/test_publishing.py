@@ -93,9 +93,18 @@ def test_citations_read_as_people_cite(world: World) -> None:
             uri=uri,
             title=title,
         )
+    world.sql(
+        "INSERT INTO store.citation (insight_id, ordinal, field, source, uri, support, claim_start,"
+        " claim_end) VALUES (%(insight)s, 9, '/category', 'passage.2', 'other.md', 0.4, 0, 5)",
+        insight=insight,
+    )
     world.publishing().publish()
     assert world.legacy("SELECT citations FROM ai_insight_triage") == [
         ("KB-0042, Printer queue reset; manual.v2",)
+    ]
+    # The support of a sentence is for analysts, who see the sentence itself.
+    assert world.sql("SELECT claim, support FROM insights.citation WHERE claim IS NOT NULL") == [
+        ("print", pytest.approx(0.4))
     ]
 
 

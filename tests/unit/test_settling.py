@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from insights import errors
-from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Sampling, StreamSpec
+from insights.model import (
+    Claim,
+    Claims,
+    GenerateRequest,
+    Generation,
+    Insight,
+    Row,
+    Sampling,
+    StreamSpec,
+    Support,
+)
 from insights.pipeline import Pipeline, Recipe
 from insights.prompt import Template
 
@@ -24,6 +34,7 @@ class Shop:
         self.waiting = [1, 2, 3]
         self.tries = 0
         self.written: list[int] = []
+        self.support_given: list[float | None] = []
 
     def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
         if isolated:
@@ -50,7 +61,12 @@ class Shop:
     def write(self, insights: Sequence[Insight]) -> int:
         self._answer()
         self.written += [insight.claim.work_id for insight in insights]
+        self.support_given += [one.support for made in insights for one in made.verdict.citations]
         return len(insights)
+
+    def support(self, outputs: Sequence[Claims], _: Sequence[str]) -> list[tuple[Support, ...]]:
+        self._answer()
+        return [(Support(share=0.5, source="row.body"),) for _ in outputs]
 
     def _answer(self) -> None:
         self.tries += 1
@@ -58,7 +74,7 @@ class Shop:
             raise errors.StoreUnavailable("the store does not answer")
 
 
-def _pipeline(shop: Shop) -> Pipeline:
+def _pipeline(shop: Shop, *, scores: bool = False) -> Pipeline:
     every: Any = shop
     schema: dict[str, Any] = {"type": "object", "properties": {"echo": {"type": "string"}}}
     recipe = Recipe(
@@ -76,7 +92,9 @@ def _pipeline(shop: Shop) -> Pipeline:
         deadline_s=60,
         version_id=1,
     )
-    return Pipeline({SPEC.name: recipe}, every, every, batch=8, in_flight=8)
+    return Pipeline(
+        {SPEC.name: recipe}, every, every, batch=8, in_flight=8, grounds=every if scores else None
+    )
 
 
 def test_finished_rows_outlive_an_hour_without_a_store() -> None:
@@ -99,3 +117,12 @@ def test_rows_that_cannot_be_given_back_are_left_to_their_leases() -> None:
     assert pipeline.settle(0.0) == 0
     assert pipeline.held == 0  # nobody goes on prolonging the lease of the one that was not told
     assert shop.waiting == [2, 3]
+
+
+@pytest.mark.parametrize(("outages", "support"), [(0, 0.5), (1, None)])
+def test_a_row_is_written_with_its_support_or_without(outages: int, support: float | None) -> None:
+    shop = Shop(outages=outages)
+    pipeline = _pipeline(shop, scores=True)
+    pipeline.advance()
+    assert pipeline.settle(0.0) == 3
+    assert shop.support_given == [support] * 3
