@@ -140,7 +140,7 @@ def made(model: FakeModel, parallel: int, *, drafts: bool = False, few: int = 0)
         few=few,
         masks=Inline(),
         drafter=Drafter() if drafts else None,
-        clock=lambda: 0.0,
+        clock=lambda: 1.0,  # zero would mean: has written nothing yet
     )
 
 
@@ -235,6 +235,28 @@ def test_prompts_never_hold_up_rows_that_write() -> None:
     assert ended.index(writing) == 0 or writing.output == alone([1, 2, 3], 30)
     for sequences in model.batches[seen : seen + 5]:
         assert 0 in sequences
+
+
+@given(seed=st.integers(0, 10_000), parallel=st.integers(2, 5), room=st.integers(1, 24))
+@settings(max_examples=100, deadline=None)
+def test_every_row_that_writes_moves_at_every_step(seed: int, parallel: int, room: int) -> None:
+    draw = random.Random(seed)
+    model = FakeModel(parallel, parallel + room)
+    batcher = made(model, parallel)
+    jobs: list[Job] = []
+    for number in range(12):
+        prompt = [draw.randrange(1, VOCABULARY) for _ in range(draw.randrange(1, 60))]
+        jobs.append(job(number, prompt, draw.randrange(1, 12)))
+        batcher.submit(jobs[-1])
+        while batcher.busy and draw.random() < 0.8:
+            writing = [one for one in jobs if one.first and not one.finished]
+            batcher.step()
+            if writing:
+                moved = set(model.batches[-1])
+                assert len(moved) >= len(writing)
+                readers = len(model.batches[-1]) - len(writing)
+                assert readers <= max(1, model.batch // 2) + 4 * parallel  # a chunk, forced tokens
+    drained(batcher)
 
 
 def test_a_row_that_fails_leaves_its_neighbours_alone() -> None:
