@@ -36,6 +36,8 @@ class Provider(ThreadingHTTPServer):
         self.answers: list[tuple[int, str]] = [(200, '{"problem":"on fire"}')]
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.open = threading.Event()
+        self.open.set()
 
     @property
     def url(self) -> str:
@@ -49,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers["Content-Length"])
         self.server.asked.append(json.loads(self.rfile.read(length)))
         self.server.keys.append(self.headers["Authorization"])
+        assert self.server.open.wait(10)
         answers = self.server.answers
         status, text = answers.pop(0) if len(answers) > 1 else answers[0]
         body = {
@@ -91,7 +94,7 @@ def provider() -> Iterator[Provider]:
 def connect(provider: Provider) -> Iterator[Callable[..., RemoteGenerator]]:
     made: list[RemoteGenerator] = []
 
-    def to(url: str = "", retries: int = 0) -> RemoteGenerator:
+    def to(url: str = "", retries: int = 0, parallel: int = 16) -> RemoteGenerator:
         init = RemoteInit(
             name="big",
             url=url or provider.url,
@@ -99,6 +102,7 @@ def connect(provider: Provider) -> Iterator[Callable[..., RemoteGenerator]]:
             api_key="secret",
             retries=retries,
             timeout_s=5,
+            parallel=parallel,
         )
         made.append(RemoteGenerator(init))
         return made[-1]
@@ -106,6 +110,18 @@ def connect(provider: Provider) -> Iterator[Callable[..., RemoteGenerator]]:
     yield to
     for generator in made:
         generator.close()
+
+
+def test_a_request_given_up_before_its_turn_is_never_sent(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    generator = connect(parallel=1)
+    provider.open.clear()
+    first, second, third = (generator.submit(REQUEST) for _ in range(3))
+    assert second.cancel()
+    provider.open.set()
+    assert first.result(30).text == third.result(30).text
+    assert len(provider.asked) == 2
 
 
 def test_a_generation_says_where_it_came_from_and_its_quotes_were_checked(
