@@ -144,6 +144,7 @@ class Ledger:
                     where=f"stream {self._stream}",
                     fix="name a key that is unique, or correct the view",
                 )
+            connection.execute(self._sql["plan_anew"])
             row = connection.execute(self._sql["record"], values).fetchone()
             assert row is not None  # noqa: S101 - an aggregate always returns a row
             if bookmark and page.last is not None and not row.outdated:

@@ -18,6 +18,10 @@ ON COMMIT DELETE ROWS;
 -- The page as the reader made it; the supervisor never decodes it.
 COPY page (row_key, input_hash, cursor) FROM STDIN;
 
+-- name: plan_anew
+-- A plan that was made while the tables were empty would read all of them once they are full.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: contradictions
 -- Keys that occur twice with different inputs: a view that multiplies rows, or a key that is none.
 SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 LIMIT 1;
@@ -25,12 +29,15 @@ SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 
 -- name: record
 -- One page of a poll or a sweep. Unchanged rows are only looked up. New and changed rows enter the ledger and become
 -- work; a newer hash supersedes work that has not begun; a hash that has an insight gets it back. A row whose claim moved
--- to newer inputs after the page was read is left alone: the page may be older.
+-- to newer inputs after the page was read is left alone: the page may be older. LATERAL with LIMIT is a look-up by index
+-- for each row of the page: a join would be planned as a hash of the whole ledger, for every page.
 WITH incoming AS MATERIALIZED (
     SELECT DISTINCT ON (p.row_key) p.row_key, p.input_hash, p.cursor, l.row_id, l.input_hash AS old_hash, l.insight_id,
            l.gone_at, p.cursor IS DISTINCT FROM l.cursor AS stamped
     FROM page p
-    LEFT JOIN store.ledger l ON l.stream_id = %(stream_id)s AND l.row_key = p.row_key
+    LEFT JOIN LATERAL (
+        SELECT * FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
+    ) l ON true
     ORDER BY p.row_key
 ), added AS (
     INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
@@ -40,8 +47,10 @@ WITH incoming AS MATERIALIZED (
 ), differing AS MATERIALIZED (
     SELECT i.row_id, i.input_hash, i.cursor, i.old_hash, i.insight_id AS shown_id, e.insight_id AS earlier_id
     FROM incoming i
-    LEFT JOIN store.insight e ON e.row_id = i.row_id AND e.input_hash = i.input_hash
-         AND e.pipeline_version_id = %(pipeline_version_id)s
+    LEFT JOIN LATERAL (
+        SELECT * FROM store.insight e WHERE e.row_id = i.row_id AND e.input_hash = i.input_hash
+           AND e.pipeline_version_id = %(pipeline_version_id)s LIMIT 1
+    ) e ON true
     WHERE i.row_id IS NOT NULL AND (i.input_hash <> i.old_hash OR i.gone_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.input_hash = i.old_hash
                       AND w.moved_at >= to_timestamp(%(read_at)s))

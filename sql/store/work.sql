@@ -1,16 +1,23 @@
 -- name: claim
 -- Take the oldest ready rows under a lease of their own each. Rows that others are taking are skipped, not waited for;
--- the attempt is counted here, so that a crash counts too.
+-- the attempt is counted here, so that a crash counts too. Stream by stream in the order of `work_ready`, which BETWEEN and
+-- ORDER BY leave as the only index: along that of work_id, which looks cheaper with a LIMIT, every claim would walk over all
+-- that was ever done.
 WITH ready AS (
-    SELECT w.work_id
-    FROM store.work w
-    JOIN store.stream s USING (stream_id)
-    WHERE w.state = 'pending' AND w.not_before <= now() AND w.isolated = %(isolated)s
-      AND s.name = ANY(%(streams)s) AND NOT s.paused AND s.stopped_reason IS NULL
-      AND w.pipeline_version_id = ANY(%(versions)s)
-    ORDER BY w.work_id
+    SELECT r.work_id
+    FROM store.stream s
+    CROSS JOIN LATERAL (
+        SELECT w.work_id
+        FROM store.work w
+        WHERE w.stream_id BETWEEN s.stream_id AND s.stream_id AND w.state = 'pending' AND w.not_before <= now()
+          AND w.isolated = %(isolated)s AND w.pipeline_version_id = ANY(%(versions)s)
+        ORDER BY w.stream_id, w.work_id
+        LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    ) r
+    WHERE s.name = ANY(%(streams)s) AND NOT s.paused AND s.stopped_reason IS NULL
+    ORDER BY r.work_id
     LIMIT %(limit)s
-    FOR UPDATE OF w SKIP LOCKED
 )
 UPDATE store.work w
 SET state = 'claimed', lease_token = gen_random_uuid(), holder = %(holder)s, attempts = w.attempts + 1,

@@ -84,7 +84,9 @@ def store_statements() -> dict[str, str]:
         for name, statement in load(file.stem).items()
     }
     utility = {
-        name for name, text in found.items() if re.match(r"(--.*\n|\s)*(LOCK|COPY|CREATE)", text)
+        name
+        for name, text in found.items()
+        if re.match(r"(--.*\n|\s)*(LOCK|COPY|CREATE|SET)", text)
     }
     for name in utility:
         del found[name]

@@ -1,0 +1,88 @@
+"""Statements that run for every page or batch read just their own rows, however long the tables."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from insights.queries import load
+
+ROWS = 60_000
+PAGE = 500
+FILL = f"""
+INSERT INTO store.pipeline (name) VALUES ('p');
+INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
+VALUES (1, repeat('0', 64), '{{}}');
+INSERT INTO store.stream (name, pipeline_version_id) VALUES ('s', 1);
+INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
+SELECT 1, n, md5(n::text)::uuid, 1, n FROM generate_series(1, {ROWS}) n;
+INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id, state)
+SELECT n, 1, md5(n::text)::uuid, 1, CASE WHEN n <= {ROWS} / 2 THEN 'done' ELSE 'pending' END
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, output)
+SELECT n, 1, md5(n::text)::uuid, 'ok', '{{}}' FROM generate_series(1, {ROWS} / 2) n;
+"""
+VALUES: dict[str, Any] = {
+    "stream_id": 1, "pipeline_version_id": 1, "hash_version": 1, "sink_id": None, "enqueue": True,
+    "want_ids": True, "read_at": 0.0, "sample": 20, "isolated": False, "streams": ["s"],
+    "versions": [1], "limit": 200, "holder": "d", "ttl_s": 60,
+}  # fmt: skip
+
+
+@pytest.fixture(params=["analysed", "never analysed"])
+def filled(store_url: str, request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(store_url, autocommit=True) as link:
+        link.execute(FILL)
+        if request.param == "analysed":
+            link.execute("ANALYZE")
+        yield link
+
+
+def plan(link: psycopg.Connection[Any], statement: str) -> Iterator[dict[str, Any]]:
+    """Run a statement and yield every node of its plan."""
+    client = psycopg.ClientCursor(link)
+    row = client.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, VALUES).fetchone()
+    assert row is not None
+    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    nodes = [found[0]["Plan"]]
+    while nodes:
+        node = nodes.pop()
+        yield node
+        nodes += node.get("Plans", [])
+
+
+def scanned(nodes: Iterator[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return the store's tables of which a plan read far more rows than a page has."""
+    return [
+        (node["Relation Name"], node["Actual Rows"] * node["Actual Loops"])
+        for node in nodes
+        if node.get("Relation Name") in ("ledger", "work", "insight")
+        and re.search("Scan", node["Node Type"])
+        and (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        > 4 * PAGE
+    ]
+
+
+@pytest.mark.parametrize("changed", [0, 100, PAGE], ids=["unchanged", "some", "all"])
+@pytest.mark.parametrize("first", [1, ROWS - PAGE // 2], ids=["known", "half of them new"])
+def test_recording_a_page_reads_its_own_rows_alone(
+    filled: psycopg.Connection[Any], first: int, changed: int
+) -> None:
+    sql = load("ledger")
+    with filled.transaction():
+        filled.execute(sql["page_table"])
+        filled.execute(
+            "INSERT INTO page SELECT n, md5((CASE WHEN n < %s THEN 'x' ELSE '' END) || n)::uuid, n"
+            " FROM generate_series(%s::int, %s) n",
+            (first + changed, first, first + PAGE - 1),
+        )
+        filled.execute(sql["plan_anew"])
+        assert scanned(plan(filled, sql["record"])) == []
+
+
+def test_claiming_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> None:
+    with filled.transaction():
+        assert scanned(plan(filled, load("work")["claim"])) == []
