@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -196,12 +197,14 @@ class InProcess:
         init = messages.ReaderInit(name="legacy", odbc=odbc, hash_key=HASH_KEY, timeout_s=20)
         self.reader = Reader(init)
         self._handlers = self.reader.handlers()
+        self._turn = threading.Lock()  # a reader answers one call at a time
 
     def call(self, method: str, request: Any, reply: Any, *, deadline_s: float) -> Any:  # noqa: ANN401
         del deadline_s
         type_, handler = self._handlers[method]
         given = msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=type_)
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(handler(given)), type=reply)
+        with self._turn:
+            return msgspec.msgpack.decode(msgspec.msgpack.encode(handler(given)), type=reply)
 
     def close(self, drain_s: float) -> None:
         del drain_s

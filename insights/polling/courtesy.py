@@ -36,6 +36,11 @@ class Courtesy:
         self._sleep = sleep
         self._free_at = 0.0
 
+    @property
+    def throttled(self) -> bool:
+        """Whether rows per second are bounded: then nothing is read before it is paid for."""
+        return self._rate is not None
+
     def quiet(self, now: dt.time) -> bool:
         """Tell whether `now` is in the quiet hours, which may span midnight."""
         if self._quiet is None:

@@ -1,6 +1,9 @@
 """Read page after page of a stream and record each: what polls, sweeps and probes all do."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 
 import msgspec
 
@@ -56,39 +59,62 @@ class Pages:
     ) -> Iterator[tuple[Page, Recorded]]:
         """Yield each page after a bookmark, recorded; the last one is complete.
 
+        While a page is recorded the next one is read, unless the stream is throttled: one page
+        ahead, no more. Nothing but the bookmark says how far we are, and it is committed with its
+        page, so a page that was read ahead and not recorded is read again.
+
         `read_at` is a time of the store's clock before the first page is read.
 
         Raises:
             errors.Fenced: If the lease is lost.
         """
-        at, sample = after, way.sample
-        while True:
-            found: Recorded | None = None
-            for _ in range(_MOST_READINGS):
-                page = self._source.page(stream, at, by=way.by, within=way.within)
-                recorded = self._ledger.record(
-                    lease,
-                    stream_id,
-                    page,
-                    read_at=read_at,
-                    bookmark=way.bookmark,
-                    want_ids=way.want_ids,
-                    enqueue=way.enqueue,
-                    sample=sample,
-                )
-                read_at = recorded.at
-                found = recorded if found is None else _both(found, recorded)
-                if not recorded.outdated:
-                    break  # else the page may be older than what a claim has moved to
-            assert found is not None  # noqa: S101 - a page is read at least once
-            sample = max(0, sample - len(found.stamped))
-            yield page, found
-            if page.complete:
-                return
-            at = page.last
-            self._courtesy.pay(page.rows)
-            if not self._leases.renew(lease):
-                raise errors.Fenced("the lease was lost in the middle of a walk", where=lease.name)
+        read = partial(self._source.page, stream, by=way.by, within=way.within)
+        at, sample, clock = after, way.sample, read_at
+        page = read(at)
+        with ExitStack() as stack:
+            reader: ThreadPoolExecutor | None = None
+            while True:
+                ahead: Future[Page] | None = None
+                asked_at = clock
+                if not page.complete and not self._courtesy.throttled:
+                    reader = reader or stack.enter_context(ThreadPoolExecutor(1, "pages"))
+                    ahead = reader.submit(read, page.last)
+                recorded = self._record(lease, stream_id, page, way, read_at, sample)
+                found, clock = recorded, recorded.at
+                for _ in range(_MOST_READINGS - 1):
+                    if not recorded.outdated:
+                        break  # else the page may be older than what a claim has moved to
+                    page, ahead, read_at = read(at), None, clock
+                    recorded = self._record(lease, stream_id, page, way, read_at, sample)
+                    found, clock = _both(found, recorded), recorded.at
+                sample = max(0, sample - len(found.stamped))
+                yield page, found
+                if page.complete:
+                    return
+                at = page.last
+                self._courtesy.pay(page.rows)
+                if not self._leases.renew(lease):
+                    raise errors.Fenced(
+                        "the lease was lost in the middle of a walk", where=lease.name
+                    )
+                if ahead is None:
+                    page, read_at = read(at), clock
+                else:
+                    page, read_at = ahead.result(), asked_at
+
+    def _record(
+        self, lease: Lease, stream_id: int, page: Page, way: Way, read_at: float, sample: int
+    ) -> Recorded:
+        return self._ledger.record(
+            lease,
+            stream_id,
+            page,
+            read_at=read_at,
+            bookmark=way.bookmark,
+            want_ids=way.want_ids,
+            enqueue=way.enqueue,
+            sample=sample,
+        )
 
 
 def _both(first: Recorded, second: Recorded) -> Recorded:

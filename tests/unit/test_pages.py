@@ -1,0 +1,105 @@
+"""The walk over pages: one page is read ahead while another is recorded, and never more."""
+
+import itertools
+import threading
+from typing import Any
+
+import pytest
+
+from insights import errors
+from insights.model import Bookmark, Lease, Page, Recorded, StreamSpec
+from insights.polling.courtesy import Courtesy
+from insights.polling.pages import Pages, Way
+
+SPEC = StreamSpec(name="s", source="a", table="t", key=("id",), inputs=("body",))
+LEASE = Lease(name="stream s", token="t", epoch=1)
+LAST = 5
+
+
+class Table:
+    """Pages 0 to LAST; a clock that every reading and recording moves on by one."""
+
+    def __init__(self, outdated: int | None = None) -> None:
+        self.clock = itertools.count(1)
+        self.read_when: dict[int, int] = {}
+        self.recorded: list[int] = []
+        self.ahead: list[int] = []
+        self.late: list[int] = []
+        self.lost_after: int | None = None
+        self._outdated = outdated
+        self._asked = threading.Event()
+
+    def page(self, spec: StreamSpec, after: Bookmark | None, **_: Any) -> Page:  # noqa: ANN401
+        assert spec is SPEC
+        number = int(after.key[0]) + 1 if after else 0
+        self.read_when[number] = next(self.clock)
+        self.ahead.append(number - len(self.recorded))
+        self._asked.set()
+        last = Bookmark(key=(str(number),))
+        return Page(rows=1, block=b"", last=last, complete=number == LAST)
+
+    def record(
+        self,
+        _lease: Lease,
+        _stream_id: int,
+        page: Page,
+        *,
+        read_at: float,
+        **_: Any,  # noqa: ANN401
+    ) -> Recorded:
+        assert page.last is not None
+        number = int(page.last.key[0])
+        self._asked.wait(0.05)  # let the next page be asked for, if it is to be
+        self._asked.clear()
+        if read_at >= self.read_when[number]:
+            self.late.append(number)
+        outdated = int(number == self._outdated)
+        self._outdated = None if outdated else self._outdated
+        if not outdated:
+            self.recorded.append(number)
+        return Recorded(
+            new=1 - outdated, changed=0, revived=0, at=next(self.clock), outdated=outdated
+        )
+
+    def renew(self, _lease: Lease) -> bool:
+        return self.lost_after is None or len(self.recorded) < self.lost_after
+
+
+def walked(table: Table, courtesy: Courtesy) -> int:
+    pages = Pages(table, table, table, courtesy)  # type: ignore[arg-type]  # all three ports
+    found = pages.walk(LEASE, 1, SPEC, None, Way(by="key"), read_at=0.0)
+    return sum(recorded.new for _page, recorded in found)
+
+
+def test_every_page_is_recorded_once_in_order_and_one_is_read_ahead() -> None:
+    table = Table()
+    assert walked(table, Courtesy()) == LAST + 1
+    assert table.recorded == list(range(LAST + 1))
+    assert max(table.ahead) == 1
+
+
+def test_no_page_is_said_to_be_younger_than_it_is() -> None:
+    table = Table()
+    walked(table, Courtesy())
+    assert table.late == []
+
+
+def test_a_throttled_stream_reads_nothing_ahead() -> None:
+    table = Table()
+    assert walked(table, Courtesy(1_000_000, sleep=lambda _: None)) == LAST + 1
+    assert max(table.ahead) == 0
+
+
+def test_an_outdated_page_is_read_again_and_what_was_read_ahead_is_dropped() -> None:
+    table = Table(outdated=2)
+    assert walked(table, Courtesy()) == LAST + 1
+    assert table.recorded == list(range(LAST + 1))
+    assert table.late == []
+
+
+def test_a_lost_lease_records_nothing_that_was_read_ahead() -> None:
+    table = Table()
+    table.lost_after = 3
+    with pytest.raises(errors.Fenced):
+        walked(table, Courtesy())
+    assert table.recorded == [0, 1, 2]
