@@ -7,7 +7,6 @@ unchanged hash however it was read.
 import hashlib
 import unicodedata
 from collections.abc import Sequence
-from typing import TypeGuard
 
 from insights import errors
 
@@ -28,23 +27,44 @@ class Hasher:
         Raises:
             UnicodeEncodeError: If one holds a lone surrogate, which `clean` would replace.
         """
-        parts = ["-;" if value is None else f"{len(value)}:{value}" for value in values]
+        return self._hash(_projection(values).encode())
+
+    def digest_if_clean(self, values: Sequence[object], max_chars: int) -> bytes | None:
+        """Return the hash of values that `clean` would leave as they are; None for any doubt.
+
+        Most rows of a page are clean as they come: one look at all their text together.
+        """
+        try:
+            text = _projection(values)  # type: ignore[arg-type]  # what is no text is refused
+            if (
+                len(text) <= max_chars
+                and "\0" not in text
+                and (text.isascii() or unicodedata.is_normalized("NFC", text))
+            ):
+                return self._hash(text.encode())
+        except (TypeError, UnicodeEncodeError):  # bytes, a driver's type, or a lone surrogate
+            pass
+        return None
+
+    def _hash(self, projection: bytes) -> bytes:
         hashed = self._empty.copy()  # keyed already: half the cost for a short row
-        hashed.update("".join(parts).encode())
+        hashed.update(projection)
         return hashed.digest()
 
 
-def is_clean(values: Sequence[object], max_chars: int) -> TypeGuard[Sequence[str | None]]:
-    """Tell whether `clean` would change none of the values; may be wrong about the clean only."""
-    try:
-        text = "".join([value for value in values if value is not None])  # type: ignore[misc]
-    except TypeError:
-        return False  # bytes, or a type the driver made
-    return (
-        len(text) <= max_chars
-        and "\0" not in text
-        and (text.isascii() or unicodedata.is_normalized("NFC", text))
-    )
+def _projection(values: Sequence[str | None]) -> str:
+    """Return what is hashed: each value after its length, NULL apart.
+
+    Raises:
+        TypeError: If a value is no text.
+    """
+    parts: list[str] = []
+    for value in values:
+        if value is None:
+            parts.append("-;")
+        else:
+            parts += (f"{len(value)}:", value)
+    return "".join(parts)
 
 
 def clean(value: object, max_chars: int) -> tuple[str | None, tuple[str, ...]]:

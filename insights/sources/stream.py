@@ -216,12 +216,12 @@ class Stream:
                 )
 
     def _paged(self, rows: list[_Raw]) -> Page:
-        limit = self._spec.page_rows
+        limit, width = self._spec.page_rows, len(self._spec.key)
+        as_it_is = width == 1 and not self._casts.encodes  # one text is its own key
         lines: list[str] = []
         seen: dict[str, bytes] = {}
         for number, row in enumerate(rows):
-            parts = self._key(row)
-            key = keys.join(parts)
+            key = row[0] if as_it_is and type(row[0]) is str else keys.join(self._key(row))
             digest = self._digest(row)
             if seen.setdefault(key, digest) != digest:
                 raise errors.StreamError(
@@ -232,7 +232,7 @@ class Stream:
             if number == limit:
                 break  # the row past the page
             if len(seen) > len(lines):
-                cursor = self._text(row[len(parts)])
+                cursor = self._text(row[width])
                 lines.append(
                     f"{canonical.copy_field(key, where=self._where)}\t{digest.hex()}\t"
                     f"{canonical.copy_field(cursor, where=self._where)}\n"
@@ -240,8 +240,7 @@ class Stream:
         last = None
         if rows:
             at = rows[min(len(rows), limit) - 1]
-            parts = self._key(at)
-            last = Bookmark(key=parts, cursor=self._text(at[len(parts)]))
+            last = Bookmark(key=self._key(at), cursor=self._text(at[width]))
         return Page(
             rows=len(lines),
             block="".join(lines).encode(),
@@ -277,13 +276,10 @@ class Stream:
     def _digest(self, row: _Raw) -> bytes:
         """Return the hash of a page's row; most rows are clean as they come."""
         values = row[len(self._spec.key) + 1 :]
-        most = self._spec.max_text_chars
-        if not self._casts.encodes and canonical.is_clean(values, most):
-            try:
-                return self._hasher.digest(values)
-            except UnicodeEncodeError:  # a lone surrogate: clean it
-                pass
-        return self._hasher.digest([self._clean(raw)[0] for raw in values])
+        digest: bytes | None = None
+        if not self._casts.encodes:
+            digest = self._hasher.digest_if_clean(values, self._spec.max_text_chars)
+        return digest or self._hasher.digest([self._clean(raw)[0] for raw in values])
 
     def _clean(self, raw: object) -> tuple[str | None, tuple[str, ...]]:
         return canonical.clean(self._casts.decoded(raw), self._spec.max_text_chars)
