@@ -1,0 +1,338 @@
+"""Polls and sweeps of a MariaDB replica over ODBC, beside plain pyodbc and dlt.
+
+    python -m benchmarks.poll [--json] [--quick] [--rows 1000000] [--many 10000000]
+
+`--quick` takes a tenth of both tables. The product runs in a process of its own (`_poll.py`), so
+that its memory is the supervisor's; all servers are durable (fsync), as in production.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from benchmarks.report import Goal, report
+from insights.store import migrate
+from tests import servers
+
+ROWS = 1_000_000
+MANY = 10_000_000
+FEW = 100_000
+CHANGED = 100
+ROUNDS = 15
+IDLE = 20
+DATABASE = "bench"
+PAGE = {"key": ["id"], "source": "erp", "overlap_s": 1.0}
+LOADED: dict[str, Any] = {
+    **PAGE,
+    "name": "loaded",
+    "table": "work_order",
+    "cursor": "updated_at",
+    "inputs": ["title", "description"],
+}
+ALIKE = {**LOADED, "name": "alike", "cursor": "imported_at"}
+TABLES = """
+CREATE TABLE work_order (
+    id int PRIMARY KEY,
+    updated_at timestamp(6) NOT NULL,
+    imported_at timestamp(6) NOT NULL DEFAULT '2026-01-01',
+    title varchar(120) NOT NULL,
+    description varchar(600) NOT NULL,
+    INDEX (updated_at),
+    INDEX (imported_at)
+);
+INSERT INTO work_order (id, updated_at, title, description)
+SELECT seq, '2025-01-01' + INTERVAL seq SECOND, concat('Work order ', seq),
+       concat('Order ', seq, ': ', repeat('the pump stops under load and ', 8), md5(seq))
+FROM seq_1_to_{rows};
+"""
+POLLED = """
+CREATE TABLE {table} (
+    id int PRIMARY KEY,
+    updated_at timestamp(6) NOT NULL,
+    body varchar(100) NOT NULL,
+    INDEX (updated_at)
+);
+INSERT INTO {table} SELECT seq, '2025-01-01' + INTERVAL seq SECOND, md5(seq) FROM seq_1_to_{rows};
+"""
+# The ledger as a first load leaves it, and a watermark behind the last row. The rows' hashes are
+# none of ours: whatever a poll reads has changed.
+KNOWN = """
+SET session_replication_role = replica;
+INSERT INTO store.stream (name, watermark, overlap_s) VALUES ('{table}', '2025-06-01', 1.0);
+INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
+SELECT currval('store.stream_stream_id_seq'), n, md5(n::text)::uuid, 1, n
+FROM generate_series(1, {rows}) n;
+ANALYZE store.ledger;
+"""
+# What the reader ran: a ROLLBACK ends its transaction and asks nothing; preparing is no query.
+LOG = """
+SELECT argument FROM mysql.general_log
+WHERE user_host LIKE 'reader%' AND command_type IN ('Query', 'Execute') AND argument <> 'ROLLBACK'
+ORDER BY event_time
+"""
+
+
+class Bench:
+    """The servers, their tables, and the product in its process."""
+
+    def __init__(self, folder: Path, rows: int, many: int) -> None:
+        self.folder, self.rows = folder, rows
+        self.polled = {"few": FEW * many // MANY, "many": many}
+        self.pair = servers.MariaDbPair(folder / "mariadb", durable=True)
+        self.store = servers.Postgres(folder / "store", durable=True)
+
+    def prepare(self) -> float:
+        """Fill all tables, on both MariaDB servers at once; return the seconds it took."""
+        began = time.perf_counter()
+        for name in (DATABASE, "peer"):
+            self.store.create_database(name)
+        migrate.upgrade(self.store.url(DATABASE))
+        self.pair.primary.execute(f"CREATE DATABASE {DATABASE}")
+        self.pair.primary.script(
+            "CREATE TABLE elsewhere (n int);\nINSERT INTO elsewhere VALUES (0)", DATABASE
+        )
+        self.pair.wait()
+        filling = [
+            threading.Thread(target=self._fill, args=(server,))
+            for server in (self.pair.primary, self.pair.replica)
+        ]
+        for thread in filling:
+            thread.start()
+        self._know()
+        for thread in filling:
+            thread.join()
+        return time.perf_counter() - began
+
+    def start(self) -> Self:
+        """Start the product."""
+        self._product = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks._poll"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        streams = [LOADED, ALIKE]
+        streams += [
+            {**PAGE, "name": name, "table": name, "cursor": "updated_at", "inputs": ["body"]}
+            for name in self.polled
+        ]
+        given = {
+            "store": self.store.url(DATABASE),
+            "odbc": self.pair.replica.read_only(DATABASE),
+            "streams": streams,
+        }
+        assert self._product.stdin is not None
+        self._product.stdin.write(json.dumps(given) + "\n")
+        return self
+
+    def tell(self, *words: str) -> dict[str, Any]:
+        """Let the product do something and return what it says."""
+        assert self._product.stdin is not None
+        assert self._product.stdout is not None
+        self._product.stdin.write(json.dumps(words) + "\n")
+        self._product.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._product.stdout.readline())
+        return answer
+
+    def stop(self) -> None:
+        """Let the product end."""
+        assert self._product.stdin is not None
+        self._product.stdin.close()
+        self._product.wait(30)
+
+    def peer(self, *words: str) -> float:
+        """Run what we are measured against and return its rows a second."""
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks._poll_peers", *words],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert found["rows"] == self.rows, found
+        return float(found["rows"] / found["seconds"])
+
+    def changed_polls(self) -> dict[str, list[float]]:
+        """Change some rows of each table and poll it, in turns; return the seconds of each poll."""
+        spent: dict[str, list[float]] = {name: [] for name in self.polled}
+        chosen = random.Random(1)  # noqa: S311 - which rows change
+        for number in range(ROUNDS + 1):
+            for name, rows in self.polled.items():
+                ids = chosen.sample(range(1, rows + 1), CHANGED)
+                self.pair.primary.execute(
+                    f"UPDATE {name} SET body = md5(rand()), updated_at = now(6)"
+                    f" WHERE id IN ({', '.join(map(str, ids))})",
+                    database=DATABASE,
+                )
+                self.pair.wait()
+                found = self.tell("poll", name)
+                assert number == 0 or found["changed"] == CHANGED, found
+                if number:  # the first poll looks at the table's shape
+                    spent[name].append(found["wall_s"])
+        return spent
+
+    def idle_polls(self, name: str) -> tuple[float, float, list[str]]:
+        """Poll a stream without changes while another table changes.
+
+        Returns:
+            Milliseconds of our own processor time and of wall time a poll, both medians, and the
+            statements of the last poll.
+        """
+        for _ in range(20):  # until what was loaded has left the overlap
+            time.sleep(0.3)
+            self._elsewhere()
+            if self.tell("poll", name)["outcome"] == "unchanged" and self._settled(name):
+                break
+        cpu, wall = [], []
+        log: list[str] = []
+        replica = self.pair.replica
+        replica.script("SET GLOBAL log_output = 'TABLE';\nSET GLOBAL general_log = 1")
+        for _ in range(IDLE):
+            self._elsewhere()
+            replica.script("SET sql_log_bin = 0;\nTRUNCATE mysql.general_log")
+            found = self.tell("poll", name)
+            assert found["outcome"] == "unchanged", found
+            cpu.append(sum(found["cpu_s"].values()) * 1e3)
+            wall.append(found["wall_s"] * 1e3)
+            log = [_text(row[0]) for row in replica.execute(LOG)]
+        replica.execute("SET GLOBAL general_log = 0")
+        return statistics.median(cpu), statistics.median(wall), log
+
+    def _elsewhere(self) -> None:
+        self.pair.primary.execute("UPDATE elsewhere SET n = n + 1", database=DATABASE)
+        self.pair.wait()
+
+    def _settled(self, name: str) -> bool:
+        found = self.store.execute(
+            f"SELECT passes = '[]' FROM store.stream WHERE name = '{name}'", database=DATABASE
+        )
+        return bool(found[0][0])
+
+    def _fill(self, server: servers.MariaDb) -> None:
+        parts = [TABLES.replace("{rows}", str(self.rows))]
+        parts += [POLLED.format(table=name, rows=rows) for name, rows in self.polled.items()]
+        server.script("SET sql_log_bin = 0;\n" + "".join(parts), DATABASE)
+
+    def _know(self) -> None:
+        with psycopg.connect(self.store.url(DATABASE), autocommit=True) as link:
+            for name, rows in self.polled.items():
+                link.execute(KNOWN.format(table=name, rows=rows))
+
+
+def measured(bench: Bench, options: argparse.Namespace) -> None:
+    """Measure everything, in an order that leaves each figure alone on the machine."""
+    filled_s = bench.prepare()
+    odbc = bench.pair.replica.read_only(DATABASE)
+    plain = max(bench.peer("fetchmany", odbc) for _ in range(2))
+    bench.start()
+    load = bench.tell("poll", "loaded")
+    assert load["new"] == bench.rows, load
+    after_load = bench.tell("cost")
+    sweep = bench.tell("sweep", "loaded")
+    assert sweep["rows"] == bench.rows, sweep
+    assert not sweep["rescued"], sweep
+    user, password = servers.MariaDb.reader
+    at = f"{user}:{password}@127.0.0.1:{bench.pair.replica.port}/{DATABASE}"
+    dlt = bench.peer(
+        "dlt", f"mysql+pymysql://{at}", bench.store.url("peer"), str(bench.folder / "dlt")
+    )
+    polls = {name: statistics.median(spent) for name, spent in bench.changed_polls().items()}
+    idle = {"loaded": bench.idle_polls("loaded")}
+    bench.tell("poll", "alike")
+    idle["alike"] = bench.idle_polls("alike")
+    peak = bench.tell("cost")
+    bench.stop()
+    rate = {
+        name: bench.rows / found["wall_s"] for name, found in (("load", load), ("sweep", sweep))
+    }
+    goals = [
+        Goal("first load, against plain fetchmany", rate["load"] / plain, 0.35, "x"),
+        Goal("first load, against dlt", rate["load"] / dlt, 2, "x"),
+        Goal(
+            f"poll with {CHANGED} changes, {bench.polled['many']:,} rows against "
+            f"{bench.polled['few']:,}",
+            polls["many"] / polls["few"],
+            1.2,
+            "x",
+            at_least=False,
+        ),
+        *(
+            goal
+            for name, (cpu, _wall, log) in idle.items()
+            for goal in (
+                Goal(f"poll without changes ({name})", len(log), 2, "queries", at_least=False),
+                Goal(f"poll without changes ({name})", cpu, 5, "ms of CPU", at_least=False),
+            )
+        ),
+        Goal("sweep of unchanged rows", rate["sweep"], 100_000, "rows/s"),
+        Goal("reader, peak resident", peak["reader"], 200, "MB", at_least=False),
+        Goal("supervisor, peak resident", peak["supervisor"], 120, "MB", at_least=False),
+    ]
+    table = [
+        ["what", "rows/s", "reader CPU, µs a row", "supervisor CPU, µs a row"],
+        ["plain fetchmany", f"{plain:,.0f}", "", ""],
+        *(
+            [
+                what,
+                f"{rate[what]:,.0f}",
+                *(
+                    f"{found['cpu_s'][who] / bench.rows * 1e6:.1f}"
+                    for who in ("reader", "supervisor")
+                ),
+            ]
+            for what, found in (("load", load), ("sweep", sweep))
+        ),
+        ["dlt", f"{dlt:,.0f}", "", ""],
+    ]
+    notes = [
+        f"filling the tables, and the store's ledger of the two polled ones, took {filled_s:.0f} s",
+        *(f"median poll of {name}: {seconds * 1e3:.1f} ms" for name, seconds in polls.items()),
+        *(f"poll without changes of {name}: {wall:.1f} ms" for name, (_, wall, _) in idle.items()),
+        "statements of such a poll: " + " | ".join(idle["alike"][2]),
+        "alike: all rows share the cursor's value; the server counts them, which is its own time",
+        "the reader's login has SELECT alone: with SLAVE MONITOR it also asks for the lag",
+        f"peaks after the load: {after_load}, at the end: {peak} (MB)",
+        "dlt: its pyarrow backend with pymysql, rows appended",
+    ]
+    title = f"Polling: {bench.rows:,} and {bench.polled['many']:,} rows of a MariaDB replica"
+    report(title, goals, notes, options.json, table)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.poll", description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a tenth of both tables")
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows that are loaded and swept")
+    parser.add_argument("--many", type=int, default=MANY, help="rows of the long polled table")
+    options = parser.parse_args()
+    if find_spec("pyarrow") is None or find_spec("dlt") is None:
+        parser.error("dlt or pyarrow is not installed: run .ci/setup.sh bench")
+    share = 10 if options.quick else 1
+    folder = servers.scratch()
+    try:
+        bench = Bench(folder, options.rows // share, options.many // share)
+        bench.store.create()
+        with servers.running(bench.pair), servers.running(bench.store):
+            measured(bench, options)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _text(value: object) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    main()
