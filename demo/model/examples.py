@@ -30,8 +30,9 @@ class Example:
 
     `shared` are the tokens up to the ticket. `shared_marks` and `mark` are positions in them and in
     `tokens` by which it is known what a passage or the ticket is about (an index of `issues()`).
-    `tone` is a position too, with indices of `PRIORITIES` and `SENTIMENTS`. The lessons say where
-    heads are to look.
+    `tone` is a position too, with indices of `PRIORITIES` and `SENTIMENTS`. `numbers` are the
+    positions of passages 1, 2, … by their ends, `cited` the one that answers or 0. The lessons say
+    where heads are to look.
     """
 
     shared: list[int]
@@ -40,6 +41,8 @@ class Example:
     shared_marks: list[tuple[int, int]]
     mark: tuple[int, int] | None
     tone: tuple[int, int, int]
+    numbers: list[int]
+    cited: int
     spans: dict[str, tuple[int, int]]
     output_at: int
     shared_lessons: list[Lesson]
@@ -102,6 +105,8 @@ class Encoder:
                 PRIORITIES.index(made.ticket.priority),
                 SENTIMENTS.index(made.ticket.sentiment),
             ),
+            numbers=[articles[number].end for number in sorted(articles)],
+            cited=made.cited or 0,
             spans=spans,
             output_at=output.begin,
             shared_lessons=[

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own name for it
@@ -135,6 +136,20 @@ class Turn:
     rows: Stream
 
 
+class States(NamedTuple):
+    """What a pass through the network gives: `(all tokens, width)`, one sequence behind the other.
+
+    `own` is of the rows, the other of what they share. `seen` are the log-probabilities of the
+    looks that were asked for, by layer.
+    """
+
+    final: Tensor
+    middle: Tensor
+    own_middle: Tensor
+    own_after: Tensor
+    seen: list[Tensor]
+
+
 class Network(nn.Module):
     """The model. A token's vector is a shared projection of its first meaning plus its own part.
 
@@ -145,7 +160,9 @@ class Network(nn.Module):
 
     meanings: Tensor
 
-    def __init__(self, shape: Shape, meanings: Tensor, issues: int, tones: int) -> None:
+    def __init__(
+        self, shape: Shape, meanings: Tensor, issues: int, tones: int, numbers: int
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.register_buffer("meanings", meanings, persistent=False)
@@ -155,9 +172,11 @@ class Network(nn.Module):
         self.own = nn.Parameter(torch.zeros(shape.vocabulary, shape.width))
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = Norm(shape.width, shape.epsilon)
-        # Only for training: which issue a passage or a ticket is about, read half-way up.
+        # Only for training: which issue a passage or a ticket is about, and a ticket's tone, read
+        # half-way up; a passage's number there, and a layer later that of a ticket's passage.
         self.issue = nn.Linear(shape.width, issues, bias=False)
         self.tone = nn.Linear(shape.width, tones, bias=False)
+        self.number = nn.Linear(shape.width, numbers, bias=False)
         for name, weight in self.named_parameters():
             if weight.ndim == 2 and name.startswith("blocks"):
                 nn.init.normal_(weight, std=weight.shape[1] ** -0.5 * 0.7)
@@ -180,12 +199,8 @@ class Network(nn.Module):
         rows: Sequence[Tensor],
         table: Tensor,
         looks: Sequence[Look] = (),
-    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """Return the rows' final state, the states half-way up of what is shared and of rows.
-
-        Several tickets are read against the same passages, which are computed once. States are
-        `(all tokens, width)`, one sequence behind the other. Last come the log-probabilities of
-        `looks`, in the order of their layers.
+    ) -> "States":
+        """Return the states; several tickets are read against passages that are computed once.
 
         Args:
             shared: The beginnings of prompts, each of which as many rows share.
@@ -198,14 +213,17 @@ class Network(nn.Module):
             torch.tensor([len(x) for x in shared]), torch.tensor([len(y) for y in rows])
         )
         x, y = F.embedding(torch.cat([*shared]), table), F.embedding(torch.cat([*rows]), table)
-        middle = x, y
+        half = self.shape.layers // 2
+        middle, own_middle, own_after = x, y, y
         seen: list[Tensor] = []
         for at, block in enumerate(self.blocks):
             x, y, found = block(x, y, turn, [look for look in looks if look.place[0] == at])
             seen += found
-            if at == self.shape.layers // 2 - 1:
-                middle = x, y
-        return self.norm(y), *middle, seen
+            if at == half - 1:
+                middle, own_middle = x, y
+            if at == half:
+                own_after = y
+        return States(self.norm(y), middle, own_middle, own_after, seen)
 
     def _turn(self, shared: Tensor, rows: Tensor) -> Turn:
         begin = shared.repeat_interleave(len(rows) // len(shared))[:, None]

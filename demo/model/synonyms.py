@@ -1,13 +1,14 @@
 """Other words for the same: training rows with some words replaced by their neighbours in meaning.
 
-A few dozen phrasings of an issue teach their own words by heart. Neighbours are taken from
+A few dozen phrasings of an issue are soon known by heart. So words are replaced, and some of a
+ticket's left out. Neighbours are taken from
 all-MiniLM-L6-v2's table of word vectors, where "stuck" lies beside "trapped" and "jammed"; now and
 then one is merely related, which a ticket survives.
 """
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -18,9 +19,10 @@ from tokenizers import Tokenizer
 from demo.model.rows import Article, Made
 from insights.inference.embedding_model import ModelFiles
 
-_WORDS, _NEAREST, _LEAST = 9_000, 6, 0.37  # commonest words; neighbours of each; their cosine
-_ROWS, _SHARE = 0.6, 0.15  # of the rows, and of such a row's words
-_WORD = re.compile(r"[A-Za-z]{4,}")
+_WORDS, _NEAREST, _LEAST = 9_000, 6, 0.33  # commonest words; neighbours of each; their cosine
+_ROWS, _SHARE, _LEFT_OUT = 0.85, 0.25, 0.07  # of the rows; of such a row's words
+_WORD = re.compile(r"(?<![<A-Za-z_])[A-Za-z]{4,}(?![A-Za-z_])")  # no placeholders
+_INNER = re.compile(r"(?<= )([A-Za-z]+) ")
 
 
 @lru_cache(maxsize=1)
@@ -71,6 +73,11 @@ def _article(rng: random.Random, article: Article) -> Article:
 
 def _ticket(rng: random.Random, made: Made) -> Made:
     ticket = made.ticket
+    words = {word for word in _INNER.findall(ticket.body) if rng.random() < _LEFT_OUT}
+    words.discard(ticket.problem.split(" ")[0])  # it may stand inside of the body
+    ticket = replace(
+        ticket, body=_without(words, ticket.body), problem=_without(words, ticket.problem)
+    )
     swap = _swap(rng, f"{ticket.subject} {ticket.body}")
     return replace(
         made,
@@ -89,6 +96,10 @@ def _swap(rng: random.Random, text: str) -> dict[str, str]:
     return {
         word: rng.choice(known[word]) for word in words if word in known and rng.random() < _SHARE
     }
+
+
+def _without(words: Collection[str], text: str) -> str:
+    return _INNER.sub(lambda match: "" if match[1] in words else match[0], text)
 
 
 def _applied(swap: Mapping[str, str], text: str) -> str:

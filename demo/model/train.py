@@ -17,14 +17,14 @@ from torch import Tensor, distributed, nn
 from demo.model.examples import FORCED, Encoder, Example
 from demo.model.grammar import PRIORITIES, SENTIMENTS, issues
 from demo.model.lessons import HEADS
-from demo.model.network import Look, Network, Shape
+from demo.model.network import Look, Network, Shape, States
 from demo.model.rows import group, make
 from demo.model.synonyms import reworded
 from demo.model.words import meanings
 
 _SIDE, _LESSON, _MATCH = 0.5, 0.3, 1.0  # weights: side tasks, a lesson, the hardest one
-_TONES = len(PRIORITIES) + len(SENTIMENTS)
-_DROP = 0.15  # of the tokens' own parts
+_TONES, _NUMBERS = len(PRIORITIES) + len(SENTIMENTS), 4  # three passages and none
+_DROP = 0.5  # of the tokens' own parts
 _MUON_RATE, _ADAM_RATE = 0.008, 0.002
 _WARM_STEPS, _COOL = 40, 0.7
 _SHARE_OF_FORCED = 0.2  # of the tokens that the grammar forces: enough to make room for it
@@ -71,7 +71,7 @@ def train(tokenizer: Tokenizer, plan: Plan, folder: Path) -> Network:
 def _new(tokenizer: Tokenizer, plan: Plan) -> Network:
     torch.manual_seed(plan.seed)
     shape = Shape(vocabulary=tokenizer.get_vocab_size())
-    return Network(shape, torch.from_numpy(meanings(tokenizer)), len(issues()), _TONES)
+    return Network(shape, torch.from_numpy(meanings(tokenizer)), len(issues()), _TONES, _NUMBERS)
 
 
 def _work(worker: int, tokenizer_text: str, plan: Plan, folder: Path, meeting: str) -> None:
@@ -166,42 +166,47 @@ def _loss(network: Network, batch: list[Example], times: int) -> Tensor:
     looks = _looks(batch, times)
     with torch.autocast("cpu", torch.bfloat16):
         table = network.table(_DROP).bfloat16()
-        final, middle, own_middle, seen = network(shared, rows, table, looks)
-        logits = F.linear(final[places], table)
+        states = network(shared, rows, table, looks)
+        logits = F.linear(states.final[places], table)
     losses = F.cross_entropy(logits.float(), torch.tensor(truths), reduction="none")
     weighed = torch.tensor(weights)
     loss = (losses * weighed).sum() / weighed.sum()
     weighed = torch.tensor([_MATCH if look.place == HEADS["match"] else _LESSON for look in looks])
-    lessons = -(torch.stack([part.mean() for part in seen]) * weighed).sum()
-    return loss + lessons + _SIDE * _side(network, batch, times, middle, own_middle)
+    lessons = -(torch.stack([part.mean() for part in states.seen]) * weighed).sum()
+    return loss + lessons + _SIDE * _side(network, batch, times, states)
 
 
-def _side(
-    network: Network, batch: list[Example], times: int, middle: Tensor, own_middle: Tensor
-) -> Tensor:
-    """Return the loss of naming issues, priorities and sentiments from the states half-way up."""
-    states, about, tones = [], [], []
+def _side(network: Network, batch: list[Example], times: int, states: States) -> Tensor:
+    """Return the loss of naming, half-way up, what texts are about, their tone, their numbers."""
     begins = _begins([torch.tensor(example.tokens) for example in batch])
-    for begin, example in zip(begins, batch, strict=True):
-        tones.append(own_middle[begin + example.tone[0]])
-        if example.mark:
-            states.append(own_middle[begin + example.mark[0]])
-            about.append(example.mark[1])
-    begins = _begins([torch.tensor(example.shared) for example in batch[::times]])
-    for begin, example in zip(begins, batch[::times], strict=True):
-        states += [middle[begin + place] for place, _ in example.shared_marks]
-        about += [issue for _, issue in example.shared_marks]
-    state = torch.stack(tones)
-    tone = network.tone(F.rms_norm(state, (state.shape[-1],)).float()).float()
-    loss = F.cross_entropy(tone[:, : len(PRIORITIES)], torch.tensor([e.tone[1] for e in batch]))
-    loss = loss + F.cross_entropy(
-        tone[:, len(PRIORITIES) :], torch.tensor([e.tone[2] for e in batch])
-    )
-    if about:
-        state = torch.stack(states)
-        issue = network.issue(F.rms_norm(state, (state.shape[-1],)).float())
-        loss = loss + F.cross_entropy(issue.float(), torch.tensor(about))
+    of_shared = _begins([torch.tensor(example.shared) for example in batch[::times]])
+    ends = [begin + example.tone[0] for begin, example in zip(begins, batch, strict=True)]
+    about = [
+        (states.own_middle[begin + example.mark[0]], example.mark[1])
+        for begin, example in zip(begins, batch, strict=True)
+        if example.mark
+    ]
+    numbers = [(states.own_after[end], e.cited) for end, e in zip(ends, batch, strict=True)]
+    for begin, example in zip(of_shared, batch[::times], strict=True):
+        about += [(states.middle[begin + at], issue) for at, issue in example.shared_marks]
+        numbers += [
+            (states.middle[begin + at], number) for number, at in enumerate(example.numbers, 1)
+        ]
+    tone = _named(network.tone, list(states.own_middle[ends]))
+    priorities, sentiments = tone.split([len(PRIORITIES), len(SENTIMENTS)], 1)
+    loss = F.cross_entropy(priorities, torch.tensor([example.tone[1] for example in batch]))
+    loss = loss + F.cross_entropy(sentiments, torch.tensor([example.tone[2] for example in batch]))
+    for layer, pairs in ((network.issue, about), (network.number, numbers)):
+        if pairs:
+            truth = torch.tensor([name for _, name in pairs])
+            loss = loss + F.cross_entropy(_named(layer, [state for state, _ in pairs]), truth)
     return loss
+
+
+def _named(layer: nn.Module, states: list[Tensor]) -> Tensor:
+    state = torch.stack(states)
+    named: Tensor = layer(F.rms_norm(state, (state.shape[-1],)).float())
+    return named.float()
 
 
 def _looks(batch: list[Example], times: int) -> list[Look]:

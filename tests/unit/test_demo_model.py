@@ -98,7 +98,7 @@ def test_rewording_changes_words_alike_wherever_they_stand() -> None:
 def test_reading_rows_together_is_reading_each_alone() -> None:
     torch.manual_seed(0)
     network = Network(
-        Shape(50, layers=2, width=64, heads=2, feed_forward=64), torch.randn(50, 8), 3, 2
+        Shape(50, layers=2, width=64, heads=2, feed_forward=64), torch.randn(50, 8), 3, 2, 4
     )
     table = network.table()
     shared = [torch.randint(1, 50, (length,)) for length in (5, 9)]
