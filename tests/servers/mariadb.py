@@ -45,6 +45,7 @@ class MariaDb(Server):
             "--basedir=/usr",
             _NO_AIO,
             f"--datadir={self.data}",
+            f"--tmpdir={self._own_tmp()}",
             *self._root,
         )
         return self
@@ -56,6 +57,7 @@ class MariaDb(Server):
             server,
             "--no-defaults",
             f"--datadir={self.data}",
+            f"--tmpdir={self._own_tmp()}",
             f"--socket={self.folder / 'sock'}",
             f"--pid-file={self.folder / 'pid'}",
             f"--port={self.port}",
@@ -66,6 +68,12 @@ class MariaDb(Server):
             *self._root,
             *self._options,
         ]
+
+    def _own_tmp(self) -> Path:
+        """Return a folder for temporary tables: a server that starts deletes all it finds there."""
+        folder = self.folder / "tmp"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def odbc(self, database: str = "", user: str = "root", password: str = "") -> str:
         """Return an ODBC connection string."""
