@@ -195,6 +195,13 @@ def site(tmp_path: Path, store_url: str, stand_in: Path) -> Site:
     return site
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A soak takes as long as it takes, whatever limit a test has in CI."""
+    if config.getoption("--soak"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0), append=False)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make soak` runs the long version of tests that draw at random."""
     parser.addoption("--soak", action="store_true", help="run 10,000 histories, and say the seeds")
