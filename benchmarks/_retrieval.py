@@ -1,6 +1,7 @@
 """What `benchmarks.retrieval` searches: Cranfield, the demo's articles, passages made of both."""
 
 import csv
+import hashlib
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 import psycopg
 
@@ -15,6 +17,7 @@ from demo.data.articles import FOLDER, articles, file_name
 from demo.data.tickets import tickets
 from insights.documents.folder import Folder
 from insights.model import Document, EmbeddingModel
+from insights.ports import Embedder
 
 _PART = re.compile(
     r"(\d+)\s*\n\.T\n?(?P<title>.*?)\n?\.A\n?.*?\n?\.B\n?.*?\n?\.W\n?(?P<text>.*)", re.DOTALL
@@ -174,6 +177,34 @@ class Mixture:
                 link.execute(statement, {"collection": collection_id, "model": model_id})
             for _, definition in indexes:
                 link.execute(definition)
+
+
+class Remembered:
+    """An embedder that looks up what it has embedded before, in any run.
+
+    The file only spares time where vectors are not what is measured; without it all are computed.
+    """
+
+    def __init__(self, embedder: Embedder, folder: Path = Path(".cache")) -> None:
+        self.model = embedder.model
+        self._embedder = embedder
+        self._file = folder / f"retrieval-{self.model.sha256[:16]}.vectors"
+        self._known: dict[bytes, bytes] = {}
+        if self._file.is_file():
+            self._known = msgspec.msgpack.decode(self._file.read_bytes(), type=dict[bytes, bytes])
+
+    def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
+        """Return one vector a text; only new texts are embedded, all of them at once."""
+        names = [hashlib.blake2b(f"{kind} {text}".encode()).digest() for text in texts]
+        new = {n: text for n, text in zip(names, texts, strict=True) if n not in self._known}
+        if new:
+            vectors = self._embedder.embed(list(new.values()), kind)
+            self._known |= dict(zip(new, vectors, strict=True))
+            self._file.parent.mkdir(exist_ok=True)
+            scratch = self._file.with_suffix(".new")
+            scratch.write_bytes(msgspec.msgpack.encode(self._known))
+            scratch.replace(self._file)
+        return [self._known[name] for name in names]
 
 
 class NoModel:
