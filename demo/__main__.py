@@ -5,19 +5,18 @@ few tickets first, and shows that exactly those were processed. Everything is un
 """
 
 import argparse
-import hashlib
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
-import tomllib
 from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.padding import Padding
 
 from demo.data.database import Change, build_database, change_database
 
@@ -26,7 +25,6 @@ FOLDER = ROOT / ".demo"
 DATABASE = FOLDER / "helpdesk.sqlite"
 FINISHED = FOLDER / "finished"  # the last run came to its end
 CONFIG = ROOT / "demo" / "config" / "insights.toml"
-STAND_IN = FOLDER / "stand-in.gguf"
 SINK = "ai_insight_triage"
 VIEW = "ticket_with_insight"
 SHOWN = 12
@@ -44,17 +42,16 @@ def main() -> int:
         return 0
     began = time.monotonic()
     change = _database(change=not options.no_change)
-    environment = _model()
     before = _told()
     for title, command in (
         ("The store: PostgreSQL with pgvector, embedded", ["migrate"]),
         ("The knowledge: 40 articles, embedded and indexed", ["knowledge", "sync"]),
     ):
         _step(title)
-        _insights(*command, env=environment, quiet=True)
-    _make_sink(environment)
+        _insights(*command, quiet=True)
+    _make_sink()
     _step("The daemon: poll, read, redact, retrieve, generate, validate, write, publish")
-    _insights("run", "--once", env=environment)
+    _insights("run", "--once")
     FINISHED.touch()
     told = _told()
     _show(told, before, change)
@@ -105,41 +102,25 @@ def _database(*, change: bool) -> Change | None:
     return made
 
 
-def _model() -> dict[str, str]:
-    """Build the stand-in where the settings name it; return what they must be told besides."""
-    found = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["model"]["helpdesk"]
-    if (CONFIG.parent / found["path"]).resolve() != STAND_IN:
-        return {}
-    console.print(
-        "[bold yellow]No model has been trained for the demo:[/] a stand-in with random weights "
-        "is used. Its insights fit the schema and say nothing."
-    )
-    if not STAND_IN.exists():
-        subprocess.run([sys.executable, "-m", "demo.standin", str(STAND_IN)], check=True)
-    sha256 = hashlib.sha256(STAND_IN.read_bytes()).hexdigest()
-    # Other versions of the libraries may build other bytes; what was just built is to be trusted.
-    return {} if sha256 == found["sha256"] else {"INSIGHTS_MODEL__HELPDESK__SHA256": sha256}
-
-
-def _make_sink(environment: dict[str, str]) -> None:
+def _make_sink() -> None:
     """Play the DBA: run the DDL that `insights sink ddl` prints."""
     with closing(sqlite3.connect(DATABASE)) as database:
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (SINK,)).fetchone():
             return
     _step(f"The DBA: makes table {SINK} and view {VIEW} by the DDL the daemon prints")
-    ddl = _insights("sink", "ddl", "helpdesk", env=environment, quiet=True)
+    ddl = _insights("sink", "ddl", "helpdesk", quiet=True)
     with closing(sqlite3.connect(DATABASE)) as database:
         database.executescript(ddl)
 
 
-def _insights(*arguments: str, env: dict[str, str], quiet: bool = False) -> str:
+def _insights(*arguments: str, quiet: bool = False) -> str:
     """Run the product's own command line, as an operator would."""
     done = subprocess.run(
         [sys.executable, "-m", "insights", "--config", str(CONFIG), *arguments],
         check=False,
         stdout=subprocess.PIPE if quiet else None,
         text=True,
-        env={**os.environ, "INSIGHTS_LOG__LEVEL": "warning", **env},
+        env={**os.environ, "INSIGHTS_LOG__LEVEL": "warning"},
     )
     if done.returncode:
         sys.exit(done.returncode)
@@ -171,21 +152,19 @@ def _show(
         with_insight = database.execute(
             f"SELECT count(*) FROM {VIEW} WHERE ai_status IN ('ok', 'abstained', 'withheld')"
         ).fetchone()[0]
+    for row in rows:
+        chosen = " · ".join(filter(None, (row["category"], row["priority"], row["sentiment"])))
+        head = f"\n[bold]{row['ticket_id']}[/]  {escape(row['subject'])}  [cyan]{chosen}[/]"
+        console.print(head, highlight=False)
+        if row["ai_status"] != "ok":
+            why = "no article answers it" if row["ai_status"] == "abstained" else row["ai_status"]
+            console.print(Padding(f"[dim]({why})[/]", (0, 0, 0, 6)), highlight=False)
+            continue
+        console.print(Padding(f"“{escape(row['problem'])}”", (0, 0, 0, 6)), highlight=False)
+        step = f"→ {escape(row['next_step'])} [dim]{escape(row['citations'])}[/]"
+        console.print(Padding(step, (0, 0, 0, 6)), highlight=False)
     if rows:
-        table = Table(title="What the helpdesk shows now", title_justify="left", expand=True)
-        for name in ("ticket", "subject", "category", "priority", "problem", "next step", "source"):
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(
-                str(row["ticket_id"]),
-                row["subject"],
-                row["category"] or f"({row['ai_status']})",
-                row["priority"] or "",
-                row["problem"] or "",
-                row["next_step"] or "",
-                row["citations"] or "",
-            )
-        console.print(table)
+        console.print("\n[dim]“…” is quoted from the ticket, → from the article that is named.[/]")
     console.print(f"{with_insight} of {total} tickets carry an insight.")
     if change is not None:
         expected = sorted({*change.added, *change.edited, *change.deleted})

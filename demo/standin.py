@@ -1,13 +1,11 @@
-"""A GGUF of any shape with random weights, for measuring and for a demo without a trained model.
+"""A GGUF of any shape with random weights, for tests and for measuring.
 
-`python -m demo.standin PATH` makes a tiny one (about 1 MB) in a second; `--shape 0.4b` or `8b`
-makes one of a real shape. What it generates is arbitrary, within the schema: it promises no more.
+A tiny one (about 1 MB) takes a second; `SHAPES` has real ones too. What it generates is arbitrary,
+within the schema: it promises no more.
 """
 
-import argparse
 import inspect
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,18 +143,3 @@ def _from_gguf(path: Path) -> tuple[list[str], list[str]]:
 
     fields = gguf.GGUFReader(path).fields
     return fields["tokenizer.ggml.tokens"].contents(), fields["tokenizer.ggml.merges"].contents()
-
-
-def main() -> None:
-    """Write a stand-in model from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m demo.standin", description=__doc__)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--vocabulary", type=Path, help="take the vocabulary of this GGUF")
-    arguments = parser.parse_args()
-    build(arguments.path, SHAPES[arguments.shape], vocabulary=arguments.vocabulary)
-    sys.stdout.write(f"{arguments.path}: {arguments.path.stat().st_size / 1e6:.1f} MB\n")
-
-
-if __name__ == "__main__":
-    main()

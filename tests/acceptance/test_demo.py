@@ -1,6 +1,5 @@
 """`make demo`, as a newcomer meets it: killed half-way, finished, and run again."""
 
-import hashlib
 import os
 import shlex
 import signal
@@ -40,22 +39,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     _demo(folder, "--reset")
 
 
-def _model(tree: Path) -> dict[str, str]:
-    """Name the stand-in where no trained model is, as the demo does."""
-    stand_in = tree / ".demo" / "stand-in.gguf"
-    if not stand_in.exists():
-        return {}
-    return {
-        "INSIGHTS_MODEL__HELPDESK__PATH": str(stand_in),
-        "INSIGHTS_MODEL__HELPDESK__SHA256": hashlib.sha256(stand_in.read_bytes()).hexdigest(),
-    }
-
-
 def _start(tree: Path, *command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree), **_model(tree)},
+        env={**os.environ, "PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,20 +1,26 @@
 import hashlib
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from demo.model.evaluate import SCHEMA, request
 from demo.model.examples import Encoder
 from demo.model.lessons import HEADS
 from demo.model.make import MODEL
 from demo.model.network import Look, Network, Shape
-from demo.model.rows import Made, group
+from demo.model.rows import ABSTAIN, Made, group
 from demo.model.synonyms import reworded
 from demo.model.words import CONTROLS
 from insights.configuration import load
+from insights.inference.constraint import Compiler
+from insights.inference.llama import Model
+from insights.inference.preparing import prepare
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +114,43 @@ def test_reading_rows_together_is_reading_each_alone() -> None:
     assert torch.allclose(together, torch.cat(alone), atol=0.05)  # angles are bfloat16
 
 
+def _committed() -> Encoder:
+    """Return an encoder with the committed model's own vocabulary."""
+    fields = gguf.GGUFReader(MODEL).fields
+    tokens = fields["tokenizer.ggml.tokens"].contents()
+    merges = [tuple(pair.split(" ")) for pair in fields["tokenizer.ggml.merges"].contents()]
+    tokenizer = Tokenizer(models.BPE({token: at for at, token in enumerate(tokens)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.add_special_tokens(list(CONTROLS))
+    return Encoder(tokenizer)
+
+
+def test_what_is_served_is_token_for_token_what_was_taught() -> None:
+    encoder, model = _committed(), Model(MODEL)
+    compiler = Compiler(model.vocab)
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for made in _rows(held=True):
+        taught = encoder.encode(made)
+        prepared = prepare(request(made, schema), model.chat_template, model, 2_048)
+        assert prepared.tokens == taught.shared + taught.tokens[: taught.output_at]
+        constraint = compiler.constraint(schema, (ABSTAIN,), prepared.row, prepared.passages)
+        left = taught.tokens[taught.output_at : -1]
+        while left:
+            next_tokens = constraint.forced() or left[:1]
+            assert next_tokens == left[: len(next_tokens)]
+            constraint.consume(next_tokens)  # refuses what the grammar does not allow
+            left = left[len(next_tokens) :]
+        assert constraint.finished
+        assert constraint.text == made.output()
+    model.close()
+
+
 def test_the_committed_model_is_the_one_the_demo_asks_for() -> None:
-    if not MODEL.exists():
-        pytest.skip("`make demo-model` has not been run yet")
     settings = load(Path("demo/config/insights.toml")).model["helpdesk"]
     digest = hashlib.sha256(MODEL.read_bytes()).hexdigest()
     assert settings.sha256 == digest
