@@ -100,13 +100,17 @@ def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
     gap = f"({between})*" if between else ""
     runs = "|".join(part for part in (_class(alone), _class(letters - alone, "+")) if part)
     low, high = bounds
-    patterns = [f"/{gap}(({runs}){gap}){{1,{high}}}/"]
-    if low > 1 and between:
-        # A run counts once what follows it is no letter; the last needs nothing after it.
-        ended = "|".join(
-            part for part in (_class(alone), _class(letters - alone, "+") + f"({between})") if part
-        )
-        patterns.append(f"/({gap}({ended})){{{low - 1}}}(.|\\n)*{_class(letters)}(.|\\n)*/")
+    if alone:
+        patterns = [f"/{gap}(({runs}){gap}){{1,{high}}}/"]
+        if low > 1 and between:
+            # A run counts once what follows it is no letter; the last needs nothing after it.
+            spaced = _class(letters - alone, "+") and f"{_class(letters - alone, '+')}({between})"
+            ended = "|".join(part for part in (_class(alone), spaced) if part)
+            patterns.append(f"/({gap}({ended})){{{low - 1}}}(.|\\n)*{_class(letters)}(.|\\n)*/")
+    elif between:  # one pattern, in which each text has one reading: the automaton stays small
+        patterns = [f"/{gap}({runs}({between})+){{{low - 1},{high - 1}}}{runs}{gap}/"]
+    else:
+        patterns = [f"/{runs}/"]
     # A quotation mark or a backslash of the source is visible as well; a newline is not.
     quoted = r"|\\[\"\\]" if escapes else ""
     closing = {c for c in plain if c in ",.;:!?…%" or unicodedata.category(c) in ("Pe", "Pf")}

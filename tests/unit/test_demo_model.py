@@ -1,6 +1,7 @@
 import hashlib
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,26 @@ def test_what_is_served_is_token_for_token_what_was_taught() -> None:
             left = left[len(next_tokens) :]
         assert constraint.finished
         assert constraint.text == made.output()
+    model.close()
+
+
+def test_many_words_can_be_quoted_from_any_word_on_without_the_lexer_giving_up() -> None:
+    body = (
+        "Dear support,\n\nMarta Zielinska unfortunately deleted several files.\n\nIt was there on "
+        "Monday. We moved offices in the 8th. Sorry to disturb you.\n<CUSTOMER_NAME_1>\n"
+        "Tel. <PHONE_1>\n<EMAIL_1>"
+    )
+    part = {"type": "string", "x-quote": "row.body", "x-quote-words": [4, 60]}
+    schema = {"type": "object", "properties": {"q": part}, "required": ["q"]}
+    model = Model(MODEL)
+    compiler = Compiler(model.vocab)
+    for start in (match.start() for match in re.finditer(r"\b\w", body[:80])):
+        constraint = compiler.constraint(schema, (), {"body": body})
+        answer = json.dumps({"q": body[start:]}, separators=(",", ":"))
+        for token in model.tokenize(answer, special=False):
+            constraint.mask()
+            constraint.consume([token])
+        assert constraint.finished
     model.close()
 
 
