@@ -1,6 +1,10 @@
 """Whether a statement walks an index or scans a table, as the engine's EXPLAIN tells."""
 
+from typing import Any
+
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from insights.sources.statements import Selected
 
@@ -18,9 +22,23 @@ def scans(link: sa.Connection, statement: Selected) -> bool | None:
     return None if look is None else look(link, statement)
 
 
+class _Explain(sa.Executable, sa.ClauseElement):
+    """A statement behind the engine's EXPLAIN, its values bound: literals of bytes would break."""
+
+    inherit_cache = False
+
+    def __init__(self, prefix: str, statement: Selected) -> None:
+        self.prefix = prefix
+        self.statement = statement
+
+
+@compiles(_Explain)
+def _compiled(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
+    return f"{element.prefix} {compiler.process(element.statement, **options)}"
+
+
 def _explained(link: sa.Connection, statement: Selected, prefix: str) -> list[tuple[object, ...]]:
-    compiled = statement.compile(link, compile_kwargs={"literal_binds": True})
-    return [tuple(row) for row in link.exec_driver_sql(f"{prefix} {compiled}").all()]
+    return [tuple(row) for row in link.execute(_Explain(prefix, statement)).all()]
 
 
 def _sqlite(link: sa.Connection, statement: Selected) -> bool:
