@@ -121,19 +121,21 @@ def test_racing_publishers_that_stop_at_random(world: World) -> None:
     for thread in threads:
         thread.start()
     last = {}
+    wakings = []
     for _ in range(60):
         ticket = rng.randint(1, 5)
         last[ticket] = world.insight(ticket, f"c{rng.randint(0, 9)}")[1]
         pid = rng.choice(world.sinks).pid
         if pid is not None:
             os.kill(pid, signal.SIGSTOP)
-            threading.Timer(rng.uniform(0.05, 0.4), os.kill, (pid, signal.SIGCONT)).start()
+            wakings.append(threading.Timer(rng.uniform(0.05, 0.4), os.kill, (pid, signal.SIGCONT)))
+            wakings[-1].start()
         time.sleep(0.05)
     until = time.monotonic() + 30
     while world.due() and time.monotonic() < until:
         time.sleep(0.1)
     stop.set()
-    for thread in threads:
+    for thread in [*wakings, *threads]:
         thread.join(30)
     assert world.due() == 0
     assert {ticket: row[2] for ticket, row in world.shown().items()} == last
