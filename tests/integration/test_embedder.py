@@ -1,6 +1,8 @@
 """The embedder's process: what it returns, and what becomes of its callers when it dies."""
 
+import json
 import os
+import shutil
 import signal
 import struct
 from collections.abc import Iterator
@@ -8,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 from insights import errors
 from insights.inference import embedder_client
@@ -76,3 +80,59 @@ def test_weights_that_are_no_weights_are_refused_by_name(tmp_path: Path) -> None
         client.embed(["x"], "query")
     assert raised.value.where == str(tmp_path)
     client.close()
+
+
+def test_the_models_own_prompts_stand_before_queries_and_documents(
+    embedder: EmbedderClient, tmp_path: Path
+) -> None:
+    shutil.copytree(ModelFiles().path, tmp_path / "prompted")
+    settings = tmp_path / "prompted" / "config_sentence_transformers.json"
+    settings.write_text(
+        json.dumps({"prompts": {"query": "ask: ", "document": "tell: "}}), encoding="utf-8"
+    )
+    prompted = EmbedderClient(ModelFiles(tmp_path / "prompted"), threads=1)
+    try:
+        asked = prompted.embed(["paper jam"], "query")[0]
+        told = prompted.embed(["paper jam"], "document")[0]
+    finally:
+        prompted.close()
+    plain = embedder.embed(["ask: paper jam", "tell: paper jam"], "query")
+    assert _cosine(asked, plain[0]) > 0.999 > _cosine(asked, plain[1])
+    assert _cosine(told, plain[1]) > 0.999 > _cosine(told, plain[0])
+
+
+def test_a_cross_encoder_judges_each_pair_alike_in_any_company(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(ModelFiles().path)
+    model = transformers.BertForSequenceClassification(
+        transformers.BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            num_labels=1,
+            initializer_range=0.5,  # far enough apart to be told from each other
+        )
+    ).eval()
+    model.save_pretrained(tmp_path / "judge")
+    tokenizer.save_pretrained(tmp_path / "judge")
+    texts = ["Open the rear flap.", "Order toner.", "A long one. " * 60]
+    pairs = tokenizer(
+        ["paper jam"] * 3, texts, padding=True, truncation=True, max_length=512, return_tensors="pt"
+    )
+    with torch.no_grad():
+        wanted = torch.sigmoid(model(**pairs).logits[:, 0]).tolist()
+    client = EmbedderClient(ModelFiles(), reranker=tmp_path / "judge", threads=1)
+    try:
+        assert client.rerank("paper jam", texts) == pytest.approx(wanted, abs=1e-4)
+        assert client.rerank("paper jam", texts[1:2]) == pytest.approx(wanted[1:2], abs=1e-4)
+    finally:
+        client.close()
+    assert len({round(value, 3) for value in wanted}) == 3
+
+
+def test_reranking_without_a_reranker_says_what_to_set(embedder: EmbedderClient) -> None:
+    with pytest.raises(errors.SettingsError, match="no reranking model") as raised:
+        embedder.rerank("paper jam", ["text"])
+    assert "reranker" in raised.value.fix
