@@ -92,9 +92,7 @@ class Ledger(Protocol):
         """Raise the overlap, because a sweep found rows that came later; True if it was lower."""
         ...
 
-    def new_epoch(
-        self, lease: Lease, stream_id: int, identity: str | None, position: str | None
-    ) -> None:
+    def new_epoch(self, lease: Lease, stream_id: int, identity: str | None) -> None:
         """Begin again on another replica or another history."""
         ...
 

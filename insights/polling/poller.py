@@ -123,7 +123,7 @@ class Poller:
             return PollResult("skipped", reason=f"the replica lags by {replica.lag_s:.0f} s")
         if self._diverged(state, replica):
             log.warning("another replica", stream=self._stream.name, identity=replica.identity)
-            self._ledger.new_epoch(lease, state.stream_id, replica.identity, replica.position)
+            self._ledger.new_epoch(lease, state.stream_id, replica.identity)
             state = self._ledger.state()
         elif state.position is not None and replica.position != state.position:
             if self._source.is_behind(state.identity, state.position, replica):
@@ -279,8 +279,8 @@ class Poller:
         self._ledger.seen(
             lease,
             state.stream_id,
-            identity=replica.identity,
-            position=replica.position,
+            identity=replica.identity if complete else None,  # what was not read is not noted
+            position=replica.position if complete else None,
             lag_s=replica.lag_s,
             window=window,
             unchanged=_unchanged(state, window),

@@ -220,11 +220,9 @@ class Ledger:
         with self._fenced(lease) as connection:
             return connection.execute(self._sql["widen"], values).fetchone() is not None
 
-    def new_epoch(
-        self, lease: Lease, stream_id: int, identity: str | None, position: str | None
-    ) -> None:
+    def new_epoch(self, lease: Lease, stream_id: int, identity: str | None) -> None:
         """Begin again on another replica or another history."""
-        self._note(lease, "new_epoch", stream_id=stream_id, identity=identity, position=position)
+        self._note(lease, "new_epoch", stream_id=stream_id, identity=identity)
 
     def stop(self, stream_id: int, reason: str) -> None:
         """Stop the stream until somebody acts."""

@@ -131,9 +131,10 @@ SET identity = coalesce(%(identity)s, identity), position = coalesce(%(position)
 WHERE stream_id = %(stream_id)s;
 
 -- name: new_epoch
--- Another replica, or another history: rewind, sweep, and believe no deletion until two sweeps agree again.
+-- Another replica, or another history: rewind, sweep, and believe no deletion until two sweeps agree again. No position:
+-- nothing of it was read yet, and a crash before it is must not look like a complete pass.
 UPDATE store.stream
-SET epoch = epoch + 1, identity = %(identity)s, position = %(position)s, watermark = NULL, pass = NULL, passes = '[]',
+SET epoch = epoch + 1, identity = %(identity)s, position = NULL, watermark = NULL, pass = NULL, passes = '[]',
     gaps = '[]', window_read = NULL, sweep_due = true
 WHERE stream_id = %(stream_id)s;
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -108,6 +109,36 @@ def site(request: pytest.FixtureRequest, store_url: str, tmp_path: Path) -> Iter
     with reading(legacy.odbc) as source:
         yield Site(legacy, store, source)
     store.close()
+
+
+def test_a_crash_right_after_another_replica_was_noticed(site: Site) -> None:
+    site.follow()
+    site.insert(1, site.ago(5))
+    assert site.poll() == 1
+    site.one("UPDATE store.stream SET identity = 'the old one' RETURNING 1")
+    site.insert(2, site.ago(4))
+    site.legacy.sync()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.ledger, "begin_pass", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            site.poller.run_once()
+    site.follow()
+    assert site.poller.run_once().new == 1  # at the position that was seen before the crash
+
+
+def test_a_lagging_replica_is_not_noted_as_read(site: Site) -> None:
+    site.follow()
+    site.insert(1, site.ago(5))
+    assert site.poll() == 1
+    site.insert(2, site.ago(4))
+    site.legacy.sync()
+    now = site.source.fingerprint()
+    with pytest.MonkeyPatch.context() as patch:
+        late = msgspec.structs.replace(now, lag_s=900.0, identity="another")
+        patch.setattr(site.source, "fingerprint", lambda: late)
+        assert site.poller.run_once().outcome == "skipped"
+    assert site.one("SELECT identity, epoch FROM store.stream") == (now.identity, 1)
+    assert site.poller.run_once().new == 1  # at the position that it lagged at
 
 
 def test_missing_identities_are_probed_until_they_come(site: Site) -> None:
