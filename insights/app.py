@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from insights import definitions, environment, errors
+from insights.acknowledging import Acknowledging
 from insights.configuration import load
 from insights.daemon import Daemon, Job
 from insights.definitions import Definition
@@ -20,9 +21,11 @@ from insights.knowledge.indexer import Collection, Indexer
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Floor, Selection
 from insights.knowledge.stream import StreamDocuments
+from insights.model import MarkSpec
 from insights.parts import (
     embedding_files,
     open_generator,
+    open_marks,
     open_sink,
     open_source,
     open_store,
@@ -33,6 +36,7 @@ from insights.pipeline import Pipeline, Recipe
 from insights.polling.courtesy import Courtesy
 from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
+from insights.polling.requests import Passage
 from insights.polling.sweeper import Sweeper
 from insights.ports import Documents, Generator
 from insights.publishing import Publishing
@@ -45,6 +49,7 @@ from insights.store.ledger import Ledger
 from insights.store.outbox import SinkOutbox
 from insights.store.passages import PassageStore
 from insights.store.postgres import Store
+from insights.store.requests import StreamRequests
 from insights.store.support import SupportStore
 from insights.store.views import typed_view
 from insights.store.work import Outlet, WorkQueue
@@ -255,6 +260,11 @@ class App:
             jobs += [
                 self._publishing(made, leases) for made in self._definitions.values() if made.sink
             ]
+            jobs += [
+                self._acknowledging(made.marks, leases, sinks, holder)
+                for made in self._definitions.values()
+                if made.marks
+            ]
         pipeline = None
         if "enrich" in roles:
             pipeline = Pipeline(
@@ -285,16 +295,24 @@ class App:
     ) -> Job:
         stream = recipe.stream
         found = self.settings.stream[stream.name]
+        marks = self._definitions[recipe.name].marks
         ledger = Ledger(
             self.store,
             stream.name,
             recipe.version_id,
             sink_id=sinks.get(stream.name),
             holder=holder,
+            remark=(
+                None if marks is None else "regenerate" if found.regenerate_on_remark else "publish"
+            ),
         )
         courtesy = Courtesy(stream.rows_per_second, found.quiet_hours)
         sweep_s = found.sweep_every
-        poller = Poller(stream, recipe.source, ledger, leases, courtesy)
+        passage = None
+        if marks is not None:
+            requests = self._requests(marks, leases, sinks, holder)
+            passage = Passage(stream, recipe.source, ledger, requests, courtesy)
+        poller = Poller(stream, recipe.source, ledger, leases, courtesy, passage)
         sweeper = Sweeper(stream, recipe.source, ledger, leases, courtesy, sweep_s)
         return StreamJob(stream.name, poller, sweeper, found.poll_every, once=once)
 
@@ -302,6 +320,25 @@ class App:
         assert made.sink is not None  # noqa: S101 - asked for only where there is one
         sink = self._stack.enter_context(open_sink(self.settings, made.sink.name))
         return Publishing(made.sink.name, sink, SinkOutbox(self.store, leases, made.sink.name))
+
+    def _acknowledging(
+        self, marks: MarkSpec, leases: Leases, sinks: Mapping[str, int], holder: str
+    ) -> Acknowledging:
+        client = self._stack.enter_context(open_marks(self.settings, marks))
+        requests = self._requests(marks, leases, sinks, holder)
+        return Acknowledging(marks.stream, client, requests)
+
+    def _requests(
+        self, marks: MarkSpec, leases: Leases, sinks: Mapping[str, int], holder: str
+    ) -> StreamRequests:
+        return StreamRequests(
+            self.store,
+            leases,
+            marks.stream,
+            verbs=tuple(marks.changes),
+            sink_id=sinks.get(marks.stream),
+            holder=holder,
+        )
 
     def _holder(self) -> str:
         """Return this daemon's name; a second one on the same state directory gets its own."""

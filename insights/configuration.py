@@ -131,10 +131,8 @@ def _check_references(settings: Settings, path: Path) -> None:
         hint = f"did you mean {near[0]!r}?" if near else f"add [{kind}.{name}] to {path}"
         raise errors.SettingsError(f"there is no {kind} {name!r}", where=where, fix=hint)
 
-    for name, stream in settings.stream.items():
-        known("source", stream.source, settings.source, f"{path}: stream.{name}.source")
-    for name, sink in settings.sink.items():
-        known("source", sink.source, settings.source, f"{path}: sink.{name}.source")
+    for where, source in _sources(settings):
+        known("source", source, settings.source, f"{path}: {where}")
     for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
         known("stream", rows, settings.stream, f"{path}: collection.{name}.stream")
     folder = settings.resolve(settings.pipelines_dir)
@@ -150,6 +148,17 @@ def _check_references(settings: Settings, path: Path) -> None:
         for collection in pipeline.retrieval.collections:
             known("collection", collection, settings.collection, f"{where}: retrieval.collections")
     _refuse_sharing(settings, folder)
+
+
+def _sources(settings: Settings) -> typing.Iterator[tuple[str, str]]:
+    """Yield every setting that names a source, and the name."""
+    for name, stream in settings.stream.items():
+        yield f"stream.{name}.source", stream.source
+        for verb, mark in (("acknowledge", stream.acknowledge), ("reject", stream.reject)):
+            if mark is not None:
+                yield f"stream.{name}.{verb}.source", mark.source
+    for name, sink in settings.sink.items():
+        yield f"sink.{name}.source", sink.source
 
 
 def _refuse_sharing(settings: Settings, folder: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.model import Json, Redaction, Sampling, SinkSpec, StreamSpec
+from insights.model import Json, MarkChange, MarkSpec, Redaction, Sampling, SinkSpec, StreamSpec
 from insights.prompt import Template
-from insights.settings import PipelineSettings, Settings
+from insights.settings import MarkSettings, PipelineSettings, Settings
 from insights.validate import check_schema
 
 
@@ -21,6 +21,7 @@ class Definition(msgspec.Struct, frozen=True):
     output_schema: Json
     stream: StreamSpec
     sink: SinkSpec | None
+    marks: MarkSpec | None
 
     @property
     def query_columns(self) -> tuple[str, ...]:
@@ -66,6 +67,7 @@ def read(settings: Settings, name: str) -> Definition:
         output_schema=schema,
         stream=stream,
         sink=_sink(settings, pipeline, stream, schema),
+        marks=_marks(settings, stream),
     )
 
 
@@ -149,6 +151,30 @@ def _sink(
         legacy_table=stream.table,
         legacy_schema=stream.schema,
     )
+
+
+def _marks(settings: Settings, stream: StreamSpec) -> MarkSpec | None:
+    found = settings.stream[stream.name]
+    first = found.acknowledge or found.reject
+    if first is None:
+        return None
+    table = first.table or stream.table
+    assert table is not None  # noqa: S101 - settings say so
+    return MarkSpec(
+        stream=stream.name,
+        source=first.source,
+        table=table,
+        key=stream.key,
+        schema=first.schema_ if first.table else first.schema_ or stream.schema,
+        acknowledge=_change(found.acknowledge),
+        reject=_change(found.reject),
+    )
+
+
+def _change(found: MarkSettings | None) -> MarkChange | None:
+    if found is None:
+        return None
+    return MarkChange(column=found.column, old=found.from_, new=found.to)
 
 
 def _text(path: Path) -> str:

@@ -14,9 +14,9 @@ from insights.inference.embedding_model import ModelFiles
 from insights.inference.messages import EngineSettings, RemoteInit
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
-from insights.model import TableShape
+from insights.model import MarkSpec, TableShape
 from insights.ports import Generator
-from insights.publish.client import SinkClient
+from insights.publish.client import MarksClient, SinkClient
 from insights.settings import EmbeddingSettings, Settings
 from insights.sources.client import SourceClient
 from insights.store import revision
@@ -121,6 +121,18 @@ def open_sink(config: Path | Settings, name: str) -> Iterator[SinkClient]:
         where="sink",
         fix="set `sink` in a pipeline; sinks: " + (", ".join(settings.sink) or "none"),
     )
+
+
+@contextmanager
+def open_marks(settings: Settings, spec: MarkSpec) -> Iterator[MarksClient]:
+    """Open the marks of a stream; its acknowledger starts at the first call."""
+    found = settings.source[spec.source]
+    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc")
+    client = MarksClient(spec, odbc, timeout_s=found.timeout)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGenerator:

@@ -26,9 +26,11 @@ from insights.model import (
     Lateness,
     Lease,
     ModelInfo,
+    Outcome,
     Outstanding,
     Page,
     Passage,
+    PassingRow,
     Question,
     Row,
     SearchTuning,
@@ -37,6 +39,7 @@ from insights.model import (
     StreamShape,
     StreamSpec,
     Support,
+    Told,
     Walk,
     Window,
 )
@@ -91,6 +94,10 @@ class Source(Protocol):
 
     def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
         """Return the rows with these keys as they are now, redacted; absent rows are left out."""
+        ...
+
+    def reread(self, stream: StreamSpec, keys: Sequence[str]) -> Page:
+        """Return a page of the rows with these keys, marked as pending or not."""
         ...
 
 
@@ -329,4 +336,42 @@ class Outbox(Protocol):
 
     def stop(self, reason: str) -> None:
         """Record why nothing can be published now; `align` clears it."""
+        ...
+
+
+class Marks(Protocol):
+    """The marks of a stream's rows on the primary, changed over ODBC by a child of its own."""
+
+    def tell(self, outcomes: Sequence[Outcome]) -> tuple[list[Told], str | None]:
+        """Change the marks that still have their old value; return the position after that."""
+        ...
+
+
+class Requests(Protocol):
+    """One stream's marked rows in the store, and what they were told."""
+
+    def hold(self) -> bool:
+        """Take or prolong the lease; False if another daemon has it."""
+        ...
+
+    def due(self, after: int, window: int) -> tuple[list[Outcome], int | None]:
+        """Return what is due in the next window of open requests, and where that ends."""
+        ...
+
+    def settle(self, told: Sequence[Told], position: str | None) -> None:
+        """Record what a batch of statements did, and the primary's position after them."""
+        ...
+
+    def told(self, stream_id: int, limit: int) -> list[str]:
+        """Return positions that the replica may not have reached yet, oldest first."""
+        ...
+
+    def passing(
+        self, stream_id: int, reached: Sequence[str] | None, limit: int, *, overlap_s: float
+    ) -> list[PassingRow]:
+        """Return rows whose statements the replica has applied; None: it has no position."""
+        ...
+
+    def passed(self, rows: Sequence[PassingRow]) -> None:
+        """Take marks on these rows for new requests from now on."""
         ...

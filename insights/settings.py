@@ -68,6 +68,27 @@ class RedactionSettings(_Section):
     columns: tuple[str, ...] = ()
 
 
+class MarkSettings(_Section):
+    """`acknowledge`, `reject` of a stream: one column of marked rows, changed on the primary.
+
+    The statement is built from these names and values, never from text: an UPDATE of this column
+    that is restricted to the key and to the mark's old value.
+    """
+
+    source: Name
+    table: str | None = None
+    schema_: str | None = Field(default=None, alias="schema")
+    column: str
+    from_: str | int = Field(alias="from")
+    to: str | int
+
+    @model_validator(mode="after")
+    def _changes(self) -> "MarkSettings":
+        if self.from_ == self.to:
+            raise ValueError("from and to are the same value: the row would stay marked")
+        return self
+
+
 class StreamSettings(_Section):
     """`[stream.<name>]`: one table or query of a source, its key, and how its changes are found."""
 
@@ -78,6 +99,9 @@ class StreamSettings(_Section):
     key: tuple[str, ...] = Field(min_length=1)
     cursor: str | None = None
     pending: str | None = None
+    acknowledge: MarkSettings | None = None
+    reject: MarkSettings | None = None
+    regenerate_on_remark: bool = False
     where: str | None = None
     grade: Literal["L0", "L1", "L2", "L3", "L4"] | None = None
     start: str = "beginning"
@@ -106,6 +130,19 @@ class StreamSettings(_Section):
             raise ValueError("overlap is longer than longest_transaction, which bounds it")
         if self.time_zone is not None and self.time_zone not in zoneinfo.available_timezones():
             raise ValueError(f"there is no time zone {self.time_zone!r}; write it as Europe/Zurich")
+        return self
+
+    @model_validator(mode="after")
+    def _marks(self) -> "StreamSettings":
+        marks = [mark for mark in (self.acknowledge, self.reject) if mark is not None]
+        if (marks or self.regenerate_on_remark) and self.pending is None:
+            raise ValueError("acknowledge, reject and regenerate_on_remark need pending")
+        if self.regenerate_on_remark and self.acknowledge is None:
+            raise ValueError("regenerate_on_remark needs acknowledge: else a mark is always old")
+        if len({(mark.source, mark.table, mark.schema_) for mark in marks}) > 1:
+            raise ValueError("acknowledge and reject must name the same source and table")
+        if marks and self.table is None and marks[0].table is None:
+            raise ValueError("a stream that is a query must name the table to acknowledge in")
         return self
 
 

@@ -51,6 +51,11 @@ class Legacy(Protocol):
         """The reader's connection string on the replica."""
         ...
 
+    @property
+    def primary_odbc(self) -> str:
+        """The owner's connection string on the primary."""
+        ...
+
 
 class Transaction:
     """An open transaction on the primary, over a connection of its own.
@@ -117,6 +122,10 @@ class SqliteLegacy:
     def odbc(self) -> str:
         return self._odbc(self.replica)
 
+    @property
+    def primary_odbc(self) -> str:
+        return self._odbc(self._primary)
+
     def close(self) -> None:
         self._link.close()
 
@@ -147,6 +156,10 @@ class MariaDbLegacy:
     def odbc(self) -> str:
         return self._pair.replica.read_only(self._database)
 
+    @property
+    def primary_odbc(self) -> str:
+        return self._pair.primary.odbc(self._database)
+
 
 class PostgresLegacy:
     """A database on the pair with a hot standby."""
@@ -173,6 +186,11 @@ class PostgresLegacy:
     @property
     def odbc(self) -> str:
         return self._pair.standby.read_only(self._database)
+
+    @property
+    def primary_odbc(self) -> str:
+        primary = self._pair.primary
+        return primary.odbc(self._database, password=primary.password)
 
 
 def open_legacy(name: str, request: pytest.FixtureRequest, folder: Path) -> Legacy:

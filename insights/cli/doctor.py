@@ -12,7 +12,7 @@ from insights.cli.output import Json, emit_json, stdout
 from insights.definitions import Definition
 from insights.inference.remote_client import RemoteGenerator
 from insights.model import Finding
-from insights.parts import open_generator, open_sink
+from insights.parts import open_generator, open_marks, open_sink
 from insights.settings import Settings
 
 _MARKS = {
@@ -84,6 +84,12 @@ class Examination:
                 with self._looking(place), open_sink(self._settings, made.sink.name) as sink:
                     sink.check()
                     self._ok(place, f"{made.sink.table} can be written")
+            if made.marks is not None:
+                place = f"stream {made.stream.name}"
+                with self._looking(place), open_marks(self._settings, made.marks) as marks:
+                    marks.check()
+                    verbs = " and ".join(made.marks.changes)
+                    self._ok(place, f"{verbs}: {made.marks.table} can be changed on the primary")
             with self._looking(f"model {made.settings.model}"):
                 self._model(made)
 

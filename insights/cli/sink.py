@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from insights import configuration, definitions
 from insights.cli.output import Json, emit_json, emit_table, stdout
-from insights.parts import open_sink, open_store
+from insights.parts import open_marks, open_sink, open_store
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 
@@ -33,9 +34,17 @@ def ddl(
 
 @app.command("check")
 def check(ctx: typer.Context, name: Name) -> None:
-    """Look whether a sink has its table, columns, key and grants; change nothing."""
+    """Look whether a sink has its table, columns, key and grants; change nothing.
+
+    So for the marks of the rows that it shows, where they are acknowledged or rejected.
+    """
     with open_sink(ctx.obj, name) as sink:
         sink.check()
+    settings = configuration.load(ctx.obj)
+    for made in (definitions.read(settings, pipeline) for pipeline in settings.pipeline):
+        if made.sink is not None and made.sink.name == name and made.marks is not None:
+            with open_marks(settings, made.marks) as marks:
+                marks.check()
     stdout.print(f"Sink {name} can be written.")
 
 

@@ -31,6 +31,7 @@ from insights.model.knowledge import (
     Question,
     SearchTuning,
 )
+from insights.model.marks import MarkChange, MarkSpec, Outcome, PassingRow, Told, Verb
 from insights.model.streams import (
     Bookmark,
     Finding,
@@ -78,11 +79,15 @@ __all__ = [
     "Lateness",
     "Lease",
     "Mark",
+    "MarkChange",
+    "MarkSpec",
     "Message",
     "ModelInfo",
+    "Outcome",
     "Outstanding",
     "Page",
     "Passage",
+    "PassingRow",
     "Question",
     "Recorded",
     "Redaction",
@@ -101,7 +106,9 @@ __all__ = [
     "Support",
     "SweepState",
     "TableShape",
+    "Told",
     "Value",
+    "Verb",
     "Verdict",
     "Walk",
     "Window",

@@ -50,7 +50,8 @@ class Ledger(Protocol):
     ) -> Recorded:
         """Record one page, read after `read_at` of the store's clock, and the bookmark behind it.
 
-        `sample` is how many keys of new and changed rows are wanted back.
+        `sample` is how many keys of new and changed rows are wanted back. Pages with a bookmark are
+        a poll's: where the stream has marks, their rows are marked as pending.
         """
         ...
 

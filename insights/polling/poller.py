@@ -30,6 +30,7 @@ from insights.polling.gaps import Gaps
 from insights.polling.lateness import Watch
 from insights.polling.ledger import Ledger
 from insights.polling.pages import Pages, Way
+from insights.polling.requests import Passage
 from insights.ports import Leases, Source
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ class Poller:
         ledger: Its rows in the store.
         leases: Where the lease `stream <name>` is taken.
         courtesy: The stream's budget.
+        passage: What its marked rows were told; None where they are not told anything.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Poller:
         ledger: Ledger,
         leases: Leases,
         courtesy: Courtesy,
+        passage: Passage | None = None,
     ) -> None:
         self._stream = stream
         self._source = source
@@ -82,6 +85,7 @@ class Poller:
         self._gaps = Gaps(stream, source, ledger, self._pages)
         self._watch = Watch(stream, source, ledger)
         self._grade: Grade | None = None  # known once the stream was inspected
+        self._passage = passage
         self._baselines = stream.start != "beginning" and stream.pending is None
 
     def run_once(self) -> PollResult:
@@ -130,8 +134,10 @@ class Poller:
                 log.warning("the replica went back in time", stream=self._stream.name)
                 return PollResult("skipped", reason="the replica went back in time")
         elif state.position is not None and state.bookmark is None and state.horizon is None:
+            self._follow(lease, state, replica)
             self._note(lease, state, replica)
             return PollResult("unchanged")
+        self._follow(lease, state, replica)
         if self._stream.cursor is None and self._stream.pending is None:
             self._note(lease, state, replica)
             return PollResult("skipped", reason="no cursor: sweeps find its rows")
@@ -153,6 +159,10 @@ class Poller:
             self._begin(lease, state, horizon, window, spent_s, told=told)
         found = self._read(lease, grade, replica)
         return msgspec.structs.replace(found, new=found.new + new, changed=found.changed + changed)
+
+    def _follow(self, lease: Lease, state: StreamState, replica: Fingerprint) -> None:
+        if self._passage is not None:
+            self._passage.follow(lease, state, replica)
 
     def _begin(
         self,

@@ -92,6 +92,8 @@ class Sweeper:
         Args:
             budget_s: After this many seconds leave off at a checkpoint, so that polls go on.
         """
+        if self._stream.pending is not None:
+            return None  # rows that are not marked are not absent
         lease = self._leases.take(f"stream {self._stream.name}")
         state = self._ledger.state()
         if lease is None or state.paused or state.stopped_reason:

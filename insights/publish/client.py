@@ -1,15 +1,18 @@
-"""The supervisor's side of a sink: the port `Sink`, answered by a publisher process."""
+"""The supervisor's side of sinks and marks: the ports, answered by a child process each."""
 
 from collections.abc import Sequence
 
-from insights.model import SinkResult, SinkSpec, SinkState
+from insights.model import MarkSpec, Outcome, SinkResult, SinkSpec, SinkState, Told
 from insights.publish.messages import (
+    AcknowledgerInit,
     ApplyReply,
     ApplyRequest,
     DdlReply,
     DdlRequest,
     PublisherInit,
     RevisionReply,
+    TellReply,
+    TellRequest,
 )
 from insights.workers.process import Worker
 
@@ -61,4 +64,37 @@ class SinkClient:
 
     def close(self, drain_s: float = 5.0) -> None:
         """End the publisher."""
+        self._worker.close(drain_s)
+
+
+class MarksClient:
+    """Implements `ports.Marks` over a child process.
+
+    Args:
+        spec: Whose marks.
+        odbc: The connection string of a login that may change them, password included.
+        timeout_s: Seconds that one statement may take.
+    """
+
+    def __init__(self, spec: MarkSpec, odbc: str, *, timeout_s: float = 30.0) -> None:
+        self.spec = spec
+        self._deadline_s = timeout_s + _GRACE_S
+        self._worker = Worker(
+            "insights.publish.acknowledger",
+            AcknowledgerInit(spec=spec, odbc=odbc, timeout_s=timeout_s),
+            name=f"acknowledger {spec.stream}",
+        )
+
+    def tell(self, outcomes: Sequence[Outcome]) -> tuple[list[Told], str | None]:
+        """Tell outcomes; see `ports.Marks`."""
+        request = TellRequest(outcomes=tuple(outcomes))
+        reply = self._worker.call("tell", request, TellReply, deadline_s=self._deadline_s)
+        return list(reply.told), reply.position
+
+    def check(self) -> None:
+        """Raise the first thing that keeps us from changing marks; change nothing."""
+        self._worker.call("check", None, type(None), deadline_s=self._deadline_s)
+
+    def close(self, drain_s: float = 5.0) -> None:
+        """End the acknowledger."""
         self._worker.close(drain_s)

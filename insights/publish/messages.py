@@ -1,6 +1,6 @@
 """What supervisor and publisher say to each other."""
 
-from insights.model import SinkResult, SinkSpec, SinkState, Value
+from insights.model import MarkSpec, Outcome, SinkResult, SinkSpec, SinkState, Told, Value
 
 
 class PublisherInit(Value, frozen=True):
@@ -39,3 +39,24 @@ class DdlReply(Value, frozen=True):
     """A script for the engine's own client, comments included."""
 
     script: str
+
+
+class AcknowledgerInit(Value, frozen=True):
+    """The first frame: whose marks, and the ODBC connection string with its password."""
+
+    spec: MarkSpec
+    odbc: str
+    timeout_s: float
+
+
+class TellRequest(Value, frozen=True):
+    """Outcomes to be told."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+class TellReply(Value, frozen=True):
+    """What each statement did, and the primary's position once all had committed."""
+
+    told: tuple[Told, ...]
+    position: str | None

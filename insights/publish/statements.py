@@ -57,9 +57,12 @@ class Statements:
         )
 
     def _bound(self, name: str, as_: str) -> sa.ColumnElement[Any]:
-        """Return a bound parameter; a key neither text nor integer is cast by the server."""
-        type_ = self.table.c[name].type
-        text = isinstance(type_, sa.String)
-        cast = name in self._spec.key and not text and not isinstance(type_, sa.Integer)
-        bound = sa.bindparam(as_, type_=sa.String() if text or cast else type_)
-        return sa.cast(bound, type_) if cast else bound
+        return bound(self.table.c[name].type, as_, key=name in self._spec.key)
+
+
+def bound(type_: sa.types.TypeEngine[Any], as_: str, *, key: bool) -> sa.ColumnElement[Any]:
+    """Return a bound parameter; a key neither text nor integer is cast by the server."""
+    text = isinstance(type_, sa.String)
+    cast = key and not text and not isinstance(type_, sa.Integer)
+    given = sa.bindparam(as_, type_=sa.String() if text or cast else type_)
+    return sa.cast(given, type_) if cast else given

@@ -28,7 +28,7 @@ def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
     place = f"sink {spec.name}"
     name = f"{spec.schema}.{spec.table}" if spec.schema else spec.table
     grant = _remedy(connection, spec)
-    table = _reflected(connection, spec.table, spec.schema)
+    table = reflected(connection, spec.table, spec.schema)
     if table is None:
         raise errors.SinkError(
             f"table {name} does not exist, or our login cannot see it",
@@ -71,7 +71,7 @@ def legacy(connection: sa.Connection, spec: SinkSpec) -> sa.Table | None:
     """
     if spec.legacy_table is None:
         return None
-    table = _reflected(connection, spec.legacy_table, spec.legacy_schema)
+    table = reflected(connection, spec.legacy_table, spec.legacy_schema)
     if table is None:
         raise errors.SinkError(
             f"legacy table {spec.legacy_table} does not exist, or our login cannot see it",
@@ -81,7 +81,8 @@ def legacy(connection: sa.Connection, spec: SinkSpec) -> sa.Table | None:
     return table
 
 
-def _reflected(connection: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
+def reflected(connection: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
+    """Return a table as it is in the database; None if it is not there, or not for us to see."""
     try:
         return sa.Table(
             name, sa.MetaData(), schema=schema, autoload_with=connection, resolve_fks=False
@@ -114,6 +115,10 @@ def _remedy(connection: sa.Connection, spec: SinkSpec) -> str:
     engine = connection.dialect.name
     if engine == "sqlite":
         return "let the daemon's user write the database file and its folder"
-    query = _CURRENT_LOGIN.get(engine)
-    login = connection.exec_driver_sql(query).scalar() if query else None
-    return "; ".join(ddl.grants(spec, str(login) if login else "<the sink's login>")) + ";"
+    return "; ".join(ddl.grants(spec, login(connection) or "<the sink's login>")) + ";"
+
+
+def login(connection: sa.Connection) -> str | None:
+    """Return who we are to the database, as a GRANT names it; None if it is not asked."""
+    query = _CURRENT_LOGIN.get(connection.dialect.name)
+    return str(connection.exec_driver_sql(query).scalar()) if query else None

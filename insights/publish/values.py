@@ -39,7 +39,7 @@ def row(
     notes: list[str] = []
     made: Row = {}
     for name, text in zip(spec.key, keys.split(state.row_key, len(spec.key)), strict=True):
-        made[parameter(name)] = _key(table.c[name], text)
+        made[parameter(name)] = key_part(table.c[name], text)
     gone = state.shows == "tombstoned"
     content: Json = {} if gone else {**state.values, "citations": state.citations or None}
     fixed: Json = {
@@ -61,7 +61,7 @@ def row(
     return made, tuple(notes)
 
 
-def _key(column: sa.Column[Any], text: str) -> int | str:
+def key_part(column: sa.Column[Any], text: str) -> int | str:
     """Return a key part as it is bound; what is neither integer nor text the server casts."""
     if not isinstance(column.type, sa.Integer):
         return text

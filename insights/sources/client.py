@@ -77,6 +77,11 @@ class SourceClient:
         call = self._worker.call
         return list(call("fetch", request, messages.FetchReply, deadline_s=self._deadline_s).rows)
 
+    def reread(self, stream: StreamSpec, keys: Sequence[str]) -> Page:
+        """Return rows by key as a page; see `ports.Source`."""
+        request = messages.FetchRequest(stream=stream, keys=tuple(keys))
+        return self._worker.call("reread", request, Page, deadline_s=self._deadline_s)
+
     def window(self, stream: StreamSpec, low: str | None) -> Window:
         """Measure what lies at and above a cursor; see `ports.Source`."""
         request = messages.WindowRequest(stream=stream, low=low)

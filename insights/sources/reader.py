@@ -26,6 +26,7 @@ class Reader:
             "is_behind": (messages.BehindRequest, self.is_behind),
             "page": (messages.PageRequest, self.page),
             "fetch": (messages.FetchRequest, self.fetch),
+            "reread": (messages.FetchRequest, self.reread),
             "window": (messages.WindowRequest, self.window),
             "gaps": (messages.GapsRequest, self.gaps),
             "lateness": (messages.LatenessRequest, self.lateness),
@@ -55,6 +56,10 @@ class Reader:
     def fetch(self, request: messages.FetchRequest) -> messages.FetchReply:
         """Read rows by key."""
         return messages.FetchReply(rows=tuple(self._stream(request.stream).fetch(request.keys)))
+
+    def reread(self, request: messages.FetchRequest) -> Page:
+        """Read rows by key as a page."""
+        return self._stream(request.stream).reread(request.keys)
 
     def window(self, request: messages.WindowRequest) -> Window:
         """Measure what lies past a cursor."""

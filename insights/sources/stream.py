@@ -89,6 +89,17 @@ class Stream:
         for at in range(0, len(parts), step):
             yield parts[at : at + step]
 
+    def reread(self, row_keys: Sequence[str]) -> Page:
+        """Return at most a page of rows by key, as a page; see `ports.Source`."""
+        (parts,) = self._batches(row_keys)
+        build = partial(_fetching, parts)
+        try:
+            rows = self._read(build)
+        except errors.RowError:
+            rows = self._salvaged(build)
+        shown = len(self._spec.key) + 1 + len(self._spec.inputs)
+        return self._paged([row[:shown] for row in rows])  # without hidden columns
+
     def window(self, low: str | None) -> Window:
         """Return what lies at and above a cursor."""
         with self._session.reading(self._where) as link:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -35,6 +35,7 @@ class Ledger:
         pipeline_version_id: What new and changed rows are to be done with.
         sink_id: Which sink is told that an insight has become stale or current; None without one.
         holder: This daemon's name, for the audit.
+        remark: What a mark seen behind an acknowledge asks for; None where rows are told nothing.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Ledger:
         *,
         sink_id: int | None,
         holder: str,
+        remark: Literal["publish", "regenerate"] | None = None,
     ) -> None:
         self._store = store
         self._stream = stream
@@ -53,7 +55,9 @@ class Ledger:
             "sink_id": sink_id,
             "holder": holder,
             "hash_version": HASH_VERSION,
+            "regenerate": remark == "regenerate",
         }
+        self._seen = load("requests")["seen"] if remark is not None else None
         self._sql = load("ledger")
 
     def state(self) -> StreamState:
@@ -147,6 +151,8 @@ class Ledger:
             connection.execute(self._sql["plan_anew"])
             row = connection.execute(self._sql["record"], values).fetchone()
             assert row is not None  # noqa: S101 - an aggregate always returns a row
+            if bookmark and self._seen is not None:
+                connection.execute(self._seen, values)
             if bookmark and page.last is not None and not row.outdated:
                 connection.execute(
                     self._sql["bookmark"], {"stream_id": stream_id, "bookmark": _json(page.last)}

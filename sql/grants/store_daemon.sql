@@ -12,8 +12,8 @@ GRANT INSERT ON store.insight, store.citation, store.usage, store.audit_event, s
 -- Facts about streams, pipelines and sinks, and where each stands.
 GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.stream, store.sink TO insights_daemon;
 
--- Known rows, work to be done, and what sinks shall show.
-GRANT INSERT, UPDATE ON store.ledger, store.work, store.outbox TO insights_daemon;
+-- Known rows, work to be done, what sinks shall show, and what marked rows were told.
+GRANT INSERT, UPDATE ON store.ledger, store.work, store.outbox, store.request TO insights_daemon;
 
 -- Leases come and go.
 GRANT INSERT, UPDATE, DELETE ON store.lease TO insights_daemon;

@@ -13,15 +13,15 @@ WITH finished AS (
         finished_at = now()
     FROM finished f
     WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
-    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id
+    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
-                               shared, confidence, source_cursor, redactions, notes)
+                               shared, confidence, source_cursor, redactions, notes, request)
     SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
            f.shared, f.confidence, f.source_cursor, f.redactions,
-           ARRAY(SELECT jsonb_array_elements_text(f.notes))
+           ARRAY(SELECT jsonb_array_elements_text(f.notes)), h.request
     FROM held h JOIN finished f USING (work_id)
-    ON CONFLICT (row_id, input_hash, pipeline_version_id) DO NOTHING
+    ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
     RETURNING insight_id, row_id, input_hash, status
 ), joined AS (
     SELECT m.insight_id, m.row_id, m.input_hash, m.status, h.stream_id, f.*

@@ -48,8 +48,9 @@ WITH incoming AS MATERIALIZED (
     SELECT i.row_id, i.input_hash, i.cursor, i.old_hash, i.insight_id AS shown_id, e.insight_id AS earlier_id
     FROM incoming i
     LEFT JOIN LATERAL (
-        SELECT * FROM store.insight e WHERE e.row_id = i.row_id AND e.input_hash = i.input_hash
-           AND e.pipeline_version_id = %(pipeline_version_id)s LIMIT 1
+        SELECT e.insight_id FROM store.insight e
+        WHERE e.row_id = i.row_id AND e.input_hash = i.input_hash AND e.pipeline_version_id = %(pipeline_version_id)s
+        ORDER BY e.request DESC LIMIT 1
     ) e ON true
     WHERE i.row_id IS NOT NULL AND (i.input_hash <> i.old_hash OR i.gone_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.input_hash = i.old_hash

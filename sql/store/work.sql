@@ -100,8 +100,11 @@ WITH moved AS (
     SET input_hash = h.input_hash, cursor = coalesce(h.cursor, l.cursor),
         insight_id = coalesce(e.insight_id, l.insight_id)
     FROM held h
-    LEFT JOIN store.insight e ON e.row_id = h.row_id AND e.input_hash = h.input_hash
-         AND e.pipeline_version_id = h.pipeline_version_id
+    LEFT JOIN LATERAL (
+        SELECT e.insight_id FROM store.insight e
+        WHERE e.row_id = h.row_id AND e.input_hash = h.input_hash AND e.pipeline_version_id = h.pipeline_version_id
+        ORDER BY e.request DESC LIMIT 1
+    ) e ON true
     WHERE l.row_id = h.row_id AND l.input_hash = h.claimed_hash
     RETURNING l.row_id, l.row_key, l.hash_version, e.insight_id AS earlier_id, h.sink_id
 ), told AS (
@@ -199,7 +202,7 @@ JOIN store.pipeline_version v ON v.pipeline_version_id = w.pipeline_version_id
 WHERE w.work_id = %(work_id)s AND w.state = 'dead';
 
 -- name: dead_retry
--- Give dead letters a fresh start: all, those of a stream, or one.
+-- Give dead letters a fresh start: all, those of a stream, or one. What was rejected is to be acknowledged then.
 WITH revived AS (
     UPDATE store.work w
     SET state = 'pending', attempts = 0, expiries = 0, isolated = false, not_before = now(), reason = NULL,
@@ -209,6 +212,10 @@ WITH revived AS (
       AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
       AND (%(work_id)s::bigint IS NULL OR w.work_id = %(work_id)s)
     RETURNING w.work_id, w.row_id, w.stream_id
+), asked AS (
+    UPDATE store.request r
+    SET state = 'open', passed = false, requests = r.requests + 1, opened_at = now(), not_before = now()
+    FROM revived v WHERE r.row_id = v.row_id AND r.state = 'rejected'
 ), audited AS (
     INSERT INTO store.audit_event (actor, action, stream_id, row_id)
     SELECT %(actor)s, 'dead-letter retried', stream_id, row_id FROM revived

@@ -3,8 +3,7 @@
 The same machine drives every engine: SQLite as a file that is copied over its replica, MariaDB and
 PostgreSQL as real pairs. The overlap is zero, so that rows which become visible late (backdated,
 NULL or equal cursors) do slip past the watermark, and the sweep has to be right. A crash is an
-exception between any two statements of the store, before or after a COMMIT; real kills are in
-tests/faults. `make soak` runs 10,000 histories.
+exception between any two statements of the store, before or after a COMMIT.
 """
 
 import itertools
@@ -55,7 +54,7 @@ class CrashingStore(Store):
 
     fuse: int | None = None
 
-    def _burn(self) -> None:
+    def burn(self) -> None:
         if self.fuse is not None:
             self.fuse -= 1
             if self.fuse < 0:
@@ -65,14 +64,14 @@ class CrashingStore(Store):
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         with super().transaction() as connection:
-            yield _Burning(connection, self._burn)  # type: ignore[misc]  # what adapters call
-        self._burn()
+            yield _Burning(connection, self.burn)  # type: ignore[misc]  # what adapters call
+        self.burn()
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         with super().connection() as connection:
-            yield _Burning(connection, self._burn)  # type: ignore[misc]
-        self._burn()
+            yield _Burning(connection, self.burn)  # type: ignore[misc]
+        self.burn()
 
 
 class _Burning:
@@ -91,6 +90,13 @@ class _Burning:
         return self._connection.cursor()
 
 
+def echo(body: str) -> Generation:
+    """Return what a generator gives that quotes the whole of a row's text."""
+    quote = Span(field="/echo", source="row.body", start=0, end=len(body))
+    text = msgspec.json.encode({"echo": body}).decode()
+    return Generation(text=text, finish="stop", model="echo", quotes=(quote,))
+
+
 class Echo:
     """A generator that answers at once with the row's text, and counts what it was asked for."""
 
@@ -104,9 +110,7 @@ class Echo:
         body = request.row.get("body", "")
         self.asked[body] += 1
         future: Future[Generation] = Future()
-        text = msgspec.json.encode({"echo": body}).decode()
-        quote = Span(field="/echo", source="row.body", start=0, end=len(body))
-        future.set_result(Generation(text=text, finish="stop", model="echo", quotes=(quote,)))
+        future.set_result(echo(body))
         return future
 
 

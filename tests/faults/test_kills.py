@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from insights import errors
 from tests.helpdesk import Helpdesk
 from tests.site import Site
 
@@ -41,6 +42,48 @@ def test_a_kill_at_any_stage_loses_and_doubles_nothing(
             "SELECT row_key, status FROM insights.current WHERE gone_at IS NULL"
         )
     }
+
+
+MARKED = (
+    'table = "ticket"\nkey = ["ticket_id"]\npending = "ai_status = \'pending\'"\n'
+    'acknowledge = {source = "primary", column = "ai_status", from = "pending", to = "done"}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "before-acknowledge",
+        "before-acknowledge-commit",  # this and the next kill the acknowledger
+        "after-acknowledge-commit",
+        "after-acknowledge",
+        "after-acknowledge-settled",
+    ],
+)
+def test_a_kill_around_an_acknowledge_leaves_no_mark_and_doubles_nothing(
+    site: Site, stage: str, tmp_path: Path
+) -> None:
+    legacy = Helpdesk.of(tmp_path / "legacy.sqlite")
+    legacy.execute("ALTER TABLE ticket ADD ai_status VARCHAR(9)")
+    legacy.execute("UPDATE ticket SET ai_status = 'pending' WHERE ticket_id <= 10")
+    site.stream = MARKED
+    site.write()
+    child = "commit" in stage
+    code = errors.WorkerDied.exit_code if child else -signal.SIGKILL
+    site.insights("run", "--once", code=code, env={"INSIGHTS_FAILPOINT": stage})
+    told = legacy.execute("SELECT count(*) FROM ticket WHERE ai_status = 'done'")
+    assert (told == [(0,)]) == stage.startswith("before")
+    legacy.execute("UPDATE ticket SET ai_status = 'pending' WHERE ticket_id = 3")
+    site.run_once()
+    assert legacy.execute("SELECT ai_status, count(*) FROM ticket GROUP BY 1 ORDER BY 1") == [
+        (None, 30),
+        ("done", 10),
+    ]
+    site.assert_exactly_once({str(key) for key in range(1, 11)})
+    assert legacy.shown().keys() == set(range(1, 11))
+    assert site.query("SELECT state, count(*) FROM insights.request GROUP BY 1") == [
+        ("acknowledged", 10)
+    ]
 
 
 def test_nothing_changed_means_no_model_work(site: Site) -> None:

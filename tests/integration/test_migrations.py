@@ -70,6 +70,7 @@ def test_a_migration_does_not_queue_behind_a_long_transaction(store_url: str) ->
         ("work", "state", "Work"),
         ("insight", "status", "Insight"),
         ("outbox", "shows", "What a sink shows"),
+        ("request", "state", "What a marked row was told"),
     ],
 )
 def test_the_page_of_states_names_each_state(

@@ -158,6 +158,7 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
         "DELETE FROM store.ledger",
         "DELETE FROM store.work",
         "DELETE FROM store.outbox",
+        "DELETE FROM store.request",
         "DROP TABLE store.usage",
         "CREATE TABLE store.mine ()",
         "CREATE VIEW insights.mine AS SELECT 1",
@@ -178,7 +179,7 @@ def test_analysts_read_the_views_and_nothing_else(governed: Governed) -> None:
     with governed.link("insights_owner") as owner:
         owner.execute("CREATE VIEW insights.later AS SELECT * FROM store.setting")
     with governed.link("analyst_anna") as link:
-        for view in ("current", "citation", "history", "completeness", "later"):
+        for view in ("current", "citation", "history", "completeness", "request", "later"):
             link.execute(f"SELECT * FROM insights.{view}")
         for statement in (
             "SELECT * FROM store.ledger",
