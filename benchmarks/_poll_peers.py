@@ -1,7 +1,7 @@
 """What `benchmarks.poll` is measured against, each in a process of its own.
 
     python -m benchmarks._poll_peers fetchmany ODBC    pyodbc, the page's query without limit
-    python -m benchmarks._poll_peers dlt URL URL DIR   dlt with an incremental cursor
+    python -m benchmarks._poll_peers dlt URL URL DIR BACKEND   dlt with an incremental cursor
 
 Prints one JSON object: rows and seconds.
 """
@@ -38,8 +38,11 @@ def fetchmany(odbc: str) -> tuple[int, float]:
         return rows, time.perf_counter() - began
 
 
-def load_with_dlt(source: str, destination: str, folder: str) -> tuple[int, float]:
-    """Load the table as dlt does it fastest: Arrow between the two, rows appended, no merge."""
+def load_with_dlt(source: str, destination: str, folder: str, backend: str) -> tuple[int, float]:
+    """Load the table with dlt, rows appended, no merge.
+
+    Its backend is "sqlalchemy" where none is named; "pyarrow" is its fastest without other drivers.
+    """
     os.environ.update(
         DLT_DATA_DIR=folder,
         RUNTIME__DLTHUB_TELEMETRY="false",
@@ -50,17 +53,17 @@ def load_with_dlt(source: str, destination: str, folder: str) -> tuple[int, floa
     from dlt.sources.sql_database import sql_table
 
     pipeline = dlt.pipeline(
-        "bench",
+        f"bench_{backend}",
         pipelines_dir=str(Path(folder) / "pipelines"),
         destination=dlt.destinations.postgres(destination),
-        dataset_name="peer",
+        dataset_name=f"peer_{backend}",
     )
     table = sql_table(
         credentials=source,
         table=LOADED["table"],
         included_columns=["id", LOADED["cursor"], *LOADED["inputs"]],
         incremental=dlt.sources.incremental(LOADED["cursor"]),
-        backend="pyarrow",
+        backend=backend,
         chunk_size=50_000,
     )
     began = time.perf_counter()

@@ -59,6 +59,7 @@ class Ledger:
         }
         self._seen = load("requests")["seen"] if remark is not None else None
         self._sql = load("ledger")
+        self._fresh = False  # whether the last page was new from first to last, as in a first load
 
     def state(self) -> StreamState:
         """Return what is known of the stream between polls."""
@@ -141,16 +142,8 @@ class Ledger:
             connection.execute(self._sql["page_table"])
             with connection.cursor().copy(self._sql["copy_page"]) as copy:
                 copy.write(page.block)
-            twice = connection.execute(self._sql["contradictions"]).fetchone()
-            if twice is not None:
-                raise errors.StreamError(
-                    "a key occurs twice with different values: it is no unique key",
-                    where=f"stream {self._stream}",
-                    fix="name a key that is unique, or correct the view",
-                )
             connection.execute(self._sql["plan_anew"])
-            row = connection.execute(self._sql["record"], values).fetchone()
-            assert row is not None  # noqa: S101 - an aggregate always returns a row
+            row = self._recorded(connection, values, page.rows)
             if bookmark and self._seen is not None:
                 connection.execute(self._seen, values)
             if bookmark and page.last is not None and not row.outdated:
@@ -168,6 +161,26 @@ class Ledger:
             stamped=tuple(row.stamped),
             row_ids=tuple(row.row_ids) if want_ids else (),
         )
+
+    def _recorded(self, connection: Connection, values: Mapping[str, Any], rows: int) -> Any:  # noqa: ANN401
+        """Enter the page: as rows that are all new where the last page's were, else by look-up."""
+        row: Any  # an aggregate: there is always one
+        entered = 0
+        if self._fresh:
+            row = connection.execute(self._sql["record_new"], values).fetchone()
+            if row.new == rows:
+                return row
+            entered = row.new  # which the look-up now finds unchanged
+        twice = connection.execute(self._sql["contradictions"]).fetchone()
+        if twice is not None:
+            raise errors.StreamError(
+                "a key occurs twice with different values: it is no unique key",
+                where=f"stream {self._stream}",
+                fix="name a key that is unique, or correct the view",
+            )
+        row = connection.execute(self._sql["record"], values).fetchone()
+        self._fresh = row.new == rows > 0
+        return row._replace(new=row.new + entered)
 
     def end_pass(
         self,

@@ -26,6 +26,24 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 -- Keys that occur twice with different inputs: a view that multiplies rows, or a key that is none.
 SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 LIMIT 1;
 
+-- name: record_new
+-- A page of a first load: rows that nobody knows enter the ledger and become work without being looked up before. Rows
+-- that are there already, or twice in the page, are passed over: fewer are new then, and `record` looks at all of them.
+WITH added AS (
+    INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
+    SELECT %(stream_id)s, row_key, input_hash, %(hash_version)s, cursor FROM page
+    ON CONFLICT (stream_id, row_key) DO NOTHING
+    RETURNING row_id, row_key, input_hash, cursor
+), queued AS (
+    INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id)
+    SELECT row_id, %(stream_id)s, input_hash, %(pipeline_version_id)s FROM added WHERE %(enqueue)s
+)
+SELECT count(*) AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
+       extract(epoch FROM clock_timestamp())::float8 AS at,
+       ARRAY(SELECT row_key FROM added WHERE %(sample)s > 0 AND cursor IS NOT NULL LIMIT %(sample)s) AS stamped,
+       CASE WHEN %(want_ids)s THEN ARRAY(SELECT row_id FROM added) END AS row_ids
+FROM added;
+
 -- name: record
 -- One page of a poll or a sweep. Unchanged rows are only looked up. New and changed rows enter the ledger and become
 -- work; a newer hash supersedes work that has not begun; a hash that has an insight gets it back. A row whose claim moved

@@ -1,0 +1,99 @@
+"""Pages of rows that are all new enter the ledger without look-ups; others find theirs."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from insights import errors
+from insights.model import Bookmark, Lease, Page, Recorded
+from insights.store.insights import Registry
+from insights.store.leases import Leases
+from insights.store.ledger import Ledger
+from insights.store.postgres import Store
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = Store(store_url).open()
+    with opened.connection() as connection:
+        connection.execute("TRUNCATE store.stream, store.work, store.ledger, store.lease CASCADE")
+    yield opened
+    opened.close()
+
+
+class _Loading:
+    """One stream's ledger, and the pages that are recorded in it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        registry = Registry(store)
+        version = registry.pipeline_version("first load", "0" * 64, {})
+        registry.stream("tickets", version, 0.0)
+        self.ledger = Ledger(store, "tickets", version, sink_id=None, holder="test")
+        self.stream_id = self.ledger.state().stream_id
+        lease = Leases(store, "test", ttl_s=60).take("tickets")
+        assert lease is not None
+        self.lease: Lease = lease
+
+    def record(self, *rows: tuple[str, str], want_ids: bool = False, sample: int = 0) -> Recorded:
+        lines = [f"{key}\t{uuid.uuid5(uuid.NAMESPACE_URL, text)}\t1\n" for key, text in rows]
+        page = Page(
+            rows=len(rows),
+            block="".join(lines).encode(),
+            last=Bookmark(key=(rows[-1][0],)),
+            complete=False,
+        )
+        return self.ledger.record(
+            self.lease, self.stream_id, page, read_at=0.0, want_ids=want_ids, sample=sample
+        )
+
+    def found(self) -> list[tuple[str, str, str]]:
+        """Return key, state and whether it is the row's present hash, of all work."""
+        with self._store.connection() as connection:
+            return [
+                (row.row_key, row.state, "now" if row.present else "before")
+                for row in connection.execute(
+                    "SELECT l.row_key, w.state, w.input_hash = l.input_hash AS present"
+                    " FROM store.ledger l LEFT JOIN store.work w USING (row_id) ORDER BY 1, 2"
+                ).fetchall()
+            ]
+
+
+def test_a_page_among_new_ones_that_holds_known_rows_records_each_once(store: Store) -> None:
+    loading = _Loading(store)
+    assert loading.record(("7", "seven"), ("a", "known")).new == 2
+    assert loading.record(("b", "b"), ("c", "c")).new == 2
+    mixed = loading.record(("a", "changed"), ("b", "b"), ("d", "d"), ("7", "seven"), want_ids=True)
+    assert (mixed.new, mixed.changed) == (1, 1)
+    assert len(set(mixed.row_ids)) == 4
+    assert loading.record(("e", "e"), ("b", "b")).new == 1
+    assert loading.found() == [
+        ("7", "pending", "now"),
+        ("a", "pending", "now"),
+        ("a", "superseded", "before"),
+        ("b", "pending", "now"),
+        ("c", "pending", "now"),
+        ("d", "pending", "now"),
+        ("e", "pending", "now"),
+    ]
+
+
+def test_new_pages_tell_ids_and_stamped_keys_as_others_do(store: Store) -> None:
+    loading = _Loading(store)
+    for rows in ((("a", "a"), ("b", "b")), (("c", "c"), ("d", "d"))):
+        found = loading.record(*rows, want_ids=True, sample=1)
+        assert (found.new, found.changed, found.revived, found.outdated) == (2, 0, 0, 0)
+        assert len(set(found.row_ids)) == 2
+        assert found.stamped[0] in dict(rows)
+        assert len(found.stamped) == 1
+
+
+def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:
+    loading = _Loading(store)
+    assert loading.record(("a", "a"), ("b", "b")).new == 2
+    assert loading.record(("c", "same"), ("c", "same"), ("d", "d")).new == 2
+    assert loading.record(("e", "e"), ("f", "f")).new == 2
+    with pytest.raises(errors.StreamError, match="twice"):
+        loading.record(("g", "one"), ("g", "another"))
+    assert [key for key, *_ in loading.found()] == ["a", "b", "c", "d", "e", "f"]
