@@ -1,18 +1,18 @@
 """The wiring: settings in, a running whole out. Its single parts are opened in `parts`."""
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from insights import definitions, environment, errors
+from insights import definitions, environment, errors, hashkeys
 from insights.acknowledging import Acknowledging
 from insights.configuration import load
 from insights.daemon import Daemon, Job
 from insights.definitions import Definition
 from insights.documents.folder import Folder
+from insights.hashkeys import HashKeys
 from insights.inference.client import LocalGenerator
 from insights.inference.embedder_client import EmbedderClient
 from insights.knowledge.chunking import Chunker, Chunking
@@ -243,6 +243,7 @@ class App:
             {s: Outlet(version_id=r.version_id, sink_id=sinks.get(s)) for s, r in recipes.items()},
             ttl_s=lease_s,
             max_attempts=settings.max_attempts,
+            hash_version=self._key.version,
         )
         jobs: list[Job] = []
         if "poll" in roles:
@@ -302,6 +303,8 @@ class App:
             recipe.version_id,
             sink_id=sinks.get(stream.name),
             holder=holder,
+            hash_version=self._key.version,
+            rotating=self._key.former is not None,
             remark=(
                 None if marks is None else "regenerate" if found.regenerate_on_remark else "publish"
             ),
@@ -352,22 +355,12 @@ class App:
             return f"{name}-{os.getpid()}"
         return name
 
-    def _hash_key(self) -> bytes:
-        """Return the hash key; refuse one that is not this store's."""
-        key = environment.hash_key(
-            self.settings.resolve(self.settings.state_dir),
-            embedded=self.settings.store.url is None,
-        )
-        check = hashlib.blake2b(b"check", key=key, digest_size=16).hexdigest()
-        self.registry.set_setting("hash_key_check", check)
-        if self.registry.setting("hash_key_check") != check:
-            raise errors.StoreError(
-                "the credential hash_key is not the one this store was filled with: every row "
-                "would look changed",
-                where="hash_key",
-                fix="restore the credential",
-            )
-        return key
+    def _hash_key(self) -> HashKeys:
+        """Return the hash keys; refuse one that is not this store's."""
+        state_dir = self.settings.resolve(self.settings.state_dir)
+        key = environment.hash_key(state_dir, embedded=self.settings.store.url is None)
+        former = environment.hash_key_former(state_dir)
+        return hashkeys.agree(self.registry, key, former)
 
 
 @contextmanager

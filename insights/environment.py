@@ -78,6 +78,18 @@ def hash_key(state_dir: Path, *, embedded: bool) -> bytes:
             partial.write_text(secrets.token_hex(32))
             partial.rename(file)
         secret = file.read_text()
+    return _derived(secret)
+
+
+def hash_key_former(state_dir: Path) -> bytes | None:
+    """Return the key before a rotation, from the credential or the file `hash_key_former`."""
+    secret, file = credential("hash_key_former"), state_dir / "hash_key_former"
+    if secret is None and file.is_file():
+        secret = file.read_text()
+    return None if secret is None else _derived(secret)
+
+
+def _derived(secret: str) -> bytes:
     return hashlib.blake2b(
         secret.strip().encode(), digest_size=32, person=b"insights hash"
     ).digest()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from insights import definitions, environment, errors
 from insights.configuration import load
+from insights.hashkeys import HashKeys
 from insights.inference.client import LocalGenerator
 from insights.inference.embedding_model import ModelFiles
 from insights.inference.messages import EngineSettings, RemoteInit
@@ -78,13 +79,14 @@ def vector_indexes(settings: Settings, passages: PassageStore) -> list[DerivedOb
 
 
 @contextmanager
-def open_source(settings: Settings, name: str, hash_key: bytes) -> Iterator[SourceClient]:
+def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[SourceClient]:
     """Open a source; its reader starts at the first call."""
     found = settings.source[name]
     client = SourceClient(
         name,
         environment.reveal(found.odbc, f"source.{name}.odbc"),
-        hash_key=hash_key,
+        hash_key=keys.key,
+        hash_key_former=keys.former,
         timeout_s=found.timeout,
     )
     try:

@@ -245,8 +245,15 @@ class Pipeline:
             if claim.row_key in found
         ]
         same = [row for row in rows if row.row.input_hash == row.claim.input_hash]
-        changed = [row for row in rows if row.row.input_hash != row.claim.input_hash]
-        return same + self._follow(recipe, changed)
+        former = [row for row in rows if row.row.former_hash == row.claim.input_hash]
+        if former:  # the same inputs: only the key of the hash is another
+            self._work.restamp([(row.claim, row.row) for row in former])
+        changed = [
+            row
+            for row in rows
+            if row.claim.input_hash not in (row.row.input_hash, row.row.former_hash)
+        ]
+        return same + former + self._follow(recipe, changed)
 
     def retrieve(self, recipe: Recipe, rows: Sequence[InHand]) -> list[InHand]:
         """5. Give each row its passages; a row without any abstains here, without a model."""

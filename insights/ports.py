@@ -262,6 +262,10 @@ class Work(Protocol):
         """Return the replica's identity and position as the stream's last poll recorded them."""
         ...
 
+    def restamp(self, equal: Sequence[tuple[Claim, Row]]) -> None:
+        """Give claimed rows that are equal under the former key their hash under the new one."""
+        ...
+
     def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
         """Move claims to the newer hashes that were read; rows that lost a race are left out."""
         ...

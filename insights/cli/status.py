@@ -4,6 +4,7 @@ import datetime as dt
 
 import typer
 
+from insights import hashkeys
 from insights.cli.output import Json, emit_json, stdout
 from insights.parts import open_store
 from insights.store.insights import Registry
@@ -17,8 +18,12 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         registry = Registry(store)
         streams, sinks = registry.rows("completeness"), registry.rows("sinks")
         usage = registry.rows("usage_today")[0]
+        version = hashkeys.version(registry)
+        former_rows = registry.former_rows(version) if version > 1 else 0
     if as_json:
-        emit_json({"streams": streams, "sinks": sinks, "last_day": usage})
+        emit_json(
+            {"streams": streams, "sinks": sinks, "last_day": usage, "former_key_rows": former_rows}
+        )
         return
     if not streams:
         stdout.print("No stream has been polled yet: `insights run`.")
@@ -52,6 +57,10 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         )
         if sink["stopped_reason"]:
             stdout.print(f"  [bold red]stopped:[/] {sink['stopped_reason']}")
+    if former_rows:
+        stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
+    elif version > 1:
+        stdout.print("No row needs hash_key_former any more: it may be removed.")
     stdout.print(
         f"Last day: {usage['insights']:,} generations, {usage['prompt_tokens']:,} prompt tokens "
         f"({usage['reused_tokens']:,} reused), {usage['output_tokens']:,} output tokens."

@@ -120,7 +120,7 @@ class StreamDocuments:
         while True:
             page = self._source.page(self._stream, after, by=by)
             for line in page.block.decode().split("\n")[:-1]:
-                key, digest, _ = line.split("\t")
+                key, digest, *_ = line.split("\t")
                 key = _ESCAPED.sub(lambda match: _PLAIN[match[1]], key)
                 self._order.append(key)
                 yield key, self._salted(uuid.UUID(digest).bytes)

@@ -55,7 +55,7 @@ class Row(Value, frozen=True):
 
     `values` maps column to redacted text (None is SQL NULL). `input_hash` is BLAKE2b-128 over the
     canonical prompt inputs *before* redaction. `redactions` counts placeholders by kind; `notes`
-    says what was normalised or cut.
+    says what was normalised or cut. `former_hash` is that under the former key, if there is one.
     """
 
     key: str
@@ -64,6 +64,7 @@ class Row(Value, frozen=True):
     values: dict[str, str | None]
     redactions: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    former_hash: bytes | None = None
 
 
 class Bookmark(Value, frozen=True):

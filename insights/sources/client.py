@@ -30,14 +30,29 @@ class SourceClient:
         odbc: The connection string of a login that may only read, password included.
         hash_key: The credential `hash_key`.
         timeout_s: Seconds that one statement may take.
+        hash_key_former: The key before it, while rows are still known by that one.
     """
 
-    def __init__(self, name: str, odbc: str, *, hash_key: bytes, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        odbc: str,
+        *,
+        hash_key: bytes,
+        timeout_s: float = 60.0,
+        hash_key_former: bytes | None = None,
+    ) -> None:
         self.name = name
         self._deadline_s = timeout_s + _GRACE_S
         self._worker = Worker(
             "insights.sources.reader",
-            messages.ReaderInit(name=name, odbc=odbc, hash_key=hash_key, timeout_s=timeout_s),
+            messages.ReaderInit(
+                name=name,
+                odbc=odbc,
+                hash_key=hash_key,
+                timeout_s=timeout_s,
+                hash_key_former=hash_key_former,
+            ),
             name=f"reader {name}",
         )
 

@@ -20,6 +20,7 @@ class ReaderInit(Value, frozen=True):
     odbc: str
     hash_key: bytes
     timeout_s: float
+    hash_key_former: bytes | None = None
 
 
 class PageRequest(Value, frozen=True):

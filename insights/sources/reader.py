@@ -17,6 +17,8 @@ class Reader:
     def __init__(self, init: messages.ReaderInit) -> None:
         self._session = Session(init.name, init.odbc, init.timeout_s)
         self._hasher = Hasher(init.hash_key)
+        former = init.hash_key_former
+        self._former = None if former is None else Hasher(former)
         self._streams: dict[StreamSpec, Stream] = {}
 
     def handlers(self) -> dict[str, tuple[type[Any], serve.Handler]]:
@@ -101,7 +103,7 @@ class Reader:
         if (spec.table is None) == (spec.query is None):
             raise errors.StreamError("give exactly one of table and query", where=spec.name)
         if spec not in self._streams:
-            self._streams[spec] = Stream(self._session, spec, self._hasher)
+            self._streams[spec] = Stream(self._session, spec, self._hasher, self._former)
         return self._streams[spec]
 
 

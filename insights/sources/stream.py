@@ -43,12 +43,20 @@ class Stream:
         session: The connection.
         spec: The stream.
         hasher: The keyed hash.
+        former: That under the former key, while rows are still known by it.
     """
 
-    def __init__(self, session: Session, spec: StreamSpec, hasher: canonical.Hasher) -> None:
+    def __init__(
+        self,
+        session: Session,
+        spec: StreamSpec,
+        hasher: canonical.Hasher,
+        former: canonical.Hasher | None = None,
+    ) -> None:
         self._session = session
         self._spec = spec
         self._hasher = hasher
+        self._former = former
         self._where = shape.place(spec)
         self._built: Statements | None = None
         self._types: dict[str, str] = {}
@@ -233,7 +241,7 @@ class Stream:
         seen: dict[str, bytes] = {}
         for number, row in enumerate(rows):
             key = row[0] if as_it_is and type(row[0]) is str else keys.join(self._key(row))
-            digest = self._digest(row)
+            digest = self._digest(row, self._hasher)
             if seen.setdefault(key, digest) != digest:
                 raise errors.StreamError(
                     f"one key ({', '.join(self._spec.key)}) is there twice with different inputs",
@@ -244,9 +252,10 @@ class Stream:
                 break  # the row past the page
             if len(seen) > len(lines):
                 cursor = self._text(row[width])
+                both = "" if self._former is None else f"\t{self._digest(row, self._former).hex()}"
                 lines.append(
                     f"{canonical.copy_field(key, where=self._where)}\t{digest.hex()}\t"
-                    f"{canonical.copy_field(cursor, where=self._where)}\n"
+                    f"{canonical.copy_field(cursor, where=self._where)}{both}\n"
                 )
         last = None
         if rows:
@@ -269,28 +278,29 @@ class Stream:
             for name, raw in zip(names, row[head:], strict=True):
                 values[name], found = self._clean(raw)
                 notes += [f"{name}: {note}" for note in found]
-            digest = self._hasher.digest([values[name] for name in spec.inputs])
+            inputs = [values[name] for name in spec.inputs]
             redacted, counts = redact.row(values, spec.redaction)
             yield Row(
                 key=keys.join(self._key(row)),
-                input_hash=digest,
+                input_hash=self._hasher.digest(inputs),
                 cursor=self._text(row[head - 1]),
                 values={name: redacted[name] for name in spec.inputs},
                 redactions=counts,
                 notes=tuple(notes),
+                former_hash=None if self._former is None else self._former.digest(inputs),
             )
 
     def _hidden(self) -> tuple[str, ...]:
         assert self._built is not None  # noqa: S101 - rows have been read with it
         return self._built.hidden
 
-    def _digest(self, row: _Raw) -> bytes:
+    def _digest(self, row: _Raw, hasher: canonical.Hasher) -> bytes:
         """Return the hash of a page's row; most rows are clean as they come."""
         values = row[len(self._spec.key) + 1 :]
         digest: bytes | None = None
         if not self._casts.encodes:
-            digest = self._hasher.digest_if_clean(values, self._spec.max_text_chars)
-        return digest or self._hasher.digest([self._clean(raw)[0] for raw in values])
+            digest = hasher.digest_if_clean(values, self._spec.max_text_chars)
+        return digest or hasher.digest([self._clean(raw)[0] for raw in values])
 
     def _clean(self, raw: object) -> tuple[str | None, tuple[str, ...]]:
         return canonical.clean(self._casts.decoded(raw), self._spec.max_text_chars)

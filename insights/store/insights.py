@@ -75,6 +75,15 @@ class Registry:
         with self._store.connection() as connection:
             connection.execute(self._sql["set_setting"], {"name": name, "value": value})
 
+    def rotate(self, name: str, check: str) -> None:
+        """Record the check value of a new hash key, and ask every stream for a sweep."""
+        with self._store.transaction() as connection:
+            connection.execute(self._sql["rotate"], {"name": name, "value": check})
+
+    def former_rows(self, hash_version: int) -> int:
+        """Return how many rows, deleted ones apart, have the hash of an older key."""
+        return self._id("former_rows", {"hash_version": hash_version})
+
     def rows(self, query: str) -> Sequence[dict[str, Any]]:
         """Return what a report statement (`completeness`, `sinks`, `usage_today`) finds."""
         with self._store.connection() as connection:

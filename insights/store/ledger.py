@@ -23,7 +23,7 @@ from insights.model import (
 from insights.queries import load
 from insights.store.postgres import Connection, Store
 
-HASH_VERSION = 1
+HASH_VERSION = 1  # of a store whose key was never rotated
 
 
 class Ledger:
@@ -36,6 +36,8 @@ class Ledger:
         sink_id: Which sink is told that an insight has become stale or current; None without one.
         holder: This daemon's name, for the audit.
         remark: What a mark seen behind an acknowledge asks for; None where rows are told nothing.
+        hash_version: The number of the key that hashes are made with.
+        rotating: Pages carry the hash under the former key too.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Ledger:
         sink_id: int | None,
         holder: str,
         remark: Literal["publish", "regenerate"] | None = None,
+        hash_version: int = HASH_VERSION,
+        rotating: bool = False,
     ) -> None:
         self._store = store
         self._stream = stream
@@ -54,9 +58,10 @@ class Ledger:
             "pipeline_version_id": pipeline_version_id,
             "sink_id": sink_id,
             "holder": holder,
-            "hash_version": HASH_VERSION,
+            "hash_version": hash_version,
             "regenerate": remark == "regenerate",
         }
+        self._rotating = rotating
         self._seen = load("requests")["seen"] if remark is not None else None
         self._sql = load("ledger")
         self._fresh = False  # whether the last page was new from first to last, as in a first load
@@ -140,9 +145,12 @@ class Ledger:
         }
         with self._fenced(lease) as connection:
             connection.execute(self._sql["page_table"])
-            with connection.cursor().copy(self._sql["copy_page"]) as copy:
+            copy_page = "copy_page_both" if self._rotating else "copy_page"
+            with connection.cursor().copy(self._sql[copy_page]) as copy:
                 copy.write(page.block)
             connection.execute(self._sql["plan_anew"])
+            if self._rotating:
+                connection.execute(self._sql["restamp_page"], values)
             row = self._recorded(connection, values, page.rows)
             if bookmark and self._seen is not None:
                 connection.execute(self._seen, values)
@@ -353,10 +361,16 @@ class Ledger:
     def _fenced(self, lease: Lease) -> Iterator[Connection]:
         with self._store.transaction() as connection:
             held = connection.execute(
-                self._sql["fence"], {"name": lease.name, "token": lease.token}
+                self._sql["fence"], {**self._values, "name": lease.name, "token": lease.token}
             ).fetchone()
             if held is None:
                 raise errors.Fenced("somebody else holds the lease", where=lease.name)
+            if not held.newest:
+                raise errors.Fenced(
+                    "another daemon has begun to rotate the credential hash_key",
+                    where=lease.name,
+                    fix="restart this one with the new hash_key, the former one as hash_key_former",
+                )
             yield connection
 
     def _note(self, lease: Lease, statement: str, **values: Any) -> None:  # noqa: ANN401

@@ -28,6 +28,7 @@ class WorkQueue:
         streams: The streams it works on, by name.
         ttl_s: Seconds a claim lasts without `extend`.
         max_attempts: Blamed attempts before a dead letter.
+        hash_version: The number of our hash key; with a newer one in use nothing is claimed.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class WorkQueue:
         *,
         ttl_s: float,
         max_attempts: int,
+        hash_version: int = 1,
     ) -> None:
         self._store = store
         self._holder = holder
@@ -46,6 +48,7 @@ class WorkQueue:
         self._versions = [outlet.version_id for outlet in streams.values()]
         self._ttl_s = ttl_s
         self._max_attempts = max_attempts
+        self._hash_version = hash_version
         self._sql = load("work")
 
     def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
@@ -57,6 +60,7 @@ class WorkQueue:
             "isolated": isolated,
             "holder": self._holder,
             "ttl_s": self._ttl_s,
+            "hash_version": self._hash_version,
         }
         with self._store.connection() as connection:
             rows = connection.execute(self._sql["claim"], values).fetchall()
@@ -101,6 +105,22 @@ class WorkQueue:
         with self._store.connection() as connection:
             connection.execute(self._sql["missing"], _held(claims))
 
+    def restamp(self, equal: Sequence[tuple[Claim, Row]]) -> None:
+        """Give claimed rows that are equal under the former key their hash under the new one."""
+        rows = [
+            {
+                "work_id": claim.work_id,
+                "token": claim.token,
+                "former_hash": str(uuid.UUID(bytes=claim.input_hash)),
+                "input_hash": str(uuid.UUID(bytes=row.input_hash)),
+            }
+            for claim, row in equal
+        ]
+        with self._store.transaction() as connection:
+            connection.execute(
+                self._sql["restamp"], {"rows": Jsonb(rows), "hash_version": self._hash_version}
+            )
+
     def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
         """Move claims to the newer hashes that were read; rows that lost a race are left out."""
         rows = [
@@ -115,7 +135,12 @@ class WorkQueue:
         ]
         with self._store.transaction() as connection:
             found = connection.execute(
-                self._sql["move"], {"rows": Jsonb(rows), "holder": self._holder}
+                self._sql["move"],
+                {
+                    "rows": Jsonb(rows),
+                    "holder": self._holder,
+                    "hash_version": self._hash_version,
+                },
             ).fetchall()
         return [_claim(row) for row in found]
 

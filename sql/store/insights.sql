@@ -96,6 +96,18 @@ SELECT value FROM store.setting WHERE name = %(name)s;
 -- Record one fact, once.
 INSERT INTO store.setting (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT (name) DO NOTHING;
 
+-- name: rotate
+-- A new hash key begins: one sweep of each stream gives all rows their new hash.
+WITH begun AS (
+    INSERT INTO store.setting (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT (name) DO NOTHING
+    RETURNING name
+)
+UPDATE store.stream SET sweep_due = true WHERE EXISTS (SELECT FROM begun);
+
+-- name: former_rows
+-- Rows that still have the hash of an older key; those that are deleted are not waited for.
+SELECT count(*) FROM store.ledger WHERE hash_version < %(hash_version)s AND gone_at IS NULL;
+
 -- name: completeness
 -- Where every known row of every stream stands.
 SELECT * FROM insights.completeness ORDER BY stream;

@@ -7,16 +7,42 @@ FROM store.stream WHERE name = %(stream)s;
 -- name: fence
 -- Writing under a lease that another has taken would overwrite its work. One that only ran out is still ours: whoever
 -- takes it changes the token.
-SELECT 1 FROM store.lease WHERE name = %(name)s AND token = %(token)s FOR SHARE;
+-- A daemon with a key that another has replaced would take every row back to it: each key's check value has a name.
+SELECT NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1)) AS newest
+FROM store.lease WHERE name = %(name)s AND token = %(token)s FOR SHARE;
 
 -- name: page_table
 -- Where COPY puts a page; emptied at each commit, made once a session.
-CREATE TEMPORARY TABLE IF NOT EXISTS page (row_key text NOT NULL, input_hash uuid NOT NULL, cursor text)
+CREATE TEMPORARY TABLE IF NOT EXISTS page (row_key text NOT NULL, input_hash uuid NOT NULL, cursor text, former_hash uuid)
 ON COMMIT DELETE ROWS;
 
 -- name: copy_page
 -- The page as the reader made it; the supervisor never decodes it.
 COPY page (row_key, input_hash, cursor) FROM STDIN;
+
+-- name: copy_page_both
+-- The same with the hash under the former key, while the key is being rotated.
+COPY page (row_key, input_hash, cursor, former_hash) FROM STDIN;
+
+-- name: restamp_page
+-- Rows of a page that are equal under the former key take the new hash, with their work and the insights of that hash.
+WITH equal AS MATERIALIZED (
+    SELECT DISTINCT ON (l.row_id) l.row_id, p.former_hash, p.input_hash
+    FROM page p
+    CROSS JOIN LATERAL (
+        SELECT * FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
+    ) l
+    WHERE l.hash_version < %(hash_version)s AND l.input_hash = p.former_hash
+), stamped AS (
+    UPDATE store.ledger l SET input_hash = q.input_hash, hash_version = %(hash_version)s
+    FROM equal q WHERE l.row_id = q.row_id AND l.input_hash = q.former_hash
+    RETURNING l.row_id, q.former_hash, q.input_hash
+), worked AS (
+    UPDATE store.work w SET input_hash = s.input_hash
+    FROM stamped s WHERE w.row_id = s.row_id AND w.input_hash = s.former_hash
+)
+UPDATE store.insight i SET input_hash = s.input_hash
+FROM stamped s WHERE i.row_id = s.row_id AND i.input_hash = s.former_hash;
 
 -- name: plan_anew
 -- A plan that was made while the tables were empty would read all of them once they are full.

@@ -16,6 +16,7 @@ WITH ready AS (
         FOR UPDATE SKIP LOCKED
     ) r
     WHERE s.name = ANY(%(streams)s) AND NOT s.paused AND s.stopped_reason IS NULL
+      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1))
     ORDER BY r.work_id
     LIMIT %(limit)s
 )
@@ -70,18 +71,25 @@ FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
 WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed';
 
 -- name: restamp
--- Rows equal under a new hash version: the ledger takes the new hash, and so does the work that is under way.
+-- Claimed rows that are equal under the former key: the ledger takes the new hash, and so do all work and insights of it.
+-- A page may have done so already.
 WITH moved AS (
-    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, hash_version smallint)
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, former_hash uuid, input_hash uuid)
 ), held AS (
-    UPDATE store.work w SET input_hash = m.input_hash
-    FROM moved m
-    WHERE w.work_id = m.work_id AND w.lease_token = m.token AND w.state = 'claimed'
-    RETURNING w.row_id, w.work_id
+    SELECT w.row_id, w.work_id, m.former_hash, m.input_hash
+    FROM store.work w JOIN moved m USING (work_id)
+    WHERE w.lease_token = m.token AND w.state = 'claimed'
+), stamped AS (
+    UPDATE store.ledger l SET input_hash = h.input_hash, hash_version = %(hash_version)s
+    FROM held h
+    WHERE l.row_id = h.row_id AND l.input_hash = h.former_hash AND l.hash_version < %(hash_version)s
+    RETURNING l.row_id, h.former_hash, h.input_hash
+), worked AS (
+    UPDATE store.work w SET input_hash = s.input_hash
+    FROM stamped s WHERE w.row_id = s.row_id AND w.input_hash = s.former_hash
 )
-UPDATE store.ledger l SET input_hash = m.input_hash, hash_version = m.hash_version
-FROM held JOIN moved m USING (work_id)
-WHERE l.row_id = held.row_id;
+UPDATE store.insight i SET input_hash = s.input_hash
+FROM stamped s WHERE i.row_id = s.row_id AND i.input_hash = s.former_hash;
 
 -- name: move
 -- A claimed row was read with newer inputs. If the claimed hash is still the ledger's, the ledger takes the new one, the
@@ -94,10 +102,11 @@ WITH moved AS (
            w.attempts, w.isolated, m.token, m.input_hash, m.cursor, m.sink_id
     FROM store.work w JOIN moved m USING (work_id)
     WHERE w.lease_token = m.token AND w.state = 'claimed'
+      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1))
     FOR UPDATE OF w
 ), known AS (
     UPDATE store.ledger l
-    SET input_hash = h.input_hash, cursor = coalesce(h.cursor, l.cursor),
+    SET input_hash = h.input_hash, hash_version = %(hash_version)s, cursor = coalesce(h.cursor, l.cursor),
         insight_id = coalesce(e.insight_id, l.insight_id)
     FROM held h
     LEFT JOIN LATERAL (

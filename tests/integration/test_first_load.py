@@ -22,15 +22,15 @@ def store(store_url: str) -> Iterator[Store]:
     opened.close()
 
 
-class _Loading:
+class Loading:
     """One stream's ledger, and the pages that are recorded in it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         registry = Registry(store)
-        version = registry.pipeline_version("first load", "0" * 64, {})
-        registry.stream("tickets", version, 0.0)
-        self.ledger = Ledger(store, "tickets", version, sink_id=None, holder="test")
+        self.version = registry.pipeline_version("first load", "0" * 64, {})
+        registry.stream("tickets", self.version, 0.0)
+        self.ledger = Ledger(store, "tickets", self.version, sink_id=None, holder="test")
         self.stream_id = self.ledger.state().stream_id
         lease = Leases(store, "test", ttl_s=60).take("tickets")
         assert lease is not None
@@ -61,7 +61,7 @@ class _Loading:
 
 
 def test_a_page_among_new_ones_that_holds_known_rows_records_each_once(store: Store) -> None:
-    loading = _Loading(store)
+    loading = Loading(store)
     assert loading.record(("7", "seven"), ("a", "known")).new == 2
     assert loading.record(("b", "b"), ("c", "c")).new == 2
     mixed = loading.record(("a", "changed"), ("b", "b"), ("d", "d"), ("7", "seven"), want_ids=True)
@@ -80,7 +80,7 @@ def test_a_page_among_new_ones_that_holds_known_rows_records_each_once(store: St
 
 
 def test_new_pages_tell_ids_and_stamped_keys_as_others_do(store: Store) -> None:
-    loading = _Loading(store)
+    loading = Loading(store)
     for rows in ((("a", "a"), ("b", "b")), (("c", "c"), ("d", "d"))):
         found = loading.record(*rows, want_ids=True, sample=1)
         assert (found.new, found.changed, found.revived, found.outdated) == (2, 0, 0, 0)
@@ -90,7 +90,7 @@ def test_new_pages_tell_ids_and_stamped_keys_as_others_do(store: Store) -> None:
 
 
 def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:
-    loading = _Loading(store)
+    loading = Loading(store)
     assert loading.record(("a", "a"), ("b", "b")).new == 2
     assert loading.record(("c", "same"), ("c", "same"), ("d", "d")).new == 2
     assert loading.record(("e", "e"), ("f", "f")).new == 2
