@@ -16,7 +16,7 @@ from insights.prompt import Template, apply_chat_template
 
 PROMPT = Path(__file__).parent.parent / "config" / "prompts" / "triage.j2"
 # Forced by the grammar when serving, copied by constraint, or a decision: so much does each weigh.
-FORCED, _COPIED, _VALUE, _DECISION = 0.02, 0.25, 2.0, 4.0
+FORCED, _COPIED, _VALUE, _DECISION, _ABSTAIN = 0.02, 0.25, 2.0, 4.0, 2.0
 _FIELDS = re.compile(
     r'^\{"(?P<key>category)":"(?P<category>\w+)","priority":"(?P<priority>\w+)",'
     r'"sentiment":"(?P<sentiment>\w+)","cited_passages":\[(?P<cited>\d+)\],'
@@ -140,8 +140,8 @@ class Encoder:
 
 def _weights(output: str) -> list[float]:
     weights = [FORCED] * len(output)
-    weights[2] = _DECISION
     match = _FIELDS.match(output)
+    weights[2] = _ABSTAIN if match is None else _DECISION
     if match is None:
         return weights
     for name in ("category", "priority", "sentiment"):

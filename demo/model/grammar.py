@@ -1,22 +1,20 @@
 """Phrasings: text files of alternatives, and how one of them is drawn.
 
 A file holds sections (`== name`), a section lines. `{a|b}` is a choice, `$name` a draw from a
-section of `names.txt`. Of every group of lines some are **held out**: training never sees them, the
-demo and the evaluation use nothing else.
+section of `names.txt`. What lies in the folder `held_out`, under the same names, training never
+sees: the demo and the evaluation use nothing else. Who writes lines for training does not read it.
 """
 
 import random
 import re
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 _HERE = Path(__file__).parent
+_HELD = _HERE / "held_out"
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"\$([a-z]+)")
-# Of the phrase pools about a third is held out; of an issue's few lines exactly one a letter.
-_POOL_HELD = 3
 
 CATEGORIES = (
     "account",
@@ -58,42 +56,34 @@ def issues() -> tuple[Issue, ...]:
     """Return all issues, by category and then as the files have them."""
     found: list[Issue] = []
     for category in CATEGORIES:
-        for head, lines in _sections((_HERE / "issues" / f"{category}.txt").read_text("utf-8")):
+        file = f"{category}.txt"
+        held = dict(_sections(_HELD / file))
+        for head, lines in _sections(_HERE / "issues" / file):
             name, priority = head.split()
-            letters: dict[str, list[str]] = {}
-            for line in lines:
-                letters.setdefault(line[0], []).append(line[2:])
-            seen: dict[str, tuple[str, ...]] = {}
-            held: dict[str, tuple[str, ...]] = {}
-            for letter, group in letters.items():
-                out = zlib.crc32(f"{name} {letter}".encode()) % len(group)
-                held[letter] = (group[out],)
-                seen[letter] = tuple(line for at, line in enumerate(group) if at != out)
-            found.append(Issue(name, category, priority, seen, held))
+            found.append(Issue(name, category, priority, _letters(lines), _letters(held[name])))
     return tuple(found)
+
+
+def _letters(lines: list[str]) -> dict[str, tuple[str, ...]]:
+    letters = dict.fromkeys(line[0] for line in lines)
+    return {letter: tuple(line[2:] for line in lines if line[0] == letter) for letter in letters}
 
 
 @lru_cache(maxsize=64)
 def phrases(section: str, *, held: bool) -> tuple[str, ...]:
-    """Return one half of a pool of `phrases.txt`: for training, or held out."""
-    for head, lines in _sections((_HERE / "phrases.txt").read_text("utf-8")):
-        if head == section:
-            if len(lines) == 1:  # a pool of words, of which each serves both
-                return tuple(word.strip() for word in lines[0].split("|"))
-            return tuple(
-                line for at, line in enumerate(lines) if (at % _POOL_HELD == _POOL_HELD - 1) == held
-            )
-    raise KeyError(section)
+    """Return a pool of `phrases.txt`: for training, or held out."""
+    pools = dict(_sections(_HERE / "phrases.txt"))
+    lines = dict(_sections(_HELD / "phrases.txt")).get(section, []) if held else pools[section]
+    if len(pools[section]) == 1:  # a pool of words, of which each serves both
+        return tuple(word.strip() for word in pools[section][0].split("|"))
+    return tuple(lines)
 
 
 @lru_cache(maxsize=64)
 def names(section: str, *, held: bool) -> tuple[str, ...]:
-    """Return the people, programs, printers … of one half of `names.txt`."""
-    wanted = f"{section} held" if held else section
-    for head, lines in _sections((_HERE / "names.txt").read_text("utf-8")):
-        if head == wanted:
-            return tuple(lines[0].split("|"))
-    raise KeyError(wanted)
+    """Return the people, programs, printers … of `names.txt`: for training, or held out."""
+    line = dict(_sections((_HELD if held else _HERE) / "names.txt"))[section][0]
+    return tuple(line.split("|"))
 
 
 def expand(rng: random.Random, line: str, *, held: bool) -> str:
@@ -128,9 +118,9 @@ def _drawn(rng: random.Random, match: re.Match[str], *, held: bool) -> str:
     return rng.choice(names(match[1], held=held))
 
 
-def _sections(text: str) -> list[tuple[str, list[str]]]:
+def _sections(path: Path) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
-    for line in text.splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("== "):
             found.append((line[3:], []))
         elif line.strip():

@@ -19,6 +19,8 @@ HEADS: Mapping[str, tuple[int, int]] = {
     "sentence": (1, 0),  # a token of a text → the first token of its sentence
     "number": (1, 1),  # a token of a passage → the passage's number
     "cited": (1, 2),  # where a step is quoted → the number that was cited
+    "cue": (2, 0),  # the ticket's end → the end of what says its urgency, or the very start
+    "mood": (2, 1),  # the same for what says its mood
     "match": (3, 0),  # the ticket's end → the end of the passage that answers, or the very start
     "read": (4, 0),  # where something is chosen → the ticket's end
     "step": (5, 1),  # where the step's quote begins → its first token in the passage
@@ -99,6 +101,7 @@ def of_answer(
     """
     answering = passages[made.cited].end if made.cited else 0
     yield Lesson("match", body.end, answering, shared=True)
+    yield from _of_tone(made, body)
     for name in ("key", "category", "priority", "sentiment", "cited"):
         for at in range(*spans.get(name, (0, 0))):
             yield Lesson("read", at - 1, body.end, shared=False)
@@ -124,3 +127,12 @@ def of_answer(
             if ahead < len(quote):
                 ahead += quote[ahead] == " "
                 yield Lesson("copy", at - 1, source.token(begins + ahead), shared=shared)
+
+
+def _of_tone(made: Made, body: Placed) -> Iterator[Lesson]:
+    for name, words in (("cue", made.ticket.cue), ("mood", made.ticket.mood)):
+        begins = body.text.find(words) if words else -1
+        if begins < 0:
+            yield Lesson(name, body.end, 0, shared=True)
+        else:
+            yield Lesson(name, body.end, body.token(begins + len(words) - 1), shared=False)

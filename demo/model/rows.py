@@ -36,6 +36,8 @@ class Text:
     priority: str
     sentiment: str
     issue: str = ""
+    cue: str = ""  # the words that say how urgent it is, and those that say the mood
+    mood: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,11 @@ def _assembled(  # noqa: C901, PLR0912, PLR0913, PLR0917 - the parts of a ticket
     sentiment = rng.choices(SENTIMENTS, (0.2, 0.4, 0.25, 0.15))[0]
     before: list[str] = []
     after: list[str] = []
+    mood = cue = ""
     if sentiment != "neutral":
-        (before if rng.random() < 0.6 else after).append(drawn(f"opener-{sentiment}"))
+        place = before if rng.random() < 0.6 else after
+        mood = drawn(f"opener-{sentiment}")
+        place.append(mood)
     if rng.random() < _CONTEXT:
         (before if rng.random() < 0.4 else after).append(drawn("context"))
     if rng.random() < _DETAIL:
@@ -169,14 +174,18 @@ def _assembled(  # noqa: C901, PLR0912, PLR0913, PLR0917 - the parts of a ticket
     if rng.random() < _CUE:
         level = rng.choice(("urgent", "high", "low"))
         priority = level
-        (before if rng.random() < 0.2 else after).append(drawn(f"cue-{level}"))
+        place = before if rng.random() < 0.2 else after
+        cue = drawn(f"cue-{level}")
+        place.append(cue)
     rng.shuffle(before)
     rng.shuffle(after)
     if second:
         after.append(drawn("second").replace("$problem", _sentence(rng, second)))
     if rng.random() < _TYPO:
         problem = _typo(rng, problem)
-        after = [_typo(rng, text) if rng.random() < 0.5 else text for text in after]
+        slips = [_typo(rng, text) if rng.random() < 0.5 else text for text in after]
+        written = dict(zip(after, slips, strict=True))
+        mood, cue, after = written.get(mood, mood), written.get(cue, cue), slips
         if rng.random() < 0.5:
             subject = _typo(rng, subject)
     if rng.random() < 0.1:
@@ -193,7 +202,7 @@ def _assembled(  # noqa: C901, PLR0912, PLR0913, PLR0917 - the parts of a ticket
         body += rng.choice(("\n\n", "\n")) + drawn("closing")
     if signed or rng.random() < _SIGNATURE:
         body += "\n" + (signed or _signature(rng, held=held))
-    return Text(subject, body, problem, category, priority, sentiment)
+    return Text(subject, body, problem, category, priority, sentiment, cue=cue, mood=mood)
 
 
 def article(rng: random.Random, issue: Issue, *, held: bool) -> Article:

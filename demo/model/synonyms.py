@@ -74,9 +74,14 @@ def _article(rng: random.Random, article: Article) -> Article:
 def _ticket(rng: random.Random, made: Made) -> Made:
     ticket = made.ticket
     words = {word for word in _INNER.findall(ticket.body) if rng.random() < _LEFT_OUT}
-    words.discard(ticket.problem.split(" ")[0])  # it may stand inside of the body
+    for text in (ticket.problem, ticket.cue, ticket.mood):  # which may stand inside of the body
+        words.discard(text.split(" ")[0])
     ticket = replace(
-        ticket, body=_without(words, ticket.body), problem=_without(words, ticket.problem)
+        ticket,
+        body=_without(words, ticket.body),
+        problem=_without(words, ticket.problem),
+        cue=_without(words, ticket.cue),
+        mood=_without(words, ticket.mood),
     )
     swap = _swap(rng, f"{ticket.subject} {ticket.body}")
     return replace(
@@ -86,6 +91,8 @@ def _ticket(rng: random.Random, made: Made) -> Made:
             subject=_applied(swap, ticket.subject),
             body=_applied(swap, ticket.body),
             problem=_applied(swap, ticket.problem),
+            cue=_applied(swap, ticket.cue),
+            mood=_applied(swap, ticket.mood),
         ),
     )
 

@@ -78,6 +78,10 @@ def test_lessons_point_at_what_is_copied_and_at_what_answers(encoder: Encoder) -
                 )
             elif lesson.kind == "problem":
                 assert encoder.text(example.tokens[: lesson.to + 1]).endswith(made.ticket.problem)
+            elif lesson.kind in {"cue", "mood"}:
+                words = getattr(made.ticket, lesson.kind)
+                assert lesson.shared == (not words)
+                assert encoder.text(example.tokens[: lesson.to + 1]).endswith(words) or not words
     assert seen == set(HEADS) - {"before"}
 
 
@@ -97,7 +101,8 @@ def test_rewording_changes_words_alike_wherever_they_stand() -> None:
     assert [row.cited for row in again] == [row.cited for row in rows]
     assert sum(a.ticket.body != b.ticket.body for a, b in zip(rows, again, strict=True)) > 10
     for row in again:
-        assert row.ticket.problem in row.ticket.body
+        for text in (row.ticket.problem, row.ticket.cue, row.ticket.mood):
+            assert text in row.ticket.body
         assert all(article.answer in article.text for article in row.passages)
     assert all(a.passages is b.passages for a, b in zip(again[::2], again[1::2], strict=True))
 
