@@ -173,12 +173,12 @@ class Ledger:
     def _recorded(self, connection: Connection, values: Mapping[str, Any], rows: int) -> Any:  # noqa: ANN401
         """Enter the page: as rows that are all new where the last page's were, else by look-up."""
         row: Any  # an aggregate: there is always one
-        entered = 0
+        entered, stamped = 0, []  # what the look-up then finds unchanged
         if self._fresh:
             row = connection.execute(self._sql["record_new"], values).fetchone()
             if row.new == rows:
                 return row
-            entered = row.new  # which the look-up now finds unchanged
+            entered, stamped = row.new, row.stamped
         twice = connection.execute(self._sql["contradictions"]).fetchone()
         if twice is not None:
             raise errors.StreamError(
@@ -188,7 +188,8 @@ class Ledger:
             )
         row = connection.execute(self._sql["record"], values).fetchone()
         self._fresh = row.new == rows > 0
-        return row._replace(new=row.new + entered)
+        stamped = [*stamped, *row.stamped][: values["sample"]]
+        return row._replace(new=row.new + entered, stamped=stamped)
 
     def end_pass(
         self,

@@ -64,8 +64,10 @@ def test_a_page_among_new_ones_that_holds_known_rows_records_each_once(store: St
     loading = Loading(store)
     assert loading.record(("7", "seven"), ("a", "known")).new == 2
     assert loading.record(("b", "b"), ("c", "c")).new == 2
-    mixed = loading.record(("a", "changed"), ("b", "b"), ("d", "d"), ("7", "seven"), want_ids=True)
-    assert (mixed.new, mixed.changed) == (1, 1)
+    mixed = loading.record(
+        ("a", "changed"), ("b", "b"), ("d", "d"), ("7", "seven"), want_ids=True, sample=9
+    )
+    assert (mixed.new, mixed.changed, mixed.stamped) == (1, 1, ("d",))
     assert len(set(mixed.row_ids)) == 4
     assert loading.record(("e", "e"), ("b", "b")).new == 1
     assert loading.found() == [
