@@ -344,22 +344,18 @@ class Pipeline:
         return {row.key: row for row in rows}
 
     def _follow(self, recipe: Recipe, changed: Sequence[InHand]) -> list[InHand]:
-        """Rows with another hash than claimed: follow a newer copy, never an older one."""
+        """Rows with another hash than claimed: follow a newer copy that two readings agree on."""
         if not changed:
             return []
         claims = [row.claim for row in changed]
         if recipe.source.is_behind(*self._work.recorded(recipe.stream.name)):
-            self._work.release(
-                claims,
-                delay_s=STALE_RETRY_S,
-                blame=False,
-                isolate=False,
-                reason="the replica showed an older copy",
-            )
-            self._drop(claims)
+            self._put_off(claims, "the replica showed an older copy", STALE_RETRY_S)
             return []
         again = self._fetch(recipe, claims)  # read after the position was asked for
-        moves = [(claim, again[claim.row_key]) for claim in claims if claim.row_key in again]
+        hashes = {key: row.input_hash for key, row in again.items()}
+        torn = [r.claim for r in changed if hashes.get(r.row.key) != r.row.input_hash]
+        self._put_off(torn, "the row changed between two readings", STALE_RETRY_S)
+        moves = [(c, again[c.row_key]) for c in claims if c not in torn]
         moved = {claim.row_key: claim for claim in self._work.move(moves)}
         self._drop(claims)
         followed = [InHand(claim=moved[r.key], row=r) for _, r in moves if r.key in moved]
@@ -408,12 +404,14 @@ class Pipeline:
     def give_back_all(self) -> int:
         """Give back everything that is held, without blame; return how many rows."""
         claims = self._holding()
-        if claims:
-            self._work.release(
-                claims, delay_s=0.0, blame=False, isolate=False, reason="the daemon was stopped"
-            )
-            self._drop(claims)
+        self._put_off(claims, "the daemon was stopped", 0.0)
         return len(claims)
+
+    def _put_off(self, claims: Sequence[Claim], reason: str, delay_s: float) -> None:
+        """Give rows back without blame."""
+        if claims:
+            self._work.release(claims, delay_s=delay_s, blame=False, isolate=False, reason=reason)
+        self._drop(claims)
 
     def _holding(self) -> list[Claim]:
         with self._lock:

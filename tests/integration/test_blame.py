@@ -1,19 +1,21 @@
 """Who pays for a failure: the poison row alone, never its neighbours, and nobody for an outage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import pytest
 
 from insights import errors
-from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
+from insights.model import GenerateRequest, Generation, ModelInfo, Row, Sampling, StreamSpec
 from insights.pipeline import Pipeline, Recipe
 from insights.polling.courtesy import Courtesy
 from insights.polling.sweeper import Sweeper
 from insights.prompt import Template
+from insights.sources.client import SourceClient
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
@@ -166,4 +168,40 @@ def test_an_outage_charges_nobody(
     store: Store, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     _run(store, request, tmp_path, Fragile(outages=9), rounds=20)
+    assert set(_states(store).values()) == {("done", 1)}
+
+
+def test_a_row_that_two_readings_do_not_agree_on_waits_without_blame(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a standby that shows what others have not committed."""
+    fetch, in_flux = SourceClient.fetch, True
+
+    def torn(source: SourceClient, spec: StreamSpec, row_keys: Sequence[str]) -> Sequence[Row]:
+        return [
+            msgspec.structs.replace(row, input_hash=uuid4().bytes, values={"body": "uncommitted"})
+            if in_flux and row.key == "0"
+            else row
+            for row in fetch(source, spec, row_keys)
+        ]
+
+    monkeypatch.setattr(SourceClient, "fetch", torn)
+    generator = Fragile()
+    with _site(store, request, tmp_path, generator) as pipeline, store.connection() as connection:
+        pipeline.advance()
+        assert len(generator.flight) == 3  # of four that were claimed
+        assert "uncommitted" not in [body for body, _ in generator.flight]
+        (row,) = connection.execute(
+            "SELECT state, attempts, reason, not_before > now() AS waits FROM store.work"
+            " WHERE reason IS NOT NULL"
+        ).fetchall()
+        assert (row.state, row.attempts, row.waits) == ("pending", 0, True)
+        assert row.reason == "the row changed between two readings"
+        in_flux = False
+        for _ in range(ROWS):
+            connection.execute("UPDATE store.work SET not_before = now()")
+            generator.work()
+            while pipeline.settle(0.0) or pipeline.held:
+                pass
+            pipeline.advance()
     assert set(_states(store).values()) == {("done", 1)}
