@@ -89,11 +89,15 @@ class Page(Value, frozen=True):
 
 
 class Lease(Value, frozen=True):
-    """A lease we hold: `token` proves it, `epoch` grew when it changed hands."""
+    """A lease we hold: `token` proves it, `epoch` grew when it changed hands.
+
+    It lasts `ttl_s` seconds from when it was taken, renewed or written under.
+    """
 
     name: str
     token: str
     epoch: int
+    ttl_s: float
 
 
 class Window(Value, frozen=True):

@@ -7,11 +7,10 @@ from functools import partial
 
 import msgspec
 
-from insights import errors
 from insights.model import Bookmark, Gap, Lease, Page, Recorded, StreamSpec, Walk
 from insights.polling.courtesy import Courtesy
 from insights.polling.ledger import Ledger
-from insights.ports import Leases, Source
+from insights.ports import Source
 
 _MOST_READINGS = 5  # of one page, while other daemons move its rows on
 
@@ -32,19 +31,17 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pages:
-    """Walks one stream within its budget, renewing the lease between pages.
+    """Walks one stream within its budget, under a lease that each recorded page prolongs.
 
     Args:
         source: The stream's database.
         ledger: Its rows in the store.
-        leases: Where the stream's lease is renewed.
         courtesy: The stream's budget.
     """
 
-    def __init__(self, source: Source, ledger: Ledger, leases: Leases, courtesy: Courtesy) -> None:
+    def __init__(self, source: Source, ledger: Ledger, courtesy: Courtesy) -> None:
         self._source = source
         self._ledger = ledger
-        self._leases = leases
         self._courtesy = courtesy
 
     def walk(
@@ -93,10 +90,6 @@ class Pages:
                     return
                 at = page.last
                 self._courtesy.pay(page.rows)
-                if not self._leases.renew(lease):
-                    raise errors.Fenced(
-                        "the lease was lost in the middle of a walk", where=lease.name
-                    )
                 if ahead is None:
                     page, read_at = read(at), clock
                 else:

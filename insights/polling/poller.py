@@ -81,7 +81,7 @@ class Poller:
         self._ledger = ledger
         self._leases = leases
         self._courtesy = courtesy
-        self._pages = Pages(source, ledger, leases, courtesy)
+        self._pages = Pages(source, ledger, courtesy)
         self._gaps = Gaps(stream, source, ledger, self._pages)
         self._watch = Watch(stream, source, ledger)
         self._grade: Grade | None = None  # known once the stream was inspected

@@ -65,7 +65,7 @@ class Sweeper:
         self._leases = leases
         self._courtesy = courtesy
         self._every_s = every_s
-        self._pages = Pages(source, ledger, leases, courtesy)
+        self._pages = Pages(source, ledger, courtesy)
         self._watch = Watch(stream, source, ledger)
 
     def due(self) -> bool:

@@ -26,7 +26,9 @@ class Leases:
             row = connection.execute(
                 self._sql["take"], {"name": name, "holder": self._holder, "ttl_s": self._ttl_s}
             ).fetchone()
-        return None if row is None else Lease(name=name, token=str(row.token), epoch=row.epoch)
+        if row is None:
+            return None
+        return Lease(name=name, token=str(row.token), epoch=row.epoch, ttl_s=self._ttl_s)
 
     def renew(self, lease: Lease) -> bool:
         """Prolong a lease; False means that it is lost."""
@@ -34,7 +36,7 @@ class Leases:
             return (
                 connection.execute(
                     self._sql["renew"],
-                    {"name": lease.name, "token": lease.token, "ttl_s": self._ttl_s},
+                    {"name": lease.name, "token": lease.token, "ttl_s": lease.ttl_s},
                 ).fetchone()
                 is not None
             )

@@ -27,7 +27,7 @@ HASH_VERSION = 1  # of a store whose key was never rotated
 
 
 class Ledger:
-    """One stream's rows in the store. Every write is fenced by the stream's lease.
+    """One stream's rows in the store. Every write is fenced by the stream's lease, and prolongs it.
 
     Args:
         store: The store.
@@ -362,7 +362,8 @@ class Ledger:
     def _fenced(self, lease: Lease) -> Iterator[Connection]:
         with self._store.transaction() as connection:
             held = connection.execute(
-                self._sql["fence"], {**self._values, "name": lease.name, "token": lease.token}
+                self._sql["fence"],
+                {**self._values, "name": lease.name, "token": lease.token, "ttl_s": lease.ttl_s},
             ).fetchone()
             if held is None:
                 raise errors.Fenced("somebody else holds the lease", where=lease.name)

@@ -6,10 +6,11 @@ FROM store.stream WHERE name = %(stream)s;
 
 -- name: fence
 -- Writing under a lease that another has taken would overwrite its work. One that only ran out is still ours: whoever
--- takes it changes the token.
+-- takes it changes the token. Each write prolongs it: a walk of many pages needs no other renewal.
 -- A daemon with a key that another has replaced would take every row back to it: each key's check value has a name.
-SELECT NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1)) AS newest
-FROM store.lease WHERE name = %(name)s AND token = %(token)s FOR SHARE;
+UPDATE store.lease SET expires_at = now() + make_interval(secs => %(ttl_s)s)
+WHERE name = %(name)s AND token = %(token)s
+RETURNING NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1)) AS newest;
 
 -- name: page_table
 -- Where COPY puts a page; emptied at each commit, made once a session.

@@ -112,7 +112,7 @@ class _Leases:
 
     def take(self, name: str) -> Lease | None:
         assert name == "collection solved"
-        return Lease(name=name, token="t", epoch=self.epoch) if self.free else None
+        return Lease(name=name, token="t", epoch=self.epoch, ttl_s=60.0) if self.free else None
 
     def renew(self, lease: Lease) -> bool:
         return self.keeps

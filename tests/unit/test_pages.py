@@ -12,7 +12,7 @@ from insights.polling.courtesy import Courtesy
 from insights.polling.pages import Pages, Way
 
 SPEC = StreamSpec(name="s", source="a", table="t", key=("id",), inputs=("body",))
-LEASE = Lease(name="stream s", token="t", epoch=1)
+LEASE = Lease(name="stream s", token="t", epoch=1, ttl_s=60.0)
 LAST = 5
 
 
@@ -48,6 +48,8 @@ class Table:
         **_: Any,  # noqa: ANN401
     ) -> Recorded:
         assert page.last is not None
+        if len(self.recorded) == self.lost_after:
+            raise errors.Fenced("somebody else holds the lease", where="stream s")
         number = int(page.last.key[0])
         self._asked.wait(0.05)  # let the next page be asked for, if it is to be
         self._asked.clear()
@@ -61,12 +63,9 @@ class Table:
             new=1 - outdated, changed=0, revived=0, at=next(self.clock), outdated=outdated
         )
 
-    def renew(self, _lease: Lease) -> bool:
-        return self.lost_after is None or len(self.recorded) < self.lost_after
-
 
 def walked(table: Table, courtesy: Courtesy) -> int:
-    pages = Pages(table, table, table, courtesy)  # type: ignore[arg-type]  # all three ports
+    pages = Pages(table, table, courtesy)  # type: ignore[arg-type]  # both ports
     found = pages.walk(LEASE, 1, SPEC, None, Way(by="key"), read_at=0.0)
     return sum(recorded.new for _page, recorded in found)
 
