@@ -60,7 +60,9 @@ ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
 class App:
     """Everything opened: see `open_app`."""
 
-    def __init__(self, settings: Settings, store: Store, stack: ExitStack) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, stack: ExitStack, *, begin: bool = False
+    ) -> None:
         self.settings = settings
         self.store = store
         self.registry = Registry(store)
@@ -70,7 +72,7 @@ class App:
         self._embedders: list[EmbedderClient] = []
         self._sources: dict[str, SourceClient] = {}
         self._generators: dict[str, Generator] = {}
-        self._key = self._hash_key()
+        self.hash_keys = self._hash_keys(begin=begin)
 
     @property
     def definitions(self) -> Mapping[str, Definition]:
@@ -96,7 +98,7 @@ class App:
         """Return a source, one reader each."""
         if name not in self._sources:
             self._sources[name] = self._stack.enter_context(
-                open_source(self.settings, name, self._key)
+                open_source(self.settings, name, self.hash_keys)
             )
         return self._sources[name]
 
@@ -243,7 +245,7 @@ class App:
             {s: Outlet(version_id=r.version_id, sink_id=sinks.get(s)) for s, r in recipes.items()},
             ttl_s=lease_s,
             max_attempts=settings.max_attempts,
-            hash_version=self._key.version,
+            hash_version=self.hash_keys.version,
         )
         jobs: list[Job] = []
         if "poll" in roles:
@@ -303,8 +305,8 @@ class App:
             recipe.version_id,
             sink_id=sinks.get(stream.name),
             holder=holder,
-            hash_version=self._key.version,
-            rotating=self._key.former is not None,
+            hash_version=self.hash_keys.version,
+            rotating=self.hash_keys.former is not None,
             remark=(
                 None if marks is None else "regenerate" if found.regenerate_on_remark else "publish"
             ),
@@ -355,17 +357,21 @@ class App:
             return f"{name}-{os.getpid()}"
         return name
 
-    def _hash_key(self) -> HashKeys:
+    def _hash_keys(self, *, begin: bool) -> HashKeys:
         """Return the hash keys; refuse one that is not this store's."""
         state_dir = self.settings.resolve(self.settings.state_dir)
         key = environment.hash_key(state_dir, embedded=self.settings.store.url is None)
         former = environment.hash_key_former(state_dir)
-        return hashkeys.agree(self.registry, key, former)
+        return hashkeys.agree(self.registry, key, former, begin=begin)
 
 
 @contextmanager
-def open_app(config: Path | Settings) -> Iterator[App]:
+def open_app(config: Path | Settings, *, begin: bool = False) -> Iterator[App]:
     """Open everything that commands work with; children start when they are first needed.
+
+    Args:
+        config: The settings, or where they are.
+        begin: Take the credential `hash_key` into use, as a daemon does: see `hashkeys.agree`.
 
     Raises:
         errors.StoreError: If the store's schema or derived objects do not fit.
@@ -373,7 +379,7 @@ def open_app(config: Path | Settings) -> Iterator[App]:
     settings = load(config) if isinstance(config, Path) else config
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings))
-        app = App(settings, store, stack)
+        app = App(settings, store, stack, begin=begin)
         yield app
 
 

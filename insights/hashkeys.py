@@ -20,33 +20,24 @@ class HashKeys(msgspec.Struct, frozen=True):
     version: int = 1
 
 
-def agree(registry: Registry, key: bytes, former: bytes | None) -> HashKeys:
-    """Return the keys that this store is read with; a new key with the right former one begins.
+def agree(registry: Registry, key: bytes, former: bytes | None, *, begin: bool) -> HashKeys:
+    """Return the keys that this store is read with.
+
+    With `begin`, as a daemon starts, a store without a key takes this one, and a new key beside
+    the right former one begins a rotation; else nothing is written: they are what they would be.
 
     Raises:
         errors.StoreError: If a key is not this store's, or the former one is still needed.
     """
-    registry.set_setting(_name(1), _check(key))  # unless there is one
+    if begin:
+        registry.set_setting(_name(1), _check(key))  # unless there is one
     known = _known(registry)
+    if not known:
+        return HashKeys(key)
     if known[-1] != _check(key):
-        if _check(key) in known:
-            raise _refused(
-                "the credential hash_key is one that this store has left behind",
-                "give the key in use now, or for a rotation one that was never used",
-            )
-        if former is None or _check(former) != known[-1]:
-            raise _refused(
-                "the credential hash_key is not the one this store was filled with: every row "
-                "would look changed",
-                "restore the credential; to rotate it, give the one in use now as hash_key_former",
-            )
-        if remaining := registry.former_rows(len(known)):
-            raise _refused(
-                f"the rotation before this one has not ended: {remaining} rows are still known by "
-                "the key before it",
-                "give back both keys of that one, and wait until `insights status` says that the "
-                "former may be removed",
-            )
+        _refuse_rotation(registry, known, key, former)
+        if not begin:
+            return HashKeys(key, former, len(known) + 1)
         registry.rotate(_name(len(known) + 1), _check(key))
         known = _known(registry)
         if known[-1] != _check(key):
@@ -63,6 +54,30 @@ def agree(registry: Registry, key: bytes, former: bytes | None) -> HashKeys:
             "give it as hash_key_former until `insights status` says that it may be removed",
         )
     return HashKeys(key, None, version)
+
+
+def _refuse_rotation(
+    registry: Registry, known: list[str], key: bytes, former: bytes | None
+) -> None:
+    """Raise, unless this key may follow the one in use."""
+    if _check(key) in known:
+        raise _refused(
+            "the credential hash_key is one that this store has left behind",
+            "give the key in use now, or for a rotation one that was never used",
+        )
+    if former is None or _check(former) != known[-1]:
+        raise _refused(
+            "the credential hash_key is not the one this store was filled with: every row "
+            "would look changed",
+            "restore the credential; to rotate it, give the one in use now as hash_key_former",
+        )
+    if remaining := registry.former_rows(len(known)):
+        raise _refused(
+            f"the rotation before this one has not ended: {remaining} rows are still known by "
+            "the key before it",
+            "give back both keys of that one, and wait until `insights status` says that the "
+            "former may be removed",
+        )
 
 
 def version(registry: Registry) -> int:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from insights import configuration, definitions, errors
-from insights.app import check_derived, open_app
+from insights import configuration, definitions, errors, hashkeys
+from insights.app import App, check_derived, open_app
 from insights.cli.output import Json, emit_json, stdout
 from insights.definitions import Definition
 from insights.inference.remote_client import RemoteGenerator
@@ -99,11 +99,28 @@ class Examination:
             with self._looking("store"):
                 check_derived(app)
                 self._ok("store", "indexes and views that depend on the settings are there")
+            self._keys(app)
             for made in self._definitions:
                 place = f"stream {made.stream.name}"
                 with self._looking(place):
                     for finding in app.source(made.stream.source).examine(made.stream):
                         self._add(place, finding)
+
+    def _keys(self, app: App) -> None:
+        """Tell how far a rotation of the hash key is."""
+        keys = app.hash_keys
+        if keys.former is None:
+            return
+        if keys.version > hashkeys.version(app.registry):
+            what = "hash_key is new: the next `insights run` begins to rotate it"
+            self._add("store", Finding(level="note", what=what))
+        elif remaining := app.registry.former_rows(keys.version):
+            what = f"{remaining:,} rows are still known by hash_key_former: keep it"
+            self._add("store", Finding(level="note", what=what))
+        else:
+            what = "no row needs hash_key_former any more"
+            fix = "remove the credential, and restart the daemon"
+            self._add("store", Finding(level="note", what=what, fix=fix))
 
     def _model(self, made: Definition) -> None:
         place = f"model {made.settings.model}"

@@ -35,7 +35,7 @@ def run(
         raise errors.SettingsError(
             f"there is no role {unknown.pop()!r}", where="--roles", fix=", ".join(ALL_ROLES)
         )
-    with open_app(settings) as app:
+    with open_app(settings, begin=True) as app:
         check_derived(app)
         supervisor = app.daemon(chosen, once=once)
         if not once:

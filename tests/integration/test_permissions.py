@@ -125,7 +125,7 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
     given = [
         (right.strip(), table.strip())
         for rights, tables in re.findall(
-            r"GRANT ([A-Z, ]+) ON ((?:store\.\w+(?:, )?)+) TO", grants("store_daemon")
+            r"GRANT ([A-Z, ]+(?: \(\w+\))?) ON ((?:store\.\w+(?:, )?)+) TO", grants("store_daemon")
         )
         for right in rights.split(",")
         for table in tables.split(",")

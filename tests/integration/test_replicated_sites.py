@@ -138,6 +138,21 @@ def test_the_main_job_on_a_replica(pair: Pair, site: Site) -> None:
     assert set(shown) == set(range(1, 122))
 
 
+def test_a_rotated_hash_key_is_no_change_of_rows(pair: Pair, site: Site) -> None:
+    _stream(pair, site)
+    site.run_once()
+    insights = site.query("SELECT insight_id, row_id FROM store.insight ORDER BY 1")
+    site.environment["INSIGHTS_CREDENTIAL_HASH_KEY_FORMER"] = "a key for tests"
+    site.environment["INSIGHTS_CREDENTIAL_HASH_KEY"] = "a new key"
+    pair.execute("UPDATE ticket SET body = 'unstamped' WHERE ticket_id = 6")
+    pair.wait()
+    assert site.run_once()["generations"] == 1
+    assert site.query("SELECT DISTINCT hash_version FROM store.ledger") == [(2,)]
+    found = site.query("SELECT insight_id, row_id FROM store.insight ORDER BY 1")
+    assert found[: len(insights)] == insights
+    site.assert_exactly_once({str(key) for key in range(1, 121)})
+
+
 def test_rows_that_the_application_marks_itself(pair: Pair, site: Site) -> None:
     _stream(pair, site)
     pair.execute("ALTER TABLE ticket ADD ai_status VARCHAR(10)")

@@ -1,5 +1,6 @@
 """Rotating the credential `hash_key` is not a change of rows."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,35 @@ def test_claims_are_restamped_without_a_poll(rotated: Site, tmp_path: Path) -> N
     rotated.run_once()
     rotated.assert_exactly_once({str(key) for key in range(1, 45)})
     assert rotated.query("SELECT count(*) FROM store.work") == [(44,)]
+
+
+@pytest.mark.parametrize("failpoint", ["after-claim", "after-generate", "before-write"])
+def test_claims_that_a_dead_daemon_held_are_done_once(
+    rotated: Site, tmp_path: Path, failpoint: str
+) -> None:
+    legacy = Helpdesk.of(tmp_path / "legacy.sqlite")
+    legacy.add(range(41, 45))
+    rotated.environment["INSIGHTS_CREDENTIAL_HASH_KEY"] = FORMER
+    assert rotated.killed(failpoint)
+    assert rotated.query("SELECT count(*) > 0 FROM store.work WHERE state = 'claimed'") == [(True,)]
+    rotated.environment["INSIGHTS_CREDENTIAL_HASH_KEY"] = "a new key"
+    rotated.run_once()
+    rotated.assert_exactly_once(legacy.keys())
+    assert rotated.query("SELECT count(*) FROM store.work") == [(44,)]
+    assert rotated.query(VERSIONS) == [(2,)]
+
+
+def test_doctor_tells_of_a_rotation_and_begins_none(rotated: Site) -> None:
+    def told() -> list[str]:
+        findings = json.loads(rotated.insights("doctor", "--json").stdout)
+        return [found["what"] for found in findings if "hash_key" in found["what"]]
+
+    assert told() == ["hash_key is new: the next `insights run` begins to rotate it"]
+    assert rotated.query("SELECT count(*) FROM store.setting WHERE name ~ '^hash_key'") == [(1,)]
+    assert rotated.killed("before-page-commit")
+    assert told() == ["40 rows are still known by hash_key_former: keep it"]
+    rotated.run_once()
+    assert told() == ["no row needs hash_key_former any more"]
 
 
 def test_a_crash_after_a_page_goes_on(rotated: Site) -> None:
