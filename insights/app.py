@@ -50,6 +50,7 @@ from insights.store.outbox import SinkOutbox
 from insights.store.passages import PassageStore
 from insights.store.postgres import Store
 from insights.store.requests import StreamRequests
+from insights.store.revision import check_collation
 from insights.store.support import SupportStore
 from insights.store.views import typed_view
 from insights.store.work import Outlet, WorkQueue
@@ -383,8 +384,9 @@ def open_app(config: Path | Settings, *, begin: bool = False) -> Iterator[App]:
         yield app
 
 
-def check_derived(app: App) -> None:
-    """Refuse a store that lacks what depends on the settings."""
+def check_store(app: App) -> None:
+    """Refuse a store whose indexes may mislead, or that lacks what depends on the settings."""
+    check_collation(app.store)
     wanted = [
         typed_view(made.name, made.stream.name, made.output_schema)
         for made in app.definitions.values()

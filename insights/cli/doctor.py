@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from insights import configuration, definitions, errors, hashkeys
-from insights.app import App, check_derived, open_app
+from insights.app import App, check_store, open_app
 from insights.cli.output import Json, emit_json, stdout
 from insights.definitions import Definition
 from insights.inference.remote_client import RemoteGenerator
@@ -97,7 +97,7 @@ class Examination:
         with open_app(self._settings) as app:
             self._ok("store", "reachable, its schema is this program's, the hash key is its own")
             with self._looking("store"):
-                check_derived(app)
+                check_store(app)
                 self._ok("store", "indexes and views that depend on the settings are there")
             self._keys(app)
             for made in self._definitions:

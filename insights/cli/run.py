@@ -6,7 +6,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from insights import daemon, errors, logs
-from insights.app import ALL_ROLES, check_derived, open_app
+from insights.app import ALL_ROLES, check_store, open_app
 from insights.cli.output import Json, console, emit_json, stdout
 from insights.configuration import load
 
@@ -36,7 +36,7 @@ def run(
             f"there is no role {unknown.pop()!r}", where="--roles", fix=", ".join(ALL_ROLES)
         )
     with open_app(settings, begin=True) as app:
-        check_derived(app)
+        check_store(app)
         supervisor = app.daemon(chosen, once=once)
         if not once:
             if "enrich" in chosen:

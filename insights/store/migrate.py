@@ -14,6 +14,8 @@ from insights import errors
 from insights.queries import folder
 from insights.store.postgres import translate
 
+_OLDEST = 15  # records by which rules of sorting a database was made
+
 
 def _config(output: io.StringIO | None = None) -> alembic.config.Config:
     config = alembic.config.Config(output_buffer=output)
@@ -30,7 +32,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """
     config = _config()
     config.attributes["url"] = url
-    _require_pgvector(url)
+    _require_server(url)
     try:
         alembic.command.upgrade(config, revision)
     except Exception as exc:
@@ -56,14 +58,21 @@ def offline_sql(from_revision: str = "base") -> str:
     return output.getvalue()
 
 
-def _require_pgvector(url: str) -> None:
+def _require_server(url: str) -> None:
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             found = connection.execute(
                 "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"
             ).fetchone()
+            version = connection.info.server_version // 10_000
     except psycopg.Error as exc:
         raise translate(exc) from exc
+    if version < _OLDEST:
+        raise errors.StoreError(
+            f"the server is PostgreSQL {version}",
+            where="store.url",
+            fix=f"use PostgreSQL {_OLDEST} or newer",
+        )
     if found is None:
         raise errors.StoreError(
             "the PostgreSQL server has no pgvector",

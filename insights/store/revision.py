@@ -1,4 +1,4 @@
-"""Does the store's schema fit this program? Asked at every start, without Alembic."""
+"""Can this program work with the store's schema and indexes? Asked without Alembic."""
 
 import re
 from functools import cache
@@ -63,3 +63,28 @@ def check(store: Store) -> None:
         where="store",
         fix="install the release that made it, or newer",
     )
+
+
+def check_collation(store: Store) -> None:
+    """Refuse a store whose texts were sorted by rules that the server has no longer.
+
+    A row's key is looked up in an index of texts. After an upgrade of the operating system that
+    changed their order, a key that is there may not be found: its row would be done twice.
+
+    Raises:
+        errors.StoreError: With the statements that mend it.
+    """
+    with store.connection() as connection:
+        found = connection.execute(
+            "SELECT quote_ident(datname) AS name FROM pg_database"
+            " WHERE datname = current_database()"
+            " AND datcollversion <> coalesce(pg_database_collation_actual_version(oid), '')"
+        ).fetchone()
+    if found is not None:
+        raise errors.StoreError(
+            "the server's rules for sorting texts have changed (an upgrade of its C library or of "
+            "ICU), so that indexes may miss rows that are there",
+            where="store",
+            fix=f"as the owner: REINDEX DATABASE {found.name}; "
+            f"ALTER DATABASE {found.name} REFRESH COLLATION VERSION",
+        )

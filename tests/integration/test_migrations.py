@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from insights.store import migrate
 from tests.servers import Postgres
+from tests.site import Site
 
 STATES = Path(__file__).resolve().parents[2] / "docs" / "states.md"
 
@@ -85,3 +86,14 @@ def test_the_page_of_states_names_each_state(
     section = STATES.read_text().split(f"## {heading}")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} == allowed
+
+
+def test_a_store_whose_texts_were_sorted_by_other_rules_is_refused(site: Site) -> None:
+    """As after an upgrade of the server's C library: a look-up by key may miss its row."""
+    recorded = "UPDATE pg_database SET datcollversion = %s WHERE datname = current_database()"
+    site.query(recorded + " RETURNING 1", "2.28")
+    refused = site.insights("run", "--once", code=33)
+    assert "REINDEX DATABASE" in refused.stdout + refused.stderr
+    assert "REINDEX DATABASE" in site.insights("doctor", "--json", code=33).stdout
+    site.query(recorded + " RETURNING 1", None)
+    assert site.run_once()["generations"] == 40
