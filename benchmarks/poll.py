@@ -75,6 +75,7 @@ SELECT currval('store.stream_stream_id_seq'), n, md5(n::text)::uuid, 1, n
 FROM generate_series(1, {rows}) n;
 ANALYZE store.ledger;
 """
+DIRTY = "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'"
 # What the reader ran: a ROLLBACK ends its transaction and asks nothing; preparing is no query.
 LOG = """
 SELECT argument FROM mysql.general_log
@@ -112,6 +113,7 @@ class Bench:
         self._know()
         for thread in filling:
             thread.join()
+        self._settle()
         return time.perf_counter() - began
 
     def start(self) -> Self:
@@ -222,6 +224,17 @@ class Bench:
         parts = [TABLES.replace("{rows}", str(self.rows))]
         parts += [POLLED.format(table=name, rows=rows) for name, rows in self.polled.items()]
         server.script("SET sql_log_bin = 0;\n" + "".join(parts), DATABASE)
+
+    def _settle(self) -> None:
+        """Let the servers finish what filling left them to do, or it is measured with the rest."""
+        with psycopg.connect(self.store.url(DATABASE), autocommit=True) as link:
+            link.execute("VACUUM ANALYZE")
+            link.execute("CHECKPOINT")
+        for server in (self.pair.primary, self.pair.replica):
+            server.execute("SET GLOBAL innodb_max_dirty_pages_pct = 0")
+            while int(server.execute(DIRTY)[0][1]):
+                time.sleep(0.5)
+            server.execute("SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT")
 
     def _know(self) -> None:
         with psycopg.connect(self.store.url(DATABASE), autocommit=True) as link:
