@@ -14,6 +14,7 @@ import pyodbc
 import pytest
 
 from demo import standin
+from insights import logs
 from insights.store import migrate
 from tests import servers
 from tests.helpdesk import Helpdesk
@@ -196,8 +197,9 @@ def site(tmp_path: Path, store_url: str, stand_in: Path) -> Site:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A soak takes as long as it takes, whatever limit a test has in CI."""
+    """A soak takes as long as it takes, whatever limit a test has in CI, and says how far it is."""
     if config.getoption("--soak"):
+        logs.configure("pretty", "error")  # thousands of other replicas and stale copies are meant
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
 
