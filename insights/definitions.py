@@ -125,7 +125,7 @@ def _stream(
         longest_s=found.longest_transaction,
         time_zone=found.time_zone,
         poll_null_cursors=found.poll_null_cursors,
-        page_rows=found.page_rows,
+        page_rows=min(found.page_rows, found.rows_per_second or found.page_rows),
         max_text_chars=found.max_text_chars,
         rows_per_second=found.rows_per_second,
         accept_scan=found.accept_scan,

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from insights import errors
+from insights import configuration, definitions, errors
 from insights.model import Bookmark, Lease, Page, Recorded
 from insights.store.insights import Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
+from tests.site import Site
 
 
 @pytest.fixture
@@ -99,3 +100,13 @@ def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:
     with pytest.raises(errors.StreamError, match="twice"):
         loading.record(("g", "one"), ("g", "another"))
     assert [key for key, *_ in loading.found()] == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_a_page_is_no_longer_than_what_a_second_may_read(site: Site) -> None:
+    site.stream += "\nrows_per_second = 16"
+    site.write()
+    stream = definitions.read(configuration.load(site.config), "triage").stream
+    assert stream.page_rows == 16
+    site.insights("run", "--once", "--roles", "poll")
+    assert site.query("SELECT rows FROM store.sweep WHERE finished_at IS NOT NULL") == [(40,)]
+    assert site.query("SELECT count(*) FROM store.work") == [(40,)]
