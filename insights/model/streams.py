@@ -138,10 +138,12 @@ class Horizon(Value, frozen=True):
 
     `applied_s` is in epoch seconds of the primary's clock where the replica tells it, else of the
     store's less the lag. `oldest` is the oldest transaction in flight, None where it is not told.
+    `position` is the replica's: on an older copy the pass would not see what its mark stands for.
     """
 
     applied_s: float
     oldest: int | None = None
+    position: str | None = None
 
 
 class StreamState(Value, frozen=True):
@@ -171,6 +173,12 @@ class StreamState(Value, frozen=True):
     sweep_due: bool
     baselined: bool
     now: float
+
+    @property
+    def reached(self) -> str | None:
+        """The position below which a replica is an older copy of what was read."""
+        begun = None if self.horizon is None else self.horizon.position
+        return begun or self.position
 
 
 class Recorded(Value, frozen=True):

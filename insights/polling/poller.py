@@ -129,11 +129,11 @@ class Poller:
             log.warning("another replica", stream=self._stream.name, identity=replica.identity)
             self._ledger.new_epoch(lease, state.stream_id, replica.identity)
             state = self._ledger.state()
-        elif state.position is not None and replica.position != state.position:
-            if self._source.is_behind(state.identity, state.position, replica):
+        elif state.reached != replica.position:
+            if self._source.is_behind(state.identity, state.reached, replica):
                 log.warning("the replica went back in time", stream=self._stream.name)
                 return PollResult("skipped", reason="the replica went back in time")
-        elif state.position is not None and state.bookmark is None and state.horizon is None:
+        elif state.reached is not None and state.bookmark is None and state.horizon is None:
             self._follow(lease, state, replica)
             self._note(lease, state, replica)
             return PollResult("unchanged")
@@ -190,7 +190,7 @@ class Poller:
         applied_s = replica.applied_s
         if applied_s is None:  # the store's clock, with the lag taken off
             applied_s = state.now - (replica.lag_s or 0.0)
-        return Horizon(applied_s=applied_s, oldest=replica.oldest)
+        return Horizon(applied_s=applied_s, oldest=replica.oldest, position=replica.position)
 
     def _read(self, lease: Lease, grade: Grade, replica: Fingerprint) -> PollResult:
         """Read one pass, from where a crash left it, and promote."""

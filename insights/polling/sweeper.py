@@ -101,7 +101,7 @@ class Sweeper:
         replica = self._source.fingerprint()
         if state.identity not in (None, replica.identity) or self._courtesy.lags(replica.lag_s):
             return None  # the next poll opens a new epoch, or the replica has caught up
-        if self._source.is_behind(state.identity, state.position, replica):
+        if self._source.is_behind(state.identity, state.reached, replica):
             return None  # a stale copy: what it shows was so once
         first = self._ledger.last_sweep(state.stream_id) is None
         sweep = self._ledger.open_sweep(lease, state)

@@ -148,8 +148,8 @@ JOIN store.stream s ON s.stream_id = h.stream_id
 JOIN known k USING (row_id);
 
 -- name: recorded
--- Which replica a stream's last poll saw, and how far it had applied.
-SELECT identity, position FROM store.stream WHERE name = %(stream)s;
+-- Which replica a stream's last poll saw, and how far it had applied; that of a pass under way, if there is one.
+SELECT identity, coalesce(pass #>> '{horizon,position}', position) AS position FROM store.stream WHERE name = %(stream)s;
 
 -- name: expire
 -- Take back leases whose holder died. The first times are nobody's fault; a row that was there three times runs alone,

@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
 from insights.store.work import Outlet, WorkQueue
-from tests.legacy import Legacy, PostgresLegacy, SqliteLegacy, open_legacy, reading, stream
+from tests.legacy import Legacy, PostgresLegacy, open_legacy, reading, stream
 from tests.servers import PostgresPair
 
 NAME = "tickets"
@@ -91,7 +91,7 @@ class Site:
         return Registry(self.store).rows("completeness")[0]
 
 
-def _open(legacy: Legacy) -> None:
+def opened(legacy: Legacy) -> None:
     legacy.execute(
         "CREATE TABLE ticket (id INTEGER NOT NULL PRIMARY KEY, body VARCHAR(40),"
         f" updated_at {legacy.timestamp} NULL)"
@@ -104,7 +104,7 @@ def _open(legacy: Legacy) -> None:
 @pytest.fixture(params=["sqlite", "mariadb", "postgres"])
 def site(request: pytest.FixtureRequest, store_url: str, tmp_path: Path) -> Iterator[Site]:
     legacy = open_legacy(request.param, request, tmp_path)
-    _open(legacy)
+    opened(legacy)
     store = Store(store_url).open()
     with reading(legacy.odbc) as source:
         yield Site(legacy, store, source)
@@ -316,7 +316,7 @@ def test_a_long_transaction_on_the_primary_holds_the_watermark(
     postgres: PostgresPair, postgres_database: str, store_url: str
 ) -> None:
     legacy = PostgresLegacy(postgres, postgres_database)
-    _open(legacy)
+    opened(legacy)
     store = Store(store_url).open()
     with (
         reading(legacy.odbc) as source,
@@ -387,7 +387,7 @@ def test_a_text_can_be_a_cursor(site: Site) -> None:
 
 def test_times_in_mixed_zones_lose_no_row(store_url: str, tmp_path: Path, request: Any) -> None:  # noqa: ANN401
     legacy = open_legacy("sqlite", request, tmp_path)  # the one engine that takes them all as text
-    _open(legacy)
+    opened(legacy)
     store = Store(store_url).open()
     with reading(legacy.odbc) as source:
         site = Site(legacy, store, source)
@@ -405,28 +405,3 @@ def test_times_in_mixed_zones_lose_no_row(store_url: str, tmp_path: Path, reques
         assert site.poll() == 0
         assert site.sweep() == 1
     store.close()
-
-
-def test_a_stale_copy_is_neither_polled_nor_swept(
-    store_url: str, tmp_path: Path, sqlite_odbc: Callable[[Path], str]
-) -> None:
-    legacy = SqliteLegacy(tmp_path, sqlite_odbc)
-    _open(legacy)
-    store = Store(store_url).open()
-    with reading(legacy.odbc) as source:
-        site = Site(legacy, store, source)
-        site.follow()
-        site.insert(1, site.ago(10), "old")
-        site.poll()
-        legacy.execute("UPDATE ticket SET body = 'new'")
-        site.sweep()
-        site.poll()
-        newest = site.one("SELECT input_hash FROM store.ledger")
-        legacy.rewind()
-        assert site.poller.run_once().outcome == "skipped"
-        assert site.sweeper.run_once() is None
-        assert site.one("SELECT input_hash FROM store.ledger") == newest
-        legacy.sync()
-        assert site.sweeper.run_once() is not None
-    store.close()
-    legacy.close()
