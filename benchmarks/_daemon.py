@@ -32,9 +32,9 @@ from insights.model import (
     SinkState,
 )
 from insights.parts import derived_objects, open_generator, open_sink, open_store
-from insights.pipeline import Recipe
 from insights.ports import Generator
 from insights.publish.client import SinkClient
+from insights.recipe import Recipe
 from insights.store import derived, migrate
 from tests import servers
 

@@ -32,7 +32,7 @@ from insights.parts import (
     routed,
     vector_indexes,
 )
-from insights.pipeline import Pipeline, Recipe
+from insights.pipeline import Pipeline
 from insights.polling.courtesy import Courtesy
 from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
@@ -40,6 +40,7 @@ from insights.polling.requests import Passage
 from insights.polling.sweeper import Sweeper
 from insights.ports import Documents, Generator
 from insights.publishing import Publishing
+from insights.recipe import Recipe
 from insights.settings import Settings
 from insights.sources.client import SourceClient
 from insights.store import derived

@@ -10,7 +10,8 @@ from insights import errors
 from insights.app import open_app
 from insights.cli.output import Json, emit_json, stdout
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
-from insights.pipeline import NOTHING_RELEVANT, passages_for, request_for
+from insights.pipeline import NOTHING_RELEVANT
+from insights.recipe import passages_for, request_for
 from insights.validate import validate
 
 

@@ -30,13 +30,14 @@ from insights.model import (
     SinkState,
     Told,
 )
-from insights.pipeline import Pipeline, Recipe
+from insights.pipeline import Pipeline
 from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller
 from insights.polling.requests import Passage
 from insights.prompt import Template
 from insights.publish.marks import MarkTable
 from insights.publishing import Publishing
+from insights.recipe import Recipe
 from insights.sources.client import SourceClient
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases

@@ -11,10 +11,11 @@ import pytest
 
 from insights import errors
 from insights.model import GenerateRequest, Generation, ModelInfo, Row, Sampling, StreamSpec
-from insights.pipeline import Pipeline, Recipe
+from insights.pipeline import Pipeline
 from insights.polling.courtesy import Courtesy
 from insights.polling.sweeper import Sweeper
 from insights.prompt import Template
+from insights.recipe import Recipe
 from insights.sources.client import SourceClient
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases

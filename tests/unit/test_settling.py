@@ -18,8 +18,9 @@ from insights.model import (
     StreamSpec,
     Support,
 )
-from insights.pipeline import Pipeline, Recipe
+from insights.pipeline import Pipeline
 from insights.prompt import Template
+from insights.recipe import Recipe
 
 OUTAGES = 3_000  # an hour, if a try takes a second
 SPEC = StreamSpec(name="ticket", source="legacy", key=("id",), inputs=("body",))
