@@ -86,10 +86,10 @@ class Pages:
                     found, clock = _both(found, recorded), recorded.at
                 sample = max(0, sample - len(found.stamped))
                 yield page, found
+                self._courtesy.pay(page.rows)
                 if page.complete:
                     return
                 at = page.last
-                self._courtesy.pay(page.rows)
                 if ahead is None:
                     page, read_at = read(at), clock
                 else:

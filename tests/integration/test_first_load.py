@@ -1,5 +1,7 @@
 """Pages of rows that are all new enter the ledger without look-ups; others find theirs."""
 
+import signal
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -100,6 +102,37 @@ def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:
     with pytest.raises(errors.StreamError, match="twice"):
         loading.record(("g", "one"), ("g", "another"))
     assert [key for key, *_ in loading.found()] == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_each_page_prolongs_the_lease_and_a_lost_one_records_nothing(store: Store) -> None:
+    loading = Loading(store)
+    left = "SELECT expires_at - now() > interval '30 s' AS long FROM store.lease"
+    with store.connection() as connection:
+        connection.execute("UPDATE store.lease SET expires_at = now() - interval '1 s'")
+        loading.record(("a", "a"))
+        assert connection.execute(left).fetchone() == (True,)
+        connection.execute("UPDATE store.lease SET expires_at = now() - interval '1 s'")
+        other = Leases(store, "another", ttl_s=60)
+        assert other.take("tickets") is not None
+        with pytest.raises(errors.Fenced):
+            loading.record(("b", "b"))
+        assert [key for key, *_ in loading.found()] == ["a"]
+
+
+def test_a_throttled_walk_leaves_off_when_the_daemon_stops(site: Site) -> None:
+    site.stream += "\nrows_per_second = 2"
+    site.write()
+    with site.start("--roles", "poll") as daemon:
+        try:
+            until = time.monotonic() + 60
+            while site.query("SELECT count(*) FROM store.ledger") == [(0,)]:
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(10) == 0
+        finally:
+            daemon.kill()
+    assert site.query("SELECT count(*) < 40 FROM store.ledger") == [(True,)]
 
 
 def test_a_page_is_no_longer_than_what_a_second_may_read(site: Site) -> None:

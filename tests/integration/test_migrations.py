@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from insights import errors
 from insights.store import migrate
 from tests.servers import Postgres
 from tests.site import Site
@@ -86,6 +87,13 @@ def test_the_page_of_states_names_each_state(
     section = STATES.read_text().split(f"## {heading}")[1].split("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} == allowed
+
+
+def test_an_old_server_is_refused(empty_store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "_OLDEST", 99)
+    with pytest.raises(errors.StoreError, match="PostgreSQL 18") as refused:
+        migrate.upgrade(empty_store_url)
+    assert refused.value.fix == "use PostgreSQL 99 or newer"
 
 
 def test_a_store_whose_texts_were_sorted_by_other_rules_is_refused(site: Site) -> None:

@@ -14,7 +14,8 @@ from psycopg import sql as psql
 from insights.model import SinkSpec, SinkState
 from insights.publish.sink import SinkTable
 from insights.queries import folder, load
-from insights.store import migrate
+from insights.store import migrate, revision
+from insights.store.postgres import Store
 from tests import servers
 
 SECRET = "only-in-tests"
@@ -118,6 +119,13 @@ def test_the_daemon_may_run_every_statement_of_the_store(governed: Governed) -> 
         link.execute("ROLLBACK")
         for name, statement in store_statements().items():
             assert not refused(link, explained(statement)), name
+
+
+def test_the_daemon_may_ask_what_it_asks_at_start(governed: Governed) -> None:
+    store = Store(governed.url("insights_daemon")).open()
+    revision.check(store)
+    revision.check_collation(store)
+    store.close()
 
 
 def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:

@@ -89,6 +89,13 @@ def test_a_throttled_stream_reads_nothing_ahead() -> None:
     assert max(table.ahead) == 0
 
 
+def test_every_page_is_paid_for_the_last_one_too() -> None:
+    """Else a sweep after a poll, or a table of one page, would read more than its rate."""
+    waits: list[float] = []
+    walked(Table(), Courtesy(4, clock=lambda: 0.0, sleep=waits.append))
+    assert waits == [page / 4 for page in range(1, LAST + 2)]
+
+
 def test_an_outdated_page_is_read_again_and_what_was_read_ahead_is_dropped() -> None:
     table = Table(outdated=2)
     assert walked(table, Courtesy()) == LAST + 1
