@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_MODULE = 440  # "about 400": a file that needs a table of contents is two files
 TOP_LEVEL = {
     "pyproject.toml", "insights", "migrations", "sql", "config", "tests", "systemd", "README.md",
-    "Makefile", "requirements.lock", "benchmarks", "demo", "docs", "CHANGELOG.md", "LICENSE",
+    "Makefile", "requirements.lock", "benchmarks", "demo", "docs", "deploy", "CHANGELOG.md",
+    "SECURITY.md", "LICENSE",
 }  # fmt: skip
 BUILT = {"build", "dist", "legacy_insights.egg-info"}
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?\)")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.report import Goal, report
+from demo.report import Goal, report
 
 _NO_BENCHMARKS = {"__init__", "__main__", "report"}
 

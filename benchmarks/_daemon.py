@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 
 from benchmarks._tickets import HEAD, SCHEMA, drawn, passage, ticket
-from insights import app, configuration, logs
-from insights.daemon import Progress
+from insights.enriching.recipe import Recipe
+from insights.ground import logs
 from insights.model import (
     GenerateRequest,
     Generation,
@@ -31,11 +31,13 @@ from insights.model import (
     SinkResult,
     SinkState,
 )
-from insights.parts import derived_objects, open_generator, open_sink, open_store
 from insights.ports import Generator
-from insights.publish.client import SinkClient
-from insights.recipe import Recipe
+from insights.service.daemon import Progress
+from insights.sinks.client import SinkClient
+from insights.site import files
 from insights.store import derived, migrate
+from insights.wiring import app
+from insights.wiring.parts import derived_objects, open_generator, open_sink, open_store
 from tests import servers
 
 _SETTINGS = """
@@ -160,7 +162,7 @@ def _run(
     os.environ["INSIGHTS_CREDENTIAL_STORE_PASSWORD"] = server.password
     migrate.upgrade(url)
     legacy = _legacy(folder, rows)
-    found = configuration.load(_configure(folder, url, legacy, path, settings))
+    found = files.load(_configure(folder, url, legacy, path, settings))
     logs.configure(found.log.format, found.log.level)
     derived.make(url, derived_objects(found, url))
     with open_sink(found, "desk") as sink, closing(sqlite3.connect(legacy)) as link:

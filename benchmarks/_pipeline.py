@@ -13,13 +13,15 @@ from typing import Any
 
 import psutil
 
-from insights import app, configuration, logs
-from insights.daemon import Progress
+from insights.ground import logs
 from insights.model import GenerateRequest, Generation, ModelInfo
-from insights.parts import open_store
 from insights.pipeline import Pipeline
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
+from insights.service.daemon import Progress
+from insights.site import files
+from insights.wiring import app
+from insights.wiring.parts import open_store
 
 STAGES = ("claim", "read", "retrieve", "generate", "validate", "write")
 HEAVY = ("pyodbc", "torch", "llama_cpp")
@@ -57,7 +59,7 @@ class NullApp(app.App):
 
 def main() -> None:
     """Run poll to write on what the settings in the folder name, and print what it cost."""
-    found = configuration.load(Path(sys.argv[1]) / "insights.toml")
+    found = files.load(Path(sys.argv[1]) / "insights.toml")
     logs.configure(found.log.format, found.log.level)
     spent = dict.fromkeys(("poll", "sweep", *STAGES), 0.0)
     _time(Poller, "run_once", "poll", spent)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from insights import logs
+from insights.ground import logs
 from insights.model import StreamSpec
 from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller

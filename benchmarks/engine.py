@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks._others import run_loop, run_server
 from benchmarks._tickets import requests
-from benchmarks.report import Goal, report
+from demo.report import Goal, report
 from insights.model import GenerateRequest, Generation, Json
 
 _CACHE = Path.home() / ".cache" / "legacy-insights"

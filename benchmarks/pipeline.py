@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.report import Goal, report
+from demo.report import Goal, report
 from insights.store import migrate
 from tests import servers
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import psycopg
 
-from benchmarks.report import Goal, report
+from demo.report import Goal, report
 from insights.store import migrate
 from tests import servers
 

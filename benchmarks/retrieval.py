@@ -32,10 +32,10 @@ from benchmarks._retrieval import (
     demo,
     short_texts,
 )
-from benchmarks.report import Goal, report
+from demo.report import Goal, report
 from insights.documents.folder import Folder
-from insights.inference.embedder_client import EmbedderClient
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.client import EmbedderClient
+from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.codes import codes, lexemes
 from insights.knowledge.evaluation import Measures, evaluate

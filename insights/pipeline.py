@@ -18,7 +18,9 @@ from functools import partial
 import msgspec
 import structlog
 
-from insights import errors, failpoints
+from insights import errors
+from insights.enriching.recipe import Recipe, passages_for, request_for
+from insights.ground import failpoints
 from insights.model import (
     Claim,
     Generation,
@@ -28,9 +30,8 @@ from insights.model import (
     Verdict,
 )
 from insights.ports import Grounds, Insights, Work
-from insights.recipe import Recipe, passages_for, request_for
-from insights.support import Judged, scored
-from insights.validate import validate
+from insights.steps.attribution import Judged, scored
+from insights.steps.validate import validate
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ import pyodbc
 import pytest
 
 from demo import standin
-from insights import logs
+from insights.ground import logs
 from insights.store import migrate
 from tests import servers
 from tests.helpdesk import Helpdesk

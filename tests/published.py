@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from insights.model import SinkSpec
-from insights.publish.client import SinkClient
-from insights.publishing import Publishing
+from insights.publishing.sinks import Publishing
+from insights.sinks.client import SinkClient
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 from insights.store.postgres import Store

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from demo.model.rows import ABSTAIN, Article, Made, make
-from insights.inference.embedder_client import EmbedderClient
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.client import EmbedderClient
+from insights.embedding.files import ModelFiles
 
 _NEIGHBOURS = 1_500  # training rows that a ticket is compared with
 _HEADER_BYTES = 4  # halfvec_send: dimensions and an unused word

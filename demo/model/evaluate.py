@@ -11,17 +11,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.report import Goal, report
 from demo.data import articles, customers, tickets
 from demo.model.baselines import Answer, majority, nearest, similarities
 from demo.model.examples import PROMPT
 from demo.model.make import MODEL
 from demo.model.rows import ABSTAIN, Article, Made, Text, make
 from demo.model.speed import rows_a_second
+from demo.report import Goal, report
 from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings
 from insights.model import GenerateRequest, Json, Passage, Sampling
-from insights.prompt import Template
+from insights.steps.prompt import Template
 
 ROWS = 520
 SCHEMA = PROMPT.parent.parent / "schemas" / "triage.json"

@@ -12,7 +12,7 @@ from demo.model.lessons import Lesson, Placed, of_answer, of_passage, of_text
 from demo.model.rows import Article, Made
 from demo.model.words import CHAT_TEMPLATE, END
 from insights.model import Passage, Segment
-from insights.prompt import Template, apply_chat_template
+from insights.steps.prompt import Template, apply_chat_template
 
 PROMPT = Path(__file__).parent.parent / "config" / "prompts" / "triage.j2"
 # Forced by the grammar when serving, copied by constraint, or a decision: so much does each weigh.

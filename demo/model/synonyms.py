@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from demo.model.rows import Article, Made
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.files import ModelFiles
 
 _WORDS, _NEAREST, _LEAST = 9_000, 6, 0.33  # commonest words; neighbours of each; their cosine
 _ROWS, _SHARE, _LEFT_OUT = 0.85, 0.25, 0.07  # of the rows; of such a row's words

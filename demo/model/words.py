@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from demo.model.rows import make
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.files import ModelFiles
 
 VOCABULARY = 6_144
 END = "<|end|>"

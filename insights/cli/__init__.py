@@ -9,7 +9,7 @@ import typer
 from insights import errors
 from insights.cli import dead, doctor, init, knowledge, migrate, run, sink, status, try_, tune
 from insights.cli.output import console
-from insights.environment import config_path
+from insights.ground.environment import config_path
 
 app = typer.Typer(
     name="insights",

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from insights import configuration, definitions, errors, hashkeys
-from insights.app import App, check_store, open_app
+from insights import errors
 from insights.cli.output import Json, emit_json, stdout
-from insights.definitions import Definition
 from insights.inference.remote_client import RemoteGenerator
 from insights.model import Finding
-from insights.parts import open_generator, open_marks, open_sink
-from insights.settings import Settings
+from insights.site import definitions, files
+from insights.site.definitions import Definition
+from insights.site.settings import Settings
+from insights.store import hashkeys
+from insights.wiring.app import App, check_store, open_app
+from insights.wiring.parts import open_generator, open_marks, open_sink
 
 _MARKS = {
     "ok": "[green]ok     [/]",
@@ -35,7 +37,7 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
     Reads only. Ends with the exit code of the first error.
     """
     if script:
-        with open_app(configuration.load(ctx.obj)) as app:
+        with open_app(files.load(ctx.obj)) as app:
             for made in app.definitions.values():
                 stdout.print(
                     app.source(made.stream.source).script(made.stream),
@@ -44,7 +46,7 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
                     soft_wrap=True,
                 )
         return
-    examination = Examination(configuration.load(ctx.obj))
+    examination = Examination(files.load(ctx.obj))
     examination.run()
     if as_json:
         emit_json(

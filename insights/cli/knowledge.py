@@ -10,12 +10,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from insights import errors
-from insights.app import App, open_app
 from insights.cli.output import Json, console, emit_json, emit_table, stdout
 from insights.knowledge import evaluation
 from insights.knowledge.indexer import Progress as SyncProgress
 from insights.knowledge.indexer import SyncReport
 from insights.knowledge.retriever import Ranked
+from insights.wiring.app import App, open_app
 
 app = typer.Typer(
     help="Documents that insights stand on: synchronise, search, measure.", no_args_is_help=True

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from insights.cli.output import Json, emit_json, stdout
-from insights.configuration import load
-from insights.parts import derived_objects, store_url
+from insights.site.files import load
 from insights.store import derived
+from insights.wiring.parts import derived_objects, store_url
 
 
 def migrate(

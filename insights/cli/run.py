@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from insights import daemon, errors, logs
-from insights.app import ALL_ROLES, check_store, open_app
+from insights import errors
 from insights.cli.output import Json, console, emit_json, stdout
-from insights.configuration import load
+from insights.ground import logs
+from insights.service import daemon
+from insights.site.files import load
+from insights.wiring.app import ALL_ROLES, check_store, open_app
 
 
 def run(

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from insights import configuration, definitions
 from insights.cli.output import Json, emit_json, emit_table, stdout
-from insights.parts import open_marks, open_sink, open_store
+from insights.site import definitions, files
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
+from insights.wiring.parts import open_marks, open_sink, open_store
 
 app = typer.Typer(
     help="Sinks: the tables in legacy databases that show insights.", no_args_is_help=True
@@ -40,7 +40,7 @@ def check(ctx: typer.Context, name: Name) -> None:
     """
     with open_sink(ctx.obj, name) as sink:
         sink.check()
-    settings = configuration.load(ctx.obj)
+    settings = files.load(ctx.obj)
     for made in (definitions.read(settings, pipeline) for pipeline in settings.pipeline):
         if made.sink is not None and made.sink.name == name and made.marks is not None:
             with open_marks(settings, made.marks) as marks:

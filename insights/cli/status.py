@@ -4,10 +4,10 @@ import datetime as dt
 
 import typer
 
-from insights import hashkeys
 from insights.cli.output import Json, emit_json, stdout
-from insights.parts import open_store
+from insights.store import hashkeys
 from insights.store.insights import Registry
+from insights.wiring.parts import open_store
 
 OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
 

@@ -7,12 +7,12 @@ from rich.panel import Panel
 from rich.text import Text
 
 from insights import errors
-from insights.app import open_app
 from insights.cli.output import Json, emit_json, stdout
+from insights.enriching.recipe import passages_for, request_for
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
 from insights.pipeline import NOTHING_RELEVANT
-from insights.recipe import passages_for, request_for
-from insights.validate import validate
+from insights.steps.validate import validate
+from insights.wiring.app import open_app
 
 
 def try_(

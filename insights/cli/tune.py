@@ -8,11 +8,11 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, console, emit_json, emit_table, stdout
-from insights.configuration import load
 from insights.inference.messages import EngineSettings, GeneratorInit, KvType, Speeds, Trial
 from insights.inference.tuning import Subject, Tuned, store
-from insights.parts import tuned_folder
-from insights.settings import Settings
+from insights.site.files import load
+from insights.site.settings import Settings
+from insights.wiring.parts import tuned_folder
 from insights.workers.process import Worker
 
 _LOAD_S, _TRIAL_S = 600.0, 900.0

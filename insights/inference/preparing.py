@@ -5,8 +5,9 @@ from typing import Protocol
 
 import msgspec
 
-from insights import errors, prompt
+from insights import errors
 from insights.model import GenerateRequest, Segment, Value
+from insights.steps import prompt
 
 _STEP = 0.95  # how fast a text is shortened until it fits
 

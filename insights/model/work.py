@@ -44,7 +44,7 @@ class SinkSpec(Value, frozen=True):
     """A table in a legacy database that shows insights: where it is and what it shows.
 
     `key` are the sink's key columns, which are the legacy row's key columns by name; the other
-    columns follow from `output_schema` (see `publish.ddl`). `legacy_table` is the table the key
+    columns follow from `output_schema` (see `sinks.ddl`). `legacy_table` is the table the key
     types come from and that `view` joins; None where the stream reads a query.
     """
 

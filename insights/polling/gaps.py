@@ -10,9 +10,8 @@ by the database alone.
 import structlog
 
 from insights.model import Gap, Lease, StreamSpec, StreamState
-from insights.polling.ledger import Ledger
 from insights.polling.pages import Pages, Way
-from insights.ports import Source
+from insights.ports import Ledger, Source
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from insights.model import Lateness, Lease, StreamSpec, StreamState
-from insights.polling.ledger import Ledger
-from insights.ports import Source
+from insights.ports import Ledger, Source
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,7 @@ import msgspec
 
 from insights.model import Bookmark, Gap, Lease, Page, Recorded, StreamSpec, Walk
 from insights.polling.courtesy import Courtesy
-from insights.polling.ledger import Ledger
-from insights.ports import Source
+from insights.ports import Ledger, Source
 
 _MOST_READINGS = 5  # of one page, while other daemons move its rows on
 

@@ -28,10 +28,9 @@ from insights.polling import watermark
 from insights.polling.courtesy import Courtesy
 from insights.polling.gaps import Gaps
 from insights.polling.lateness import Watch
-from insights.polling.ledger import Ledger
 from insights.polling.pages import Pages, Way
-from insights.polling.requests import Passage
-from insights.ports import Leases, Source
+from insights.polling.requests import AppliedMarks
+from insights.ports import Leases, Ledger, Source
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ class Poller:
         ledger: Its rows in the store.
         leases: Where the lease `stream <name>` is taken.
         courtesy: The stream's budget.
-        passage: What its marked rows were told; None where they are not told anything.
+        applied: What its marked rows were told; None where they are not told anything.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Poller:
         ledger: Ledger,
         leases: Leases,
         courtesy: Courtesy,
-        passage: Passage | None = None,
+        applied: AppliedMarks | None = None,
     ) -> None:
         self._stream = stream
         self._source = source
@@ -85,7 +84,7 @@ class Poller:
         self._gaps = Gaps(stream, source, ledger, self._pages)
         self._watch = Watch(stream, source, ledger)
         self._grade: Grade | None = None  # known once the stream was inspected
-        self._passage = passage
+        self._applied = applied
         self._baselines = stream.start != "beginning" and stream.pending is None
 
     def run_once(self) -> PollResult:
@@ -161,8 +160,8 @@ class Poller:
         return msgspec.structs.replace(found, new=found.new + new, changed=found.changed + changed)
 
     def _follow(self, lease: Lease, state: StreamState, replica: Fingerprint) -> None:
-        if self._passage is not None:
-            self._passage.follow(lease, state, replica)
+        if self._applied is not None:
+            self._applied.follow(lease, state, replica)
 
     def _begin(
         self,

@@ -9,14 +9,13 @@ from itertools import takewhile
 
 from insights.model import Fingerprint, Lease, StreamSpec, StreamState
 from insights.polling.courtesy import Courtesy
-from insights.polling.ledger import Ledger
-from insights.ports import Requests, Source
+from insights.ports import Ledger, Requests, Source
 
 MOST_POSITIONS = 100  # compared a poll, one query each; acknowledging makes one in about a second
 MOST_PARAMETERS = 500  # of one query by key
 
 
-class Passage:
+class AppliedMarks:
     """Finds the rows of one stream whose statements the replica has applied.
 
     Args:

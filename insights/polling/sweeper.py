@@ -14,9 +14,8 @@ import structlog
 from insights.model import Lease, Recorded, StreamSpec, StreamState, SweepState
 from insights.polling.courtesy import Courtesy
 from insights.polling.lateness import Watch
-from insights.polling.ledger import Ledger
 from insights.polling.pages import Pages, Way
-from insights.ports import Leases, Source
+from insights.ports import Leases, Ledger, Source
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from insights import errors, keys
+from insights import errors
 from insights.governance import redact
+from insights.ground import keys
 from insights.model import (
     Bookmark,
     Gap,

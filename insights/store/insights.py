@@ -7,8 +7,8 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Citation, Insight
-from insights.queries import load
 from insights.store.postgres import Store
+from insights.store.queries import load
 
 
 class InsightStore:

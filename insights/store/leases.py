@@ -1,8 +1,8 @@
 """Leases: who polls, sweeps or publishes what. The database's clock decides, never ours."""
 
 from insights.model import Lease
-from insights.queries import load
 from insights.store.postgres import Store
+from insights.store.queries import load
 
 
 class Leases:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import msgspec
 from psycopg.types.json import Jsonb
 
-from insights import errors, failpoints
+from insights import errors
+from insights.ground import failpoints
 from insights.model import (
     Bookmark,
     Gap,
@@ -20,8 +21,8 @@ from insights.model import (
     SweepState,
     Window,
 )
-from insights.queries import load
 from insights.store.postgres import Connection, Store
+from insights.store.queries import load
 
 HASH_VERSION = 1  # of a store whose key was never rotated
 
@@ -107,7 +108,7 @@ class Ledger:
         window: Window | None,
         unchanged: int = 0,
     ) -> None:
-        """Note that a pass begins; see `polling.ledger.Ledger`."""
+        """Note that a pass begins; see `ports.Ledger`."""
         self._note(
             lease,
             "begin_pass",
@@ -349,7 +350,7 @@ class Ledger:
         return deleted
 
     def last_sweep(self, stream_id: int) -> tuple[float, bool, float] | None:
-        """Return of the last sweep that ended how long ago; see `polling.ledger.Ledger`."""
+        """Return of the last sweep that ended how long ago; see `ports.Ledger`."""
         with self._store.connection() as connection:
             row = connection.execute(self._sql["last_sweep"], {"stream_id": stream_id}).fetchone()
         if row is None:

@@ -11,8 +11,8 @@ import alembic.config
 import psycopg
 
 from insights import errors
-from insights.queries import folder
 from insights.store.postgres import translate
+from insights.store.queries import folder
 
 _OLDEST = 15  # records by which rules of sorting a database was made
 

@@ -7,9 +7,9 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import SinkResult, SinkState
-from insights.queries import load
 from insights.store.leases import Leases
 from insights.store.postgres import Connection, Store
+from insights.store.queries import load
 
 LONGEST_DELAY_S = 3600.0
 SUSPECT = 3  # attempts after which a row is published alone

@@ -21,9 +21,9 @@ from insights.model import (
     Question,
     SearchTuning,
 )
-from insights.queries import load
 from insights.store.derived import DerivedObject
 from insights.store.postgres import Store
+from insights.store.queries import load
 
 # Graph of the vector index: pgvector's default m; a wider construction list for recall.
 _HNSW_M = 16

@@ -7,9 +7,9 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Outcome, PassingRow, Told, Verb
-from insights.queries import load
 from insights.store.leases import Leases
 from insights.store.postgres import Store
+from insights.store.queries import load
 
 
 class StreamRequests:

@@ -4,8 +4,8 @@ import re
 from functools import cache
 
 from insights import errors
-from insights.queries import folder
 from insights.store.postgres import Store
+from insights.store.queries import folder
 
 _REVISION = re.compile(r"^revision = \"(\w+)\"$", re.MULTILINE)
 _DOWN = re.compile(r"^down_revision = \"(\w+)\"$", re.MULTILINE)

@@ -6,8 +6,8 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Claims, Support
-from insights.queries import load
 from insights.store.postgres import Store
+from insights.store.queries import load
 
 
 class SupportStore:

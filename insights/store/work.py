@@ -8,8 +8,8 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Claim, Outstanding, Row
-from insights.queries import load
 from insights.store.postgres import Store
+from insights.store.queries import load
 
 
 class Outlet(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer
 
-from insights import configuration
 from insights.cli import app
+from insights.site import files
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -76,5 +76,5 @@ def _without_model(text: str) -> list[str]:
 
 def test_the_settings_for_each_engine_are_settings(tmp_path: Path) -> None:
     (tmp_path / "insights.toml").write_text(_settings()["insights.toml"])
-    found = configuration.load(tmp_path / "insights.toml")
+    found = files.load(tmp_path / "insights.toml")
     assert set(found.source) == {"sqlserver", "oracle", "mysql", "postgresql"}

@@ -71,7 +71,10 @@ def test_every_file_of_the_program_is_in_it(installed: Path) -> None:
 
 def test_every_statement_is_found(installed: Path) -> None:
     names = [path.stem for path in (ROOT / "sql" / "store").glob("*.sql")]
-    code = f"from insights.queries import folder, load; [load(n) for n in {names}]; print(folder())"
+    code = (
+        "from insights.store.queries import folder, load; "
+        f"[load(n) for n in {names}]; print(folder())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=installed.parent,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from insights import errors
-from insights.acknowledging import Acknowledging
+from insights.enriching.recipe import Recipe
 from insights.model import (
     GenerateRequest,
     Generation,
@@ -33,12 +33,12 @@ from insights.model import (
 from insights.pipeline import Pipeline
 from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller
-from insights.polling.requests import Passage
-from insights.prompt import Template
-from insights.publish.marks import MarkTable
-from insights.publishing import Publishing
-from insights.recipe import Recipe
+from insights.polling.requests import AppliedMarks
+from insights.publishing.marks import Acknowledging
+from insights.publishing.sinks import Publishing
+from insights.sinks.marks import MarkTable
 from insights.sources.client import SourceClient
+from insights.steps.prompt import Template
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
@@ -199,7 +199,7 @@ class History:
         requests = StreamRequests(
             store, leases, name, verbs=tuple(MARKS.changes), sink_id=sink, holder="daemon"
         )
-        passage = Passage(self.spec, self.source, ledger, requests, Courtesy())
+        passage = AppliedMarks(self.spec, self.source, ledger, requests, Courtesy())
         self.poller = Poller(self.spec, self.source, ledger, leases, Courtesy(), passage)
         self.publishing = Publishing("shown", self.shown, SinkOutbox(store, leases, "shown"))
         marks = CrashingMarks(self.primary, store, self.shown)

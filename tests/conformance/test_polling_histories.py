@@ -26,14 +26,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from insights.enriching.recipe import Recipe
 from insights.model import GenerateRequest, Generation, ModelInfo, Sampling, Span
 from insights.pipeline import Pipeline
 from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller, PollResult
 from insights.polling.sweeper import Sweeper
-from insights.prompt import Template
-from insights.recipe import Recipe
 from insights.sources.client import SourceClient
+from insights.steps.prompt import Template
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger

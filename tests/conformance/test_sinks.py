@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from insights import errors, keys
+from insights import errors
+from insights.ground import keys
 from insights.model import SinkSpec, SinkState
 from insights.odbc import door
-from insights.publish.sink import SinkTable
+from insights.sinks.sink import SinkTable
 
 Rows = list[tuple[Any, ...]]
 

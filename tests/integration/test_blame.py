@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from insights import errors
+from insights.enriching.recipe import Recipe
 from insights.model import GenerateRequest, Generation, ModelInfo, Row, Sampling, StreamSpec
 from insights.pipeline import Pipeline
 from insights.polling.courtesy import Courtesy
 from insights.polling.sweeper import Sweeper
-from insights.prompt import Template
-from insights.recipe import Recipe
 from insights.sources.client import SourceClient
+from insights.steps.prompt import Template
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger

@@ -14,9 +14,9 @@ import torch
 import transformers
 
 from insights import errors
-from insights.inference import embedder_client
-from insights.inference.embedder_client import EmbedderClient
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding import client as embedder_client
+from insights.embedding.client import EmbedderClient
+from insights.embedding.files import ModelFiles
 
 
 @pytest.fixture(scope="module")

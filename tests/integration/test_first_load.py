@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from insights import configuration, definitions, errors
+from insights import errors
 from insights.model import Bookmark, Lease, Page, Recorded
+from insights.site import definitions, files
 from insights.store.insights import Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
@@ -138,7 +139,7 @@ def test_a_throttled_walk_leaves_off_when_the_daemon_stops(site: Site) -> None:
 def test_a_page_is_no_longer_than_what_a_second_may_read(site: Site) -> None:
     site.stream += "\nrows_per_second = 16"
     site.write()
-    stream = definitions.read(configuration.load(site.config), "triage").stream
+    stream = definitions.read(files.load(site.config), "triage").stream
     assert stream.page_rows == 16
     site.insights("run", "--once", "--roles", "poll")
     assert site.query("SELECT rows FROM store.sweep WHERE finished_at IS NOT NULL") == [(40,)]

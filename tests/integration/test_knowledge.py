@@ -7,7 +7,7 @@ import pytest
 
 from insights import errors
 from insights.documents.folder import Folder
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer, SyncReport
 from insights.knowledge.retriever import HybridRetriever

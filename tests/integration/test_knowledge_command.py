@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from insights import app, cli, errors
-from insights.inference.embedding_model import ModelFiles
+from insights import cli, errors
+from insights.embedding.files import ModelFiles
+from insights.wiring import app
 from tests.wordbag import WordBag
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from insights import errors
 from insights.model import MarkChange, MarkSpec, Outcome
-from insights.publish.marks import MarkTable
-from insights.queries import folder
+from insights.sinks.marks import MarkTable
+from insights.store.queries import folder
 from tests import servers
 
 SPEC = MarkSpec(

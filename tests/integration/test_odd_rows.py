@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from insights import errors, keys
+from insights import errors
+from insights.ground import keys
 from insights.sources.client import SourceClient
 from tests.legacy import MariaDbLegacy, PostgresLegacy, open_legacy, reading, stream, walk
 

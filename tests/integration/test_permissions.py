@@ -12,10 +12,10 @@ import pytest
 from psycopg import sql as psql
 
 from insights.model import SinkSpec, SinkState
-from insights.publish.sink import SinkTable
-from insights.queries import folder, load
+from insights.sinks.sink import SinkTable
 from insights.store import migrate, revision
 from insights.store.postgres import Store
+from insights.store.queries import folder, load
 from tests import servers
 
 SECRET = "only-in-tests"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from insights import errors
-from insights.publishing import PublishResult
+from insights.publishing.sinks import PublishResult
 from tests.published import World
 
 

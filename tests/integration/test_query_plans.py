@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from insights.queries import load
+from insights.store.queries import load
 
 ROWS = 60_000
 PAGE = 500

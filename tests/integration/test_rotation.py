@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from insights import environment, errors
+from insights import errors
+from insights.ground import environment
 from insights.store.insights import Registry
 from insights.store.postgres import Store
 from insights.store.work import Outlet, WorkQueue

@@ -7,8 +7,8 @@ import pytest
 
 from insights import errors
 from insights.model import SinkSpec, SinkState
-from insights.publish.client import SinkClient
-from insights.publish.sink import SinkTable
+from insights.sinks.client import SinkClient
+from insights.sinks.sink import SinkTable
 from tests import servers
 
 SPEC = SinkSpec(

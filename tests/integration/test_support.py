@@ -6,7 +6,7 @@ import pytest
 
 from demo.data.articles import FOLDER
 from insights.documents.folder import Folder
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer
 from insights.model import Claims

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from insights.settings import DaemonSettings, seconds
+from insights.site.settings import DaemonSettings, seconds
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = FOLDER / "insights.service"

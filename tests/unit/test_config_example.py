@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from insights import configuration, definitions
-from insights import settings as s
+from insights.site import definitions, files
+from insights.site import settings as s
 
 ROOT = Path(__file__).resolve().parents[2] / "config"
 LINE = re.compile(r"^(?P<off># )?(?P<name>\w+) = (?P<value>.+)$")
@@ -80,5 +80,5 @@ def _plain(default: object) -> object:
 
 
 def test_the_example_is_valid() -> None:
-    found = configuration.load(ROOT / "insights.toml")
+    found = files.load(ROOT / "insights.toml")
     assert definitions.read(found, "triage").sink is not None

@@ -10,7 +10,7 @@ from demo import data
 from demo.data.articles import FOLDER, file_name
 from demo.model.grammar import CATEGORIES, alternatives, issues, phrases
 from demo.model.rows import Made, group, make
-from insights.configuration import load
+from insights.site.files import load
 
 CONFIG = Path("demo/config")
 TRAINING_ROWS = 3_000

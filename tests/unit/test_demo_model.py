@@ -18,10 +18,10 @@ from demo.model.network import Look, Network, Shape
 from demo.model.rows import ABSTAIN, Made, group
 from demo.model.synonyms import reworded
 from demo.model.words import CONTROLS
-from insights.configuration import load
 from insights.inference.constraint import Compiler
 from insights.inference.llama import Model
 from insights.inference.preparing import prepare
+from insights.site.files import load
 
 
 @pytest.fixture(scope="module")

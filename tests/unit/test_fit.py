@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights.publish.fit import Room, fit
+from insights.sinks.fit import Room, fit
 
 LATIN = Room(encoding="cp1252")
 ASCII = Room(encoding="ascii")

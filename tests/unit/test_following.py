@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from insights import errors
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.following import Following
 from insights.knowledge.indexer import Collection, Indexer

@@ -6,7 +6,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from insights.queries import folder
+from insights.store.queries import folder
 
 DIALECTS = {"sqlserver": "tsql", "oracle": "oracle", "postgresql": "postgres", "mariadb": "mysql"}
 

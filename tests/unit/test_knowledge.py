@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insights import errors
-from insights.inference.embedding_model import ModelFiles
+from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.codes import codes, lexemes
 from insights.knowledge.evaluation import measure, read_judgements, read_queries

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from insights import errors
+from insights.enriching.recipe import Recipe
 from insights.model import (
     Claim,
     Claims,
@@ -19,8 +20,7 @@ from insights.model import (
     Support,
 )
 from insights.pipeline import Pipeline
-from insights.prompt import Template
-from insights.recipe import Recipe
+from insights.steps.prompt import Template
 
 OUTAGES = 3_000  # an hour, if a try takes a second
 SPEC = StreamSpec(name="ticket", source="legacy", key=("id",), inputs=("body",))

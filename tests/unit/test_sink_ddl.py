@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from insights.errors import SettingsError
 from insights.model import SinkSpec
-from insights.publish import ddl
+from insights.sinks import ddl
 
 SPEC = SinkSpec(
     name="helpdesk",

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from insights.model import SinkSpec
-from insights.publish import ddl
-from insights.queries import folder
+from insights.sinks import ddl
+from insights.store.queries import folder
 
 SPEC = SinkSpec(
     name="helpdesk",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from insights.configuration import load
 from insights.errors import SettingsError
+from insights.site.files import load
 
 MAIN = """
 [source.helpdesk]

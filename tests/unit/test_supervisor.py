@@ -16,7 +16,9 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("module", ["insights.app", "insights.daemon", "insights.cli"])
+@pytest.mark.parametrize(
+    "module", ["insights.wiring.app", "insights.service.daemon", "insights.cli"]
+)
 def test_it_loads_nothing_that_can_hang_or_crash(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run(

@@ -6,8 +6,8 @@ import pytest
 
 from insights import errors
 from insights.model import Claims, Generation, Passage, Span, Support, Verdict
-from insights.support import Judged, scored, sentences
-from insights.validate import validate
+from insights.steps.attribution import Judged, scored, sentences
+from insights.steps.validate import validate
 
 _SCHEMA = {
     "type": "object",

@@ -1,0 +1,85 @@
+"""The supervisor's side of the embedder: the ports Embedder and Reranker over a child process."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from insights.embedding.files import ModelFiles
+from insights.embedding.messages import (
+    EmbedderInit,
+    EmbedRequest,
+    Relevances,
+    RerankRequest,
+    Vectors,
+)
+from insights.model import EmbeddingModel
+from insights.workers.process import Worker
+
+_START_S = 120.0  # importing torch from a cold disk takes most of it
+_DEADLINE_S = 60.0
+_PER_TEXT_S = 1.0  # a busy small machine embeds ten passages a second; one a second is a hang
+# Texts a message: large enough that sorting by length pays.
+_TEXTS = 512
+
+
+class EmbedderClient:
+    """Embeds in a child process that starts at the first text.
+
+    Args:
+        files: The checked model.
+        reranker: Folder of a cross-encoder, if there is one.
+        threads: Torch's threads; None leaves it to torch.
+    """
+
+    def __init__(
+        self, files: ModelFiles, *, reranker: Path | None = None, threads: int | None = None
+    ) -> None:
+        self.files = files
+        self._worker = Worker(
+            module="insights.embedding.embedder",
+            init=EmbedderInit(
+                path=str(files.path),
+                reranker=str(reranker) if reranker is not None else None,
+                threads=threads,
+            ),
+            name="embedder",
+            start_deadline_s=_START_S,
+        )
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The pinned model; knowing it starts nothing."""
+        return self.files.model
+
+    @property
+    def pid(self) -> int | None:
+        """The living child's process id."""
+        return self._worker.pid
+
+    def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
+        """Return one unit vector a text, in order; any number of texts."""
+        vectors: list[bytes] = []
+        for start in range(0, len(texts), _TEXTS):
+            request = EmbedRequest(texts=tuple(texts[start : start + _TEXTS]), kind=kind)
+            reply = self._worker.call(
+                "embed", request, Vectors, deadline_s=_deadline(len(request.texts))
+            )
+            vectors.extend(reply.vectors)
+        return vectors
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return a relevance between 0 and 1 for each text."""
+        request = RerankRequest(query=query, texts=tuple(texts))
+        reply = self._worker.call(
+            "rerank", request, Relevances, deadline_s=_deadline(len(request.texts))
+        )
+        return list(reply.values)
+
+    def close(self) -> None:
+        """End the child."""
+        self._worker.close()
+
+
+def _deadline(texts: int) -> float:
+    """Return the seconds after which a child that works on so many texts hangs."""
+    return _DEADLINE_S + texts * _PER_TEXT_S

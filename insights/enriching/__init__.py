@@ -1,0 +1,1 @@
+"""What is made of a row, and who is to blame when it fails."""

@@ -1,0 +1,74 @@
+"""What is made of one stream's rows: which passages each is given, and what the model is asked."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from insights.model import GenerateRequest, Json, Passage, Row, Sampling, StreamSpec
+from insights.ports import Generator, Retriever, Source
+from insights.steps.prompt import Template
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """One stream and what is made of its rows: the pipeline's settings, bound to their adapters."""
+
+    name: str
+    stream: StreamSpec
+    source: Source
+    generator: Generator
+    template: Template
+    output_schema: Json
+    abstain: tuple[str, ...]
+    sampling: Sampling
+    cut: tuple[str, ...]
+    retriever: Retriever | None
+    query_columns: tuple[str, ...]
+    deadline_s: float
+    version_id: int
+    canonical_passages: bool = False
+    filters: Mapping[str, str] = {}
+    collections: tuple[str, ...] = ()
+
+
+def passages_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Passage, ...]]:
+    """Return each row's passages, numbered in the order they take in its prompt.
+
+    In canonical order rows that were given the same passages share a prompt's beginning, and pay
+    for it once (`insights.inference.prefixes`).
+    """
+    if recipe.retriever is None:
+        return [() for _ in rows]
+    queries = [
+        "\n".join(row.values.get(column) or "" for column in recipe.query_columns) for row in rows
+    ]
+    filters = [
+        {name: row.values.get(column) or "" for name, column in recipe.filters.items()}
+        for row in rows
+    ]
+    found = recipe.retriever.retrieve(queries, filters)
+    if not recipe.canonical_passages:
+        return found
+    return [
+        tuple(
+            msgspec.structs.replace(passage, number=number)
+            for number, passage in enumerate(sorted(some, key=lambda p: p.passage_id), start=1)
+        )
+        for some in found
+    ]
+
+
+def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> GenerateRequest:
+    """Return the generation that a row asks for; only the prompt's columns go along."""
+    inputs = {column: row.values.get(column) for column in recipe.stream.inputs}
+    schema = msgspec.json.encode(recipe.output_schema).decode()
+    return GenerateRequest(
+        messages=recipe.template.render(inputs, passages, schema),
+        output_schema=recipe.output_schema,
+        abstain=recipe.abstain,
+        row={column: value for column, value in inputs.items() if value is not None},
+        passages={passage.number: passage.text for passage in passages},
+        cut=recipe.cut,
+        sampling=recipe.sampling,
+        sensitive=recipe.stream.sensitive,
+        deadline_s=recipe.deadline_s,
+    )

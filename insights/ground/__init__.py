@@ -1,0 +1,1 @@
+"""What everything stands on: environment, logs, key encoding, failpoints. No I/O at import."""

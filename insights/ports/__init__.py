@@ -1,0 +1,31 @@
+"""The ports: what the flow needs of the outside, as Protocols that adapters implement.
+
+Every call may raise `errors.Transient` (retry later, nobody to blame) or `errors.Permanent`
+(retrying is useless).
+"""
+
+from insights.ports.generation import Generator
+from insights.ports.knowledge import Documents, Embedder, Grounds, Passages, Reranker, Retriever
+from insights.ports.publishing import Outbox, Requests, Sink
+from insights.ports.queue import Insights, Leases, Ledger, Work
+from insights.ports.sources import Marks, Rows, Source
+
+__all__ = [
+    "Documents",
+    "Embedder",
+    "Generator",
+    "Grounds",
+    "Insights",
+    "Leases",
+    "Ledger",
+    "Marks",
+    "Outbox",
+    "Passages",
+    "Requests",
+    "Reranker",
+    "Retriever",
+    "Rows",
+    "Sink",
+    "Source",
+    "Work",
+]

@@ -1,0 +1,96 @@
+"""Publishing: tell one sink what it still has to be told, a batch a round.
+
+The last step of a row's path. At least once towards the sink, whose writes are conditional on the
+revision: a repeat, a late duplicate, or a publisher that slept past its lease changes nothing.
+"""
+
+import msgspec
+import structlog
+
+from insights import errors
+from insights.ground import failpoints
+from insights.ports import Outbox, Sink
+
+log = structlog.get_logger(__name__)
+
+
+class PublishResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round did, in rows. `again` were put off because the sink knew a newer revision."""
+
+    taken: int = 0
+    delivered: int = 0
+    refused: int = 0
+    again: int = 0
+
+
+class Publishing:
+    """Publishes to one sink, under its lease.
+
+    Args:
+        name: The sink's name.
+        sink: Where to show insights.
+        outbox: What is to be shown.
+        every_s: Seconds between rounds while nothing is due.
+        batch: Rows a round.
+    """
+
+    def __init__(
+        self, name: str, sink: Sink, outbox: Outbox, *, every_s: float = 1.0, batch: int = 500
+    ) -> None:
+        self.name = f"publish {name}"
+        self.every_s = every_s
+        self._sink = sink
+        self._outbox = outbox
+        self._batch = batch
+        self._epoch: int | None = None
+
+    def run_once(self) -> bool:
+        """Publish one batch; True means that more may be due."""
+        return self.publish().taken > 0
+
+    def publish(self) -> PublishResult:
+        """Publish one batch, if we hold the lease.
+
+        Raises:
+            errors.Transient: The sink or the store does not answer; everything stays due.
+            errors.SinkError: The sink lacks its table or a grant; recorded, everything stays due.
+        """
+        epoch = self._outbox.hold()
+        if epoch is None:
+            self._epoch = None
+            return PublishResult()
+        try:
+            if epoch != self._epoch:
+                self._outbox.align(self._sink.max_revision())
+                self._epoch = epoch
+            return self._round()
+        except (errors.SinkError, errors.SinkUnavailable) as exc:
+            self._epoch = None  # look at the sink anew once it is back
+            self._outbox.stop(str(exc))
+            raise
+
+    def _round(self) -> PublishResult:
+        states = self._outbox.take(self._batch)
+        if not states:
+            return PublishResult()
+        failpoints.reach("before-publish")
+        try:
+            results = self._sink.apply(states)
+        except errors.WorkerDied:
+            self._outbox.defer(states)
+            raise
+        failpoints.reach("after-publish")
+        self._outbox.settle(results)
+        refused = [result for result in results if result.error is not None]
+        again = sum(result.standing is not None for result in results)
+        for result in refused:
+            log.warning("row refused", sink=self.name, row_id=result.row_id, reason=result.error)
+        fitted = sum(bool(result.notes) for result in results)
+        if fitted or again:
+            log.info("published with remarks", sink=self.name, fitted=fitted, again=again)
+        return PublishResult(
+            taken=len(states),
+            delivered=len(states) - len(refused) - again,
+            refused=len(refused),
+            again=again,
+        )

@@ -1,0 +1,1 @@
+"""The running daemon: schedule, roles, signals, drain, and systemd."""

@@ -1,0 +1,54 @@
+"""The publisher: one child process a sink, the only one that writes to a legacy database."""
+
+from insights.sinks.messages import (
+    ApplyReply,
+    ApplyRequest,
+    DdlReply,
+    DdlRequest,
+    PublisherInit,
+    RevisionReply,
+)
+from insights.sinks.sink import SinkTable
+from insights.workers import serve
+
+
+class Publisher:
+    """Answers the supervisor's calls for one sink."""
+
+    def __init__(self, sink: SinkTable) -> None:
+        self._sink = sink
+
+    def apply(self, request: ApplyRequest) -> ApplyReply:
+        """Show states."""
+        return ApplyReply(results=tuple(self._sink.apply(request.states)))
+
+    def max_revision(self, _request: None) -> RevisionReply:
+        """Tell the highest revision."""
+        return RevisionReply(revision=self._sink.max_revision())
+
+    def check(self, _request: None) -> None:
+        """Look whether the sink can be written."""
+        self._sink.check()
+
+    def ddl(self, request: DdlRequest) -> DdlReply:
+        """Write the sink's DDL."""
+        return DdlReply(script=self._sink.ddl(request.dialect))
+
+
+def main() -> None:
+    """Serve one sink until the supervisor closes."""
+    with serve.connect() as server:
+        init = server.init(PublisherInit)
+        publisher = Publisher(SinkTable(init.spec, init.odbc, timeout_s=init.timeout_s))
+        server.run(
+            {
+                "apply": (ApplyRequest, publisher.apply),
+                "max_revision": (type(None), publisher.max_revision),
+                "check": (type(None), publisher.check),
+                "ddl": (DdlRequest, publisher.ddl),
+            }
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""A sink's table: checked once, then told states, each on condition that it is newer.
+
+Every write is plain SQL that all engines share, so that SQL Server, Oracle and DB2 take the path
+that this project's tests run: one SELECT says what stands, then `INSERT … VALUES` for rows that the
+table lacks (its unique key refuses a second one) and `UPDATE … WHERE revision < ours`. Repeating
+them, or doing them late, changes nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+import sqlalchemy as sa
+
+from insights import errors
+from insights.model import SinkResult, SinkSpec, SinkState
+from insights.odbc import door
+from insights.sinks import ddl, values
+from insights.sinks.columns import rooms
+from insights.sinks.statements import Statements
+from insights.sinks.table import checked, legacy
+
+CHUNK_ROWS = 100  # rows a transaction: a lock held for milliseconds; 5 key parts stay within 2,100
+# MySQL and MariaDB clip what does not fit, in silence, unless told otherwise.
+_STRICT = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES')"
+
+_Rows = dict[int, values.Row]  # by row id
+
+
+class SinkTable:
+    """The table of one sink, over one ODBC connection at a time.
+
+    Args:
+        spec: Which table, key and columns.
+        odbc: The connection string of a login that may write that table.
+        timeout_s: Seconds that a statement may take.
+    """
+
+    def __init__(self, spec: SinkSpec, odbc: str, *, timeout_s: float) -> None:
+        self._spec = spec
+        self._odbc = odbc
+        self._timeout_s = timeout_s
+        self._opened: sa.Engine | None = None
+        self._place = f"sink {spec.name}"
+        self._statements: Statements | None = None
+        self._rooms: values.Rooms = {}
+
+    def apply(self, states: Sequence[SinkState]) -> list[SinkResult]:
+        """Make the table show these states where they are newer than what stands there.
+
+        Raises:
+            errors.SinkUnavailable: The database does not answer now; nothing is known of the rest.
+            errors.SinkError: The table, a column, its key or a right is missing.
+        """
+        results: list[SinkResult] = []
+        for start in range(0, len(states), CHUNK_ROWS):
+            results += self._chunk(states[start : start + CHUNK_ROWS])
+        return results
+
+    def max_revision(self) -> int:
+        """Return the highest revision that stands in the table, 0 when it is empty."""
+        table = self._known().table
+        with self._begin() as connection:
+            return int(connection.execute(sa.select(sa.func.max(table.c.revision))).scalar() or 0)
+
+    def check(self) -> None:
+        """Look at the table, its key, its columns and our rights on it, and change nothing.
+
+        Raises:
+            errors.SinkUnavailable: The database does not answer now.
+            errors.SinkError: Naming the first thing missing, and the statement that gives it.
+        """
+        with self._begin() as connection:
+            table = checked(connection, self._spec)
+            self._rooms = rooms(connection, table)
+            self._statements = Statements(self._spec, table)
+
+    def ddl(self, dialect: str | None) -> str:
+        """Return the script that makes the sink, for this engine or the one named.
+
+        Raises:
+            errors.SinkError: If the legacy table cannot be seen.
+            errors.SettingsError: If the dialect is unknown, or names clash.
+        """
+        with self._begin() as connection:
+            home = connection.dialect
+            target = home if dialect is None else ddl.dialect(dialect)
+            return ddl.script(self._spec, legacy(connection, self._spec), target, home.name)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._opened is not None:
+            self._opened.dispose()
+
+    def _chunk(self, states: Sequence[SinkState]) -> list[SinkResult]:
+        table = self._known().table
+        rows: _Rows = {}
+        noted: dict[int, tuple[str, ...]] = {}
+        results: dict[int, SinkResult] = {}
+        for state in states:
+            try:
+                made = values.row(self._spec, table, self._rooms, state)
+            except ValueError as exc:
+                results[state.row_id] = _refused(state, str(exc))
+            else:
+                rows[state.row_id], noted[state.row_id] = made
+        for result in self._write([state for state in states if state.row_id in rows], rows):
+            results[result.row_id] = msgspec.structs.replace(result, notes=noted[result.row_id])
+        return [results[state.row_id] for state in states]
+
+    def _write(
+        self, states: Sequence[SinkState], rows: _Rows, *, again: bool = True
+    ) -> list[SinkResult]:
+        """Write in one transaction; halve what the database refuses, down to the row at fault."""
+        if not states:
+            return []
+        try:
+            return self._transaction(states, rows)
+        except errors.SinkError as exc:
+            error = exc
+        self.check()  # raises where the table or a right is to blame rather than a row
+        if len(states) > 1:
+            half = len(states) // 2
+            return self._write(states[:half], rows) + self._write(states[half:], rows)
+        if again:  # somebody may have inserted the same key between our SELECT and our INSERT
+            return self._write(states, rows, again=False)
+        return [_refused(states[0], error.what)]
+
+    def _transaction(self, states: Sequence[SinkState], rows: _Rows) -> list[SinkResult]:
+        statements = self._known()
+        with self._begin() as connection:
+            asked = {
+                f"{name}_{number}": rows[state.row_id][name]
+                for number, state in enumerate(states)
+                for name in statements.key
+            }
+            standing = {
+                int(number): (int(revision), insight and int(insight), str(status).strip())
+                for number, revision, insight, status in connection.execute(
+                    statements.look(len(states)), asked
+                )
+            }
+            missing, older, results = [], [], []
+            for number, state in enumerate(states):
+                held = standing.get(number)
+                ahead = None
+                if held is None:
+                    missing.append(rows[state.row_id])
+                elif held[0] < state.revision:
+                    older.append(rows[state.row_id])
+                elif held != (state.revision, state.insight_id, values.status(state)):
+                    ahead = held[0]
+                results.append(
+                    SinkResult(row_id=state.row_id, revision=state.revision, standing=ahead)
+                )
+            if missing:
+                connection.execute(statements.insert, missing)
+            if older:
+                connection.execute(statements.update, older)
+        return results
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine().begin() as connection:
+                if connection.dialect.name in {"mysql", "mariadb"}:
+                    connection.exec_driver_sql(_STRICT)
+                yield connection
+        except (errors.SourceUnavailable, errors.StreamError, sa.exc.SQLAlchemyError) as exc:
+            raise self._judge(exc) from None
+
+    def _engine(self) -> sa.Engine:
+        """Connect at the first use: with the database down the child still starts."""
+        if self._opened is None:
+            self._opened = door.engine(self._odbc, read_only=False, timeout_s=self._timeout_s)
+        return self._opened
+
+    def _known(self) -> Statements:
+        if self._statements is None:
+            self.check()
+        assert self._statements is not None  # noqa: S101 - check raises or sets it
+        return self._statements
+
+    def _judge(self, exc: Exception) -> errors.InsightsError:
+        """Return what an error means for the sink; forget the table, which may have changed."""
+        self._statements = None
+        found = door.translate(exc)
+        if isinstance(found, errors.Transient):
+            fix = found.fix or "start it; or correct the connection string of the sink's source"
+            return errors.SinkUnavailable(found.what, where=self._place, fix=fix)
+        return errors.SinkError(found.what, where=self._place, fix=found.fix)
+
+
+def _refused(state: SinkState, reason: str) -> SinkResult:
+    return SinkResult(row_id=state.row_id, revision=state.revision, error=reason)

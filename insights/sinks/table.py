@@ -1,0 +1,124 @@
+"""The sink's table as it is in the database, and whether we can work with it."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from insights import errors
+from insights.model import SinkSpec
+from insights.odbc import door
+from insights.sinks import ddl
+
+_CURRENT_LOGIN = {
+    "mysql": "SELECT CURRENT_USER()",
+    "mariadb": "SELECT CURRENT_USER()",
+    "postgresql": "SELECT current_user",
+    "mssql": "SELECT USER_NAME()",
+    "oracle": "SELECT USER FROM DUAL",
+}
+
+
+def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
+    """Return the table, having looked at its columns, its key and our rights; changes nothing.
+
+    Raises:
+        errors.SinkError: Naming the first thing missing, and the statement that gives it.
+        sqlalchemy.exc.SQLAlchemyError: If the database does not answer.
+    """
+    place = f"sink {spec.name}"
+    name = f"{spec.schema}.{spec.table}" if spec.schema else spec.table
+    grant = _remedy(connection, spec)
+    table = reflected(connection, spec.table, spec.schema)
+    if table is None:
+        raise errors.SinkError(
+            f"table {name} does not exist, or our login cannot see it",
+            where=place,
+            fix=f"have a DBA run what `insights sink ddl {spec.name}` prints, then {grant}",
+        )
+    wanted = [*spec.key, *ddl.properties(spec), *ddl.FIXED]
+    lacking = [column for column in wanted if column not in table.c]
+    if lacking:
+        raise errors.SinkError(
+            f"table {name} lacks column {', '.join(lacking)}",
+            where=place,
+            fix=f"add it as `insights sink ddl {spec.name}` shows it, as the table's owner",
+        )
+    if set(spec.key) not in _unique_keys(connection, spec):
+        columns = ", ".join(spec.key)
+        raise errors.SinkError(
+            f"table {name} has no unique key over exactly ({columns})",
+            where=place,
+            fix=f"ALTER TABLE {name} ADD PRIMARY KEY ({columns}); as the table's owner",
+        )
+    for right, statement in _probes(table):
+        try:
+            connection.execute(statement)
+        except sa.exc.SQLAlchemyError as exc:
+            found = door.translate(exc)
+            if isinstance(found, errors.Transient):
+                raise
+            raise errors.SinkError(
+                f"our login may not {right} table {name} ({found.what})", where=place, fix=grant
+            ) from None
+    return table
+
+
+def legacy(connection: sa.Connection, spec: SinkSpec) -> sa.Table | None:
+    """Return the legacy table whose rows the sink is about; None for a stream that is a query.
+
+    Raises:
+        errors.SinkError: If it cannot be seen.
+    """
+    if spec.legacy_table is None:
+        return None
+    table = reflected(connection, spec.legacy_table, spec.legacy_schema)
+    if table is None:
+        raise errors.SinkError(
+            f"legacy table {spec.legacy_table} does not exist, or our login cannot see it",
+            where=f"sink {spec.name}",
+            fix="correct the stream's table, or grant SELECT on it",
+        )
+    return table
+
+
+def reflected(connection: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
+    """Return a table as it is in the database; None if it is not there, or not for us to see."""
+    try:
+        return sa.Table(
+            name, sa.MetaData(), schema=schema, autoload_with=connection, resolve_fks=False
+        )
+    except sa.exc.NoSuchTableError:
+        return None
+
+
+def _unique_keys(connection: sa.Connection, spec: SinkSpec) -> list[set[str | None]]:
+    look = sa.inspect(connection)
+    primary = look.get_pk_constraint(spec.table, spec.schema)["constrained_columns"]
+    indexes = look.get_indexes(spec.table, spec.schema)
+    return [set(primary), *(set(i["column_names"]) for i in indexes if i["unique"])]
+
+
+def _probes(table: sa.Table) -> list[tuple[str, sa.Executable]]:
+    """Return statements that need each right and touch no row."""
+    never = sa.literal_column("1") == sa.literal_column("0")
+    columns: list[sa.Column[Any]] = list(table.columns)
+    none = sa.select(*columns).where(never)
+    return [
+        ("SELECT from", none),
+        ("UPDATE", sa.update(table).where(never).values(revision=table.c.revision)),
+        ("INSERT into", sa.insert(table).from_select(columns, none)),
+    ]
+
+
+def _remedy(connection: sa.Connection, spec: SinkSpec) -> str:
+    """Return what gives our login its rights."""
+    engine = connection.dialect.name
+    if engine == "sqlite":
+        return "let the daemon's user write the database file and its folder"
+    return "; ".join(ddl.grants(spec, login(connection) or "<the sink's login>")) + ";"
+
+
+def login(connection: sa.Connection) -> str | None:
+    """Return who we are to the database, as a GRANT names it; None if it is not asked."""
+    query = _CURRENT_LOGIN.get(connection.dialect.name)
+    return str(connection.exec_driver_sql(query).scalar()) if query else None

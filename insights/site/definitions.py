@@ -1,0 +1,195 @@
+"""From settings to what rooms work with: specs, and the version of a pipeline. Reads files only."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from insights import errors
+from insights.model import Json, MarkChange, MarkSpec, Redaction, Sampling, SinkSpec, StreamSpec
+from insights.site.settings import MarkSettings, PipelineSettings, Settings
+from insights.steps.prompt import Template
+from insights.steps.validate import check_schema
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A pipeline with its files read and checked."""
+
+    name: str
+    settings: PipelineSettings
+    template: Template
+    output_schema: Json
+    stream: StreamSpec
+    sink: SinkSpec | None
+    marks: MarkSpec | None
+
+    @property
+    def query_columns(self) -> tuple[str, ...]:
+        """The columns whose text is the retrieval query."""
+        return self.settings.retrieval.columns or self.stream.inputs
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are chosen."""
+        return msgspec.convert(self.settings.sampling.model_dump(), Sampling)
+
+
+def read(settings: Settings, name: str) -> Definition:
+    """Read one pipeline's prompt and schema and bind them to its stream and sink.
+
+    Raises:
+        errors.SettingsError: If a file is missing or wrong, or the two do not fit.
+    """
+    pipeline = settings.pipeline[name]
+    template = Template(_text(pipeline.prompt), where=str(pipeline.prompt))
+    schema = _schema(pipeline.schema_)
+    inputs = template.columns() | set(pipeline.retrieval.columns)
+    if not inputs:
+        raise errors.SettingsError(
+            "the prompt uses no column of the row",
+            where=str(pipeline.prompt),
+            fix="write {{ row.<column> }} where the row's text belongs",
+        )
+    for field, part in schema["properties"].items():
+        quoted = str(part.get("x-quote", "")).removeprefix("row.")
+        if quoted and quoted != "passages" and quoted not in inputs:
+            raise errors.SettingsError(
+                f"{field} quotes the column {quoted!r}, which the prompt does not show",
+                where=str(pipeline.schema_),
+                fix=f"use one of {', '.join(sorted(inputs))}",
+            )
+    filters = set(pipeline.retrieval.filters.values())
+    stream = _stream(settings, pipeline.stream, tuple(sorted(inputs)), filters)
+    return Definition(
+        name=name,
+        settings=pipeline,
+        template=template,
+        output_schema=schema,
+        stream=stream,
+        sink=_sink(settings, pipeline, stream, schema),
+        marks=_marks(settings, stream),
+    )
+
+
+def version(settings: Settings, definition: Definition, embedding_sha256: str) -> tuple[str, Json]:
+    """Return a pipeline's version and what it was taken over.
+
+    The version is the SHA-256 of canonical JSON: template, output schema, retrieval and embedding
+    model, generator, sampling, redaction. Not in it: hardware, speed, and the passages themselves.
+    """
+    pipeline = definition.settings
+    model = settings.model[pipeline.model]
+    facts: Json = {
+        "template": definition.template.text,
+        # As text: the order of properties decides what is written first, and canonical JSON sorts.
+        "schema": msgspec.json.encode(definition.output_schema).decode(),
+        "abstain": pipeline.abstain,
+        "cut": pipeline.cut,
+        "retrieval": pipeline.retrieval.model_dump(),
+        "embedding": embedding_sha256 if pipeline.retrieval.collections else None,
+        "generator": model.sha256 or {"url": model.url, "model": model.model},
+        "sampling": pipeline.sampling.model_dump(),
+        "redaction": msgspec.to_builtins(definition.stream.redaction),
+    }
+    canonical = msgspec.json.encode(facts, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest(), msgspec.json.decode(canonical)
+
+
+def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
+    """Return the stream of a collection: everything it uses is hashed, so that it is followed."""
+    found = settings.collection[name]
+    used = {*found.text, *found.filters, *([found.title] if found.title else [])}
+    return _stream(settings, str(found.stream), tuple(sorted(used)), set())
+
+
+def _stream(
+    settings: Settings, name: str, inputs: tuple[str, ...], filters: set[str]
+) -> StreamSpec:
+    found = settings.stream[name]
+    return StreamSpec(
+        name=name,
+        source=found.source,
+        key=found.key,
+        inputs=inputs,
+        table=found.table,
+        schema=found.schema_,
+        query=found.query,
+        where=found.where,
+        cursor=found.cursor,
+        pending=found.pending,
+        extra=tuple(sorted((set(found.redact.columns) | filters) - set(inputs))),
+        redaction=Redaction(kinds=found.redact.kinds, columns=found.redact.columns),
+        grade=found.grade,
+        start=found.start,
+        overlap_s=found.overlap,
+        longest_s=found.longest_transaction,
+        time_zone=found.time_zone,
+        poll_null_cursors=found.poll_null_cursors,
+        page_rows=min(found.page_rows, found.rows_per_second or found.page_rows),
+        max_text_chars=found.max_text_chars,
+        rows_per_second=found.rows_per_second,
+        accept_scan=found.accept_scan,
+        key_personal=found.key_personal,
+        sensitive=found.sensitive,
+    )
+
+
+def _sink(
+    settings: Settings, pipeline: PipelineSettings, stream: StreamSpec, schema: Json
+) -> SinkSpec | None:
+    if pipeline.sink is None:
+        return None
+    found = settings.sink[pipeline.sink]
+    return SinkSpec(
+        name=pipeline.sink,
+        source=found.source,
+        table=found.table,
+        key=stream.key,
+        output_schema=schema,
+        schema=found.schema_,
+        view=found.view,
+        legacy_table=stream.table,
+        legacy_schema=stream.schema,
+    )
+
+
+def _marks(settings: Settings, stream: StreamSpec) -> MarkSpec | None:
+    found = settings.stream[stream.name]
+    first = found.acknowledge or found.reject
+    if first is None:
+        return None
+    table = first.table or stream.table
+    assert table is not None  # noqa: S101 - settings say so
+    return MarkSpec(
+        stream=stream.name,
+        source=first.source,
+        table=table,
+        key=stream.key,
+        schema=first.schema_ if first.table else first.schema_ or stream.schema,
+        acknowledge=_change(found.acknowledge),
+        reject=_change(found.reject),
+    )
+
+
+def _change(found: MarkSettings | None) -> MarkChange | None:
+    if found is None:
+        return None
+    return MarkChange(column=found.column, old=found.from_, new=found.to)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise errors.SettingsError(
+            f"the file cannot be read: {exc.__class__.__name__}", where=str(path)
+        ) from exc
+
+
+def _schema(path: Path) -> Json:
+    try:
+        schema = msgspec.json.decode(_text(path), type=dict)
+    except msgspec.DecodeError as exc:
+        raise errors.SettingsError(f"not valid JSON: {exc}", where=str(path)) from exc
+    check_schema(schema, str(path))
+    return schema

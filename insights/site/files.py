@@ -1,0 +1,191 @@
+"""Reads the settings file and its pipelines; a mistake names the file, the key and the fix."""
+
+import difflib
+import re
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from insights import errors
+from insights.site.settings import PipelineSettings, Settings
+
+_LITERAL_PASSWORD = re.compile(r"(?i)(?:^|;)\s*(?:pwd|password)\s*=\s*\{?(?!\$\{)[^;\s{}]")
+_LITERAL_URL_PASSWORD = re.compile(r"://[^/@:\s]*:(?!\$\{)[^@/\s]+@")
+
+
+def load(path: Path) -> Settings:
+    """Read and check the settings file and its pipelines.
+
+    Raises:
+        errors.SettingsError: Naming the file, the key and the nearest valid one.
+    """
+    path = path.absolute()
+    data = _toml(path)
+    if "pipeline" in data or "config_dir" in data:
+        raise errors.SettingsError(
+            "pipelines have files of their own",
+            where=str(path),
+            fix=f"move each to {path.parent / 'pipelines'}/<name>.toml",
+        )
+    _refuse_literal_secrets(data, path)
+    folder = path.parent / data.get("pipelines_dir", "pipelines")
+    pipelines: dict[str, PipelineSettings] = {}
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            pipeline = PipelineSettings.model_validate(_toml(file))
+        except ValidationError as exc:
+            raise _explained(exc, file, PipelineSettings) from exc
+        pipelines[file.stem] = pipeline.model_copy(
+            update={
+                "prompt": (file.parent / pipeline.prompt).resolve(),
+                "schema_": (file.parent / pipeline.schema_).resolve(),
+            }
+        )
+    data.setdefault("state_dir", Settings.model_fields["state_dir"].default)
+    try:
+        settings = Settings(**data, pipeline=pipelines, config_dir=path.parent)
+    except ValidationError as exc:
+        raise _explained(exc, path, Settings) from exc
+    _check_references(settings, path)
+    return settings
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise errors.SettingsError(
+            "there is no settings file",
+            where=str(path),
+            fix="`insights init` writes one; or name yours with --config or INSIGHTS_CONFIG",
+        ) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise errors.SettingsError(f"not valid TOML: {exc}", where=str(path)) from exc
+
+
+def _refuse_literal_secrets(data: dict[str, Any], path: Path) -> None:
+    for name, source in data.get("source", {}).items():
+        if isinstance(source, dict) and _LITERAL_PASSWORD.search(str(source.get("odbc", ""))):
+            raise errors.SettingsError(
+                "a password stands in the settings file",
+                where=f"{path}: source.{name}.odbc",
+                fix=f"write PWD=${{{name}_password}} and give that credential to the service",
+            )
+    if _LITERAL_URL_PASSWORD.search(str(data.get("store", {}).get("url", ""))):
+        raise errors.SettingsError(
+            "a password stands in the settings file",
+            where=f"{path}: store.url",
+            fix="write postgresql://user:${store_password}@host/db and give that credential",
+        )
+
+
+def _explained(exc: ValidationError, path: Path, root: type[BaseModel]) -> errors.SettingsError:
+    """Turn pydantic's first complaint into one that names the key and the nearest valid one."""
+    first = exc.errors(include_url=False)[0]
+    keys = [str(part) for part in first["loc"] if part != "[key]"]
+    where = f"{path}: {'.'.join(keys) or 'top level'}"
+    if first["type"] == "extra_forbidden":
+        valid = _valid_keys(root, keys[:-1])
+        near = difflib.get_close_matches(keys[-1], valid, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(sorted(valid))}"
+        return errors.SettingsError(f"unknown setting {keys[-1]!r}", where=where, fix=fix)
+    message = first["msg"].removeprefix("Value error, ")
+    return errors.SettingsError(message[0].lower() + message[1:], where=where)
+
+
+def _valid_keys(root: type[BaseModel], trail: list[str]) -> list[str]:
+    """Return the keys that the section at `trail` may have."""
+    model: type[BaseModel] = root
+    named = False
+    for part in trail:
+        if named:
+            named = False
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            break
+        kind = field.annotation
+        if typing.get_origin(kind) is dict:
+            kind, named = typing.get_args(kind)[1], True
+        if isinstance(kind, types.GenericAlias) or not (
+            isinstance(kind, type) and issubclass(kind, BaseModel)
+        ):
+            break
+        model = kind
+    hidden = {"pipeline", "config_dir"}
+    return [f.alias or name for name, f in model.model_fields.items() if name not in hidden]
+
+
+def _check_references(settings: Settings, path: Path) -> None:
+    """Every name that a section mentions must exist; every stream has at most one pipeline."""
+
+    def known(kind: str, name: str, names: typing.Iterable[str], where: str) -> None:
+        names = sorted(names)
+        if name in names:
+            return
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"add [{kind}.{name}] to {path}"
+        raise errors.SettingsError(f"there is no {kind} {name!r}", where=where, fix=hint)
+
+    for where, source in _sources(settings):
+        known("source", source, settings.source, f"{path}: {where}")
+    for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
+        known("stream", rows, settings.stream, f"{path}: collection.{name}.stream")
+    folder = settings.resolve(settings.pipelines_dir)
+    for name, pipeline in settings.pipeline.items():
+        where = f"{folder / name}.toml"
+        known("stream", pipeline.stream, settings.stream, f"{where}: stream")
+        known("model", pipeline.model, settings.model, f"{where}: model")
+        if pipeline.fallback is not None:
+            known("model", pipeline.fallback, settings.model, f"{where}: fallback")
+        _keep_sensitive_rows(settings, pipeline, where)
+        if pipeline.sink is not None:
+            known("sink", pipeline.sink, settings.sink, f"{where}: sink")
+        for collection in pipeline.retrieval.collections:
+            known("collection", collection, settings.collection, f"{where}: retrieval.collections")
+    _refuse_sharing(settings, folder)
+
+
+def _sources(settings: Settings) -> typing.Iterator[tuple[str, str]]:
+    """Yield every setting that names a source, and the name."""
+    for name, stream in settings.stream.items():
+        yield f"stream.{name}.source", stream.source
+        for verb, mark in (("acknowledge", stream.acknowledge), ("reject", stream.reject)):
+            if mark is not None:
+                yield f"stream.{name}.{verb}.source", mark.source
+    for name, sink in settings.sink.items():
+        yield f"sink.{name}.source", sink.source
+
+
+def _refuse_sharing(settings: Settings, folder: Path) -> None:
+    """A stream and a sink belong to one pipeline each."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, pipeline in settings.pipeline.items():
+        for kind, used in (("stream", pipeline.stream), ("sink", pipeline.sink)):
+            if used is None:
+                continue
+            if (kind, used) in taken:
+                own = " with a table of its own" if kind == "sink" else " on the same table"
+                raise errors.SettingsError(
+                    f"the {kind} {used!r} already has pipeline {taken[kind, used]}",
+                    where=f"{folder / name}.toml: {kind}",
+                    fix=f"declare a second {kind}{own}",
+                )
+            taken[kind, used] = name
+
+
+def _keep_sensitive_rows(settings: Settings, pipeline: PipelineSettings, where: str) -> None:
+    """A sensitive stream needs a model on this machine."""
+    models = [pipeline.model, *filter(None, [pipeline.fallback])]
+    if settings.stream[pipeline.stream].sensitive and not any(
+        settings.model[name].path for name in models
+    ):
+        raise errors.SettingsError(
+            f"rows of the sensitive stream {pipeline.stream!r} may not leave this machine",
+            where=f"{where}: model",
+            fix="use a model that is a file",
+        )

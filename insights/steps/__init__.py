@@ -1,0 +1,1 @@
+"""The pure steps of a row: template, validation, attribution. No I/O."""

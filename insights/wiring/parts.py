@@ -1,0 +1,214 @@
+"""The single parts that commands open: store, source, sink, generator. With `app`, the wiring.
+
+These two modules are the only places that name concrete classes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from insights import errors
+from insights.embedding.files import ModelFiles
+from insights.ground import environment
+from insights.inference.client import LocalGenerator
+from insights.inference.messages import EngineSettings, RemoteInit
+from insights.inference.remote_client import RemoteGenerator
+from insights.inference.router import RoutedGenerator
+from insights.model import MarkSpec, TableShape
+from insights.ports import Generator
+from insights.sinks.client import MarksClient, SinkClient
+from insights.site import definitions
+from insights.site.files import load
+from insights.site.settings import EmbeddingSettings, Settings
+from insights.sources.client import SourceClient
+from insights.store import revision
+from insights.store.derived import DerivedObject
+from insights.store.embedded import EmbeddedPostgres
+from insights.store.hashkeys import HashKeys
+from insights.store.passages import PassageStore, vector_index
+from insights.store.postgres import Store
+from insights.store.views import typed_view
+
+# --- the store ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def store_url(settings: Settings) -> Iterator[str]:
+    """Give the store's URL; with none in the settings, that of the embedded server, started."""
+    if settings.store.url is not None:
+        yield environment.reveal(settings.store.url, "store.url")
+        return
+    with EmbeddedPostgres(settings.resolve(settings.state_dir)) as embedded:
+        yield embedded.url
+
+
+@contextmanager
+def open_store(config: Path | Settings) -> Iterator[Store]:
+    """Open the store and check that its schema fits."""
+    settings = load(config) if isinstance(config, Path) else config
+    with store_url(settings) as url:
+        store = Store(url, connections=settings.store.connections).open()
+        try:
+            revision.check(store)
+            yield store
+        finally:
+            store.close()
+
+
+def derived_objects(settings: Settings, url: str | None) -> list[DerivedObject]:
+    """Return what depends on the settings; without a URL (for --sql) only what needs no store."""
+    wanted = [
+        typed_view(made.name, made.stream.name, made.output_schema)
+        for made in (definitions.read(settings, name) for name in settings.pipeline)
+    ]
+    if url is not None and settings.collection:
+        store = Store(url, connections=2).open()
+        try:
+            wanted.extend(vector_indexes(settings, PassageStore(store)))
+        finally:
+            store.close()
+    return wanted
+
+
+def vector_indexes(settings: Settings, passages: PassageStore) -> list[DerivedObject]:
+    """Return the vector index of each configured embedding model."""
+    used = [settings.embedding, settings.embedding.previous]
+    models = [embedding_files(settings, found).model for found in used if found is not None]
+    return [vector_index(passages.declare_model(model), model) for model in models]
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[SourceClient]:
+    """Open a source; its reader starts at the first call."""
+    found = settings.source[name]
+    client = SourceClient(
+        name,
+        environment.reveal(found.odbc, f"source.{name}.odbc"),
+        hash_key=keys.key,
+        hash_key_former=keys.former,
+        timeout_s=found.timeout,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def describe_table(odbc: str, table: str) -> TableShape:
+    """Return a table's columns and key, for `insights init`."""
+    client = SourceClient("legacy", odbc, hash_key=b"", timeout_s=30.0)
+    try:
+        return client.describe(table)
+    finally:
+        client.close()
+
+
+@contextmanager
+def open_sink(config: Path | Settings, name: str) -> Iterator[SinkClient]:
+    """Open a sink; its publisher starts at the first call."""
+    settings = load(config) if isinstance(config, Path) else config
+    for made in (definitions.read(settings, pipeline) for pipeline in settings.pipeline):
+        if made.sink is not None and made.sink.name == name:
+            found = settings.source[made.sink.source]
+            odbc = environment.reveal(found.odbc, f"source.{made.sink.source}.odbc")
+            client = SinkClient(made.sink, odbc, timeout_s=found.timeout)
+            try:
+                yield client
+            finally:
+                client.close()
+            return
+    raise errors.SettingsError(
+        f"no pipeline writes to a sink {name!r}",
+        where="sink",
+        fix="set `sink` in a pipeline; sinks: " + (", ".join(settings.sink) or "none"),
+    )
+
+
+@contextmanager
+def open_marks(settings: Settings, spec: MarkSpec) -> Iterator[MarksClient]:
+    """Open the marks of a stream; its acknowledger starts at the first call."""
+    found = settings.source[spec.source]
+    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc")
+    client = MarksClient(spec, odbc, timeout_s=found.timeout)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGenerator:
+    """Return the generator of one `[model.<name>]`; its child starts at the first call."""
+    model = settings.model[name]
+    if model.url is not None:
+        return RemoteGenerator(
+            RemoteInit(
+                name=name,
+                url=model.url,
+                model=model.model or name,
+                api_key=environment.reveal(model.api_key or "", f"model.{name}.api_key"),
+                timeout_s=model.timeout,
+                **{
+                    field: value
+                    for field in ("parallel", "context")
+                    if (value := getattr(model, field)) is not None
+                },
+            )
+        )
+    assert model.path is not None  # noqa: S101 - settings say so
+    path = settings.resolve(model.path)
+    if not path.is_file():
+        raise errors.ModelError(
+            "there is no such file", where=f"model.{name}.path = {path}", fix="correct the setting"
+        )
+    return LocalGenerator(
+        path,
+        model.sha256 or "",
+        engine=EngineSettings(
+            parallel=model.parallel,
+            context=model.context,
+            threads=model.threads,
+            gpu_layers=model.gpu_layers,
+            kv_type=model.kv_type,
+            memory_mb=model.memory_mb,
+        ),
+        tuned=tuned_folder(settings),
+        name=f"generator {name}",
+    )
+
+
+def tuned_folder(settings: Settings) -> Path:
+    """Return where `insights tune` keeps what it measured."""
+    return settings.resolve(settings.state_dir) / "tuned"
+
+
+def routed(
+    settings: Settings, preferred: str, fallback: str | None, open_: Callable[[str], Generator]
+) -> Generator:
+    """Return a pipeline's generator: its model, or that and the one for its outages.
+
+    Raises:
+        errors.SettingsError: If both are of one kind: then one outage takes both.
+    """
+    if fallback is None:
+        return open_(preferred)
+    remote = [name for name in (preferred, fallback) if settings.model[name].url is not None]
+    if len(remote) != 1:
+        raise errors.SettingsError(
+            "of a pipeline's model and its fallback one must be a file and one a server",
+            where=f"fallback = {fallback!r}",
+        )
+    local = fallback if remote[0] == preferred else preferred
+    return RoutedGenerator(
+        open_(local),
+        open_(remote[0]),
+        prefers="remote" if remote[0] == preferred else "local",
+    )
+
+
+def embedding_files(settings: Settings, found: EmbeddingSettings) -> ModelFiles:
+    """Return an embedding model's files, checked."""
+    path = settings.resolve(found.path) if found.path is not None else None
+    return ModelFiles(path, name=found.model, sha256=found.sha256)
