@@ -36,8 +36,9 @@ from insights.service.daemon import Progress
 from insights.sinks.client import SinkClient
 from insights.site import files
 from insights.store import derived, migrate
-from insights.wiring import app
-from insights.wiring.parts import derived_objects, open_generator, open_sink, open_store
+from insights.wiring import daemon, enriching
+from insights.wiring.adapters import derived_objects, open_generator, open_sink, open_store
+from insights.wiring.app import App
 from tests import servers
 
 _SETTINGS = """
@@ -116,26 +117,31 @@ class _Watched:
         return self._inner.submit(request)
 
 
-class _App(app.App):
-    """The daemon's wiring, with drawn passages and a watched generator."""
+class _App(App):
+    """The daemon's wiring, with a watched generator."""
 
-    rows = 0
     asked: list[GenerateRequest]
 
     def generator(self, name: str) -> Generator:
         """Return the model's generator, watched."""
         if name not in self._generators:
             made = open_generator(self.settings, name)
-            self._stack.callback(made.close)
+            self.stack.callback(made.close)
             self._generators[name] = _Watched(made, self.asked)
         return self._generators[name]
 
-    def recipe(self, name: str) -> Recipe:
-        """Return the pipeline with the drawn passages in place of a search."""
-        made = super().recipe(name)
+
+def _draw(rows: int) -> None:
+    """Give pipelines drawn passages in place of a search."""
+    bound = enriching.recipe
+
+    def drawn(app: App, name: str) -> Recipe:
+        made = bound(app, name)
         return msgspec.structs.replace(
-            made, retriever=_Drawn(self.rows), query_columns=("body",), canonical_passages=True
+            made, retriever=_Drawn(rows), query_columns=("body",), canonical_passages=True
         )
+
+    enriching.recipe = drawn
 
 
 def run_daemon(path: Path, rows: int, settings: Json, requests: str) -> Json:
@@ -169,14 +175,15 @@ def _run(
         link.executescript(sink.ddl("sqlite"))
     with open_store(found) as store, ExitStack() as stack:
         made = _App(found, store, stack)
-        made.rows, made.asked = rows, []
-        daemon = made.daemon(app.ALL_ROLES, once=True)
+        made.asked = []
+        _draw(rows)
+        supervisor = daemon.build(made, daemon.ALL_ROLES, once=True)
         # As in a daemon that runs: the model is loaded, and the reader is there.
         made.generator("bench").info()
         made.source("desk").fingerprint()
         published = _times_of_publishing()
         begun = time.perf_counter()
-        daemon.run_once(_quiet)
+        supervisor.run_once(_quiet)
         took = published[-1] - begun
     with closing(sqlite3.connect(legacy)) as link:
         (shown,) = link.execute("SELECT count(*) FROM ticket_insight").fetchone()

@@ -21,7 +21,8 @@ from insights.polling.sweeper import Sweeper
 from insights.service.daemon import Progress
 from insights.site import files
 from insights.wiring import app
-from insights.wiring.parts import open_store
+from insights.wiring.adapters import open_store
+from insights.wiring.daemon import build
 
 STAGES = ("claim", "read", "retrieve", "generate", "validate", "write")
 HEAVY = ("pyodbc", "torch", "llama_cpp")
@@ -67,7 +68,7 @@ def main() -> None:
     for stage in STAGES:
         _time(Pipeline, stage, stage, spent)
     with open_store(found) as store, ExitStack() as stack:
-        daemon = NullApp(found, store, stack).daemon(("poll", "enrich"), once=True)
+        daemon = build(NullApp(found, store, stack), ("poll", "enrich"), once=True)
         began = time.perf_counter()
         daemon.run_once(_quiet)
         result = {

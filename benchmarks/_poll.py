@@ -18,7 +18,7 @@ from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.sources.client import SourceClient
-from insights.store.insights import Registry
+from insights.store.deployments import Deployments
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
@@ -33,15 +33,16 @@ class Product:
     def __init__(self, store_url: str, odbc: str, streams: list[dict[str, Any]]) -> None:
         self._store = Store(store_url).open()
         self._source = SourceClient("erp", odbc, hash_key=b"benchmark", timeout_s=60.0)
-        registry = Registry(self._store)
-        version = registry.pipeline_version("p", "0" * 64, {})
+        deployments = Deployments(self._store)
         leases = Leases(self._store, "benchmark", ttl_s=60.0)
         self._pollers: dict[str, Poller] = {}
         self._sweepers: dict[str, Sweeper] = {}
         for found in streams:
             spec = msgspec.convert(found, StreamSpec)
-            registry.stream(spec.name, version, spec.overlap_s)
-            ledger = Ledger(self._store, spec.name, version, sink_id=None, holder="benchmark")
+            deployments.register(
+                f"p {spec.name}", "0" * 64, {}, stream=spec.name, columns=spec.inputs
+            )
+            ledger = Ledger(self._store, spec.name, holder="benchmark")
             parts = (spec, self._source, ledger, leases, Courtesy())
             self._pollers[spec.name] = Poller(*parts)
             self._sweepers[spec.name] = Sweeper(*parts, 3600.0)

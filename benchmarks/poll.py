@@ -69,7 +69,8 @@ INSERT INTO {table} SELECT seq, '2025-01-01' + INTERVAL seq SECOND, md5(seq) FRO
 # none of ours: whatever a poll reads has changed.
 KNOWN = """
 SET session_replication_role = replica;
-INSERT INTO store.stream (name, watermark, overlap_s) VALUES ('{table}', '2025-06-01', 1.0);
+INSERT INTO store.stream (name, watermark, overlap_s, columns)
+VALUES ('{table}', '2025-06-01', 1.0, '{{body}}');
 INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
 SELECT currval('store.stream_stream_id_seq'), n, md5(n::text)::uuid, 1, n
 FROM generate_series(1, {rows}) n;

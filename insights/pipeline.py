@@ -54,7 +54,7 @@ class Pipeline:
     """Enriches claimed rows.
 
     Args:
-        recipes: By stream name.
+        recipes: By pipeline version.
         work: The queue.
         insights: Where results go.
         batch: Rows claimed and read at once.
@@ -64,7 +64,7 @@ class Pipeline:
 
     def __init__(
         self,
-        recipes: Mapping[str, Recipe],
+        recipes: Mapping[int, Recipe],
         work: Work,
         insights: Insights,
         *,
@@ -100,9 +100,9 @@ class Pipeline:
         if not claims:
             return 0
         failpoints.reach("after-claim")
-        for stream in dict.fromkeys(claim.stream for claim in claims):
-            recipe = self._recipes[stream]
-            onward = [claim for claim in claims if claim.stream == stream]
+        for version in dict.fromkeys(claim.pipeline_version_id for claim in claims):
+            recipe = self._recipes[version]
+            onward = [claim for claim in claims if claim.pipeline_version_id == version]
             try:
                 rows = self.read(recipe, onward)
                 failpoints.reach("after-read")
@@ -212,7 +212,7 @@ class Pipeline:
 
     def validate(self, row: InHand) -> Insight | None:
         """7. Judge what came back; a failed generation gives the row back instead."""
-        recipe = self._recipes[row.claim.stream]
+        recipe = self._recipes[row.claim.pipeline_version_id]
         generation: Generation | None = None
         notes = row.row.notes
         if row.future is None:
@@ -239,10 +239,10 @@ class Pipeline:
         if self._grounds is None:
             return [insight for _, insight in made]
         scores: list[Insight] = []
-        for stream in dict.fromkeys(row.claim.stream for row, _ in made):
-            some = [(row, one) for row, one in made if row.claim.stream == stream]
+        for version in dict.fromkeys(row.claim.pipeline_version_id for row, _ in made):
+            some = [(row, one) for row, one in made if row.claim.pipeline_version_id == version]
             judged = [Judged(one.verdict, row.row.values, row.passages) for row, one in some]
-            verdicts = scored(judged, self._grounds, self._recipes[stream].collections)
+            verdicts = scored(judged, self._grounds, self._recipes[version].collections)
             scores += [
                 msgspec.structs.replace(one, verdict=verdict)
                 for (_, one), verdict in zip(some, verdicts, strict=True)

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli import dead, doctor, init, knowledge, migrate, run, sink, status, try_, tune
+from insights.cli import (
+    dead,
+    doctor,
+    init,
+    knowledge,
+    migrate,
+    pipeline,
+    run,
+    sink,
+    status,
+    try_,
+    tune,
+)
 from insights.cli.output import console
 from insights.ground.environment import config_path
 
@@ -43,8 +55,10 @@ app.command("try")(try_.try_)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("tune")(tune.tune)
+app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")
 app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(sink.app, name="sink")
 
 

@@ -7,7 +7,7 @@ import typer
 from insights import errors
 from insights.cli.output import Json, emit_json, emit_table, stdout
 from insights.store.work import DeadLetters
-from insights.wiring.parts import open_store
+from insights.wiring.adapters import open_store
 
 app = typer.Typer(help="Dead letters: rows given up after their attempts.", no_args_is_help=True)
 

@@ -14,8 +14,8 @@ from insights.site import definitions, files
 from insights.site.definitions import Definition
 from insights.site.settings import Settings
 from insights.store import hashkeys
+from insights.wiring.adapters import open_generator, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
-from insights.wiring.parts import open_generator, open_marks, open_sink
 
 _MARKS = {
     "ok": "[green]ok     [/]",

@@ -11,7 +11,7 @@ import typer
 from insights import errors
 from insights.cli.output import stdout
 from insights.model import TableShape
-from insights.wiring.parts import describe_table
+from insights.wiring.adapters import describe_table
 
 _FOLDER = Path(__file__).parent
 _CURSOR_NAMES = re.compile(

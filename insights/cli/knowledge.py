@@ -15,6 +15,7 @@ from insights.knowledge import evaluation
 from insights.knowledge.indexer import Progress as SyncProgress
 from insights.knowledge.indexer import SyncReport
 from insights.knowledge.retriever import Ranked
+from insights.wiring import knowledge
 from insights.wiring.app import App, open_app
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def sync(
     with open_app(ctx.obj) as wired:
         for name in _named(wired, collections):
             with _bar(name, visible=not as_json) as advance:
-                reports[name] = wired.indexer(name).sync(advance)
+                reports[name] = knowledge.indexer(wired, name).sync(advance)
     if as_json:
         emit_json(reports)
         return
@@ -100,7 +101,7 @@ def search(
 ) -> None:
     """Show the passages that a row with this text would be given."""
     with open_app(ctx.obj) as wired:
-        retriever = wired.searcher(_named(wired, collections))
+        retriever = knowledge.searcher(wired, _named(wired, collections))
         passages = retriever.retrieve([query], [_conditions(filters)])[0]
     if as_json:
         emit_json(passages)
@@ -122,7 +123,7 @@ def explain(
 ) -> None:
     """Show every passage that was looked at, why it ranked where it did, and what became of it."""
     with open_app(ctx.obj) as wired:
-        retriever = wired.searcher(_named(wired, collections))
+        retriever = knowledge.searcher(wired, _named(wired, collections))
         ranked = retriever.explain([query], [_conditions(filters)])[0]
     if as_json:
         emit_json(ranked)
@@ -145,7 +146,7 @@ def evaluate(
     """Measure retrieval on your own judged queries: nDCG@10, recall@10, MRR by retriever."""
     texts, judgements = evaluation.read_queries(queries), evaluation.read_judgements(qrels)
     with open_app(ctx.obj) as wired:
-        retriever = wired.searcher(_named(wired, collections))
+        retriever = knowledge.searcher(wired, _named(wired, collections))
         measured = evaluation.evaluate(retriever, texts, judgements)
     if as_json:
         emit_json(measured)

@@ -7,7 +7,7 @@ import typer
 from insights.cli.output import Json, emit_json, stdout
 from insights.site.files import load
 from insights.store import derived
-from insights.wiring.parts import derived_objects, store_url
+from insights.wiring.adapters import derived_objects, store_url
 
 
 def migrate(

@@ -10,7 +10,10 @@ from insights.cli.output import Json, console, emit_json, stdout
 from insights.ground import logs
 from insights.service import daemon
 from insights.site.files import load
-from insights.wiring.app import ALL_ROLES, check_store, open_app
+from insights.store.reports import Reports, Totals
+from insights.wiring import enriching
+from insights.wiring.app import check_store, open_app
+from insights.wiring.daemon import ALL_ROLES, build
 
 
 def run(
@@ -39,13 +42,11 @@ def run(
         )
     with open_app(settings, begin=True) as app:
         check_store(app)
-        supervisor = app.daemon(chosen, once=once)
+        supervisor = build(app, chosen, once=once)
         if not once:
-            if "enrich" in chosen:
-                app.check_models()
             supervisor.run()
             return
-        before = app.registry.rows("totals")[0]
+        before = Reports(app.store).totals()
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -61,8 +62,14 @@ def run(
                 progress.update(task, description=at.stage, completed=at.done, total=total)
 
             supervisor.run_once(report)
-        after = app.registry.rows("totals")[0]
-    changed = {name: after[name] - before[name] for name in after}
+        if app.refused:  # what could be done is done
+            raise next(iter(app.refused.values()))
+        if "enrich" in chosen and (waits := enriching.stranded(app)) is not None:
+            raise waits
+        after = Reports(app.store).totals()
+    changed = {
+        name: getattr(after, name) - getattr(before, name) for name in Totals.__struct_fields__
+    }
     if as_json:
         emit_json(changed)
         return

@@ -8,7 +8,7 @@ from insights.cli.output import Json, emit_json, emit_table, stdout
 from insights.site import definitions, files
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
-from insights.wiring.parts import open_marks, open_sink, open_store
+from insights.wiring.adapters import open_marks, open_sink, open_store
 
 app = typer.Typer(
     help="Sinks: the tables in legacy databases that show insights.", no_args_is_help=True

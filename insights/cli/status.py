@@ -3,68 +3,109 @@
 import datetime as dt
 
 import typer
+from rich.markup import escape
 
 from insights.cli.output import Json, emit_json, stdout
 from insights.store import hashkeys
 from insights.store.insights import Registry
-from insights.wiring.parts import open_store
-
-OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
+from insights.store.reports import (
+    OUTCOMES,
+    Reports,
+    SinkReport,
+    StreamReport,
+    VersionReport,
+)
+from insights.wiring.adapters import open_store
 
 
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show streams, sinks and cost. The outcome columns of a stream sum to its known rows."""
+    """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows."""
     with open_store(ctx.obj) as store:
-        registry = Registry(store)
-        streams, sinks = registry.rows("completeness"), registry.rows("sinks")
-        usage = registry.rows("usage_today")[0]
-        version = hashkeys.version(registry)
-        former_rows = registry.former_rows(version) if version > 1 else 0
+        reports, registry = Reports(store), Registry(store)
+        streams, versions = reports.streams(), reports.versions()
+        sinks, usage = reports.sinks(), reports.usage()
+        key_version = hashkeys.version(registry)
+        former_rows = registry.former_rows(key_version) if key_version > 1 else 0
     if as_json:
         emit_json(
-            {"streams": streams, "sinks": sinks, "last_day": usage, "former_key_rows": former_rows}
+            {
+                "streams": streams,
+                "pipelines": versions,
+                "sinks": sinks,
+                "last_day": usage,
+                "former_key_rows": former_rows,
+            }
         )
         return
     if not streams:
         stdout.print("No stream has been polled yet: `insights run`.")
     for stream in streams:
-        outcomes = ", ".join(f"{stream[name]:,} {name}" for name in OUTCOMES if stream[name])
-        stdout.print(
-            f"[bold]stream {stream['stream']}[/] {stream['rows_known']:,} rows: {outcomes or '-'}"
-        )
-        stdout.print(
-            f"  polled {_ago(stream['last_poll_at'])}, complete through "
-            f"{_ago(stream['complete_through'])}, replica lag {_seconds(stream['lag_s'])}, "
-            f"{stream['missed_rows']:,} rows rescued by sweeps",
-            highlight=False,
-        )
-        stdout.print(
-            f"  swept {_ago(stream['last_sweep_at'])}, overlap {_seconds(stream['overlap_s'])}, "
-            f"{stream['open_gaps']:,} open gaps, rows found within "
-            f"{_seconds(stream['lateness_p50_s'])} (p50), {_seconds(stream['lateness_p99_s'])} "
-            "(p99)",
-            highlight=False,
-        )
-        if stream["stopped_reason"]:
-            stdout.print(f"  [bold red]stopped:[/] {stream['stopped_reason']}")
-        if stream["paused"]:
-            stdout.print("  [bold yellow]paused[/] (store.stream.paused)")
+        _show_stream(stream)
+    for version in versions:
+        _show_version(version)
     for sink in sinks:
-        stdout.print(
-            f"[bold]sink {sink['sink']}[/] {sink['rows']:,} rows told, "
-            f"{sink['undelivered']:,} to be told, {sink['refused']:,} refused, "
-            f"{sink['tombstoned']:,} tombstoned; last published {_ago(sink['last_published_at'])}"
-        )
-        if sink["stopped_reason"]:
-            stdout.print(f"  [bold red]stopped:[/] {sink['stopped_reason']}")
+        _show_sink(sink)
     if former_rows:
         stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
-    elif version > 1:
+    elif key_version > 1:
         stdout.print("No row needs hash_key_former any more: it may be removed.")
     stdout.print(
-        f"Last day: {usage['insights']:,} generations, {usage['prompt_tokens']:,} prompt tokens "
-        f"({usage['reused_tokens']:,} reused), {usage['output_tokens']:,} output tokens."
+        f"Last day: {usage.insights:,} generations, {usage.prompt_tokens:,} prompt tokens "
+        f"({usage.reused_tokens:,} reused), {usage.output_tokens:,} output tokens."
     )
+
+
+def _show_stream(stream: StreamReport) -> None:
+    counts = {name: getattr(stream, name) for name in OUTCOMES}
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    whose = f" for {stream.pipeline}" if stream.pipeline else ""
+    stdout.print(
+        f"[bold]stream {stream.stream}[/] {stream.rows_known:,} rows{whose}: {outcomes or '-'}"
+    )
+    stdout.print(
+        f"  polled {_ago(stream.last_poll_at)}, complete through "
+        f"{_ago(stream.complete_through)}, replica lag {_seconds(stream.lag_s)}, "
+        f"{stream.missed_rows:,} rows rescued by sweeps",
+        highlight=False,
+    )
+    stdout.print(
+        f"  swept {_ago(stream.last_sweep_at)}, overlap {_seconds(stream.overlap_s)}, "
+        f"{stream.open_gaps:,} open gaps, rows found within "
+        f"{_seconds(stream.lateness_p50_s)} (p50), {_seconds(stream.lateness_p99_s)} (p99)",
+        highlight=False,
+    )
+    if stream.stopped_reason:
+        stdout.print(f"  [bold red]stopped:[/] {escape(stream.stopped_reason)}")
+    if stream.paused:
+        stdout.print("  [bold yellow]paused[/] (store.stream.paused)")
+
+
+def _show_version(version: VersionReport) -> None:
+    served = ", ".join(version.served_by or ())
+    stdout.print(
+        f"[bold]pipeline {version.pipeline}[/] of stream {version.stream}, version "
+        f"{version.sha256[:12]} ({version.stage}): {version.pending:,} wait; "
+        + (f"served by {served}" if served else "no daemon that runs now serves it"),
+        highlight=False,
+    )
+    if version.stopped_reason:
+        stdout.print(f"  [bold red]stopped:[/] {escape(version.stopped_reason)}")
+    elif version.stranded:
+        stdout.print(
+            "  [yellow]Its work waits:[/] start a daemon with its files, or make another version "
+            f"live: insights pipeline promote {version.pipeline}",
+            highlight=False,
+        )
+
+
+def _show_sink(sink: SinkReport) -> None:
+    stdout.print(
+        f"[bold]sink {sink.sink}[/] {sink.rows:,} rows told, "
+        f"{sink.undelivered:,} to be told, {sink.refused:,} refused, "
+        f"{sink.tombstoned:,} tombstoned; last published {_ago(sink.last_published_at)}"
+    )
+    if sink.stopped_reason:
+        stdout.print(f"  [bold red]stopped:[/] {escape(sink.stopped_reason)}")
 
 
 def _ago(moment: dt.datetime | None) -> str:

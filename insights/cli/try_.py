@@ -12,6 +12,7 @@ from insights.enriching.recipe import passages_for, request_for
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
 from insights.pipeline import NOTHING_RELEVANT
 from insights.steps.validate import validate
+from insights.wiring import enriching
 from insights.wiring.app import open_app
 
 
@@ -33,7 +34,7 @@ def try_(
             raise errors.SettingsError(
                 "there are several pipelines", where="try", fix=f"--pipeline {'|'.join(names)}"
             )
-        recipe = app.recipe(pipeline or names[0])
+        recipe = enriching.recipe(app, pipeline or names[0])
         rows = recipe.source.fetch(recipe.stream, [key])
         if not rows:
             raise errors.RowError(

@@ -12,7 +12,7 @@ from insights.inference.messages import EngineSettings, GeneratorInit, KvType, S
 from insights.inference.tuning import Subject, Tuned, store
 from insights.site.files import load
 from insights.site.settings import Settings
-from insights.wiring.parts import tuned_folder
+from insights.wiring.adapters import tuned_folder
 from insights.workers.process import Worker
 
 _LOAD_S, _TRIAL_S = 600.0, 900.0

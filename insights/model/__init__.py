@@ -6,6 +6,7 @@ in Python.
 """
 
 from insights.model.base import Grade, InsightStatus, Json, Shows, Value, Walk, WorkState
+from insights.model.deployments import Following, Version
 from insights.model.generation import (
     Citation,
     Claims,
@@ -65,6 +66,7 @@ __all__ = [
     "EmbeddingModel",
     "Finding",
     "Fingerprint",
+    "Following",
     "Gap",
     "GenerateRequest",
     "Generation",
@@ -110,6 +112,7 @@ __all__ = [
     "Value",
     "Verb",
     "Verdict",
+    "Version",
     "Walk",
     "Window",
     "WorkState",

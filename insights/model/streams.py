@@ -22,6 +22,10 @@ class StreamSpec(Value, frozen=True):
     Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with
     neither, only sweeps find rows. `extra` are columns read for filters or redaction that are no
     prompt input and not part of the hash.
+
+    A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
+    stream's versions read: `own` are then the column sets of those that do not read all of them,
+    and `former_inputs` what hashes were over before, while rows are still known by those.
     """
 
     name: str
@@ -35,6 +39,8 @@ class StreamSpec(Value, frozen=True):
     cursor: str | None = None
     pending: str | None = None
     extra: tuple[str, ...] = ()
+    own: tuple[tuple[str, ...], ...] = ()
+    former_inputs: tuple[str, ...] | None = None
     redaction: Redaction = Redaction()
     grade: Grade | None = None
     start: str = "beginning"
@@ -48,6 +54,12 @@ class StreamSpec(Value, frozen=True):
     accept_scan: bool = False
     key_personal: bool = False
     sensitive: bool = False
+
+    @property
+    def projection(self) -> tuple[str, ...]:
+        """All columns that hashes are over: `inputs`, then what only other sets have."""
+        others = (name for names in (self.former_inputs or (), *self.own) for name in names)
+        return tuple(dict.fromkeys((*self.inputs, *others)))
 
 
 class Row(Value, frozen=True):
@@ -78,7 +90,9 @@ class Page(Value, frozen=True):
     """One page of (key, hash, cursor), COPY-ready, without any row value.
 
     `block` is PostgreSQL COPY text: `row_key TAB input_hash (uuid text) TAB cursor (or backslash-N)
-    NEWLINE` a row, escaped. `last` is the bookmark of the last row, None for an empty page;
+    NEWLINE` a row, escaped; if it is `wide`, followed by the hash in the form before (or
+    backslash-N), the hashes over the stream's `own` column sets as an array (or backslash-N), and
+    those by the key before. `last` is the bookmark of the last row, None for an empty page;
     `complete` says that no page follows.
     """
 
@@ -86,6 +100,7 @@ class Page(Value, frozen=True):
     block: bytes
     last: Bookmark | None
     complete: bool
+    wide: bool = False
 
 
 class Lease(Value, frozen=True):

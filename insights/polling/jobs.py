@@ -4,38 +4,71 @@ Polls and sweeps of a stream take turns under one lease and never run side by si
 read before a poll and recorded after it, would put an older copy of a row back into the ledger.
 """
 
+from collections.abc import Callable
+
 import structlog
 
+from insights.model import StreamSpec
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
+from insights.ports import Leases, Ledger
 
 log = structlog.get_logger(__name__)
+
+Build = Callable[[StreamSpec], tuple[Poller, Sweeper]]
 
 
 class StreamJob:
     """Polls at an interval; in between it sweeps when a sweep is due.
 
+    What is read follows the versions that are deployed: they are looked at before each round.
+
     Args:
-        stream: The stream's name.
-        poller: Its polls.
-        sweeper: Its sweeps.
+        stream: The stream, without what its versions read.
+        ledger: Its rows in the store.
+        leases: Where the lease `stream <name>` is taken.
+        build: Makes its polls and sweeps, for what its versions read now.
         every_s: Seconds between polls; a longer sweep leaves off as often for a poll.
         once: Sweep to the end at the first call, whether due or not.
     """
 
     def __init__(
-        self, stream: str, poller: Poller, sweeper: Sweeper, every_s: float, *, once: bool = False
+        self,
+        stream: StreamSpec,
+        ledger: Ledger,
+        leases: Leases,
+        build: Build,
+        every_s: float,
+        *,
+        once: bool = False,
     ) -> None:
-        self.name = f"poll {stream}"
+        self.name = f"poll {stream.name}"
         self.every_s = every_s
-        self._poller = poller
-        self._sweeper = sweeper
+        self._stream = stream
+        self._ledger = ledger
+        self._leases = leases
+        self._build = build
+        self._built: tuple[StreamSpec, Poller, Sweeper] | None = None
         self._once = once
         self._forced = once
 
     def run_once(self) -> bool:
         """Poll, then sweep if there is a reason to; True while a sweep goes on."""
-        result = self._poller.run_once()
+        lease = self._leases.take(f"stream {self._stream.name}")
+        if lease is None:
+            log.debug("not polled", job=self.name, reason="another daemon polls this stream")
+            return False
+        following = self._ledger.follow(lease)
+        if not following.versions:
+            log.debug("not polled", job=self.name, reason="no pipeline follows it")
+            return False
+        spec = following.spec(self._stream)
+        if self._built is None or self._built[0] != spec:
+            self._built = (spec, *self._build(spec))
+        return self._round(self._built[1], self._built[2])
+
+    def _round(self, poller: Poller, sweeper: Sweeper) -> bool:
+        result = poller.run_once()
         if result.new or result.changed:
             log.info(
                 "polled",
@@ -47,15 +80,13 @@ class StreamJob:
             )
         elif result.outcome in ("skipped", "held"):
             log.debug("not polled", job=self.name, reason=result.reason)
-        if not (
-            self._forced or self._sweeper.due() or self._sweeper.unconfirmed(at_once=self._once)
-        ):
+        if not (self._forced or sweeper.due() or sweeper.unconfirmed(at_once=self._once)):
             return False
         self._forced = False
-        return self._sweep()
+        return self._sweep(sweeper)
 
-    def _sweep(self) -> bool:
-        result = self._sweeper.run_once(None if self._once else self.every_s)
+    def _sweep(self, sweeper: Sweeper) -> bool:
+        result = sweeper.run_once(None if self._once else self.every_s)
         if result is None:
             return False
         if result.rescued or result.deleted or result.unconfirmed:

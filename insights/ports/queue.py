@@ -6,6 +6,7 @@ from typing import Protocol
 from insights.model import (
     Bookmark,
     Claim,
+    Following,
     Gap,
     Horizon,
     Insight,
@@ -93,6 +94,10 @@ class Insights(Protocol):
 
 class Ledger(Protocol):
     """One stream's known rows, its place between polls, and what its sweeps saw."""
+
+    def follow(self, lease: Lease) -> Following:
+        """Return the versions that follow the stream, and the form of its hashes from now on."""
+        ...
 
     def state(self) -> StreamState:
         """Return what is known of the stream between polls."""

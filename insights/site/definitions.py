@@ -67,7 +67,7 @@ def read(settings: Settings, name: str) -> Definition:
         output_schema=schema,
         stream=stream,
         sink=_sink(settings, pipeline, stream, schema),
-        marks=_marks(settings, stream),
+        marks=marks(settings, stream),
     )
 
 
@@ -100,6 +100,11 @@ def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
     found = settings.collection[name]
     used = {*found.text, *found.filters, *([found.title] if found.title else [])}
     return _stream(settings, str(found.stream), tuple(sorted(used)), set())
+
+
+def followed_stream(settings: Settings, name: str) -> StreamSpec:
+    """Return a stream as polls know it: what its rows are read for, the deployed versions say."""
+    return _stream(settings, name, (), set())
 
 
 def _stream(
@@ -153,7 +158,8 @@ def _sink(
     )
 
 
-def _marks(settings: Settings, stream: StreamSpec) -> MarkSpec | None:
+def marks(settings: Settings, stream: StreamSpec) -> MarkSpec | None:
+    """Return how a stream's marked rows are told; None where they are not."""
     found = settings.stream[stream.name]
     first = found.acknowledge or found.reject
     if first is None:

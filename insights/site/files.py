@@ -162,20 +162,18 @@ def _sources(settings: Settings) -> typing.Iterator[tuple[str, str]]:
 
 
 def _refuse_sharing(settings: Settings, folder: Path) -> None:
-    """A stream and a sink belong to one pipeline each."""
-    taken: dict[tuple[str, str], str] = {}
+    """A sink belongs to one pipeline; any number of them follow one stream."""
+    taken: dict[str, str] = {}
     for name, pipeline in settings.pipeline.items():
-        for kind, used in (("stream", pipeline.stream), ("sink", pipeline.sink)):
-            if used is None:
-                continue
-            if (kind, used) in taken:
-                own = " with a table of its own" if kind == "sink" else " on the same table"
-                raise errors.SettingsError(
-                    f"the {kind} {used!r} already has pipeline {taken[kind, used]}",
-                    where=f"{folder / name}.toml: {kind}",
-                    fix=f"declare a second {kind}{own}",
-                )
-            taken[kind, used] = name
+        if pipeline.sink is None:
+            continue
+        if pipeline.sink in taken:
+            raise errors.SettingsError(
+                f"the sink {pipeline.sink!r} already has pipeline {taken[pipeline.sink]}",
+                where=f"{folder / name}.toml: sink",
+                fix="declare a second sink with a table of its own",
+            )
+        taken[pipeline.sink] = name
 
 
 def _keep_sensitive_rows(settings: Settings, pipeline: PipelineSettings, where: str) -> None:

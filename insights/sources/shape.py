@@ -39,7 +39,7 @@ def reflected(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
         errors.StreamError: If it, or a column of it, does not exist or is hidden from our login.
     """
     source = _query(link, stream) if stream.query else _table(link, stream)
-    wanted = [*stream.key, *stream.inputs, *stream.extra, *stream.redaction.columns]
+    wanted = [*stream.key, *stream.projection, *stream.extra, *stream.redaction.columns]
     if stream.cursor:
         wanted.append(stream.cursor)
     lacking = sorted({name for name in wanted if name not in source.c})
@@ -95,7 +95,7 @@ def checked(
 
 def types(source: sa.FromClause, stream: StreamSpec) -> dict[str, str]:
     """Return the type of each column that is read, as the catalogue names it."""
-    read = {*stream.key, *stream.inputs, *stream.extra, *stream.redaction.columns}
+    read = {*stream.key, *stream.projection, *stream.extra, *stream.redaction.columns}
     if stream.cursor:
         read.add(stream.cursor)
     return {name: _type_text(source.c[name].type) for name in sorted(read)}

@@ -43,7 +43,8 @@ class Statements:
         self._where: list[Condition] = [_fragment(stream.where)] if stream.where else []
         self._pending: list[Condition] = [_fragment(stream.pending)] if stream.pending else []
         hidden = [*stream.extra, *stream.redaction.columns]
-        self.hidden = tuple(dict.fromkeys(name for name in hidden if name not in stream.inputs))
+        self.inputs = stream.projection
+        self.hidden = tuple(dict.fromkeys(name for name in hidden if name not in self.inputs))
 
     def page(
         self,
@@ -81,7 +82,7 @@ class Statements:
             given = [text for text in texts if text is not None]
             conditions += self._past(names[: len(given)], given, closed=len(given) < len(names))
         return (
-            self._select(self._stream.inputs, reading)
+            self._select(self.inputs, reading)
             .where(*conditions)
             .order_by(*(self._ordered(name) for name in names))
             .limit(self._stream.page_rows + 1)
@@ -89,9 +90,7 @@ class Statements:
 
     def sample(self) -> Selected:
         """Return the statement that reads every column of any row."""
-        return (
-            self._select([*self._stream.inputs, *self.hidden], "plain").where(*self._where).limit(1)
-        )
+        return self._select([*self.inputs, *self.hidden], "plain").where(*self._where).limit(1)
 
     def gaps(self, low: str, high: str, most: int) -> Selected:
         """Return the statement that finds identities missing between two, the latest first.
@@ -132,7 +131,7 @@ class Statements:
 
     def fetch(self, keys: Sequence[tuple[str, ...]], reading: Reading = "plain") -> Selected:
         """Return the statement that reads rows by key, hidden columns last."""
-        return self._select([*self._stream.inputs, *self.hidden], reading).where(
+        return self._select([*self.inputs, *self.hidden], reading).where(
             *self._where, self._found(keys)
         )
 

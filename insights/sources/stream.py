@@ -59,6 +59,11 @@ class Stream:
         self._hasher = hasher
         self._former = former
         self._where = shape.place(spec)
+        self._names = spec.projection
+        self._inputs = self._places(spec.inputs)
+        self._former_inputs = self._places(spec.former_inputs or spec.inputs)
+        self._own = [self._places(names) for names in spec.own]
+        self._wide = former is not None or bool(spec.own) or spec.former_inputs is not None
         self._built: Statements | None = None
         self._types: dict[str, str] = {}
         self._casts = Casts()
@@ -106,7 +111,7 @@ class Stream:
             rows = self._read(build)
         except errors.RowError:
             rows = self._salvaged(build)
-        shown = len(self._spec.key) + 1 + len(self._spec.inputs)
+        shown = len(self._spec.key) + 1 + len(self._names)
         return self._paged([row[:shown] for row in rows])  # without hidden columns
 
     def window(self, low: str | None) -> Window:
@@ -211,14 +216,12 @@ class Stream:
                     read(parts[: len(parts) // 2])
                     read(parts[len(parts) // 2 :])
             else:
-                whole.update(
-                    {tuple(row[:head]): row[: head + len(self._spec.inputs)] for row in rows}
-                )
+                whole.update({tuple(row[:head]): row[: head + len(self._names)] for row in rows})
 
         step = max(1, _MOST_PARAMETERS // len(self._spec.key))
         for at in range(0, len(bare), step):
             read(bare[at : at + step])
-        unreadable = (_UNREADABLE,) * len(self._spec.inputs)
+        unreadable = (_UNREADABLE,) * len(self._names)
         return [whole.get(row, (*row, *unreadable)) for row in bare]
 
     def _explain(self) -> None:
@@ -242,7 +245,7 @@ class Stream:
         seen: dict[str, bytes] = {}
         for number, row in enumerate(rows):
             key = row[0] if as_it_is and type(row[0]) is str else keys.join(self._key(row))
-            digest = self._digest(row, self._hasher)
+            digest = self._digest(row, self._hasher, self._inputs)
             if seen.setdefault(key, digest) != digest:
                 raise errors.StreamError(
                     f"one key ({', '.join(self._spec.key)}) is there twice with different inputs",
@@ -253,10 +256,10 @@ class Stream:
                 break  # the row past the page
             if len(seen) > len(lines):
                 cursor = self._text(row[width])
-                both = "" if self._former is None else f"\t{self._digest(row, self._former).hex()}"
                 lines.append(
                     f"{canonical.copy_field(key, where=self._where)}\t{digest.hex()}\t"
-                    f"{canonical.copy_field(cursor, where=self._where)}{both}\n"
+                    f"{canonical.copy_field(cursor, where=self._where)}"
+                    f"{self._others(row) if self._wide else ''}\n"
                 )
         last = None
         if rows:
@@ -267,12 +270,35 @@ class Stream:
             block="".join(lines).encode(),
             last=last,
             complete=len(rows) <= limit,
+            wide=self._wide,
         )
+
+    def _others(self, row: _Raw) -> str:
+        """Return the fields of a wide page: the former hash, the own ones, and the former own."""
+        former = own = former_own = "\\N"
+        if self._former is not None or self._spec.former_inputs is not None:
+            hasher = self._former or self._hasher
+            former = self._digest(row, hasher, self._former_inputs).hex()
+        if self._own:
+            own = self._hashes(row, self._hasher)
+            if self._former is not None:
+                former_own = self._hashes(row, self._former)
+        return f"\t{former}\t{own}\t{former_own}"
+
+    def _hashes(self, row: _Raw, hasher: canonical.Hasher) -> str:
+        found = (self._digest(row, hasher, places).hex() for places in self._own)
+        return "{" + ",".join(found) + "}"
+
+    def _places(self, names: Sequence[str]) -> tuple[int, ...] | None:
+        """Return where columns stand among all that are read; None if they are all of them."""
+        if tuple(names) == self._names:
+            return None
+        return tuple(self._names.index(name) for name in names)
 
     def _rows(self, rows: list[_Raw]) -> Iterator[Row]:
         spec = self._spec
         head = len(spec.key) + 1
-        names = [*spec.inputs, *self._hidden()]
+        names = [*self._names, *self._hidden()]
         for row in rows:
             values: dict[str, str | None] = {}
             notes: list[str] = []
@@ -295,9 +321,11 @@ class Stream:
         assert self._built is not None  # noqa: S101 - rows have been read with it
         return self._built.hidden
 
-    def _digest(self, row: _Raw, hasher: canonical.Hasher) -> bytes:
-        """Return the hash of a page's row; most rows are clean as they come."""
+    def _digest(self, row: _Raw, hasher: canonical.Hasher, places: tuple[int, ...] | None) -> bytes:
+        """Return the hash of a page's row over some columns; most rows are clean as they come."""
         values = row[len(self._spec.key) + 1 :]
+        if places is not None:
+            values = [values[place] for place in places]
         digest: bytes | None = None
         if not self._casts.encodes:
             digest = hasher.digest_if_clean(values, self._spec.max_text_chars)

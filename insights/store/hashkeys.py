@@ -71,6 +71,12 @@ def _refuse_rotation(
             "would look changed",
             "restore the credential; to rotate it, give the one in use now as hash_key_former",
         )
+    if streams := registry.unswept():
+        raise _refused(
+            f"rows of {', '.join(streams)} still get hashes over other columns, because a pipeline "
+            "reads other columns than before",
+            "give back the key in use now, and rotate it after one sweep of each",
+        )
     if remaining := registry.former_rows(len(known)):
         raise _refused(
             f"the rotation before this one has not ended: {remaining} rows are still known by "

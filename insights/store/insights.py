@@ -1,6 +1,6 @@
 """Where finished rows are written: one statement for whatever finished together, exactly once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,13 +17,11 @@ class InsightStore:
     Args:
         store: The store.
         holder: This daemon's name, for the audit.
-        sinks: Sink id by stream name; a stream without a sink is not published.
     """
 
-    def __init__(self, store: Store, holder: str, sinks: Mapping[str, int]) -> None:
+    def __init__(self, store: Store, holder: str) -> None:
         self._store = store
         self._holder = holder
-        self._sinks = sinks
         self._sql = load("insights")
 
     def write(self, finished: Sequence[Insight]) -> int:
@@ -31,7 +29,7 @@ class InsightStore:
 
         Repeating it after a COMMIT that nobody acknowledged changes nothing: the leases are gone.
         """
-        rows = [_record(insight, self._sinks.get(insight.claim.stream)) for insight in finished]
+        rows = [_record(insight) for insight in finished]
         with self._store.transaction() as connection:
             row = connection.execute(
                 self._sql["write"], {"rows": Jsonb(rows, dumps=_dumps), "holder": self._holder}
@@ -41,24 +39,11 @@ class InsightStore:
 
 
 class Registry:
-    """Registers pipelines, streams and sinks in the store, and reads what `status` shows."""
+    """Registers sinks and facts in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._sql = load("insights")
-
-    def pipeline_version(self, name: str, sha256: str, definition: dict[str, Any]) -> int:
-        """Record a pipeline's version if it is new; return its id."""
-        return self._id(
-            "pipeline_version", {"name": name, "sha256": sha256, "definition": Jsonb(definition)}
-        )
-
-    def stream(self, name: str, pipeline_version_id: int, overlap_s: float) -> int:
-        """Record a stream and point it at a pipeline version; return its id."""
-        return self._id(
-            "stream",
-            {"name": name, "pipeline_version_id": pipeline_version_id, "overlap_s": overlap_s},
-        )
 
     def sink(self, name: str) -> int:
         """Record a sink; return its id."""
@@ -80,14 +65,14 @@ class Registry:
         with self._store.transaction() as connection:
             connection.execute(self._sql["rotate"], {"name": name, "value": check})
 
-    def former_rows(self, hash_version: int) -> int:
+    def former_rows(self, key_version: int) -> int:
         """Return how many rows, deleted ones apart, have the hash of an older key."""
-        return self._id("former_rows", {"hash_version": hash_version})
+        return self._id("former_rows", {"key_version": key_version})
 
-    def rows(self, query: str) -> Sequence[dict[str, Any]]:
-        """Return what a report statement (`completeness`, `sinks`, `usage_today`) finds."""
+    def unswept(self) -> list[str]:
+        """Return the streams whose rows still get hashes over other columns."""
         with self._store.connection() as connection:
-            return [row._asdict() for row in connection.execute(self._sql[query]).fetchall()]
+            return [str(row.name) for row in connection.execute(self._sql["unswept"])]
 
     def _id(self, statement: str, values: dict[str, Any]) -> int:
         with self._store.transaction() as connection:
@@ -101,12 +86,11 @@ def _dumps(value: object) -> bytes:
     return msgspec.json.encode(value).replace(b"\\u0000", b"\\ufffd")
 
 
-def _record(insight: Insight, sink_id: int | None) -> dict[str, Any]:
+def _record(insight: Insight) -> dict[str, Any]:
     made = insight.generation
     record: dict[str, Any] = {
         "work_id": insight.claim.work_id,
         "token": insight.claim.token,
-        "sink_id": sink_id,
         "status": insight.verdict.status,
         "reason": insight.verdict.reason,
         "output": insight.verdict.output,

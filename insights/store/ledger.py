@@ -1,7 +1,6 @@
 """The ledger: every known row's hash, the stream's place between polls, and what sweeps saw."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -10,7 +9,7 @@ from psycopg.types.json import Jsonb
 from insights import errors
 from insights.ground import failpoints
 from insights.model import (
-    Bookmark,
+    Following,
     Gap,
     Horizon,
     Lease,
@@ -18,53 +17,43 @@ from insights.model import (
     Page,
     Recorded,
     StreamState,
-    SweepState,
     Window,
 )
+from insights.store import forms
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
+from insights.store.sweeps import Sweeps, as_bookmark, as_json
 
-HASH_VERSION = 1  # of a store whose key was never rotated
 
-
-class Ledger:
+class Ledger(Sweeps):
     """One stream's rows in the store. Every write is fenced by the stream's lease, and prolongs it.
 
     Args:
         store: The store.
         stream: The stream's name.
-        pipeline_version_id: What new and changed rows are to be done with.
-        sink_id: Which sink is told that an insight has become stale or current; None without one.
         holder: This daemon's name, for the audit.
         remark: What a mark seen behind an acknowledge asks for; None where rows are told nothing.
-        hash_version: The number of the key that hashes are made with.
-        rotating: Pages carry the hash under the former key too.
+        key_version: The number of the key that hashes are made with.
+        swept: Whether sweeps end a change of the hashes' form: not where rows are marked.
     """
 
     def __init__(
         self,
         store: Store,
         stream: str,
-        pipeline_version_id: int,
         *,
-        sink_id: int | None,
         holder: str,
         remark: Literal["publish", "regenerate"] | None = None,
-        hash_version: int = HASH_VERSION,
-        rotating: bool = False,
+        key_version: int = 1,
+        swept: bool = True,
     ) -> None:
-        self._store = store
+        super().__init__(store, holder=holder, key_version=key_version)
         self._stream = stream
-        self._values = {
-            "pipeline_version_id": pipeline_version_id,
-            "sink_id": sink_id,
-            "holder": holder,
-            "hash_version": hash_version,
-            "regenerate": remark == "regenerate",
-        }
-        self._rotating = rotating
+        self._regenerate = remark == "regenerate"
+        self._key_version = key_version
+        self._swept = swept
+        self._following: Following | None = None
         self._seen = load("requests")["seen"] if remark is not None else None
-        self._sql = load("ledger")
         self._fresh = False  # whether the last page was new from first to last, as in a first load
 
     def state(self) -> StreamState:
@@ -85,7 +74,7 @@ class Ledger:
             identity=row.identity,
             position=row.position,
             watermark=row.watermark,
-            bookmark=_bookmark(begun.get("bookmark")),
+            bookmark=as_bookmark(begun.get("bookmark")),
             mark=msgspec.convert(begun.get("mark"), Mark | None),
             horizon=msgspec.convert(begun.get("horizon"), Horizon | None),
             passes=msgspec.convert(row.passes, tuple[Mark, ...]),
@@ -98,6 +87,28 @@ class Ledger:
             baselined=row.baselined,
             now=row.now,
         )
+
+    def follow(self, lease: Lease) -> Following:
+        """Return the versions that follow the stream; begin another form of hashes if need be.
+
+        Raises:
+            errors.StoreError: If no pipeline has followed the stream yet.
+            errors.Fenced: If the lease is gone.
+        """
+        with self._store.transaction() as connection:
+            row = connection.execute(self._sql["deployed"], {"stream": self._stream}).fetchone()
+            if row is None:
+                raise errors.StoreError(
+                    f"no pipeline has followed the stream {self._stream!r} yet",
+                    where="store",
+                    fix="start a daemon that has the files of one: role enrich",
+                )
+            now, change = forms.next_form(row, self._key_version, swept=self._swept)
+            if change is not None:
+                self._fence(connection, lease)
+                connection.execute(self._sql[change], forms.values(row.stream_id, now))
+            self._following = forms.following(row, now)
+            return self._following
 
     def begin_pass(
         self,
@@ -113,8 +124,8 @@ class Ledger:
             lease,
             "begin_pass",
             stream_id=stream_id,
-            horizon=_json(horizon),
-            mark=None if mark is None else _json(mark),
+            horizon=as_json(horizon),
+            mark=None if mark is None else as_json(mark),
             window=_window(window, unchanged),
         )
 
@@ -136,8 +147,16 @@ class Ledger:
             errors.StreamError: If a key occurs twice with different inputs.
             errors.Fenced: If the lease is gone.
         """
+        following = self._following or self.follow(lease)
         values = {
             **self._values,
+            "regenerate": self._regenerate,
+            "versions": [version.version_id for version in following.versions],
+            "pipelines": [version.pipeline_id for version in following.versions],
+            "sinks": [version.sink_id for version in following.versions],
+            "slots": following.slots,
+            "hash_version": following.hash_version,
+            "rekeyed": following.rekeyed,
             "stream_id": stream_id,
             "want_ids": want_ids,
             "enqueue": enqueue,
@@ -145,19 +164,27 @@ class Ledger:
             "sample": sample,
         }
         with self._fenced(lease) as connection:
+            found = connection.execute(self._sql["generation"], values).fetchone()
+            if found is None or found.generation != following.generation:
+                self._following = None
+                raise errors.Overloaded(
+                    "another version of a pipeline was deployed while a page was read",
+                    where=f"stream {self._stream}",
+                    fix="none needed: the next poll goes on with it",
+                )
             connection.execute(self._sql["page_table"])
-            copy_page = "copy_page_both" if self._rotating else "copy_page"
+            copy_page = "copy_page_wide" if page.wide else "copy_page"
             with connection.cursor().copy(self._sql[copy_page]) as copy:
                 copy.write(page.block)
             connection.execute(self._sql["plan_anew"])
-            if self._rotating:
+            if following.changes:
                 connection.execute(self._sql["restamp_page"], values)
-            row = self._recorded(connection, values, page.rows)
+            row = self._recorded(connection, values, page)
             if bookmark and self._seen is not None:
                 connection.execute(self._seen, values)
             if bookmark and page.last is not None and not row.outdated:
                 connection.execute(
-                    self._sql["bookmark"], {"stream_id": stream_id, "bookmark": _json(page.last)}
+                    self._sql["bookmark"], {"stream_id": stream_id, "bookmark": as_json(page.last)}
                 )
             failpoints.reach("before-page-commit")
         failpoints.reach("after-page-commit")
@@ -171,13 +198,13 @@ class Ledger:
             row_ids=tuple(row.row_ids) if want_ids else (),
         )
 
-    def _recorded(self, connection: Connection, values: Mapping[str, Any], rows: int) -> Any:  # noqa: ANN401
+    def _recorded(self, connection: Connection, values: Mapping[str, Any], page: Page) -> Any:  # noqa: ANN401
         """Enter the page: as rows that are all new where the last page's were, else by look-up."""
         row: Any  # an aggregate: there is always one
         entered, stamped = 0, []  # what the look-up then finds unchanged
-        if self._fresh:
+        if self._fresh and not any(values["slots"]):
             row = connection.execute(self._sql["record_new"], values).fetchone()
-            if row.new == rows:
+            if row.new == page.rows:
                 return row
             entered, stamped = row.new, row.stamped
         twice = connection.execute(self._sql["contradictions"]).fetchone()
@@ -188,7 +215,7 @@ class Ledger:
                 fix="name a key that is unique, or correct the view",
             )
         row = connection.execute(self._sql["record"], values).fetchone()
-        self._fresh = row.new == rows > 0
+        self._fresh = row.new == page.rows > 0
         stamped = [*stamped, *row.stamped][: values["sample"]]
         return row._replace(new=row.new + entered, stamped=stamped)
 
@@ -205,8 +232,8 @@ class Ledger:
             lease,
             "end_pass",
             stream_id=stream_id,
-            passes=_json(passes),
-            gaps=_json(gaps),
+            passes=as_json(passes),
+            gaps=as_json(gaps),
             watermark=watermark,
         )
 
@@ -241,7 +268,7 @@ class Ledger:
 
     def keep_gaps(self, lease: Lease, stream_id: int, gaps: Sequence[Gap]) -> None:
         """Replace the missing identities that are looked for."""
-        self._note(lease, "gaps", stream_id=stream_id, gaps=_json(gaps))
+        self._note(lease, "gaps", stream_id=stream_id, gaps=as_json(gaps))
 
     def widen(self, lease: Lease, stream_id: int, overlap_s: float, *, rows: int) -> bool:
         """Raise the overlap, because a sweep found rows that came later; True if it was lower."""
@@ -264,129 +291,6 @@ class Ledger:
             connection.execute(
                 self._sql["shape"], {"stream_id": stream_id, "shape": Jsonb(dict(shape))}
             )
-
-    # --- sweeps --------------------------------------------------------------------------------
-
-    def open_sweep(self, lease: Lease, state: StreamState) -> SweepState:
-        """Return the unfinished sweep of this epoch, or begin one."""
-        values = {"stream_id": state.stream_id, "epoch": state.epoch}
-        with self._fenced(lease) as connection:
-            row = connection.execute(self._sql["open_sweep"], values).fetchone()
-            if row is None:
-                row = connection.execute(self._sql["begin_sweep"], values).fetchone()
-            assert row is not None  # noqa: S101 - an INSERT … RETURNING returns its row
-            blocks = connection.execute(self._sql["blocks"], {"sweep_id": row.sweep_id}).fetchall()
-        return SweepState(
-            sweep_id=row.sweep_id,
-            epoch=row.epoch,
-            bookmark=_bookmark(row.bookmark),
-            blocks={block.block: bytes(block.present) for block in blocks},
-        )
-
-    def checkpoint(
-        self,
-        lease: Lease,
-        sweep_id: int,
-        blocks: Mapping[int, bytes],
-        bookmark: Bookmark | None,
-        *,
-        rows: int,
-        rescued: int,
-    ) -> None:
-        """Save marks and bookmark together."""
-        self._note(
-            lease,
-            "checkpoint",
-            sweep_id=sweep_id,
-            blocks=list(blocks),
-            present=list(blocks.values()),
-            bookmark=_json(bookmark) if bookmark else None,
-            rows=rows,
-            rescued=rescued,
-        )
-
-    def absent(self, sweep_id: int, position: str | None) -> tuple[list[int], int, int]:
-        """Return the rows absent twice, how many are absent now, and how many rows are known."""
-        with self._store.connection() as connection:
-            row = connection.execute(
-                self._sql["absent"], {"sweep_id": sweep_id, "position": position}
-            ).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always returns a row
-        return list(row.twice), row.once, row.known
-
-    def end_sweep(
-        self,
-        lease: Lease,
-        stream_id: int,
-        sweep_id: int,
-        *,
-        position: str | None,
-        gone: Sequence[int],
-        absent: int,
-        refused: str | None,
-        first: bool,
-    ) -> int:
-        """Close a sweep and tombstone what is gone; return how many rows that were."""
-        with self._fenced(lease) as connection:
-            deleted = 0
-            if gone:
-                row = connection.execute(
-                    self._sql["bury_rows"],
-                    {**self._values, "row_ids": list(gone), "stream_id": stream_id},
-                ).fetchone()
-                assert row is not None  # noqa: S101 - an aggregate always returns a row
-                deleted = int(row.deleted)
-            connection.execute(
-                self._sql["end_sweep"],
-                {
-                    "sweep_id": sweep_id,
-                    "position": position,
-                    "absent": absent,
-                    "deleted": deleted,
-                    "refused": refused,
-                    "first": first,
-                },
-            )
-        return deleted
-
-    def last_sweep(self, stream_id: int) -> tuple[float, bool, float] | None:
-        """Return of the last sweep that ended how long ago; see `ports.Ledger`."""
-        with self._store.connection() as connection:
-            row = connection.execute(self._sql["last_sweep"], {"stream_id": stream_id}).fetchone()
-        if row is None:
-            return None
-        return row.age_s, row.unconfirmed and not row.refused_reason, row.began_s
-
-    # --- inside --------------------------------------------------------------------------------
-
-    @contextmanager
-    def _fenced(self, lease: Lease) -> Iterator[Connection]:
-        with self._store.transaction() as connection:
-            held = connection.execute(
-                self._sql["fence"],
-                {**self._values, "name": lease.name, "token": lease.token, "ttl_s": lease.ttl_s},
-            ).fetchone()
-            if held is None:
-                raise errors.Fenced("somebody else holds the lease", where=lease.name)
-            if not held.newest:
-                raise errors.Fenced(
-                    "another daemon has begun to rotate the credential hash_key",
-                    where=lease.name,
-                    fix="restart this one with the new hash_key, the former one as hash_key_former",
-                )
-            yield connection
-
-    def _note(self, lease: Lease, statement: str, **values: Any) -> None:  # noqa: ANN401
-        with self._fenced(lease) as connection:
-            connection.execute(self._sql[statement], values)
-
-
-def _json(value: object) -> Jsonb:
-    return Jsonb(msgspec.to_builtins(value))
-
-
-def _bookmark(value: Any) -> Bookmark | None:  # noqa: ANN401 - JSON
-    return msgspec.convert(value, Bookmark) if value else None
 
 
 def _window(window: Window | None, unchanged: int) -> Jsonb | None:

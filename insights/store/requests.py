@@ -20,7 +20,6 @@ class StreamRequests:
         leases: This daemon's leases.
         stream: The stream's name.
         verbs: What the stream's rows can be told.
-        sink_id: The sink that has to show an outcome first; None without one.
         holder: This daemon's name, for the audit.
     """
 
@@ -31,13 +30,12 @@ class StreamRequests:
         stream: str,
         *,
         verbs: Sequence[Verb],
-        sink_id: int | None,
         holder: str,
     ) -> None:
         self._store = store
         self._leases = leases
         self._stream = stream
-        self._values = {"stream": stream, "sink_id": sink_id, "verbs": list(verbs)}
+        self._values = {"stream": stream, "verbs": list(verbs)}
         self._holder = holder
         self._sql = load("requests")
 

@@ -33,11 +33,12 @@ def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
     fixed = [sql.SQL("c.{}").format(sql.Identifier(name)) for name in _FIXED]
     view = sql.SQL(
         "CREATE VIEW {} AS\nSELECT {}\nFROM insights.current c\n"
-        "WHERE c.stream = {} AND c.gone_at IS NULL"
+        "WHERE c.stream = {} AND c.pipeline = {} AND c.gone_at IS NULL"
     ).format(
         sql.Identifier("insights", pipeline),
         sql.SQL(",\n       ").join([fixed[0], *columns, *fixed[1:]]),
         sql.Literal(stream),
+        sql.Literal(pipeline),
     )
     return DerivedObject(kind="VIEW", schema="insights", name=pipeline, create=view.as_string(None))
 

@@ -1,22 +1,14 @@
 """The queue: claim, extend, release, bury, move. A claim commits before any model runs."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Claim, Outstanding, Row
 from insights.store.postgres import Store
 from insights.store.queries import load
-
-
-class Outlet(msgspec.Struct, frozen=True):
-    """What a stream's rows are done with, and which sink is told (None: none)."""
-
-    version_id: int
-    sink_id: int | None
 
 
 class WorkQueue:
@@ -25,42 +17,40 @@ class WorkQueue:
     Args:
         store: The store.
         holder: This daemon's name.
-        streams: The streams it works on, by name.
+        versions: The pipeline versions that it has the files of.
         ttl_s: Seconds a claim lasts without `extend`.
         max_attempts: Blamed attempts before a dead letter.
-        hash_version: The number of our hash key; with a newer one in use nothing is claimed.
+        key_version: The number of our hash key; with a newer one in use nothing is claimed.
     """
 
     def __init__(
         self,
         store: Store,
         holder: str,
-        streams: Mapping[str, Outlet],
+        versions: Sequence[int],
         *,
         ttl_s: float,
         max_attempts: int,
-        hash_version: int = 1,
+        key_version: int = 1,
     ) -> None:
         self._store = store
         self._holder = holder
-        self._streams = list(streams)
-        self._sinks = {name: outlet.sink_id for name, outlet in streams.items()}
-        self._versions = [outlet.version_id for outlet in streams.values()]
+        self._versions = list(versions)
         self._ttl_s = ttl_s
         self._max_attempts = max_attempts
-        self._hash_version = hash_version
+        self._key_version = key_version
         self._sql = load("work")
+        self._repoint = load("deployments")["repoint"]
 
     def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
         """Take up to `limit` ready rows; isolated rows only where asked for, to be run alone."""
         values = {
-            "streams": self._streams,
             "versions": self._versions,
             "limit": limit,
             "isolated": isolated,
             "holder": self._holder,
             "ttl_s": self._ttl_s,
-            "hash_version": self._hash_version,
+            "key_version": self._key_version,
         }
         with self._store.connection() as connection:
             rows = connection.execute(self._sql["claim"], values).fetchall()
@@ -117,9 +107,7 @@ class WorkQueue:
             for claim, row in equal
         ]
         with self._store.transaction() as connection:
-            connection.execute(
-                self._sql["restamp"], {"rows": Jsonb(rows), "hash_version": self._hash_version}
-            )
+            connection.execute(self._sql["restamp"], {"rows": Jsonb(rows)})
 
     def move(self, moved: Sequence[tuple[Claim, Row]]) -> list[Claim]:
         """Move claims to the newer hashes that were read; rows that lost a race are left out."""
@@ -129,7 +117,6 @@ class WorkQueue:
                 "token": claim.token,
                 "input_hash": str(uuid.UUID(bytes=row.input_hash)),
                 "cursor": row.cursor,
-                "sink_id": self._sinks.get(claim.stream),
             }
             for claim, row in moved
         ]
@@ -139,7 +126,7 @@ class WorkQueue:
                 {
                     "rows": Jsonb(rows),
                     "holder": self._holder,
-                    "hash_version": self._hash_version,
+                    "key_version": self._key_version,
                 },
             ).fetchall()
         return [_claim(row) for row in found]
@@ -151,10 +138,9 @@ class WorkQueue:
         return (None, None) if row is None else (row.identity, row.position)
 
     def expire(self) -> int:
-        """Take back leases whose holder died, and work of older versions; return how many died."""
-        mine = {"streams": self._streams, "versions": self._versions}
+        """Take back leases whose holder died, and work of retired versions; tell how many died."""
         with self._store.connection() as connection:
-            connection.execute(self._sql["repoint"], mine)
+            connection.execute(self._repoint)
             return connection.execute(
                 self._sql["expire"], {"max_attempts": self._max_attempts}
             ).rowcount
@@ -168,7 +154,7 @@ class WorkQueue:
         """Count open work."""
         with self._store.connection() as connection:
             row = connection.execute(
-                self._sql["outstanding"], {"streams": self._streams}
+                self._sql["outstanding"], {"versions": self._versions}
             ).fetchone()
         assert row is not None  # noqa: S101 - an aggregate always returns a row
         return Outstanding(ready=row.ready, all_open=row.all_open, next_s=row.next_s)

@@ -5,7 +5,7 @@
 GRANT USAGE ON SCHEMA store, insights TO insights_daemon;
 GRANT SELECT ON ALL TABLES IN SCHEMA store TO insights_daemon;
 GRANT SELECT ON public.insights_schema_version TO insights_daemon;
-GRANT SELECT ON insights.completeness TO insights_daemon;
+GRANT SELECT ON insights.completeness, insights.deployment TO insights_daemon;
 
 -- Added to, never changed.
 -- A rotated hash key gives an insight the new hash of the same inputs.
@@ -13,10 +13,11 @@ GRANT UPDATE (input_hash) ON store.insight TO insights_daemon;
 GRANT INSERT ON store.insight, store.citation, store.usage, store.audit_event, store.setting TO insights_daemon;
 
 -- Facts about streams, pipelines and sinks, and where each stands.
-GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.stream, store.sink TO insights_daemon;
+GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.deployment, store.stream, store.sink
+    TO insights_daemon;
 
--- Known rows, work to be done, what sinks shall show, and what marked rows were told.
-GRANT INSERT, UPDATE ON store.ledger, store.work, store.outbox, store.request TO insights_daemon;
+-- Known rows, work to be done, which insight is current, what sinks shall show, and what marked rows were told.
+GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.outbox, store.request TO insights_daemon;
 
 -- Leases come and go.
 GRANT INSERT, UPDATE, DELETE ON store.lease TO insights_daemon;

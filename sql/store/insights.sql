@@ -3,7 +3,7 @@
 -- outbox, audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
-        work_id bigint, token uuid, sink_id integer, status text, reason text, output jsonb, model text, route text,
+        work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, source_cursor text, redactions jsonb, notes jsonb,
         citations jsonb, generated boolean, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real)
@@ -13,7 +13,7 @@ WITH finished AS (
         finished_at = now()
     FROM finished f
     WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
-    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request
+    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
                                shared, confidence, source_cursor, redactions, notes, request)
@@ -22,17 +22,28 @@ WITH finished AS (
            ARRAY(SELECT jsonb_array_elements_text(f.notes)), h.request
     FROM held h JOIN finished f USING (work_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
-    RETURNING insight_id, row_id, input_hash, status
+    RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
 ), joined AS (
-    SELECT m.insight_id, m.row_id, m.input_hash, m.status, h.stream_id, f.*
-    FROM made m JOIN held h USING (row_id)
-    JOIN (SELECT work_id, sink_id, citations, generated, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens,
+    SELECT m.insight_id, m.row_id, m.status, h.stream_id, h.overtaken, d.pipeline_id, d.sink_id, d.stage, f.*
+    FROM made m
+    JOIN held h USING (row_id, input_hash, pipeline_version_id)
+    JOIN store.deployment d USING (pipeline_version_id)
+    JOIN (SELECT work_id, citations, generated, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens,
                  queue_ms, prompt_ms, decode_ms FROM finished) f USING (work_id)
 ), known AS (
-    UPDATE store.ledger l SET insight_id = j.insight_id
+    -- What of a row is shown: of inputs that it still has, and of a retired version only where the live one has made nothing.
+    INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
+    SELECT DISTINCT ON (j.row_id, j.pipeline_id) j.row_id, j.pipeline_id, j.insight_id
     FROM joined j
-    WHERE l.row_id = j.row_id AND l.input_hash = j.input_hash
-    RETURNING l.row_id
+    WHERE NOT j.overtaken AND j.stage IN ('full', 'retired')
+      AND (j.stage = 'full' OR NOT EXISTS (
+          SELECT FROM store.current_insight s
+          JOIN store.insight i USING (insight_id)
+          JOIN store.deployment d ON d.pipeline_version_id = i.pipeline_version_id AND d.stage = 'full'
+          WHERE s.row_id = j.row_id AND s.pipeline_id = j.pipeline_id))
+    ORDER BY j.row_id, j.pipeline_id, (j.stage = 'full') DESC, j.insight_id DESC
+    ON CONFLICT (row_id, pipeline_id) DO UPDATE SET insight_id = excluded.insight_id
+    RETURNING c.insight_id
 ), cited AS (
     INSERT INTO store.citation (insight_id, ordinal, field, source, passage_id, uri, title, quote, quote_start,
                                 quote_end, support, claim_start, claim_end)
@@ -51,7 +62,7 @@ WITH finished AS (
 ), told AS (
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
     SELECT j.sink_id, j.row_id, nextval('store.revision'), j.insight_id, 'current'
-    FROM joined j JOIN known k USING (row_id)
+    FROM joined j JOIN known k USING (insight_id)
     WHERE j.sink_id IS NOT NULL
     ON CONFLICT (sink_id, row_id) DO UPDATE
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
@@ -61,26 +72,6 @@ WITH finished AS (
     SELECT %(holder)s, 'insight', stream_id, row_id, insight_id, jsonb_build_object('status', status) FROM joined
 )
 SELECT count(*) AS written FROM held;
-
--- name: pipeline_version
--- Record a pipeline's version if it is new, and return its id.
-WITH named AS (
-    INSERT INTO store.pipeline (name) VALUES (%(name)s)
-    ON CONFLICT (name) DO UPDATE SET name = excluded.name
-    RETURNING pipeline_id
-)
-INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
-SELECT pipeline_id, %(sha256)s, %(definition)s::jsonb FROM named
-ON CONFLICT (pipeline_id, sha256) DO UPDATE SET sha256 = excluded.sha256
-RETURNING pipeline_version_id;
-
--- name: stream
--- Record a stream if it is new and point it at its pipeline's version: rows that are new or change from now on use it.
-INSERT INTO store.stream (name, pipeline_version_id, overlap_s) VALUES (%(name)s, %(pipeline_version_id)s, %(overlap_s)s)
-ON CONFLICT (name) DO UPDATE
-SET pipeline_version_id = greatest(store.stream.pipeline_version_id, excluded.pipeline_version_id),
-    overlap_s = excluded.overlap_s
-RETURNING stream_id;
 
 -- name: sink
 -- Record a sink if it is new, and return its id.
@@ -105,8 +96,14 @@ WITH begun AS (
 UPDATE store.stream SET sweep_due = true WHERE EXISTS (SELECT FROM begun);
 
 -- name: former_rows
--- Rows that still have the hash of an older key; those that are deleted are not waited for.
-SELECT count(*) FROM store.ledger WHERE hash_version < %(hash_version)s AND gone_at IS NULL;
+-- Rows that still have a hash by an older key; those that are deleted are not waited for.
+SELECT count(*) FROM store.ledger l JOIN store.stream s USING (stream_id)
+WHERE l.gone_at IS NULL
+  AND (s.key_version < %(key_version)s OR (s.former_key_version < %(key_version)s AND l.hash_version < s.hash_version));
+
+-- name: unswept
+-- Streams whose rows are still known by a hash over other columns: one sweep ends that.
+SELECT name FROM store.stream WHERE former_columns IS NOT NULL AND former_key_version = key_version ORDER BY name;
 
 -- name: completeness
 -- Where every known row of every stream stands.

@@ -4,46 +4,85 @@ SELECT stream_id, paused, stopped_reason, epoch, identity, position, watermark, 
        greatest(overlap_s, widened_s) AS overlap_s, shape, sweep_due, baselined, extract(epoch FROM clock_timestamp())::float8 AS now
 FROM store.stream WHERE name = %(stream)s;
 
+-- name: deployed
+-- Which versions follow a stream, what they read of a row, and the form of the hashes that its rows are known by.
+SELECT s.stream_id, s.generation, s.hash_version, s.key_version, s.columns, s.former_key_version, s.former_columns,
+       EXISTS (SELECT FROM store.ledger l WHERE l.stream_id = s.stream_id) AS filled,
+       coalesce(jsonb_agg(jsonb_build_object('version_id', d.pipeline_version_id, 'pipeline_id', d.pipeline_id,
+                                             'sink_id', d.sink_id, 'columns', d.columns)
+                          ORDER BY d.pipeline_version_id)
+                FILTER (WHERE d.columns IS NOT NULL), '[]') AS versions
+FROM store.stream s
+LEFT JOIN store.deployment d ON d.stream_id = s.stream_id AND d.stage <> 'retired'
+WHERE s.name = %(stream)s
+GROUP BY s.stream_id;
+
+-- name: adopt_form
+-- The form of a stream's first hashes.
+UPDATE store.stream SET columns = %(columns)s, key_version = %(key_version)s
+WHERE stream_id = %(stream_id)s;
+
+-- name: begin_form
+-- From now on rows are known by another form: another key, or other columns. One whole sweep gives it to all of them;
+-- one that has begun before does not count.
+UPDATE store.stream
+SET hash_version = %(hash_version)s, key_version = %(key_version)s, columns = %(columns)s,
+    former_key_version = %(former_key_version)s, former_columns = %(former_columns)s, form_at = clock_timestamp(),
+    sweep_due = true
+WHERE stream_id = %(stream_id)s;
+
 -- name: fence
 -- Writing under a lease that another has taken would overwrite its work. One that only ran out is still ours: whoever
 -- takes it changes the token. Each write prolongs it: a walk of many pages needs no other renewal.
 -- A daemon with a key that another has replaced would take every row back to it: each key's check value has a name.
 UPDATE store.lease SET expires_at = now() + make_interval(secs => %(ttl_s)s)
 WHERE name = %(name)s AND token = %(token)s
-RETURNING NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1)) AS newest;
+RETURNING NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest;
+
+-- name: generation
+-- The versions that a page was read for still follow the stream, until this transaction ends.
+SELECT generation FROM store.stream WHERE stream_id = %(stream_id)s FOR SHARE;
 
 -- name: page_table
--- Where COPY puts a page; emptied at each commit, made once a session.
-CREATE TEMPORARY TABLE IF NOT EXISTS page (row_key text NOT NULL, input_hash uuid NOT NULL, cursor text, former_hash uuid)
+-- Where COPY puts a page; emptied at each commit, made once a session. own: the hashes over what single versions read,
+-- where that is not all columns; former_: the same in the form before.
+CREATE TEMPORARY TABLE IF NOT EXISTS page (row_key text NOT NULL, input_hash uuid NOT NULL, cursor text, former_hash uuid,
+                                           own uuid[], former_own uuid[])
 ON COMMIT DELETE ROWS;
 
 -- name: copy_page
 -- The page as the reader made it; the supervisor never decodes it.
 COPY page (row_key, input_hash, cursor) FROM STDIN;
 
--- name: copy_page_both
--- The same with the hash under the former key, while the key is being rotated.
-COPY page (row_key, input_hash, cursor, former_hash) FROM STDIN;
+-- name: copy_page_wide
+-- The same where versions read different columns, or the form of the hash changes.
+COPY page (row_key, input_hash, cursor, former_hash, own, former_own) FROM STDIN;
 
 -- name: restamp_page
--- Rows of a page that are equal under the former key take the new hash, with their work and the insights of that hash.
-WITH equal AS MATERIALIZED (
-    SELECT DISTINCT ON (l.row_id) l.row_id, p.former_hash, p.input_hash
+-- While the form of the hash changes: rows that are equal in the former one take the new hash, without work. With another
+-- key, work and insights take theirs too: those of other columns keep the hashes that they have.
+WITH known AS MATERIALIZED (
+    SELECT DISTINCT ON (l.row_id) l.row_id, l.input_hash = p.former_hash AS equal, p.former_hash, p.input_hash, p.own,
+           p.former_own
     FROM page p
     CROSS JOIN LATERAL (
         SELECT * FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
     ) l
-    WHERE l.hash_version < %(hash_version)s AND l.input_hash = p.former_hash
+    WHERE l.hash_version < %(hash_version)s
 ), stamped AS (
-    UPDATE store.ledger l SET input_hash = q.input_hash, hash_version = %(hash_version)s
-    FROM equal q WHERE l.row_id = q.row_id AND l.input_hash = q.former_hash
-    RETURNING l.row_id, q.former_hash, q.input_hash
+    UPDATE store.ledger l SET input_hash = k.input_hash, hash_version = %(hash_version)s
+    FROM known k WHERE k.equal AND l.row_id = k.row_id AND l.input_hash = k.former_hash
+), pairs AS (
+    SELECT k.row_id, k.former_hash, k.input_hash FROM known k WHERE %(rekeyed)s
+    UNION
+    SELECT k.row_id, f.former_hash, f.input_hash
+    FROM known k CROSS JOIN LATERAL unnest(k.former_own, k.own) AS f (former_hash, input_hash) WHERE %(rekeyed)s
 ), worked AS (
-    UPDATE store.work w SET input_hash = s.input_hash
-    FROM stamped s WHERE w.row_id = s.row_id AND w.input_hash = s.former_hash
+    UPDATE store.work w SET input_hash = q.input_hash
+    FROM pairs q WHERE w.row_id = q.row_id AND w.input_hash = q.former_hash
 )
-UPDATE store.insight i SET input_hash = s.input_hash
-FROM stamped s WHERE i.row_id = s.row_id AND i.input_hash = s.former_hash;
+UPDATE store.insight i SET input_hash = q.input_hash
+FROM pairs q WHERE i.row_id = q.row_id AND i.input_hash = q.former_hash;
 
 -- name: plan_anew
 -- A plan that was made while the tables were empty would read all of them once they are full.
@@ -54,8 +93,9 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 LIMIT 1;
 
 -- name: record_new
--- A page of a first load: rows that nobody knows enter the ledger and become work without being looked up before. Rows
--- that are there already, or twice in the page, are passed over: fewer are new then, and `record` looks at all of them.
+-- A page of a first load: rows that nobody knows enter the ledger and become work of each version without being looked up
+-- before. Rows that are there already, or twice in the page, are passed over: fewer are new then, and `record` looks at
+-- all of them. Only where all versions read all columns.
 WITH added AS (
     INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
     SELECT %(stream_id)s, row_key, input_hash, %(hash_version)s, cursor FROM page
@@ -63,7 +103,8 @@ WITH added AS (
     RETURNING row_id, row_key, input_hash, cursor
 ), queued AS (
     INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id)
-    SELECT row_id, %(stream_id)s, input_hash, %(pipeline_version_id)s FROM added WHERE %(enqueue)s
+    SELECT row_id, %(stream_id)s, input_hash, version_id
+    FROM added CROSS JOIN unnest(%(versions)s::integer[]) AS version_id WHERE %(enqueue)s
 )
 SELECT count(*) AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
        extract(epoch FROM clock_timestamp())::float8 AS at,
@@ -73,11 +114,16 @@ FROM added;
 
 -- name: record
 -- One page of a poll or a sweep. Unchanged rows are only looked up. New and changed rows enter the ledger and become
--- work; a newer hash supersedes work that has not begun; a hash that has an insight gets it back. A row whose claim moved
--- to newer inputs after the page was read is left alone: the page may be older. LATERAL with LIMIT is a look-up by index
--- for each row of the page: a join would be planned as a hash of the whole ledger, for every page.
-WITH incoming AS MATERIALIZED (
-    SELECT DISTINCT ON (p.row_key) p.row_key, p.input_hash, p.cursor, l.row_id, l.input_hash AS old_hash, l.insight_id,
+-- work of each version that has not seen what it reads of them; where it has, that insight is current (again), and a
+-- version that does not read what changed does nothing. A newer hash supersedes work that has not begun and overtakes
+-- what has. A row whose claim moved to newer inputs after the page was read is left alone: the page may be older.
+-- LATERAL with LIMIT is a look-up by index for each row of the page: a join would be planned as a hash of the whole
+-- ledger, for every page.
+WITH live AS MATERIALIZED (
+    SELECT * FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
+        AS v (version_id, pipeline_id, sink_id, slot)
+), incoming AS MATERIALIZED (
+    SELECT DISTINCT ON (p.row_key) p.row_key, p.input_hash, p.cursor, p.own, l.row_id, l.input_hash AS old_hash,
            l.gone_at, p.cursor IS DISTINCT FROM l.cursor AS stamped
     FROM page p
     LEFT JOIN LATERAL (
@@ -88,62 +134,108 @@ WITH incoming AS MATERIALIZED (
     INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
     SELECT %(stream_id)s, row_key, input_hash, %(hash_version)s, cursor FROM incoming WHERE row_id IS NULL
     ON CONFLICT (stream_id, row_key) DO NOTHING
-    RETURNING row_id, input_hash
+    RETURNING row_id, row_key, input_hash
 ), differing AS MATERIALIZED (
-    SELECT i.row_id, i.input_hash, i.cursor, i.old_hash, i.insight_id AS shown_id, e.insight_id AS earlier_id
+    SELECT i.row_id, i.input_hash, i.cursor, i.old_hash, i.own, i.gone_at
     FROM incoming i
-    LEFT JOIN LATERAL (
-        SELECT e.insight_id FROM store.insight e
-        WHERE e.row_id = i.row_id AND e.input_hash = i.input_hash AND e.pipeline_version_id = %(pipeline_version_id)s
-        ORDER BY e.request DESC LIMIT 1
-    ) e ON true
     WHERE i.row_id IS NOT NULL AND (i.input_hash <> i.old_hash OR i.gone_at IS NOT NULL)
-      AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.input_hash = i.old_hash
-                      AND w.moved_at >= to_timestamp(%(read_at)s))
+      AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.moved_at >= to_timestamp(%(read_at)s))
 ), changed AS (
     UPDATE store.ledger l
-    SET input_hash = d.input_hash, cursor = d.cursor, gone_at = NULL, hash_version = %(hash_version)s,
-        insight_id = coalesce(d.earlier_id, l.insight_id)
+    SET input_hash = d.input_hash, cursor = d.cursor, gone_at = NULL, hash_version = %(hash_version)s
     FROM differing d
     WHERE l.row_id = d.row_id AND l.input_hash = d.old_hash
-    RETURNING l.row_id, l.input_hash, d.shown_id, d.earlier_id
-), superseded AS (
+    RETURNING l.row_id
+), affected AS MATERIALIZED (
+    SELECT d.row_id, v.version_id, v.pipeline_id, v.sink_id, h.own_hash, c.insight_id AS shown_id,
+           -- What this version made of these inputs; or what is shown of them, by one that reads the same columns.
+           coalesce(e.insight_id, CASE WHEN s.input_hash = h.own_hash AND o.columns = m.columns THEN c.insight_id END)
+               AS kept_id,
+           EXISTS (SELECT FROM store.work w
+                   WHERE w.row_id = d.row_id AND w.input_hash = h.own_hash AND w.pipeline_version_id = v.version_id
+                     AND w.state IN ('pending', 'claimed', 'dead') AND NOT w.overtaken) AS open
+    FROM differing d
+    JOIN changed USING (row_id)
+    CROSS JOIN live v
+    CROSS JOIN LATERAL (SELECT CASE v.slot WHEN 0 THEN d.input_hash ELSE d.own[v.slot] END AS own_hash) h
+    LEFT JOIN LATERAL (
+        SELECT c.insight_id FROM store.current_insight c
+        WHERE c.row_id = d.row_id AND c.pipeline_id = v.pipeline_id LIMIT 1
+    ) c ON true
+    LEFT JOIN LATERAL (SELECT s.input_hash, s.pipeline_version_id FROM store.insight s
+                       WHERE s.insight_id = c.insight_id LIMIT 1) s ON true
+    LEFT JOIN store.deployment o ON o.pipeline_version_id = s.pipeline_version_id
+    LEFT JOIN store.deployment m ON m.pipeline_version_id = v.version_id
+    LEFT JOIN LATERAL (
+        SELECT e.insight_id FROM store.insight e
+        WHERE e.row_id = d.row_id AND e.input_hash = h.own_hash AND e.pipeline_version_id = v.version_id
+        ORDER BY e.request DESC LIMIT 1
+    ) e ON true
+), overtaken AS (
     UPDATE store.work w
-    SET state = 'superseded', reason = 'the row changed', finished_at = now()
+    SET state = CASE WHEN w.state IN ('pending', 'missing') THEN 'superseded' ELSE w.state END, overtaken = true,
+        reason = CASE WHEN w.state IN ('pending', 'missing') THEN 'the row changed' ELSE w.reason END,
+        finished_at = CASE WHEN w.state IN ('pending', 'missing') THEN now() ELSE w.finished_at END
     FROM changed c
-    WHERE w.row_id = c.row_id AND w.state IN ('pending', 'missing') AND w.input_hash <> c.input_hash
+    WHERE w.row_id = c.row_id AND w.state IN ('pending', 'missing', 'claimed', 'dead')
+      AND NOT EXISTS (SELECT FROM affected a WHERE a.row_id = w.row_id AND a.version_id = w.pipeline_version_id
+                      AND a.own_hash = w.input_hash)
 ), queued AS (
     INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
-    SELECT row_id, %(stream_id)s, input_hash, %(pipeline_version_id)s
-    FROM (SELECT row_id, input_hash FROM added
-          UNION ALL SELECT row_id, input_hash FROM changed WHERE earlier_id IS NULL) wanted
+    SELECT row_id, %(stream_id)s, own_hash, version_id
+    FROM (SELECT a.row_id, v.version_id, CASE v.slot WHEN 0 THEN a.input_hash ELSE i.own[v.slot] END AS own_hash
+          FROM added a JOIN incoming i USING (row_key) CROSS JOIN live v
+          UNION ALL SELECT row_id, version_id, own_hash FROM affected WHERE kept_id IS NULL) wanted
     WHERE %(enqueue)s
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
-    SET state = 'pending', attempts = 0, not_before = now(), reason = NULL, finished_at = NULL
-    WHERE w.state IN ('superseded', 'missing', 'cancelled')
+    SET state = CASE WHEN w.state IN ('claimed', 'dead') THEN w.state ELSE 'pending' END, overtaken = false,
+        attempts = CASE WHEN w.state IN ('claimed', 'dead') THEN w.attempts ELSE 0 END,
+        not_before = CASE WHEN w.state IN ('claimed', 'dead') THEN w.not_before ELSE now() END,
+        reason = CASE WHEN w.state IN ('claimed', 'dead') THEN w.reason END, finished_at = NULL
+    WHERE w.state IN ('superseded', 'missing', 'cancelled') OR (w.state IN ('claimed', 'dead') AND w.overtaken)
 ), returned AS (
     UPDATE store.work w
     SET state = 'pending', not_before = now(), reason = NULL
     FROM incoming i
-    WHERE w.stream_id = %(stream_id)s AND w.state = 'missing' AND w.row_id = i.row_id AND w.input_hash = i.input_hash
-      AND i.input_hash = i.old_hash
+    WHERE w.stream_id = %(stream_id)s AND w.state = 'missing' AND w.row_id = i.row_id AND i.input_hash = i.old_hash
+      AND i.gone_at IS NULL
+), kept AS (
+    INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
+    SELECT row_id, pipeline_id, kept_id FROM affected WHERE kept_id IS NOT NULL AND kept_id IS DISTINCT FROM shown_id
+    ON CONFLICT (row_id, pipeline_id) DO UPDATE SET insight_id = excluded.insight_id
 ), told AS (
+    -- A sink is told what it does not show yet; a stale state keeps the insight that the outbox names.
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
-    SELECT %(sink_id)s, row_id, nextval('store.revision'), coalesce(earlier_id, shown_id),
-           CASE WHEN earlier_id IS NULL THEN 'stale' ELSE 'current' END
-    FROM changed
-    WHERE %(sink_id)s::integer IS NOT NULL AND (earlier_id IS NOT NULL OR shown_id IS NOT NULL)
+    SELECT a.sink_id, a.row_id, nextval('store.revision'), coalesce(a.kept_id, a.shown_id),
+           CASE WHEN a.kept_id IS NULL THEN 'stale' ELSE 'current' END
+    FROM affected a
+    WHERE a.sink_id IS NOT NULL AND (a.kept_id IS NOT NULL OR a.shown_id IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM store.outbox t
+                      WHERE t.sink_id = a.sink_id AND t.row_id = a.row_id
+                        AND t.shows = CASE WHEN a.kept_id IS NULL THEN 'stale' ELSE 'current' END
+                        AND (a.kept_id IS NULL OR t.insight_id = a.kept_id))
     ON CONFLICT (sink_id, row_id) DO UPDATE
-    SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = excluded.shows,
+    SET revision = nextval('store.revision'), shows = excluded.shows,
+        insight_id = CASE excluded.shows WHEN 'stale' THEN coalesce(o.insight_id, excluded.insight_id)
+                                         ELSE excluded.insight_id END,
         delivered_at = NULL, not_before = now(), attempts = 0, error = NULL
+), counted AS (
+    -- A row counts as changed where a version has not seen these inputs of it, or it is shown again.
+    SELECT row_id, bool_or(kept_id IS NULL AND NOT open) AS anew, bool_or(kept_id IS DISTINCT FROM shown_id) AS back,
+           bool_or(kept_id IS NOT NULL AND NOT open) AS had
+    FROM affected GROUP BY row_id
+), effective AS (
+    SELECT c.row_id, (c.back AND c.had) OR (c.had AND d.gone_at IS NOT NULL) AS revived
+    FROM counted c JOIN differing d USING (row_id)
+    WHERE c.anew OR (c.back AND c.had) OR d.gone_at IS NOT NULL
 )
 SELECT (SELECT count(*) FROM added) AS new,
-       (SELECT count(*) FROM changed) AS changed,
-       (SELECT count(*) FROM changed WHERE earlier_id IS NOT NULL) AS revived,
+       (SELECT count(*) FROM effective) AS changed,
+       (SELECT count(*) FROM effective WHERE revived) AS revived,
        (SELECT count(*) FROM incoming WHERE row_id IS NOT NULL AND (input_hash <> old_hash OR gone_at IS NOT NULL))
            - (SELECT count(*) FROM differing) AS outdated,
        extract(epoch FROM clock_timestamp())::float8 AS at,
-       ARRAY(SELECT i.row_key FROM incoming i LEFT JOIN differing d USING (row_id)
+       ARRAY(SELECT i.row_key FROM incoming i LEFT JOIN effective d USING (row_id)
              WHERE %(sample)s > 0 AND i.cursor IS NOT NULL AND (i.row_id IS NULL OR d.row_id IS NOT NULL AND i.stamped)
              LIMIT %(sample)s) AS stamped,
        CASE WHEN %(want_ids)s THEN
@@ -220,10 +312,11 @@ UPDATE store.stream SET stopped_reason = %(reason)s, last_error = %(reason)s WHE
 UPDATE store.stream SET shape = %(shape)s::jsonb, stopped_reason = NULL WHERE stream_id = %(stream_id)s;
 
 -- name: open_sweep
--- The stream's unfinished sweep of this epoch, if there is one.
-SELECT sweep_id, epoch, bookmark FROM store.sweep
-WHERE stream_id = %(stream_id)s AND finished_at IS NULL AND epoch = %(epoch)s
-ORDER BY sweep_id DESC LIMIT 1;
+-- The stream's unfinished sweep of this epoch and this form of the hash, if there is one.
+SELECT w.sweep_id, w.epoch, w.bookmark FROM store.sweep w JOIN store.stream s USING (stream_id)
+WHERE w.stream_id = %(stream_id)s AND w.finished_at IS NULL AND w.epoch = %(epoch)s
+  AND (w.started_at > s.form_at OR s.hash_version = 1)
+ORDER BY w.sweep_id DESC LIMIT 1;
 
 -- name: begin_sweep
 -- A fresh sweep; rows that enter the ledger after it began cannot be absent from it.
@@ -278,17 +371,16 @@ LEFT JOIN store.sweep_block b ON b.sweep_id = before.sweep_id AND b.block = u.ro
 WITH gone AS (
     UPDATE store.ledger SET gone_at = now()
     WHERE row_id = ANY(%(row_ids)s) AND gone_at IS NULL
-    RETURNING row_id, insight_id
+    RETURNING row_id
 ), cancelled AS (
     UPDATE store.work w SET state = 'cancelled', reason = 'the row was deleted', finished_at = now()
     FROM gone WHERE w.row_id = gone.row_id AND w.state IN ('pending', 'missing')
 ), told AS (
-    INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
-    SELECT %(sink_id)s, row_id, nextval('store.revision'), insight_id, 'tombstoned'
-    FROM gone WHERE %(sink_id)s::integer IS NOT NULL AND insight_id IS NOT NULL
-    ON CONFLICT (sink_id, row_id) DO UPDATE
+    UPDATE store.outbox o
     SET revision = nextval('store.revision'), shows = 'tombstoned', delivered_at = NULL, not_before = now(),
         attempts = 0, error = NULL
+    FROM gone, store.sink k
+    WHERE o.sink_id = k.sink_id AND o.row_id = gone.row_id
 ), audited AS (
     INSERT INTO store.audit_event (actor, action, stream_id, row_id)
     SELECT %(holder)s, 'row deleted', %(stream_id)s, row_id FROM gone
@@ -302,10 +394,13 @@ WITH ended AS (
     SET finished_at = now(), position = %(position)s, absent = %(absent)s, deleted = %(deleted)s,
         refused_reason = %(refused)s
     WHERE sweep_id = %(sweep_id)s
-    RETURNING stream_id, rescued
+    RETURNING stream_id, rescued, started_at
 ), counted AS (
     UPDATE store.stream s
-    SET sweep_due = false, baselined = true, missed_rows = s.missed_rows + CASE WHEN %(first)s THEN 0 ELSE ended.rescued END
+    SET sweep_due = ended.started_at <= s.form_at AND s.hash_version > 1, baselined = true,
+        former_columns = CASE WHEN ended.started_at <= s.form_at THEN s.former_columns END,
+        former_key_version = CASE WHEN ended.started_at <= s.form_at THEN s.former_key_version END,
+        missed_rows = s.missed_rows + CASE WHEN %(first)s THEN 0 ELSE ended.rescued END
     FROM ended WHERE s.stream_id = ended.stream_id
 )
 DELETE FROM store.sweep_block b

@@ -2,8 +2,11 @@
 -- Every row of this page is marked on the replica, and the page has been recorded. A first mark opens a request; so does one
 -- that stands where the replica is past what the row was told. A mark that still stands behind it is none.
 -- The current insight is published again; work is done again where the stream says so, and where it had failed.
-WITH marked AS MATERIALIZED (
-    SELECT DISTINCT l.row_id, l.input_hash, l.insight_id
+WITH live AS MATERIALIZED (
+    SELECT * FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
+        AS v (version_id, pipeline_id, sink_id, slot)
+), marked AS MATERIALIZED (
+    SELECT DISTINCT l.row_id, p.input_hash, p.own
     FROM page p
     CROSS JOIN LATERAL (
         SELECT * FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
@@ -21,25 +24,31 @@ WITH marked AS MATERIALIZED (
                      ELSE now() + make_interval(secs => least(3600, power(2, least(r.misses, 12)))) END
     FROM marked m
     WHERE r.row_id = m.row_id AND r.passed
-    RETURNING r.row_id, m.input_hash, m.insight_id, r.misses
+    RETURNING r.row_id, m.input_hash, m.own, r.misses
+), asked AS MATERIALIZED (
+    SELECT a.row_id, v.version_id, v.pipeline_id, v.sink_id,
+           CASE v.slot WHEN 0 THEN a.input_hash ELSE a.own[v.slot] END AS own_hash
+    FROM again a CROSS JOIN live v
+    WHERE a.misses < 2
 ), told AS (
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
-    SELECT %(sink_id)s, a.row_id, nextval('store.revision'), a.insight_id, 'current'
-    FROM again a JOIN store.insight i ON i.insight_id = a.insight_id AND i.input_hash = a.input_hash
-    WHERE %(sink_id)s::integer IS NOT NULL AND NOT %(regenerate)s AND a.misses < 2
+    SELECT a.sink_id, a.row_id, nextval('store.revision'), c.insight_id, 'current'
+    FROM asked a
+    JOIN store.current_insight c ON c.row_id = a.row_id AND c.pipeline_id = a.pipeline_id
+    JOIN store.insight i ON i.insight_id = c.insight_id AND i.input_hash = a.own_hash
+    WHERE a.sink_id IS NOT NULL AND NOT %(regenerate)s
     ON CONFLICT (sink_id, row_id) DO UPDATE
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
         not_before = now(), attempts = 0, error = NULL
 ), queued AS (
     INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
-    SELECT a.row_id, %(stream_id)s, a.input_hash, %(pipeline_version_id)s
-    FROM again a
-    WHERE a.misses < 2
-      AND (%(regenerate)s OR EXISTS (SELECT FROM store.work d WHERE d.row_id = a.row_id AND d.input_hash = a.input_hash
-                                     AND d.state = 'dead'))
+    SELECT a.row_id, %(stream_id)s, a.own_hash, a.version_id
+    FROM asked a
+    WHERE %(regenerate)s OR EXISTS (SELECT FROM store.work d
+                                    WHERE d.row_id = a.row_id AND d.input_hash = a.own_hash AND d.state = 'dead')
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
     SET state = 'pending', request = w.request + CASE w.state WHEN 'done' THEN 1 ELSE 0 END, attempts = 0, expiries = 0,
-        isolated = false, not_before = now(), enqueued_at = now(), reason = NULL, finished_at = NULL
+        isolated = false, not_before = now(), enqueued_at = now(), reason = NULL, finished_at = NULL, overtaken = false
     WHERE w.state = 'dead' OR (w.state = 'done' AND %(regenerate)s)
 )
 INSERT INTO store.audit_event (actor, action, stream_id, row_id)
@@ -69,10 +78,11 @@ FROM unnest(%(row_ids)s::bigint[], %(told_at)s::timestamptz[]) AS t (row_id, tol
 WHERE r.row_id = t.row_id AND r.told_at = t.told_at AND r.state <> 'open';
 
 -- name: due
--- Open requests of a stream whose outcome the sink shows (or, without a sink, the store has): a window of them by row id.
--- A sink shows it when the state that the outbox holds now was delivered.
+-- Open requests of a stream whose outcomes the sinks show (or, without a sink, the store has): a window of them by row id.
+-- A sink shows one when the state that the outbox holds now was delivered. With several pipelines all must be through;
+-- one that failed rejects.
 WITH looked AS MATERIALIZED (
-    SELECT r.row_id, r.requests, r.mark_rejected
+    SELECT r.row_id, r.requests, r.mark_rejected, r.stream_id
     FROM store.request r JOIN store.stream s USING (stream_id)
     WHERE s.name = %(stream)s AND r.state = 'open' AND r.not_before <= now() AND r.row_id > %(after)s
     ORDER BY r.row_id LIMIT %(window)s
@@ -80,21 +90,24 @@ WITH looked AS MATERIALIZED (
     SELECT k.row_id, l.row_key, k.requests, k.mark_rejected, v.verb
     FROM looked k
     JOIN store.ledger l USING (row_id)
-    LEFT JOIN store.insight i ON i.insight_id = l.insight_id AND i.input_hash = l.input_hash
-    LEFT JOIN store.outbox o ON o.sink_id = %(sink_id)s AND o.row_id = k.row_id
-    LEFT JOIN LATERAL (
-        SELECT w.state FROM store.work w
-        WHERE w.row_id = k.row_id AND w.input_hash = l.input_hash
-        ORDER BY w.work_id DESC LIMIT 1
-    ) w ON true
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN w.state = 'dead' THEN 'reject'
-            WHEN w.state IN ('pending', 'claimed', 'missing') OR i.insight_id IS NULL THEN NULL
-            WHEN %(sink_id)s::integer IS NULL
-                 OR (o.delivered_at IS NOT NULL AND o.shows = 'current' AND o.insight_id = i.insight_id)
+            WHEN bool_or(w.state = 'dead') THEN 'reject'
+            WHEN bool_and(w.state IS NULL AND c.insight_id IS NOT NULL
+                          AND (d.sink_id IS NULL
+                               OR (o.delivered_at IS NOT NULL AND o.shows = 'current' AND o.insight_id = c.insight_id)))
             THEN 'acknowledge'
         END AS verb
+        FROM store.deployment d
+        LEFT JOIN store.current_insight c ON c.row_id = k.row_id AND c.pipeline_id = d.pipeline_id
+        LEFT JOIN store.outbox o ON o.sink_id = d.sink_id AND o.row_id = k.row_id
+        LEFT JOIN LATERAL (
+            SELECT w.state FROM store.work w
+            WHERE w.row_id = k.row_id AND w.pipeline_version_id = d.pipeline_version_id AND NOT w.overtaken
+              AND w.state IN ('pending', 'claimed', 'missing', 'dead')
+            ORDER BY w.work_id DESC LIMIT 1
+        ) w ON true
+        WHERE d.stream_id = k.stream_id AND d.stage = 'full'
     ) v
     WHERE v.verb = ANY(%(verbs)s)
 )

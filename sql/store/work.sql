@@ -1,22 +1,23 @@
 -- name: claim
 -- Take the oldest ready rows under a lease of their own each. Rows that others are taking are skipped, not waited for;
--- the attempt is counted here, so that a crash counts too. Stream by stream in the order of `work_ready`, which BETWEEN and
+-- the attempt is counted here, so that a crash counts too. Version by version in the order of `work_ready`, which BETWEEN and
 -- ORDER BY leave as the only index: along that of work_id, which looks cheaper with a LIMIT, every claim would walk over all
 -- that was ever done.
 WITH ready AS (
     SELECT r.work_id
-    FROM store.stream s
+    FROM store.deployment d
+    JOIN store.stream s USING (stream_id)
     CROSS JOIN LATERAL (
         SELECT w.work_id
         FROM store.work w
-        WHERE w.stream_id BETWEEN s.stream_id AND s.stream_id AND w.state = 'pending' AND w.not_before <= now()
-          AND w.isolated = %(isolated)s AND w.pipeline_version_id = ANY(%(versions)s)
-        ORDER BY w.stream_id, w.work_id
+        WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+          AND w.not_before <= now() AND w.isolated = %(isolated)s
+        ORDER BY w.pipeline_version_id, w.work_id
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
     ) r
-    WHERE s.name = ANY(%(streams)s) AND NOT s.paused AND s.stopped_reason IS NULL
-      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1))
+    WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL
+      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
     ORDER BY r.work_id
     LIMIT %(limit)s
 )
@@ -71,55 +72,63 @@ FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
 WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed';
 
 -- name: restamp
--- Claimed rows that are equal under the former key: the ledger takes the new hash, and so do all work and insights of it.
--- A page may have done so already.
+-- Claimed rows that are equal under the former key: all work and insights of those inputs take the new hash. The ledger's
+-- row gets its own when it is polled. A page may have done so already.
 WITH moved AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, former_hash uuid, input_hash uuid)
 ), held AS (
-    SELECT w.row_id, w.work_id, m.former_hash, m.input_hash
+    SELECT w.row_id, m.former_hash, m.input_hash
     FROM store.work w JOIN moved m USING (work_id)
     WHERE w.lease_token = m.token AND w.state = 'claimed'
-), stamped AS (
-    UPDATE store.ledger l SET input_hash = h.input_hash, hash_version = %(hash_version)s
-    FROM held h
-    WHERE l.row_id = h.row_id AND l.input_hash = h.former_hash AND l.hash_version < %(hash_version)s
-    RETURNING l.row_id, h.former_hash, h.input_hash
 ), worked AS (
-    UPDATE store.work w SET input_hash = s.input_hash
-    FROM stamped s WHERE w.row_id = s.row_id AND w.input_hash = s.former_hash
+    UPDATE store.work w SET input_hash = h.input_hash
+    FROM held h WHERE w.row_id = h.row_id AND w.input_hash = h.former_hash
 )
-UPDATE store.insight i SET input_hash = s.input_hash
-FROM stamped s WHERE i.row_id = s.row_id AND i.input_hash = s.former_hash;
+UPDATE store.insight i SET input_hash = h.input_hash
+FROM held h WHERE i.row_id = h.row_id AND i.input_hash = h.former_hash;
 
 -- name: move
--- A claimed row was read with newer inputs. If the claimed hash is still the ledger's, the ledger takes the new one, the
--- old work is superseded, and the claim moves to work for the new hash; an insight that the new hash has already
--- becomes current again. Returns the claims that moved.
+-- A claimed row was read with newer inputs. Unless a poll has seen newer ones, the old work is superseded and the claim moves
+-- to work for the new hash; an insight that the new hash has already becomes current again. The ledger takes the new
+-- hash; where other versions follow the row too, one that no row has, so that the next poll looks what it means to them.
+-- Returns the claims that moved.
 WITH moved AS (
-    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text, sink_id integer)
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text)
 ), held AS (
-    SELECT w.work_id, w.row_id, w.stream_id, w.input_hash AS claimed_hash, w.lease_until, w.pipeline_version_id,
-           w.attempts, w.isolated, m.token, m.input_hash, m.cursor, m.sink_id
-    FROM store.work w JOIN moved m USING (work_id)
+    SELECT w.work_id, w.row_id, w.stream_id, w.lease_until, w.pipeline_version_id, w.attempts, w.isolated, w.overtaken,
+           m.token, m.input_hash, m.cursor, d.pipeline_id, d.sink_id,
+           s.key_version = %(key_version)s AND s.columns = d.columns
+               AND NOT EXISTS (SELECT FROM store.deployment o WHERE o.stream_id = s.stream_id AND o.stage <> 'retired'
+                               AND o.pipeline_version_id <> d.pipeline_version_id) AS whole
+    FROM store.work w
+    JOIN moved m USING (work_id)
+    JOIN store.deployment d USING (pipeline_version_id)
+    JOIN store.stream s ON s.stream_id = w.stream_id
     WHERE w.lease_token = m.token AND w.state = 'claimed'
-      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(hash_version)s + 1))
+      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
     FOR UPDATE OF w
 ), known AS (
     UPDATE store.ledger l
-    SET input_hash = h.input_hash, hash_version = %(hash_version)s, cursor = coalesce(h.cursor, l.cursor),
-        insight_id = coalesce(e.insight_id, l.insight_id)
+    SET input_hash = CASE WHEN h.whole THEN h.input_hash ELSE gen_random_uuid() END, cursor = coalesce(h.cursor, l.cursor)
     FROM held h
-    LEFT JOIN LATERAL (
+    WHERE l.row_id = h.row_id AND NOT h.overtaken
+    RETURNING l.row_id, l.row_key, l.hash_version
+), earlier AS (
+    SELECT h.row_id, h.pipeline_id, h.sink_id, e.insight_id
+    FROM held h JOIN known USING (row_id)
+    CROSS JOIN LATERAL (
         SELECT e.insight_id FROM store.insight e
         WHERE e.row_id = h.row_id AND e.input_hash = h.input_hash AND e.pipeline_version_id = h.pipeline_version_id
         ORDER BY e.request DESC LIMIT 1
-    ) e ON true
-    WHERE l.row_id = h.row_id AND l.input_hash = h.claimed_hash
-    RETURNING l.row_id, l.row_key, l.hash_version, e.insight_id AS earlier_id, h.sink_id
+    ) e
+), shown AS (
+    INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
+    SELECT row_id, pipeline_id, insight_id FROM earlier
+    ON CONFLICT (row_id, pipeline_id) DO UPDATE SET insight_id = excluded.insight_id
 ), told AS (
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
-    SELECT sink_id, row_id, nextval('store.revision'), earlier_id, 'current'
-    FROM known WHERE sink_id IS NOT NULL AND earlier_id IS NOT NULL
+    SELECT sink_id, row_id, nextval('store.revision'), insight_id, 'current'
+    FROM earlier WHERE sink_id IS NOT NULL
     ON CONFLICT (sink_id, row_id) DO UPDATE
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
         not_before = now(), attempts = 0, error = NULL
@@ -135,7 +144,7 @@ WITH moved AS (
            h.token, h.lease_until, %(holder)s, now()
     FROM held h JOIN known k USING (row_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
-    SET state = 'claimed', attempts = excluded.attempts, lease_token = excluded.lease_token,
+    SET state = 'claimed', attempts = excluded.attempts, lease_token = excluded.lease_token, overtaken = false,
         lease_until = excluded.lease_until, holder = excluded.holder, moved_at = excluded.moved_at, reason = NULL
     WHERE w.state IN ('pending', 'superseded', 'missing', 'cancelled')
     RETURNING w.work_id, w.row_id, w.lease_token, w.input_hash, w.pipeline_version_id, w.attempts, w.isolated
@@ -143,7 +152,7 @@ WITH moved AS (
 SELECT t.work_id, t.row_id, t.lease_token, s.name AS stream, k.row_key, t.input_hash, k.hash_version,
        t.pipeline_version_id, t.attempts, t.isolated
 FROM taken t
-JOIN held h USING (row_id)
+JOIN held h USING (row_id, pipeline_version_id)
 JOIN store.stream s ON s.stream_id = h.stream_id
 JOIN known k USING (row_id);
 
@@ -164,15 +173,6 @@ SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' 
 WHERE w.state = 'claimed' AND w.lease_until < now()
 RETURNING w.work_id, w.state;
 
--- name: repoint
--- Work that waits under an older version of its pipeline is done under ours; daemons of both versions may run meanwhile.
-UPDATE store.work w SET pipeline_version_id = s.pipeline_version_id
-FROM store.stream s
-WHERE s.stream_id = w.stream_id AND s.name = ANY(%(streams)s) AND w.state = 'pending'
-  AND s.pipeline_version_id = ANY(%(versions)s) AND w.pipeline_version_id < s.pipeline_version_id
-  AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = w.row_id AND o.input_hash = w.input_hash
-                  AND o.pipeline_version_id = s.pipeline_version_id);
-
 -- name: adopt
 -- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.
 UPDATE store.work w
@@ -185,7 +185,7 @@ SELECT count(*) FILTER (WHERE w.not_before <= now() OR w.state = 'claimed') AS r
        count(*) AS all_open,
        coalesce(extract(epoch FROM min(w.not_before) - now()), 0)::float8 AS next_s
 FROM store.work w JOIN store.stream s USING (stream_id)
-WHERE s.name = ANY(%(streams)s) AND w.state IN ('pending', 'claimed') AND NOT s.paused AND s.stopped_reason IS NULL;
+WHERE w.pipeline_version_id = ANY(%(versions)s) AND w.state IN ('pending', 'claimed') AND NOT s.paused AND s.stopped_reason IS NULL;
 
 -- name: dead_list
 -- Dead letters, newest first.

@@ -39,13 +39,14 @@ from insights.publishing.sinks import Publishing
 from insights.sinks.marks import MarkTable
 from insights.sources.client import SourceClient
 from insights.steps.prompt import Template
+from insights.store.deployments import Deployments
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.outbox import SinkOutbox
 from insights.store.postgres import Store
 from insights.store.requests import StreamRequests
-from insights.store.work import Outlet, WorkQueue
+from insights.store.work import WorkQueue
 from tests.conformance.test_polling_histories import SCHEMA, Crashed, CrashingStore, echo
 from tests.legacy import Legacy, open_legacy, reading, stream
 
@@ -152,6 +153,7 @@ class History:
         with Store.connection(self.store) as connection:
             connection.execute(
                 "TRUNCATE store.stream, store.work, store.ledger, store.insight, store.outbox,"
+                " store.current_insight,"
                 " store.request, store.lease, store.sweep, store.pipeline, store.sink"
                 " RESTART IDENTITY CASCADE"
             )
@@ -183,30 +185,31 @@ class History:
         """Start a daemon with nothing in memory."""
         store, name = self.store, self.spec.name
         store.fuse = None
-        registry = Registry(store)
-        version = registry.pipeline_version("echo", "0" * 64, {})
-        registry.stream(name, version, self.spec.overlap_s)
-        sink = registry.sink("shown")
+        registered = Deployments(store).register(
+            "echo",
+            "0" * 64,
+            {},
+            stream=name,
+            columns=self.spec.inputs,
+            sink_id=Registry(store).sink("shown"),
+            overlap_s=self.spec.overlap_s,
+        )
+        version = registered.version_id
         leases = Leases(store, "daemon", ttl_s=60)
         ledger = Ledger(
             store,
             name,
-            version,
-            sink_id=sink,
             holder="daemon",
+            swept=False,
             remark="regenerate" if self.regenerate else "publish",
         )
-        requests = StreamRequests(
-            store, leases, name, verbs=tuple(MARKS.changes), sink_id=sink, holder="daemon"
-        )
+        requests = StreamRequests(store, leases, name, verbs=tuple(MARKS.changes), holder="daemon")
         passage = AppliedMarks(self.spec, self.source, ledger, requests, Courtesy())
         self.poller = Poller(self.spec, self.source, ledger, leases, Courtesy(), passage)
         self.publishing = Publishing("shown", self.shown, SinkOutbox(store, leases, "shown"))
         marks = CrashingMarks(self.primary, store, self.shown)
         self.acknowledging = Acknowledging(name, marks, requests)
-        self.work = WorkQueue(
-            store, "daemon", {name: Outlet(version, sink)}, ttl_s=60, max_attempts=5
-        )
+        self.work = WorkQueue(store, "daemon", [version], ttl_s=60, max_attempts=5)
         self.work.adopt()
         self.work.expire()
         recipe = Recipe(
@@ -224,8 +227,8 @@ class History:
             deadline_s=60,
             version_id=version,
         )
-        insights = InsightStore(store, "daemon", {name: sink})
-        self.pipeline = Pipeline({name: recipe}, self.work, insights, batch=4, in_flight=8)
+        insights = InsightStore(store, "daemon")
+        self.pipeline = Pipeline({version: recipe}, self.work, insights, batch=4, in_flight=8)
 
     # --- what the application does --------------------------------------------------------------
 

@@ -34,11 +34,12 @@ from insights.polling.poller import Poller, PollResult
 from insights.polling.sweeper import Sweeper
 from insights.sources.client import SourceClient
 from insights.steps.prompt import Template
+from insights.store.deployments import Deployments
 from insights.store.insights import InsightStore, Registry
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Connection, Store
-from insights.store.work import Outlet, WorkQueue
+from insights.store.work import WorkQueue
 from tests.legacy import Legacy, SqliteLegacy, Transaction, open_legacy, reading, stream
 
 HISTORIES = {"sqlite": 500, "mariadb": 50, "postgres": 50}
@@ -136,6 +137,7 @@ class Histories(RuleBasedStateMachine):
         with Store.connection(self.store) as connection:
             connection.execute(
                 "TRUNCATE store.stream, store.work, store.ledger, store.insight, store.outbox,"
+                " store.current_insight,"
                 " store.lease, store.sweep, store.pipeline, store.sink RESTART IDENTITY CASCADE"
             )
         self.rows: dict[int, str] = {}
@@ -158,18 +160,17 @@ class Histories(RuleBasedStateMachine):
     def restart(self) -> None:
         """Start a daemon with nothing in memory."""
         self.store.fuse = None
-        registry = Registry(self.store)
-        version = registry.pipeline_version("echo", "0" * 64, {})
-        registry.stream(self.spec.name, version, self.spec.overlap_s)
-        sink = registry.sink("shown")
+        sink, name = Registry(self.store).sink("shown"), self.spec.name
+        deployments = Deployments(self.store)
+        version = deployments.register(
+            "echo", "0" * 64, {}, stream=name, columns=("body",), sink_id=sink, overlap_s=0.0
+        ).version_id
         leases = Leases(self.store, "daemon", ttl_s=60)
-        ledger = Ledger(self.store, self.spec.name, version, sink_id=sink, holder="daemon")
+        ledger = Ledger(self.store, self.spec.name, holder="daemon")
         self.ledger = ledger
         parts = (self.spec, self.source, ledger, leases, Courtesy())
         self.poller, self.sweeper = Poller(*parts), Sweeper(*parts, 3600)
-        self.work = WorkQueue(
-            self.store, "daemon", {self.spec.name: Outlet(version, sink)}, ttl_s=60, max_attempts=5
-        )
+        self.work = WorkQueue(self.store, "daemon", [version], ttl_s=60, max_attempts=5)
         self.work.adopt()
         self.work.expire()
         recipe = Recipe(
@@ -187,10 +188,8 @@ class Histories(RuleBasedStateMachine):
             deadline_s=60,
             version_id=version,
         )
-        insights = InsightStore(self.store, "daemon", {self.spec.name: sink})
-        self.pipeline = Pipeline(
-            {self.spec.name: recipe}, self.work, insights, batch=4, in_flight=8
-        )
+        insights = InsightStore(self.store, "daemon")
+        self.pipeline = Pipeline({version: recipe}, self.work, insights, batch=4, in_flight=8)
 
     # --- what happens to the table ---------------------------------------------------------------
 
@@ -393,7 +392,8 @@ class Histories(RuleBasedStateMachine):
             ).fetchall()
             shown = connection.execute(
                 "SELECT l.row_key FROM store.outbox o JOIN store.ledger l USING (row_id)"
-                " WHERE o.shows = 'current' AND o.insight_id = l.insight_id"
+                " JOIN store.current_insight c USING (row_id, insight_id)"
+                " WHERE o.shows = 'current'"
             ).fetchall()
         assert open_work == []
         assert {row.row_key: row.echo for row in found} == {

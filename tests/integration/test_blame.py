@@ -17,11 +17,12 @@ from insights.polling.courtesy import Courtesy
 from insights.polling.sweeper import Sweeper
 from insights.sources.client import SourceClient
 from insights.steps.prompt import Template
-from insights.store.insights import InsightStore, Registry
+from insights.store.deployments import Deployments
+from insights.store.insights import InsightStore
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
-from insights.store.work import Outlet, WorkQueue
+from insights.store.work import WorkQueue
 from tests.legacy import open_legacy, reading, stream
 
 ROWS = 12
@@ -74,13 +75,13 @@ def _site(
         legacy.execute("INSERT INTO ticket VALUES (?, ?)", key, f"text {key}")
     legacy.sync()
     spec = stream(inputs=("body",))
-    registry = Registry(store)
-    version = registry.pipeline_version("fragile", "0" * 64, {})
-    registry.stream(spec.name, version, 0.0)
+    registered = Deployments(store).register(
+        "fragile", "0" * 64, {}, stream=spec.name, columns=spec.inputs
+    )
+    version = registered.version_id
     leases = Leases(store, "daemon", ttl_s=60)
-    ledger = Ledger(store, spec.name, version, sink_id=None, holder="daemon")
-    outlets = {spec.name: Outlet(version, None)}
-    work = WorkQueue(store, "daemon", outlets, ttl_s=60, max_attempts=3)
+    ledger = Ledger(store, spec.name, holder="daemon")
+    work = WorkQueue(store, "daemon", [version], ttl_s=60, max_attempts=3)
     with reading(legacy.odbc) as source:
         Sweeper(spec, source, ledger, leases, Courtesy(), 3600).run_once()
         recipe = Recipe(
@@ -101,8 +102,8 @@ def _site(
             deadline_s=60,
             version_id=version,
         )
-        insights = InsightStore(store, "daemon", {})
-        yield Pipeline({spec.name: recipe}, work, insights, batch=4, in_flight=8)
+        insights = InsightStore(store, "daemon")
+        yield Pipeline({version: recipe}, work, insights, batch=4, in_flight=8)
 
 
 def _run(

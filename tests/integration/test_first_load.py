@@ -10,7 +10,7 @@ import pytest
 from insights import errors
 from insights.model import Bookmark, Lease, Page, Recorded
 from insights.site import definitions, files
-from insights.store.insights import Registry
+from insights.store.deployments import Deployments
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
@@ -31,10 +31,11 @@ class Loading:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        registry = Registry(store)
-        self.version = registry.pipeline_version("first load", "0" * 64, {})
-        registry.stream("tickets", self.version, 0.0)
-        self.ledger = Ledger(store, "tickets", self.version, sink_id=None, holder="test")
+        registered = Deployments(store).register(
+            "first load", "0" * 64, {}, stream="tickets", columns=("body",)
+        )
+        self.version = registered.version_id
+        self.ledger = Ledger(store, "tickets", holder="test")
         self.stream_id = self.ledger.state().stream_id
         lease = Leases(store, "test", ttl_s=60).take("tickets")
         assert lease is not None

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from insights import cli, errors
 from insights.embedding.files import ModelFiles
 from insights.wiring import app
+from insights.wiring.daemon import build
 from tests.wordbag import WordBag
 
 
@@ -86,13 +87,13 @@ def test_the_daemon_follows_the_folder(command: Callable[..., Result], tmp_path:
     for text, code in (("code E1234", "e1234"), ("code E9999", "e9999")):
         (tmp_path / "kb" / "queue.md").write_text(f"# Printer queue\n\nClear it, {text}.\n")
         with app.open_app(config) as wired:
-            wired.daemon(("knowledge",), once=True).run_once(lambda _: None)
+            build(wired, ("knowledge",), once=True).run_once(lambda _: None)
         found = json.loads(command("search", f"printer shows {code}", "--json").stdout)
         assert [passage["uri"] for passage in found] == ["queue.md"]
     config.write_text(config.read_text() + 'sync_every = "0s"\n')
     (tmp_path / "kb" / "new.md").write_text("# Badge\n\nThe badge opens the door.\n")
     with app.open_app(config) as wired:
-        wired.daemon(("knowledge",), once=True).run_once(lambda _: None)
+        build(wired, ("knowledge",), once=True).run_once(lambda _: None)
     assert json.loads(command("search", "badge opens door", "--json").stdout) == []
 
 

@@ -16,11 +16,12 @@ from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.sources.client import SourceClient
-from insights.store.insights import Registry
+from insights.store.deployments import Deployments
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
-from insights.store.work import Outlet, WorkQueue
+from insights.store.reports import Reports
+from insights.store.work import WorkQueue
 from tests.legacy import Legacy, PostgresLegacy, open_legacy, reading, stream
 from tests.servers import PostgresPair
 
@@ -46,11 +47,18 @@ class Site:
         """Start a daemon, as if anew."""
         settings: dict[str, Any] = {"inputs": ("body",), "cursor": "updated_at", "overlap_s": 0.0}
         self.spec: StreamSpec = stream(**{**settings, **changes})
-        registry = Registry(self.store)
-        self.version = registry.pipeline_version("echo", "0" * 64, {})
-        self.stream_id = registry.stream(NAME, self.version, self.spec.overlap_s)
+        registered = Deployments(self.store).register(
+            "echo",
+            "0" * 64,
+            {},
+            stream=NAME,
+            columns=self.spec.inputs,
+            overlap_s=self.spec.overlap_s,
+        )
+        self.version = registered.version_id
         self.leases = Leases(self.store, "daemon", ttl_s=60)
-        self.ledger = Ledger(self.store, NAME, self.version, sink_id=None, holder="daemon")
+        self.ledger = Ledger(self.store, NAME, holder="daemon")
+        self.stream_id = self.ledger.state().stream_id
         parts = (self.spec, self.source, self.ledger, self.leases, Courtesy())
         self.poller, self.sweeper = Poller(*parts), Sweeper(*parts, 3600)
 
@@ -88,7 +96,7 @@ class Site:
 
     @property
     def completeness(self) -> dict[str, Any]:
-        return Registry(self.store).rows("completeness")[0]
+        return msgspec.structs.asdict(Reports(self.store).streams()[0])
 
 
 def opened(legacy: Legacy) -> None:
@@ -270,9 +278,7 @@ def test_a_page_older_than_a_moved_claim_is_read_again(site: Site) -> None:
     site.follow()
     site.insert(1, site.ago(10))
     site.poll()
-    work = WorkQueue(
-        site.store, "daemon", {NAME: Outlet(site.version, None)}, ttl_s=60, max_attempts=5
-    )
+    work = WorkQueue(site.store, "daemon", [site.version], ttl_s=60, max_attempts=5)
     (claim,) = work.claim(1)
     old = site.ledger.state().now
     newer = uuid.uuid4()

@@ -16,7 +16,10 @@ FILL = f"""
 INSERT INTO store.pipeline (name) VALUES ('p');
 INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
 VALUES (1, repeat('0', 64), '{{}}');
-INSERT INTO store.stream (name, pipeline_version_id) VALUES ('s', 1);
+INSERT INTO store.stream (name, columns) VALUES ('s', '{{body}}');
+INSERT INTO store.deployment
+    (pipeline_version_id, pipeline_id, stream_id, columns, stage, changed_by)
+VALUES (1, 1, 1, '{{body}}', 'full', 'test');
 INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
 SELECT 1, n, md5(n::text)::uuid, 1, n FROM generate_series(1, {ROWS}) n;
 INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id, state)
@@ -27,8 +30,9 @@ SELECT n, 1, md5(n::text)::uuid, 'ok', '{{}}' FROM generate_series(1, {ROWS} / 2
 """
 VALUES: dict[str, Any] = {
     "stream_id": 1, "pipeline_version_id": 1, "hash_version": 1, "sink_id": None, "enqueue": True,
-    "want_ids": True, "read_at": 0.0, "sample": 20, "isolated": False, "streams": ["s"],
-    "versions": [1], "limit": 200, "holder": "d", "ttl_s": 60,
+    "want_ids": True, "versions": [1], "pipelines": [1], "sinks": [None], "slots": [0],
+    "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": False, "streams": ["s"],
+    "limit": 200, "holder": "d", "ttl_s": 60,
 }  # fmt: skip
 
 
@@ -59,7 +63,7 @@ def scanned(nodes: Iterator[dict[str, Any]]) -> list[tuple[str, int]]:
     return [
         (node["Relation Name"], node["Actual Rows"] * node["Actual Loops"])
         for node in nodes
-        if node.get("Relation Name") in ("ledger", "work", "insight")
+        if node.get("Relation Name") in ("ledger", "work", "insight", "current_insight")
         and re.search("Scan", node["Node Type"])
         and (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         > 4 * PAGE

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from insights.store.postgres import Store
-from insights.store.work import Outlet, WorkQueue
+from insights.store.work import WorkQueue
 from tests.integration.test_polling import Site, opened
 from tests.legacy import SqliteLegacy, reading
 
@@ -61,7 +61,6 @@ def test_a_pass_that_was_cut_off_does_not_go_on_with_an_older_copy(
     site.legacy.rewind()
     assert site.poller.run_once().outcome == "skipped"
     assert site.sweeper.run_once() is None
-    outlets = {site.spec.name: Outlet(site.version, None)}
-    work = WorkQueue(site.store, "daemon", outlets, ttl_s=60, max_attempts=5)
+    work = WorkQueue(site.store, "daemon", [site.version], ttl_s=60, max_attempts=5)
     assert site.source.is_behind(*work.recorded(site.spec.name))  # nor are claims read from it
     assert site.poll(3) == 6

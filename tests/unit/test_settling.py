@@ -94,7 +94,7 @@ def _pipeline(shop: Shop, *, scores: bool = False) -> Pipeline:
         version_id=1,
     )
     return Pipeline(
-        {SPEC.name: recipe}, every, every, batch=8, in_flight=8, grounds=every if scores else None
+        {1: recipe}, every, every, batch=8, in_flight=8, grounds=every if scores else None
     )
 
 

@@ -14,7 +14,7 @@ from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings, RemoteInit
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
-from insights.model import MarkSpec, TableShape
+from insights.model import MarkSpec, SinkSpec, TableShape
 from insights.ports import Generator
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
@@ -107,19 +107,27 @@ def describe_table(odbc: str, table: str) -> TableShape:
 
 
 @contextmanager
-def open_sink(config: Path | Settings, name: str) -> Iterator[SinkClient]:
-    """Open a sink; its publisher starts at the first call."""
+def open_sink(config: Path | Settings, sink: str | SinkSpec) -> Iterator[SinkClient]:
+    """Open a sink, given as it is or by name; its publisher starts at the first call.
+
+    Raises:
+        errors.SettingsError: If no pipeline writes to it, or the one that does cannot be read.
+    """
     settings = load(config) if isinstance(config, Path) else config
-    for made in (definitions.read(settings, pipeline) for pipeline in settings.pipeline):
-        if made.sink is not None and made.sink.name == name:
-            found = settings.source[made.sink.source]
-            odbc = environment.reveal(found.odbc, f"source.{made.sink.source}.odbc")
-            client = SinkClient(made.sink, odbc, timeout_s=found.timeout)
-            try:
-                yield client
-            finally:
-                client.close()
-            return
+    spec = _sink(settings, sink) if isinstance(sink, str) else sink
+    found = settings.source[spec.source]
+    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc")
+    client = SinkClient(spec, odbc, timeout_s=found.timeout)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _sink(settings: Settings, name: str) -> SinkSpec:
+    for pipeline, found in settings.pipeline.items():
+        if found.sink == name and (spec := definitions.read(settings, pipeline).sink) is not None:
+            return spec
     raise errors.SettingsError(
         f"no pipeline writes to a sink {name!r}",
         where="sink",

@@ -1,0 +1,114 @@
+"""`insights pipeline`: which version of each pipeline is live, and how that is changed."""
+
+from typing import Annotated
+
+import typer
+
+from insights import errors
+from insights.cli.output import Json, emit_json, emit_table, stdout
+from insights.site.files import load
+from insights.store.deployments import Deployments
+from insights.wiring.adapters import open_store
+from insights.wiring.app import open_app
+
+app = typer.Typer(
+    help="Pipelines: their versions, and which of them makes new work.", no_args_is_help=True
+)
+
+ACTOR = "insights pipeline"
+_SHORT = 12  # characters of a version's SHA-256 that are shown
+
+Name = Annotated[str, typer.Argument(help="The pipeline's name")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Only this pipeline")] = None,
+    as_json: Json = False,
+) -> None:
+    """List versions: which is live, since when, and how many insights each has made."""
+    with open_store(ctx.obj) as store:
+        rows = Deployments(store).rows(name)
+    if as_json:
+        emit_json(rows)
+        return
+    shown = [
+        {
+            "pipeline": row["pipeline"],
+            "version": row["pipeline_version"][:_SHORT],
+            "stage": row["stage"],
+            "since": row["changed_at"],
+            "by": row["changed_by"],
+            "insights": row["insights"],
+        }
+        for row in rows
+    ]
+    emit_table("Versions", shown, "No pipeline has run yet: `insights run`.")
+
+
+@app.command("promote")
+def promote(
+    ctx: typer.Context,
+    name: Name,
+    version: Annotated[
+        str | None,
+        typer.Argument(help="How its SHA-256 begins [default: that of the files here]"),
+    ] = None,
+) -> None:
+    """Make a version live: new and changed rows are its work from now on, and so is what waits.
+
+    Insights that exist stay as they are; `insights backfill` makes them anew.
+    """
+    if version is None:
+        with open_app(ctx.obj) as opened:
+            if name not in opened.settings.pipeline:
+                raise errors.SettingsError(
+                    f"there are no files of a pipeline {name!r} here",
+                    where="promote",
+                    fix="name a version: `insights pipeline list`",
+                )
+            version = opened.sha256(opened.definition(name))
+            opened.register(opened.definition(name))
+            sha256 = Deployments(opened.store, ACTOR).promote(name, version)
+    else:
+        with open_store(ctx.obj) as store:
+            sha256 = Deployments(store, ACTOR).promote(name, version)
+    stdout.print(f"{name}: version {sha256[:_SHORT]} is live.", markup=False)
+
+
+@app.command("rollback")
+def rollback(ctx: typer.Context, name: Name) -> None:
+    """Make the version live again that was so before this one."""
+    with open_store(ctx.obj) as store:
+        sha256 = Deployments(store, ACTOR).rollback(name)
+    stdout.print(
+        f"{name}: version {sha256[:_SHORT]} is live again. Give the daemons its files back.",
+        markup=False,
+    )
+
+
+def backfill(ctx: typer.Context, name: Name, yes: Yes = False) -> None:
+    """Let a pipeline's live version do all rows that it has made nothing of.
+
+    A changed prompt regenerates nothing by itself. This says how many rows that is and what it
+    would cost, and asks.
+    """
+    settings = load(ctx.obj)
+    with open_store(settings) as store:
+        deployments = Deployments(store, ACTOR)
+        wanted = deployments.to_backfill(name)
+        if wanted.rows == 0:
+            stdout.print(f"{name}: there is nothing to do.", markup=False)
+            return
+        cost = "its cost is not known: it has done no row yet"
+        if wanted.tokens_a_row is not None and wanted.ms_a_row is not None:
+            cost = (
+                f"about {wanted.rows * wanted.tokens_a_row:,.0f} tokens, "
+                f"{wanted.rows * wanted.ms_a_row / 3.6e6:,.1f} hours of its model"
+            )
+        stdout.print(f"{name}: {wanted.rows:,} rows; {cost}.", markup=False)
+        if not yes:
+            typer.confirm("Do them?", abort=True)
+        stdout.print(f"{deployments.backfill(name):,} rows are queued.")

@@ -1,0 +1,211 @@
+"""Versions and deployments: which version of each pipeline makes new work.
+
+Only three things change a deployment: a version never seen before becomes live, `promote`, and
+`rollback`. Not the greatest number, and not whichever daemon started last.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from insights import errors
+from insights.store.postgres import Connection, Store
+from insights.store.queries import load
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """A version of a pipeline in the store, and its stage."""
+
+    version_id: int
+    stage: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it makes new work."""
+        return self.stage != "retired"
+
+
+class Backfill(msgspec.Struct, frozen=True):
+    """How many rows a backfill makes work of, and what one of them has cost of late."""
+
+    rows: int
+    tokens_a_row: float | None
+    ms_a_row: float | None
+
+
+class Deployments:
+    """Registers, promotes and rolls back versions.
+
+    Args:
+        store: The store.
+        actor: Who changes what, for the audit.
+        key_version: The number of our hash key, for streams that are new.
+    """
+
+    def __init__(self, store: Store, actor: str = "insights", *, key_version: int = 1) -> None:
+        self._store = store
+        self._actor = actor
+        self._key_version = key_version
+        self._sql = load("deployments")
+
+    def register(
+        self,
+        pipeline: str,
+        sha256: str,
+        definition: Mapping[str, Any],
+        *,
+        stream: str,
+        columns: Sequence[str],
+        sink_id: int | None = None,
+        overlap_s: float | None = None,
+        from_the_beginning: bool = True,
+    ) -> Registered:
+        """Record a version; one never seen before is live from now on.
+
+        The first version of a pipeline gets all rows that its stream knows already; a later one
+        only what is new or changes from then on, until it is asked to `backfill`.
+
+        Args:
+            pipeline: The pipeline's name.
+            sha256: What the version is known by.
+            definition: What the SHA-256 was taken over.
+            stream: The stream that it follows.
+            columns: What it reads of a row.
+            sink_id: The sink it tells; None without one.
+            overlap_s: The stream's overlap in the settings, seconds.
+            from_the_beginning: Whether the stream starts with the rows that are there already.
+        """
+        with self._store.transaction() as connection:
+            pipeline_id = self._one(connection, "pipeline", name=pipeline).pipeline_id
+            stream_id = self._one(
+                connection,
+                "stream",
+                name=stream,
+                overlap_s=overlap_s,
+                key_version=self._key_version,
+            ).stream_id
+            found = self._one(
+                connection,
+                "version",
+                pipeline_id=pipeline_id,
+                sha256=sha256,
+                definition=Jsonb(dict(definition)),
+            )
+            version = {
+                "version_id": found.pipeline_version_id,
+                "pipeline_id": pipeline_id,
+                "stream_id": stream_id,
+                "sink_id": sink_id,
+                "columns": sorted(columns),
+            }
+            if found.stage is not None:
+                connection.execute(self._sql["describe"], version)
+                return Registered(found.pipeline_version_id, found.stage)
+            self._deploy(connection, pipeline, sha256, version)
+            first = self._one(connection, "first_of_its_pipeline", **version).first
+            if first and from_the_beginning:
+                self._backfill(connection, pipeline, found.pipeline_version_id)
+            return Registered(found.pipeline_version_id, "full")
+
+    def promote(self, pipeline: str, prefix: str) -> str:
+        """Make a version live, and all that waits its work; return its SHA-256.
+
+        Raises:
+            errors.SettingsError: If there is no such version, or more than one.
+        """
+        with self._store.transaction() as connection:
+            self._one(connection, "pipeline", name=pipeline)
+            values = {"pipeline": pipeline, "prefix": prefix}
+            found = connection.execute(self._sql["found"], values).fetchall()
+            if len(found) != 1:
+                raise errors.SettingsError(
+                    f"{len(found) or 'no'} versions of {pipeline} begin with {prefix!r}",
+                    where="promote",
+                    fix="`insights pipeline list` shows them all",
+                )
+            self._change(connection, pipeline, found[0])
+            return str(found[0].sha256)
+
+    def rollback(self, pipeline: str) -> str:
+        """Make the version live that was so before this one; return its SHA-256.
+
+        Raises:
+            errors.SettingsError: If no version was live before.
+        """
+        with self._store.transaction() as connection:
+            self._one(connection, "pipeline", name=pipeline)
+            values = {"pipeline": pipeline, "prefix": ""}
+            rows = connection.execute(self._sql["found"], values).fetchall()
+            former = [row for row in rows if row.stage == "retired"]
+            if not former:
+                raise errors.SettingsError(
+                    f"no version of {pipeline} was live before this one",
+                    where="rollback",
+                    fix="`insights pipeline list` shows them all",
+                )
+            self._change(connection, pipeline, former[0])
+            return str(former[0].sha256)
+
+    def to_backfill(self, pipeline: str) -> Backfill:
+        """Return what `backfill` would do."""
+        with self._store.connection() as connection:
+            row = self._one(connection, "to_backfill", pipeline=pipeline)
+        return Backfill(row.rows, row.tokens_a_row, row.ms_a_row)
+
+    def backfill(self, pipeline: str) -> int:
+        """Make work of all rows that the live version has made nothing of; return how many.
+
+        Raises:
+            errors.SettingsError: If the pipeline has no live version.
+        """
+        with self._store.transaction() as connection:
+            self._one(connection, "pipeline", name=pipeline)
+            values = {"pipeline": pipeline, "prefix": ""}
+            rows = connection.execute(self._sql["found"], values).fetchall()
+            live = next((row for row in rows if row.stage == "full"), None)
+            if live is None:
+                raise errors.SettingsError(
+                    f"no version of {pipeline} is live",
+                    where="backfill",
+                    fix="`insights pipeline list` shows them all",
+                )
+            return self._backfill(connection, pipeline, live.pipeline_version_id)
+
+    def stopped(self, version_id: int, reason: str | None) -> None:
+        """Record why a version cannot be served here, or that it can again."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["stopped"], {"version_id": version_id, "reason": reason})
+
+    def rows(self, pipeline: str | None = None) -> list[dict[str, Any]]:
+        """Return every version of one pipeline or all, the last changed first."""
+        with self._store.connection() as connection:
+            found = connection.execute(self._sql["list"], {"pipeline": pipeline}).fetchall()
+        return [row._asdict() for row in found]
+
+    def _change(self, connection: Connection, pipeline: str, row: Any) -> None:  # noqa: ANN401
+        version = {
+            "version_id": row.pipeline_version_id,
+            "pipeline_id": row.pipeline_id,
+            "stream_id": row.stream_id,
+            "sink_id": row.sink_id,
+            "columns": row.columns,
+        }
+        self._deploy(connection, pipeline, row.sha256, version)
+
+    def _deploy(
+        self, connection: Connection, pipeline: str, sha256: str, version: Mapping[str, Any]
+    ) -> None:
+        values = {**version, "pipeline": pipeline, "sha256": sha256, "actor": self._actor}
+        for statement in ("retire", "deploy", "repoint"):
+            connection.execute(self._sql[statement], values)
+
+    def _backfill(self, connection: Connection, pipeline: str, version_id: int) -> int:
+        values = {"pipeline": pipeline, "version_id": version_id, "actor": self._actor}
+        return int(self._one(connection, "backfill", **values).details["rows"])
+
+    def _one(self, connection: Connection, statement: str, **values: object) -> Any:  # noqa: ANN401
+        row = connection.execute(self._sql[statement], values).fetchone()
+        assert row is not None  # noqa: S101 - every such statement returns its row
+        return row

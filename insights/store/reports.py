@@ -1,0 +1,130 @@
+"""What the store tells people, typed: `status`, `doctor`, the page and metrics read the same."""
+
+import datetime as dt
+from typing import TypeVar
+
+import msgspec
+
+from insights.store.postgres import Store
+from insights.store.queries import load
+
+Report = TypeVar("Report", bound=msgspec.Struct)
+
+
+class StreamReport(msgspec.Struct, frozen=True):
+    """Where every known row of a stream stands, for one pipeline that follows it (None: none does).
+
+    The outcomes (`OUTCOMES`) sum to `rows_known`. Times are the store's; durations are seconds.
+    """
+
+    stream: str
+    pipeline: str | None
+    rows_known: int
+    ok: int
+    abstained: int
+    withheld: int
+    pending: int
+    dead: int
+    missing: int
+    gone: int
+    skipped: int
+    complete_through: dt.datetime | None
+    lag_s: float | None
+    missed_rows: int
+    paused: bool
+    stopped_reason: str | None
+    last_poll_at: dt.datetime | None
+    overlap_s: float | None
+    swept_through: dt.datetime | None
+    last_sweep_at: dt.datetime | None
+    epoch_changes: int
+    open_gaps: int
+    lateness_p50_s: float | None
+    lateness_p99_s: float | None
+
+
+OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
+
+
+class VersionReport(msgspec.Struct, frozen=True):
+    """A version that makes new work: what waits for it, and which daemons serve it now."""
+
+    stream: str
+    pipeline: str
+    version_id: int
+    sha256: str
+    stage: str
+    pending: int
+    stopped_reason: str | None
+    served_by: list[str] | None
+
+    @property
+    def stranded(self) -> bool:
+        """Whether work waits that nobody will do."""
+        return self.pending > 0 and not self.served_by
+
+
+class SinkReport(msgspec.Struct, frozen=True):
+    """What a sink has been told, and what it still has to be told."""
+
+    sink: str
+    rows: int
+    undelivered: int
+    refused: int
+    tombstoned: int
+    stopped_reason: str | None
+    last_published_at: dt.datetime | None
+
+
+class UsageReport(msgspec.Struct, frozen=True):
+    """What the generations of the last day cost."""
+
+    insights: int
+    prompt_tokens: int
+    reused_tokens: int
+    output_tokens: int
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Counters that a run compares before and after."""
+
+    rows: int
+    insights: int
+    generations: int
+    abstained: int
+    withheld: int
+    dead: int
+    deleted: int
+
+
+class Reports:
+    """Reads the reports; changes nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sql = {**load("insights"), **load("deployments")}
+
+    def streams(self) -> list[StreamReport]:
+        """Return a report for each stream and pipeline."""
+        return self._read("completeness", StreamReport)
+
+    def versions(self) -> list[VersionReport]:
+        """Return a report for each version that makes new work."""
+        return self._read("live", VersionReport)
+
+    def sinks(self) -> list[SinkReport]:
+        """Return a report for each sink."""
+        return self._read("sinks", SinkReport)
+
+    def usage(self) -> UsageReport:
+        """Return what the last day cost."""
+        return self._read("usage_today", UsageReport)[0]
+
+    def totals(self) -> Totals:
+        """Return the counters."""
+        return self._read("totals", Totals)[0]
+
+    def _read(self, statement: str, report: type[Report]) -> list[Report]:
+        with self._store.connection() as connection:
+            rows = connection.execute(self._sql[statement], {}).fetchall()
+        return [msgspec.convert(row._asdict(), report, strict=False) for row in rows]

@@ -1,0 +1,48 @@
+"""The daemon with the parts that its roles need, and no other."""
+
+from collections.abc import Sequence
+
+from insights import errors
+from insights.service.daemon import Daemon, Job
+from insights.wiring import enriching, knowledge, polling, publishing
+from insights.wiring.app import App, refuse_without_pipeline
+
+ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
+
+
+def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
+    """Return the daemon.
+
+    Raises:
+        errors.SettingsError: If this site gives its roles nothing to do.
+    """
+    settings = app.settings.daemon
+    work = enriching.queue(app, [])
+    pipeline = None
+    jobs: list[Job] = []
+    if "enrich" in roles:
+        bound, app.refused = enriching.recipes(app, load=not once)
+        work = enriching.queue(app, list(bound))
+        pipeline = enriching.pipeline(app, bound, work)
+        jobs.append(enriching.Serving(app, list(bound.values())))
+    elif "poll" in roles:
+        polling.register(app)
+    if "poll" in roles:
+        jobs += polling.jobs(app, once=once)
+    if "knowledge" in roles:
+        jobs += knowledge.jobs(app, once=once)
+    if "publish" in roles:
+        jobs += publishing.jobs(app)
+    if pipeline is None and not jobs and set(roles) != {"knowledge"}:
+        raise _nothing_to_do(app, roles)
+    return Daemon(pipeline, work, jobs, lease_s=settings.lease, drain_s=settings.drain)
+
+
+def _nothing_to_do(app: App, roles: Sequence[str]) -> errors.SettingsError:
+    if "poll" not in roles or not app.settings.stream:
+        return refuse_without_pipeline(app)
+    return errors.SettingsError(
+        "no pipeline follows a stream of these settings yet",
+        where=", ".join(f"stream.{name}" for name in app.settings.stream),
+        fix="start a daemon that has the pipeline's files first: `insights run --roles enrich`",
+    )

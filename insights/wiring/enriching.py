@@ -1,0 +1,169 @@
+"""The role `enrich`: the pipeline that claims rows, and the recipes of the versions it has."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from insights import errors
+from insights.enriching.recipe import Recipe
+from insights.inference.client import LocalGenerator
+from insights.knowledge.selection import Floor, Selection
+from insights.pipeline import Pipeline
+from insights.site.definitions import Definition
+from insights.store.insights import InsightStore
+from insights.store.reports import Reports
+from insights.store.support import SupportStore
+from insights.store.work import WorkQueue
+from insights.wiring.adapters import routed
+from insights.wiring.app import App, refuse_without_pipeline
+from insights.wiring.knowledge import searcher
+
+log = structlog.get_logger(__name__)
+
+
+def recipe(app: App, name: str) -> Recipe:
+    """Register a pipeline's version and bind it to its adapters."""
+    made = app.definition(name)
+    found = app.register(made)
+    if not found.live:
+        log.warning(
+            "another version of this pipeline is live",
+            pipeline=name,
+            fix=f"`insights pipeline promote {name}` makes the one of these files live",
+        )
+    return _bound(app, made, found.version_id)
+
+
+def recipes(app: App, *, load: bool) -> tuple[dict[int, Recipe], dict[str, errors.InsightsError]]:
+    """Return the recipes by version, and what stands in the way of those that cannot run.
+
+    Args:
+        app: The site.
+        load: Load every local model now, and check that it can be held to its schema.
+
+    Raises:
+        errors.InsightsError: If none can run.
+    """
+    bound: dict[int, Recipe] = {}
+    refused: dict[str, errors.InsightsError] = {}
+    for name in app.settings.pipeline:
+        try:
+            made = recipe(app, name)
+        except errors.Permanent as exc:
+            refused[name] = exc
+            continue
+        try:
+            if load:
+                _check(app, name)
+        except errors.Permanent as exc:
+            refused[name] = exc
+            app.deployments.stopped(made.version_id, str(exc))
+            continue
+        app.deployments.stopped(made.version_id, None)
+        bound[made.version_id] = made
+    for name, why in refused.items():
+        log.warning("a pipeline cannot run", pipeline=name, reason=str(why))
+    if refused and not bound:
+        raise next(iter(refused.values()))
+    if not bound:
+        raise refuse_without_pipeline(app)
+    return bound, refused
+
+
+def stranded(app: App) -> errors.SettingsError | None:
+    """Return the error of work that waits for a version of which nobody has the files."""
+    for version in Reports(app.store).versions():
+        if version.stranded and version.pipeline in app.settings.pipeline:
+            return errors.SettingsError(
+                f"{version.pending:,} rows wait for version {version.sha256[:12]}, which is live "
+                "and not the one of the files here",
+                where=f"pipeline {version.pipeline}",
+                fix=f"`insights pipeline promote {version.pipeline}` makes the one here live",
+            )
+    return None
+
+
+def queue(app: App, versions: list[int]) -> WorkQueue:
+    """Return the queue of the work of some versions."""
+    return WorkQueue(
+        app.store,
+        app.holder,
+        versions,
+        ttl_s=app.settings.daemon.lease,
+        max_attempts=app.settings.daemon.max_attempts,
+        key_version=app.hash_keys.version,
+    )
+
+
+def pipeline(app: App, bound: dict[int, Recipe], work: WorkQueue) -> Pipeline:
+    """Return the pipeline."""
+    settings = app.settings.daemon
+    return Pipeline(
+        bound,
+        work,
+        InsightStore(app.store, app.holder),
+        batch=settings.batch,
+        in_flight=settings.in_flight,
+        grounds=SupportStore(app.store),
+    )
+
+
+def _check(app: App, name: str) -> None:
+    made = app.definition(name)
+    generator = app.generator(made.settings.model)
+    if isinstance(generator, LocalGenerator):
+        where = str(made.settings.schema_)
+        generator.check(made.output_schema, made.settings.abstain, where=where)
+
+
+class Serving:
+    """Says in the store which versions this daemon serves, for as long as it runs.
+
+    Work of a version that nobody serves waits; `insights status` and `doctor` tell.
+    """
+
+    name = "serving"
+
+    def __init__(self, app: App, served: Sequence[Recipe]) -> None:
+        self._leases = app.leases
+        self._served = [f"serves {recipe.version_id} {app.holder}" for recipe in served]
+        self.every_s = app.settings.daemon.lease / 2
+
+    def run_once(self) -> bool:
+        """Prolong what is said."""
+        for name in self._served:
+            self._leases.take(name)
+        return False
+
+
+def _bound(app: App, made: Definition, version_id: int) -> Recipe:
+    wanted = made.settings.retrieval
+    return Recipe(
+        name=made.name,
+        stream=made.stream,
+        source=app.source(made.stream.source),
+        generator=routed(app.settings, made.settings.model, made.settings.fallback, app.generator),
+        template=made.template,
+        output_schema=made.output_schema,
+        abstain=made.settings.abstain,
+        sampling=made.sampling,
+        cut=made.settings.cut,
+        retriever=searcher(
+            app,
+            wanted.collections,
+            Selection(
+                count=wanted.passages,
+                max_tokens=wanted.max_tokens,
+                floor=Floor(similarity=wanted.min_similarity),
+            ),
+            rerank=wanted.rerank,
+        )
+        if wanted.collections
+        else None,
+        query_columns=made.query_columns,
+        deadline_s=made.settings.timeout,
+        version_id=version_id,
+        canonical_passages=wanted.order == "canonical",
+        filters=wanted.filters,
+        collections=wanted.collections,
+    )

@@ -1,0 +1,102 @@
+"""The role `knowledge`: collections that follow their folders and streams, and searches."""
+
+from collections.abc import Sequence
+
+from insights import errors
+from insights.documents.folder import Folder
+from insights.knowledge.chunking import Chunker, Chunking
+from insights.knowledge.following import Following
+from insights.knowledge.indexer import Collection, Indexer
+from insights.knowledge.retriever import HybridRetriever
+from insights.knowledge.selection import Selection
+from insights.knowledge.stream import StreamDocuments
+from insights.polling.courtesy import Courtesy
+from insights.ports import Documents
+from insights.service.daemon import Job
+from insights.site import definitions
+from insights.wiring.app import App
+
+
+def jobs(app: App, *, once: bool) -> list[Job]:
+    """Return a job for each collection that follows its documents by itself."""
+    return [
+        _following(app, name, once=once)
+        for name, found in app.settings.collection.items()
+        if found.sync_every > 0
+    ]
+
+
+def indexer(app: App, name: str, documents: Documents | None = None) -> Indexer:
+    """Return what synchronises one collection."""
+    found = app.settings.collection[name]
+    embedder = app.embedders()[0]
+    chunker = Chunker(
+        embedder.files.tokenizer,
+        Chunking(tokens=found.chunk_tokens, overlap=found.overlap_tokens),
+        embedder.model.max_tokens,
+    )
+    collection = Collection(name=name, language=found.language)
+    documents = documents or _documents(app, name)
+    return Indexer(collection, documents, app.passages, embedder, chunker)
+
+
+def searcher(
+    app: App,
+    collections: Sequence[str],
+    selection: Selection | None = None,
+    *,
+    rerank: bool = False,
+) -> HybridRetriever:
+    """Return a search over collections."""
+    if rerank and app.settings.embedding.reranker is None:
+        raise errors.SettingsError(
+            "a pipeline reranks, but there is no reranker",
+            where="embedding.reranker",
+            fix="name a cross-encoder's folder, or take rerank out of the pipeline",
+        )
+    declared = (app.settings.collection[name].filters for name in collections)
+    types = {name: kind for filters in declared for name, kind in filters.items()}
+    embedders = app.embedders()
+    return HybridRetriever(
+        collections,
+        app.passages,
+        embedders,
+        filter_types=types,
+        selection=selection,
+        reranker=embedders[0] if rerank else None,
+    )
+
+
+def _following(app: App, name: str, *, once: bool) -> Following:
+    """Return the job that synchronises one collection; `once` compares all there is."""
+    found = app.settings.collection[name]
+    documents = _documents(app, name)
+    follows = indexer(app, name, documents)
+    if found.stream is None:
+        return Following(name, follows, app.leases, found.sync_every)
+    stream = app.settings.stream[found.stream]
+    courtesy, source = Courtesy(quiet_hours=stream.quiet_hours), app.source(stream.source)
+    return Following(
+        name,
+        follows,
+        app.leases,
+        found.sync_every,
+        stream=documents if isinstance(documents, StreamDocuments) and not once else None,
+        compare_s=stream.sweep_every,
+        wait=lambda: courtesy.waits(source.fingerprint),
+    )
+
+
+def _documents(app: App, name: str) -> Documents:
+    found = app.settings.collection[name]
+    if found.folder is not None:
+        return Folder(app.settings.resolve(found.folder), found.pattern, found.filters)
+    spec = definitions.knowledge_stream(app.settings, name)
+    return StreamDocuments(
+        app.source(spec.source),
+        spec,
+        title=found.title,
+        text=found.text,
+        filters=found.filters,
+        pay=Courtesy(spec.rows_per_second).pay,
+    )
