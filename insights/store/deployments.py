@@ -59,7 +59,7 @@ class Deployments:
         stream: str,
         columns: Sequence[str],
         sink_id: int | None = None,
-        overlap_s: float | None = None,
+        overlap_s: float = 60.0,
         from_the_beginning: bool = True,
     ) -> Registered:
         """Record a version; one never seen before is live from now on.
