@@ -19,6 +19,7 @@ from typing import Any
 from insights import errors
 from insights.governance import redact
 from insights.ground import keys as row_keys
+from insights.inference import quotes
 from insights.model import (
     Bookmark,
     Fingerprint,
@@ -264,12 +265,21 @@ class ScriptedGenerator:
         self.asked.append(request)
         future: Future[Generation] = Future()
         try:
-            text = json.dumps(self._answer(request))
+            output = dict(self._answer(request))
         except errors.InsightsError as exc:
             future.set_exception(exc)
         else:
-            made = Generation(text=text, finish="stop", model="scripted", quotes_by="check")
-            future.set_result(made)
+            numbered = {f"passage.{n}": text for n, text in request.passages.items()}
+            texts = {**{f"row.{name}": text for name, text in request.row.items()}, **numbered}
+            future.set_result(
+                Generation(
+                    text=json.dumps(output),
+                    finish="stop",
+                    model="scripted",
+                    quotes=quotes.find_spans(output, request.output_schema, texts),
+                    quotes_by="check",
+                )
+            )
         return future
 
 
