@@ -1,1 +1,1 @@
-"""Loaders of files, one module a format, behind one registry."""
+"""Files as documents: listed here, read by a child that may crash, hang or run out of memory."""

@@ -1,76 +1,170 @@
 """A folder as a collection of documents."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Self
+
+import structlog
 
 from insights import errors
+from insights.documents.client import LoaderClient
 from insights.documents.filters import FilterType, canonical
-from insights.documents.registry import SUFFIXES, load
+from insights.documents.messages import Limits, Loaded
+from insights.documents.registry import SUFFIXES, suffix
+from insights.documents.tree import Entry, Tree
 from insights.model import Document
 
+log = structlog.get_logger(__name__)
+
 _HASH_BYTES = 16
+_PIECE = 1024 * 1024
 # Grows when a loader reads the same bytes differently, so that everything is loaded anew.
-_LOADERS_VERSION = 1
+_LOADERS_VERSION = 2
+# An unchanged file that could not be read is tried again after this: a library may have been
+# mended, a machine may have been short of memory. Until then it costs nothing.
+_AGAIN_S = 6 * 3600.0
+
+
+class _Refusal(NamedTuple):
+    """Why a file of this content was refused, and when."""
+
+    content: bytes
+    since: float
+    what: str
+    fix: str
 
 
 class Folder:
     """The files below a folder that a loader reads; hidden ones are left out.
 
+    Files are opened without following links and read in a child process, which starts with the
+    first of them and ends some time after the last.
+
     Args:
         root: The folder.
         pattern: Which files, as a glob below the folder.
         filters: The declared filters: what a document's front matter may be searched by.
+        limits: What one document may cost.
+        clock: Seconds; only differences count.
     """
 
     def __init__(
-        self, root: Path, pattern: str = "**/*", filters: Mapping[str, FilterType] | None = None
+        self,
+        root: Path,
+        pattern: str = "**/*",
+        filters: Mapping[str, FilterType] | None = None,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._root = root
-        self._pattern = pattern
+        self._tree = Tree(root, pattern)
+        self._loader = LoaderClient(root, limits)
         self._filters = dict(filters or {})
         self._salt = repr((_LOADERS_VERSION, sorted(self._filters.items()))).encode()
+        self._clock = clock
+        self._hashes: dict[str, bytes] = {}
+        self._refused: dict[str, _Refusal] = {}
+        self._unspeakable: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def loader(self) -> LoaderClient:
+        """The child that reads."""
+        return self._loader
+
+    def close(self) -> None:
+        """End the child."""
+        self._loader.close()
 
     def listing(self) -> Iterable[tuple[str, bytes]]:
         """Yield path (relative, `/`-separated) and content hash of every file, by path.
 
-        A file that cannot be read is yielded with an empty hash: loading it says why.
+        What cannot be read or is a link is yielded with an empty hash: loading it says why.
 
         Raises:
-            errors.KnowledgeError: If the folder is missing, so that no document is taken for
-                deleted because a share is not mounted.
+            errors.KnowledgeError: If the folder or one below it cannot be read, so that no
+                document is taken for deleted because a share is not mounted.
         """
-        if not self._root.is_dir():
-            raise errors.KnowledgeError(
-                "there is no such folder", where=str(self._root), fix="correct collection.folder"
-            )
-        for path in sorted(self._root.glob(self._pattern)):
-            relative = path.relative_to(self._root)
-            hidden = any(part.startswith((".", "~$")) for part in relative.parts)
-            if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        hashes: dict[str, bytes] = {}
+        for entry in self._tree.entries():
+            # A link to a folder has any name; one that could be a file says so by its suffix.
+            if suffix(entry.uri) not in SUFFIXES and entry.kind != "link":
                 continue
-            yield relative.as_posix(), self._hash(path)
+            uri, content = self._seen(entry)
+            hashes[uri] = content
+            yield uri, content
+        self._hashes = hashes
+        self._refused = {uri: why for uri, why in self._refused.items() if uri in hashes}
 
     def load(self, uri: str) -> Document:
-        """Return one file's document; without a title of its own it is called like its file."""
-        path = self._root / uri
-        loaded = load(path)
+        """Return one file's document; without a title of its own it is called like its file.
+
+        Raises:
+            errors.KnowledgeError: If it cannot be used; the same again while the file is the same.
+            errors.InsightsError: If the loader cannot be started.
+        """
+        where = str(self._tree.root / uri)
+        content = self._hashes.get(uri, b"")
+        if (known := self._refused.get(uri)) is not None:
+            if content and content == known.content and self._clock() - known.since < _AGAIN_S:
+                raise errors.KnowledgeError(known.what, where=where, fix=known.fix)
+            del self._refused[uri]
+        try:
+            return self._document(uri, self._read(uri), where)
+        except errors.KnowledgeError as exc:
+            self._refused[uri] = _Refusal(content, self._clock(), exc.what, exc.fix)
+            raise errors.KnowledgeError(exc.what, where=where, fix=exc.fix) from exc
+
+    def _read(self, uri: str) -> Loaded:
+        if uri in self._unspeakable:
+            raise errors.KnowledgeError("its name is no UTF-8", fix="rename it")
+        return self._loader.load(uri)
+
+    def _document(self, uri: str, loaded: Loaded, where: str) -> Document:
         values = {}
         for name, kind in self._filters.items():
             if name in loaded.properties:
-                values[name] = canonical(name, kind, loaded.properties[name], where=str(path))
+                values[name] = canonical(name, kind, loaded.properties[name], where=where)
+        for doubt in loaded.doubts:
+            log.warning("document read with a doubt", document=where, doubt=doubt)
         return Document(
             uri=uri,
-            title=loaded.title or path.stem.replace("_", " "),
+            title=loaded.title or PurePosixPath(uri).stem.replace("_", " "),
             text=loaded.text,
             is_markdown=loaded.is_markdown,
             filters=values,
         )
 
-    def _hash(self, path: Path) -> bytes:
+    def _seen(self, entry: Entry) -> tuple[str, bytes]:
+        """Return a file's path as it can be stored, and its content hash."""
         try:
-            digest = hashlib.blake2b(path.read_bytes(), digest_size=_HASH_BYTES)
-        except OSError:
+            entry.uri.encode()
+        except UnicodeEncodeError:
+            uri = entry.uri.encode("utf-8", "backslashreplace").decode()
+            self._unspeakable.add(uri)
+            return uri, b""
+        return entry.uri, self._hash(entry) if entry.kind == "file" else b""
+
+    def _hash(self, entry: Entry) -> bytes:
+        digest = hashlib.blake2b(digest_size=_HASH_BYTES)
+        try:
+            with self._tree.open(entry.uri) as descriptor:
+                status = os.fstat(descriptor)
+                if status.st_size > self._loader.limits.file_bytes:
+                    # Nobody will read it, so nobody needs to read it for a hash.
+                    digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+                else:
+                    while piece := os.read(descriptor, _PIECE):
+                        digest.update(piece)
+        except (OSError, errors.KnowledgeError):
             return b""
         digest.update(self._salt)
         return digest.digest()

@@ -1,17 +1,17 @@
 """Which loader reads which file: the one list to add a format to.
 
-A loader is a function from a path to `Loaded`. Its module is imported when its first file is met,
-so that a site without PDFs never loads the PDF library.
+A loader is a function from a file's bytes to `Loaded`. Its module is imported when its first file
+is met, and by name: the supervisor knows the list, the loader's process the libraries.
 """
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from insights import errors
-from insights.documents.loaded import Loaded
+from insights.documents.messages import Limits, Loaded
 
-Loader = Callable[[Path], Loaded]
+Loader = Callable[[bytes, Limits], Loaded]
 
 _MODULES = {
     ".md": "markdown",
@@ -19,37 +19,72 @@ _MODULES = {
     ".txt": "text",
     ".html": "html",
     ".htm": "html",
+    ".xhtml": "html",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".docm": "docx",
+    ".odt": "opendocument",
+    ".rtf": "rtf",
+    ".pptx": "pptx",
+    ".xlsx": "sheets",
+    ".xlsm": "sheets",
+    ".xlsb": "sheets",
+    ".xls": "sheets",
+    ".ods": "sheets",
+    ".eml": "mail",
+    ".msg": "outlook",
     ".csv": "csv",
+    ".tsv": "csv",
 }
 SUFFIXES = frozenset(_MODULES)
 
 
-def load(path: Path) -> Loaded:
-    """Return a file's title and text.
+def suffix(name: str) -> str:
+    """Return a file name's suffix as it stands in the list."""
+    return PurePath(name).suffix.lower()
+
+
+def read(name: str, data: bytes, limits: Limits) -> Loaded:
+    """Return a file's title and text, by its name's suffix.
 
     Raises:
         errors.KnowledgeError: If the format is unknown, or the file is broken or holds no text.
+        Exception: Whatever a library raises over a damaged file.
     """
-    module = _MODULES.get(path.suffix.lower())
+    module = _MODULES.get(suffix(name))
     if module is None:
         raise errors.KnowledgeError(
-            f"no loader for {path.suffix or 'files without a suffix'}",
-            where=str(path),
+            f"no loader for {suffix(name) or 'files without a suffix'}",
             fix=f"use one of {', '.join(sorted(SUFFIXES))}",
         )
-    loader: Loader = import_module(f"insights.documents.{module}").load
+    if len(data) > limits.file_bytes:
+        raise errors.KnowledgeError(
+            f"is larger than {limits.file_bytes // 1024**2} MiB", fix="split it"
+        )
+    loader: Loader = import_module(f"insights.documents.formats.{module}").load
+    loaded = loader(data, limits)
+    if not loaded.text.strip():
+        raise errors.KnowledgeError(
+            "holds no text", fix="a scanned file needs character recognition first"
+        )
+    if len(loaded.text) > limits.text_chars:
+        raise errors.KnowledgeError(
+            f"holds more than {limits.text_chars:,} characters of text", fix="split it"
+        )
+    return loaded
+
+
+def load(path: Path) -> Loaded:
+    """Read one file in this process, which the loader never does: for tools and tests.
+
+    Raises:
+        errors.KnowledgeError: As `read`.
+    """
     try:
-        loaded = loader(path)
+        return read(path.name, path.read_bytes(), Limits())
     except OSError as exc:
         raise errors.KnowledgeError(
             f"cannot be read: {exc.strerror}", where=str(path), fix="check the file's rights"
         ) from exc
     except errors.KnowledgeError as exc:
         raise errors.KnowledgeError(exc.what, where=str(path), fix=exc.fix) from exc
-    if not loaded.text.strip():
-        raise errors.KnowledgeError(
-            "holds no text", where=str(path), fix="a scanned file needs character recognition first"
-        )
-    return loaded

@@ -90,7 +90,8 @@ def _following(app: App, name: str, *, once: bool) -> Following:
 def _documents(app: App, name: str) -> Documents:
     found = app.settings.collection[name]
     if found.folder is not None:
-        return Folder(app.settings.resolve(found.folder), found.pattern, found.filters)
+        folder = Folder(app.settings.resolve(found.folder), found.pattern, found.filters)
+        return app.stack.enter_context(folder)
     spec = definitions.knowledge_stream(app.settings, name)
     return StreamDocuments(
         app.source(spec.source),

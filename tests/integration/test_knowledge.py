@@ -7,6 +7,7 @@ import pytest
 
 from insights import errors
 from insights.documents.folder import Folder
+from insights.documents.messages import Limits
 from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.indexer import Collection, Indexer, SyncReport
@@ -16,6 +17,7 @@ from insights.model import Question, SearchTuning
 from insights.store import derived
 from insights.store.passages import PassageStore, vector_index
 from insights.store.postgres import Store
+from tests.papers import pdf_of
 from tests.wordbag import WordBag
 
 _ARTICLES = {
@@ -38,10 +40,11 @@ class Site:
 
     def sync(self, embedder: WordBag | None = None, tokens: int = 40) -> SyncReport:
         chunker = Chunker(ModelFiles().tokenizer, Chunking(tokens=tokens), 256)
-        documents = Folder(self.folder, filters={"tenant": "integer"})
-        return Indexer(
-            Collection(name="kb"), documents, self.passages, embedder or self.embedder, chunker
-        ).sync()
+        limits = Limits(cpu_s=2)
+        with Folder(self.folder, filters={"tenant": "integer"}, limits=limits) as documents:
+            return Indexer(
+                Collection(name="kb"), documents, self.passages, embedder or self.embedder, chunker
+            ).sync()
 
     def find(self, query: str, *embedders: WordBag, **filters: str) -> list[str]:
         retriever = HybridRetriever(
@@ -79,6 +82,17 @@ def test_a_folder_is_followed_by_content(site: Site) -> None:
     assert site.find("reset vpn token") == ["remote.md"]
     assert site.find("larger mailbox") == ["mail.md"]
     assert site.find("printer queue") == []
+
+
+def test_a_document_that_kills_its_reader_leaves_the_others_in(site: Site) -> None:
+    endless = pdf_of(b"BT /F1 12 Tf (word) Tj ET\n" * 100_000, pages=200)
+    (site.folder / "b-bomb.pdf").write_bytes(endless)
+    (site.folder / "key.md").symlink_to("/etc/passwd")
+    report = site.sync()
+    assert (report.added, sorted(report.problems)) == (3, ["b-bomb.pdf", "key.md"])
+    assert "2 seconds of processor time" in report.problems["b-bomb.pdf"]
+    assert "is a link" in report.problems["key.md"]
+    assert site.passages.status()[0].problems == report.problems
 
 
 def test_a_broken_file_is_reported_and_its_last_good_version_stays(site: Site) -> None:

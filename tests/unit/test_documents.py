@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import docx
 import pytest
 
 from insights import errors
@@ -44,21 +43,199 @@ def test_html_keeps_headings_and_drops_what_nobody_reads(tmp_path: Path) -> None
         assert gone not in loaded.text
 
 
-def test_docx_keeps_headings_lists_and_tables(tmp_path: Path) -> None:
-    document = docx.Document()
-    document.add_heading("Toner", level=1)
-    document.add_paragraph("Open the flap.")
-    document.add_paragraph("Shake it", style="List Bullet")
-    document.add_table(rows=1, cols=2).rows[0].cells[0].text = "E7"
-    document.save(str(tmp_path / "a.docx"))
-    loaded = load(tmp_path / "a.docx")
-    assert loaded.title == "Toner"
-    assert loaded.text.startswith("# Toner\n\nOpen the flap.\n\n- Shake it\n\nE7 | ")
+def _html(folder: Path, page: str) -> str:
+    return load(_write(folder, "a.html", page)).text
 
 
-def test_pdf(tmp_path: Path) -> None:
-    loaded = load(_write(tmp_path, "a.pdf", _pdf("Drum unit E52 is worn out")))
-    assert loaded.text.strip() == "Drum unit E52 is worn out"
+def test_a_page_within_one_form_is_read(tmp_path: Path) -> None:
+    page = """<form id="aspnetForm"><input type="hidden" value="/wEPDwUK"><h1>Papierstau</h1>
+    <p>Klappe B.</p><input value="PX-200"><textarea>Notes here</textarea></form>"""
+    text = _html(tmp_path, page)
+    assert text == "# Papierstau\n\nKlappe B.\n\nPX-200\n\nNotes here"
+
+
+def test_a_table_that_arranges_the_page_gives_each_text_once(tmp_path: Path) -> None:
+    page = """<table><tr><td><h2>Pump</h2><table><tr><th>Part</th><th>Torque</th></tr>
+    <tr><td>Bolt <p>M8</p></td><td>25&nbsp;Nm</td></tr><tr><td></td><td>80</td></tr></table>
+    <p>Seal.</p></td></tr></table>"""
+    assert _html(tmp_path, page) == "## Pump\n\nPart | Torque\nBolt M8 | 25 Nm\n| 80\n\nSeal."
+
+
+def test_text_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    page = """<body style="display:none"><main></main><aside>In the aside.</aside>
+    <footer>In the footer.</footer><nav>Words in a menu that are <a href="/x">no link</a> but text,
+    many of them.</nav><custom-element>In an unknown one.</custom-element>Bare.</body>"""
+    text = _html(tmp_path, page)
+    for words in ("the aside", "the footer", "many of them", "unknown one", "Bare."):
+        assert text.count(words) == 1, words
+
+
+def test_what_a_browser_does_not_show_is_left_out(tmp_path: Path) -> None:
+    page = """<p>Seen<span style="DISPLAY: none">hidden1</span><b hidden>hidden2</b>
+    <select><option>de<option selected>en<option>fr</select><!-- hidden3 --></p>
+    <![if !supportLists]><p>Step&shy;s 1<o:p></o:p></p><![endif]>
+    <template>hidden4</template><noscript>hidden5</noscript><title>hidden6</title>"""
+    assert _html(tmp_path, page) == "Seen\n\nen\n\nSteps 1" or "hidden" not in _html(tmp_path, page)
+    text = _html(tmp_path, page)
+    assert "Steps 1" in text
+    assert ("en" in text.split(), "fr" in text.split(), "de" in text.split()) == (
+        True,
+        False,
+        False,
+    )
+
+
+def test_menus_and_lists_of_contents_are_left_out(tmp_path: Path) -> None:
+    items = "".join(f'<li><a href="#s{number}">Section {number}</a></li>' for number in range(9))
+    page = f"<ul class=toc>{items}</ul><h1>Manual</h1><ul><li>One <a href=x>link</a><li>Two</ul>"
+    assert _html(tmp_path, page) == "# Manual\n\n- One link\n- Two"
+
+
+def test_words_beside_each_other_are_words_of_their_own(tmp_path: Path) -> None:
+    page = "<button>Push</button><label>Name</label><select><option>en</select>there<b>by</b>"
+    assert _html(tmp_path, page).split() == ["Push", "Name", "en", "thereby"]
+
+
+def test_lists_and_code_keep_their_shape(tmp_path: Path) -> None:
+    page = """<ol start=3><li><p>Open</p><li>Close<ul><li>gently</ul></ol><pre>a  b
+    c</pre><pre> </pre><dl><dt>E-17<dd>Overheated</dl><p>x<sub>2</sub>y<br>z"""
+    assert _html(tmp_path, page) == (
+        "3. Open\n\n4. Close\n  - gently\n\n```\na  b\n    c\n```\n\nE-17\nOverheated\n\nx2y\nz"
+    )
+
+
+def test_elements_that_never_close_do_not_cut_the_page_off(tmp_path: Path) -> None:
+    page = "<p>start" + "<font size=2><div>" * 5_000 + "the very end"
+    text = _html(tmp_path, page)
+    assert text.startswith("start")
+    assert text.endswith("the very end")
+
+
+@pytest.mark.parametrize(
+    "title", ["Untitled Document", "x", "index.html", "Microsoft Word - a.doc"]
+)
+def test_a_title_that_names_nothing_is_none(tmp_path: Path, title: str) -> None:
+    assert load(_write(tmp_path, "a.html", f"<title>{title}</title><p>Text.")).title == ""
+
+
+@pytest.mark.parametrize(
+    "title", ["Untitled works of art", "Node.js", "Pump P-200", "Word 97 macros", "Print queue"]
+)
+def test_a_title_that_names_something_stays(tmp_path: Path, title: str) -> None:
+    assert load(_write(tmp_path, "a.html", f"<title>{title}</title><p>Text.")).title == title
+
+
+@pytest.mark.parametrize(
+    ("front", "title", "product"),
+    [
+        ("--- \ntitle: A blank\nproduct: X1\n---  \n", "A blank", "X1"),
+        ("---\ntitle: Dots\nproduct: X1\n...\n", "Dots", "X1"),
+        (
+            "---\ntitle: >\n  Replace the\n  fuser\nproduct: '007'\n---\n",
+            "Replace the fuser",
+            "007",
+        ),
+        ("---\ntitle: Reset # internal\nproduct: 'it''s X1'\n---\n", "Reset", "it's X1"),
+        ("---\ntitle: Reset: the short way\nproduct: 007\n---\n", "Reset: the short way", "007"),
+        ("\ufeff---\r\ntitle: Old\r\nproduct: [a, b]\r\n---\r\n", "Old", "a, b"),
+        ("---\ntitle: Dates\nproduct: 2024-05-01\n---\n", "Dates", "2024-05-01"),
+    ],
+)
+def test_front_matter_is_yaml(tmp_path: Path, front: str, title: str, product: str) -> None:
+    loaded = load(_write(tmp_path, "a.md", f"{front}Press both.\n"))
+    assert (loaded.title, loaded.properties["product"]) == (title, product)
+    assert loaded.text == "Press both.\n"
+
+
+def test_front_matter_alone_is_a_document_of_its_title(tmp_path: Path) -> None:
+    loaded = load(_write(tmp_path, "a.md", "---\ntitle: Alone\nproduct: X1\n---"))
+    assert (loaded.text, loaded.title, loaded.properties["product"]) == ("Alone", "Alone", "X1")
+
+
+@pytest.mark.parametrize(
+    "text", ["----\nbanner\n----\nText.\n", "---\nno names here\n---\nText.\n"]
+)
+def test_rules_around_a_text_are_no_front_matter(tmp_path: Path, text: str) -> None:
+    assert load(_write(tmp_path, "a.md", text)).text == text
+
+
+def test_ligatures_and_soft_hyphens_do_not_hide_words(tmp_path: Path) -> None:
+    text = "con\ufb01gure the o\ufb04ine bu\ufb00er, Wasser\u00adpumpe, m\u00b2"
+    text += ", \uff25\uff11\uff12, V\u2011200"
+    assert (
+        load(_write(tmp_path, "a.md", text)).text
+        == "configure the offline buffer, Wasserpumpe, m², E12, V-200"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.csv"])
+def test_unicode_is_read_in_all_its_forms(tmp_path: Path, encoding: str, name: str) -> None:
+    text = "Gerät;Preis\nProbe Ёж für Geräte;5 €\n"
+    assert "Probe Ёж für Geräte" in load(_write(tmp_path, name, text.encode(encoding))).text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Прибор не работает: проверьте предохранитель, цена на коробке."),
+        ("koi8_r", "Прибор не работает: проверьте предохранитель, цена на коробке."),
+        ("cp1250", "Wyłącz urządzenie i otwórz pokrywę. Części zamienne są dostępne."),
+        ("cp1253", "Κλείστε τη συσκευή και ανοίξτε το κάλυμμα. Αντικαταστήστε την ασφάλεια."),
+        ("cp932", "電源を切ってからカバーを開けてください。ヒューズを交換してください。"),
+        ("gb18030", "请先关闭电源，然后打开盖子。更换保险丝并重新启动设备。"),
+        ("cp850", "Gerät läuft nicht, Größe prüfen, Öffnung säubern, Übertrag löschen."),
+        ("cp1252", "Schalten Sie das Gerät aus – die „Größe“ der Öffnung beträgt 5 €."),
+    ],
+)
+def test_old_encodings_are_found(tmp_path: Path, encoding: str, text: str) -> None:
+    assert load(_write(tmp_path, "a.txt", text.encode(encoding))).text == text
+
+
+def test_a_declared_encoding_is_believed_and_a_guess_is_told(tmp_path: Path) -> None:
+    head = '<meta charset="iso-8859-1">'
+    page = load(_write(tmp_path, "a.html", f"{head}<p>Preis 5 €".encode("cp1252")))
+    assert (page.text, page.doubts) == ("Preis 5 €", ())
+    guessed = load(_write(tmp_path, "a.txt", "Müller".encode("cp1252")))
+    assert guessed.text == "Müller"
+    assert "guessed as cp1252; it could be" in guessed.doubts[0]
+
+
+def test_a_doubt_is_logged_with_the_documents_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_bytes("Müller".encode("cp1252"))
+    with Folder(tmp_path) as documents:
+        documents.load("a.txt")
+    told = capsys.readouterr()
+    assert str(tmp_path / "a.txt") in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("A;B;C\n1;x, y;89,90\n2;x, z;99,90\n", "B: x, y\nC: 89,90"),
+        ("A,B,C\n1,x;y;z,3\n2,p;q,4\n", "B: x;y;z\nC: 3"),
+        ("A\tB\n1\tx, y; z\n2\tp\n", "B: x, y; z"),
+        ("A|B\n1|x, y\n2|z, q\n", "B: x, y"),
+        ("sep=,\nA,B\n1;2,x;y\n", "A: 1;2\nB: x;y"),
+        ("Report;;\nof May;;\n;;\nA;B;C\n1;2;3\n", "Report\nof May\n\n## 1\n\nA: 1\nB: 2\nC: 3"),
+        ("A;B\n1;2;surplus\n", "A: 1\nB: 2\ncolumn 3: surplus"),
+        ("A;;C\n1;2;3\n4;5;6\n", "column 2: 2"),
+        ("A-1;12;3,5\nA-2;13;4,5\n", "## A-1\n\ncolumn 1: A-1\ncolumn 2: 12\ncolumn 3: 3,5"),
+        ("Name;2023;2024\nx;1;2\n", "Name: x\n2023: 1\n2024: 2"),
+        ('A;B\n1;"two\nlines"\n', "B: two lines"),
+    ],
+)
+def test_csv_drops_nothing(tmp_path: Path, text: str, wanted: str) -> None:
+    assert wanted in load(_write(tmp_path, "a.csv", text)).text
+
+
+def test_csv_with_a_very_long_cell(tmp_path: Path) -> None:
+    text = f"A;B\n1;{'word ' * 40_000}end\n2;after\n"
+    loaded = load(_write(tmp_path, "a.csv", text)).text
+    assert loaded.count("word") == 40_000
+    assert "B: after" in loaded
 
 
 def test_csv_makes_a_section_of_each_record(tmp_path: Path) -> None:
@@ -100,7 +277,8 @@ def test_a_folder_that_is_not_there_is_no_empty_folder(tmp_path: Path) -> None:
 
 def test_folder_takes_declared_filters_only(tmp_path: Path) -> None:
     (tmp_path / "a_b.md").write_text("---\nTenant: x\ntenant: 007\nowner: Ann\n---\nHello\n")
-    document = Folder(tmp_path, filters={"tenant": "integer"}).load("a_b.md")
+    with Folder(tmp_path, filters={"tenant": "integer"}) as documents:
+        document = documents.load("a_b.md")
     assert document.filters == {"tenant": "7"}
     assert document.title == "a b"
 
@@ -121,25 +299,3 @@ def test_filter_values_have_one_form(kind: FilterType, value: str, wanted: str) 
 def test_a_filter_value_of_another_type_is_refused() -> None:
     with pytest.raises(errors.KnowledgeError, match="declared integer"):
         canonical("tenant", "integer", "seven")
-
-
-def _pdf(text: str) -> bytes:
-    """Write the smallest PDF with one line of text."""
-    stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET"
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources 6 0 R >>",
-        f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        "<< /Font << /F1 5 0 R >> >>",
-    ]
-    out, offsets = "%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(out))
-        out += f"{number} 0 obj\n{body}\nendobj\n"
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    return (
-        f"{out}xref\n0 7\n0000000000 65535 f \n{table}"
-        f"trailer\n<< /Size 7 /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n"
-    ).encode()

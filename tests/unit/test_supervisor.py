@@ -13,6 +13,16 @@ HEAVY = {
     "llguidance",
     "sentence_transformers",
     "alembic",
+    "lxml",
+    "mammoth",
+    "pypdfium2",
+    "python_calamine",
+    "oxmsg",
+    "pptx",
+    "striprtf",
+    "yaml",
+    "charset_normalizer",
+    "insights.documents.formats",
 }
 
 

@@ -1,0 +1,1 @@
+"""Loaders of files, one module a format. Only the loader's process imports them."""

@@ -1,0 +1,125 @@
+"""The loader: a child process that reads documents, and the only one with their libraries.
+
+A document is a stranger's program for the library that reads it. So this process has little memory
+and time, writes no file, and takes whatever one document does to it as that document's fault.
+"""
+
+import gc
+import os
+import resource
+import warnings
+from pathlib import Path
+
+from insights import errors
+from insights.documents import registry
+from insights.documents.messages import Limits, LoaderInit, LoadReply, LoadRequest
+from insights.documents.tree import Tree
+from insights.workers import serve
+
+_GRACE_S = 5  # processor seconds after SIGXCPU
+_PIECE = 1024 * 1024
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Loading:
+    """Reads documents of one folder, each within the limits."""
+
+    def __init__(self, init: LoaderInit) -> None:
+        self._tree = Tree(Path(init.root))
+        self._limits = init.limits
+        confine(init.limits)
+
+    def load(self, request: LoadRequest) -> LoadReply:
+        """Return the document, or why it cannot be used; nothing it does is raised."""
+        self._grant_time()
+        reply = self._read(request.uri)
+        return reply if reply.loaded is None or not self._bloated() else _spent(reply)
+
+    def _read(self, uri: str) -> LoadReply:  # noqa: PLR0911 - an answer a kind of end
+        try:
+            with self._tree.open(uri) as descriptor:
+                data = _content(descriptor, self._limits.file_bytes)
+            return LoadReply(loaded=registry.read(uri, data, self._limits))
+        except errors.KnowledgeError as exc:
+            return LoadReply(what=exc.what, fix=exc.fix)
+        except OSError as exc:
+            if exc.strerror is not None:
+                return LoadReply(what=f"cannot be read: {exc.strerror}", fix="check its rights")
+            return _damaged(exc)
+        except MemoryError:
+            gc.collect()
+            return LoadReply(
+                what=f"needs more than {self._limits.memory_bytes // 1024**2} MiB of memory",
+                fix="split it, or leave it out",
+                spent=True,
+            )
+        except RecursionError:
+            return LoadReply(what="is nested too deeply", fix="open it and save it again")
+        except BaseException as exc:  # noqa: BLE001 - Rust panics are no Exceptions
+            return _damaged(exc)
+
+    def _grant_time(self) -> None:
+        """Give the next document its seconds; at their end the kernel ends this process."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(usage.ru_utime + usage.ru_stime) + 1 + self._limits.cpu_s
+        resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+
+    def _bloated(self) -> bool:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a descriptor less
+            used = int(statm.read().split()[0]) * _PAGE
+        return used > self._limits.memory_bytes // 2
+
+
+def confine(limits: Limits) -> None:
+    """Bound what this process can take.
+
+    Raises:
+        errors.SettingsError: If the kernel or a filter refuses: without them nothing is read.
+    """
+    bounds = {
+        resource.RLIMIT_AS: limits.memory_bytes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+    }
+    try:
+        for kind, bound in bounds.items():
+            resource.setrlimit(kind, (bound, bound))
+    except (OSError, ValueError) as exc:
+        raise errors.SettingsError(
+            f"the document loader cannot be given its limits: {exc}",
+            where="loader",
+            fix="allow the system call prlimit64 to the daemon, and hard limits above its own",
+        ) from exc
+
+
+def _content(descriptor: int, most: int) -> bytes:
+    """Read a file, at most one byte more than it may have."""
+    pieces, left = [], most + 1
+    while left > 0 and (piece := os.read(descriptor, min(_PIECE, left))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def _damaged(exc: BaseException) -> LoadReply:
+    """Damaged files raise anything; the message is left out, for it may quote the document."""
+    return LoadReply(
+        what=f"cannot be read, it seems to be damaged ({type(exc).__name__})",
+        fix="open it and save it again",
+    )
+
+
+def _spent(reply: LoadReply) -> LoadReply:
+    return LoadReply(loaded=reply.loaded, spent=True)
+
+
+def main() -> None:
+    """Serve until the supervisor is gone."""
+    warnings.simplefilter("ignore")  # libraries report every oddity of every file
+    with serve.connect() as server:
+        loading = Loading(server.init(LoaderInit))
+        server.run({"load": (LoadRequest, loading.load)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What the supervisor and the loader say to each other."""
+
+from insights.model import Value
+
+_MIB = 1024 * 1024
+
+
+class Limits(Value, frozen=True):
+    """What one document may cost. Whatever needs more is reported by name and left out.
+
+    A manual of 3,000 pages and 100 MB of pictures stays far below each of them.
+
+    Args:
+        file_bytes: Size of the file.
+        expanded_bytes: What a packed file (DOCX, XLSX, …) may unpack to, and all attachments of a
+            mail together.
+        text_chars: Characters of text; the cutting of more is felt by the supervisor.
+        memory_bytes: Address space of the loader (`RLIMIT_AS`).
+        cpu_s: Processor time of one document (`RLIMIT_CPU`).
+        wall_s: Seconds until the loader is taken to hang.
+    """
+
+    file_bytes: int = 128 * _MIB
+    expanded_bytes: int = 512 * _MIB
+    text_chars: int = 8_000_000
+    memory_bytes: int = 1536 * _MIB
+    cpu_s: int = 60
+    wall_s: float = 180.0
+
+
+class LoaderInit(Value, frozen=True):
+    """The folder whose files are read, and what each may cost."""
+
+    root: str
+    limits: Limits
+
+
+class LoadRequest(Value, frozen=True):
+    """One file, by its path below the folder."""
+
+    uri: str
+
+
+class Loaded(Value, frozen=True):
+    """A file's content: Markdown with its headings, or plain text.
+
+    `title` is empty where the file names none. `properties` are what the file says of itself
+    (front matter); only declared filters among them are ever used. `doubts` say in words what may
+    have been read wrongly: a guessed encoding, pages without text.
+    """
+
+    text: str
+    title: str = ""
+    is_markdown: bool = True
+    properties: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    doubts: tuple[str, ...] = ()
+
+
+class LoadReply(Value, frozen=True):
+    """The content, or why there is none (`what`, `fix`).
+
+    `spent`: the process is no longer fit for another document: it ran out of memory, or holds too
+    much of it.
+    """
+
+    loaded: Loaded | None = None
+    what: str = ""
+    fix: str = ""
+    spent: bool = False
