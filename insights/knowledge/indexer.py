@@ -6,6 +6,7 @@ either as it was or as it is, and the next synchronisation goes on from there.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -18,6 +19,7 @@ from insights.ports import Documents, Embedder, Passages
 
 # Passages embedded together and stored in one transaction: enough for sorting by length to pay.
 _BATCH_PASSAGES = 512
+_BATCH_S = 15.0  # a fraction of the lease, which is renewed after each batch
 _HASH_BYTES = 16
 _LISTED_EVERY = 1_000  # documents listed between two calls of `progress`
 LARGEST_LOSS = 0.1  # share of the known documents that may vanish at once unasked …
@@ -67,6 +69,7 @@ class Indexer:
         passages: Where its passages go.
         embedder: Makes the vectors.
         chunker: Cuts the documents.
+        clock: Monotonic seconds; tests replace it.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class Indexer:
         passages: Passages,
         embedder: Embedder,
         chunker: Chunker,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = collection.name
         self._language = collection.language
@@ -83,6 +88,7 @@ class Indexer:
         self._passages = passages
         self._embedder = embedder
         self._chunker = chunker
+        self._clock = clock
         self._salt = chunker.fingerprint + collection.language.encode()
         self._problems: dict[str, str] = {}
 
@@ -156,8 +162,9 @@ class Indexer:
 
         embedded = done = 0
         for batch in self._batches(work, problems):
-            vectors = self._embed(batch)
-            self._passages.put(collection_id, self._language, model_id, vectors)
+            vectors = self._embed(batch) if batch else []
+            if vectors:
+                self._passages.put(collection_id, self._language, model_id, vectors)
             done += len(batch)
             embedded += sum(len(document.vectors) for document in vectors)
             progress(Progress(done=done + len(problems), total=len(work), embedded=embedded))
@@ -218,18 +225,20 @@ class Indexer:
     def _batches(
         self, work: dict[str, bytes], problems: dict[str, str]
     ) -> Iterator[list[tuple[Document, bytes, list[Chunk]]]]:
-        """Load and cut documents; yield them in batches of about `_BATCH_PASSAGES` passages."""
+        """Load and cut documents; yield them in batches of about `_BATCH_PASSAGES` passages.
+
+        Slow ones make smaller batches, empty ones too: whoever waits must hear that we go on.
+        """
         batch: list[tuple[Document, bytes, list[Chunk]]] = []
-        size = 0
+        size, since = 0, self._clock()
         for uri, content in work.items():
-            if uri in problems or (document := self._load(uri, problems)) is None:
-                continue
-            chunks = self._chunker.cut(document)
-            batch.append((document, content, chunks))
-            size += len(chunks)
-            if size >= _BATCH_PASSAGES:
+            if uri not in problems and (document := self._load(uri, problems)) is not None:
+                chunks = self._chunker.cut(document)
+                batch.append((document, content, chunks))
+                size += len(chunks)
+            if size >= _BATCH_PASSAGES or self._clock() - since >= _BATCH_S:
                 yield batch
-                batch, size = [], 0
+                batch, size, since = [], 0, self._clock()
         if batch:
             yield batch
 

@@ -15,6 +15,7 @@ from insights.knowledge.indexer import Collection, Indexer
 from insights.knowledge.stream import StreamDocuments
 from insights.model import (
     Bookmark,
+    Document,
     Fingerprint,
     IndexedDocument,
     KnownDocument,
@@ -232,3 +233,26 @@ def test_a_lost_lease_stops_the_round(bench: _Bench) -> None:
 
 def _refuse(*_: object) -> None:
     raise errors.StoreUnavailable("the store does not answer", where="store")
+
+
+def test_the_lease_is_renewed_while_documents_are_slow_or_cannot_be_read(bench: _Bench) -> None:
+    class Slow:
+        def listing(self) -> list[tuple[str, bytes]]:
+            return [(f"{number}.pdf", bytes([number])) for number in range(6)]
+
+        def load(self, uri: str) -> Document:
+            bench.now += 10.0
+            raise errors.KnowledgeError("took longer than 10 seconds to read", where=uri)
+
+    renewed: list[float] = []
+    indexer = Indexer(
+        Collection(name="solved"),
+        Slow(),
+        cast("Passages", bench.store),
+        WordBag(),
+        Chunker(ModelFiles().tokenizer, Chunking(), 256),
+        clock=lambda: bench.now,
+    )
+    report = indexer.sync(lambda _: renewed.append(bench.now))
+    assert len(report.problems) == 6
+    assert len(renewed) >= 3
