@@ -6,6 +6,7 @@ unseen. Both libraries are Rust; torch is not involved.
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,28 @@ from tokenizers import Tokenizer
 from insights import errors
 from insights.model import Chunk, Document
 
-_HEADING = re.compile(r"^(?P<marks>#{1,6})[ \t]+(?P<text>.+?)[ \t#]*$", re.MULTILINE)
+# Read and then stripped: a pattern for the end of the line would look at every blank from each.
+_HEADING = re.compile(r"^(?P<marks>#{1,6})[ \t]+(?P<text>\S.*)$", re.MULTILINE)
 _FENCE = re.compile(r"^(?P<fence>```+|~~~+).*?(?:^(?P=fence)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_MARK = re.compile(r"[ \t]*(?:```|~~~)")
 _SPECIAL_TOKENS = 2  # the model's own, before and after the text
 _PATH_SEPARATOR = " > "
+_SAYING = re.compile(r"\w")
+# Letters of alphabets that are neither Latin's nor written in syllables: Greek, Cyrillic, Armenian,
+# Hebrew, Arabic, the scripts of India, Thai, Lao, Tibetan, Burmese, Georgian, Ethiopic, Khmer.
+_FOREIGN = re.compile("[\u0370-\u10ff\u1200-\u137f\u1780-\u17ff]")
+_LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
+# A model that does not know a script spells it letter by letter (1.2 characters a token) or takes a
+# sentence for one unknown token (Thai): neither says how long a text is. Then a passage has as many
+# characters as one in German has (2.6 a token, all-MiniLM-L6-v2). Models that know it need 3 to 5.
+_FOREIGN_CHARACTERS = 3
+_SPELT, _UNKNOWN = 2.0, 12.0  # characters a token, below and above which a script is not known
+# Characters a token of any other passage at most (English has 5.8): base64 is one "word" of a
+# million, and counts as one token.
+_CHARACTERS = 12
+_SAMPLE = 20_000  # characters by which a text's script is judged
 # Part of every fingerprint: grows when the same settings cut differently, so that all is redone.
-_VERSION = 1
+_VERSION = 2
 
 
 class Chunking(msgspec.Struct, frozen=True):
@@ -66,6 +83,11 @@ class Chunker:
         size = (self._tokenizer, chunking.tokens, chunking.overlap)
         self._markdown = MarkdownSplitter.from_huggingface_tokenizer(*size)
         self._plain = TextSplitter.from_huggingface_tokenizer(*size)
+        letters = (chunking.tokens * _FOREIGN_CHARACTERS, chunking.overlap * _FOREIGN_CHARACTERS)
+        self._foreign_markdown = MarkdownSplitter(*letters)
+        self._foreign_plain = TextSplitter(*letters)
+        self._longest = chunking.tokens * _CHARACTERS
+        self._bounded = TextSplitter(self._longest)
         self.fingerprint = repr((_VERSION, chunking.tokens, chunking.overlap)).encode()
 
     def embedded(self, title: str, chunk: Chunk) -> str:
@@ -87,16 +109,48 @@ class Chunker:
         return [len(encoding.ids) for encoding in encodings]
 
     def cut(self, document: Document) -> list[Chunk]:
-        """Return the document's passages in order, each with the headings it stands under."""
-        splitter = self._markdown if document.is_markdown else self._plain
-        pieces = [(at, text) for at, text in splitter.chunk_indices(document.text) if text.strip()]
-        texts = [text for _, text in pieces]
-        counts = self._count(texts)
-        above = _headings(document) if document.is_markdown else _Headings([], [])
+        """Return the document's passages in order, each with the headings it stands under.
+
+        A passage of a script that the model does not know may be longer than what the model reads
+        of it: its vector is that of its beginning, and its words are found all the same.
+        """
+        fences = _fences(document.text) if document.is_markdown else []
+        foreign = self._is_foreign(document.text)
+        pieces = [
+            (at, piece)
+            for start, text in self._pieces(document, foreign=foreign)
+            for at, piece in self._bound(start, _without_orphans(text, start, fences))
+            if _SAYING.search(piece)
+        ]
+        counts = self._count([text for _, text in pieces])
+        characters = _FOREIGN_CHARACTERS if foreign else _CHARACTERS
+        above = _headings(document, fences) if document.is_markdown else _Headings([], [])
         return [
-            Chunk(heading=above.at(start), text=text, tokens=count)
+            Chunk(heading=above.at(start), text=text, tokens=max(count, len(text) // characters))
             for (start, text), count in zip(pieces, counts, strict=True)
         ]
+
+    def _pieces(self, document: Document, *, foreign: bool) -> list[tuple[int, str]]:
+        splitter: MarkdownSplitter | TextSplitter
+        if document.is_markdown:
+            splitter = self._foreign_markdown if foreign else self._markdown
+        else:
+            splitter = self._foreign_plain if foreign else self._plain
+        return list(splitter.chunk_indices(document.text))
+
+    def _bound(self, start: int, text: str) -> list[tuple[int, str]]:
+        if len(text) <= self._longest:
+            return [(start, text)]
+        return [(start + at, piece) for at, piece in self._bounded.chunk_indices(text)]
+
+    def _is_foreign(self, text: str) -> bool:
+        """Tell whether a text is mostly of a script that the model's tokenizer does not know."""
+        sample = text[:_SAMPLE]
+        foreign, latin = len(_FOREIGN.findall(sample)), len(_LATIN.findall(sample))
+        if foreign <= latin:
+            return False
+        per_token = len(sample) / max(self._count([sample])[0], 1)
+        return not _SPELT <= per_token <= _UNKNOWN
 
 
 class _Headings:
@@ -111,18 +165,45 @@ class _Headings:
         return self._paths[index] if index >= 0 else ""
 
 
-def _headings(document: Document) -> _Headings:
+def _fences(text: str) -> list[tuple[int, int]]:
+    """Return where code begins and ends, its fences included."""
+    return [(fence.start(), fence.end()) for fence in _FENCE.finditer(text)]
+
+
+def _without_orphans(text: str, start: int, fences: Sequence[tuple[int, int]]) -> str:
+    """Return a passage without the fence of code whose other fence stands in another passage."""
+    end = start + len(text)
+    lines = text.split("\n")
+    around = _around(fences, end - 1)
+    if around is not None and around[0] >= start and around[1] > end:
+        del lines[next(at for at in reversed(range(len(lines))) if _MARK.match(lines[at]))]
+    around = _around(fences, start)
+    if around is not None and around[0] < start and around[1] <= end:
+        closing = next((at for at, line in enumerate(lines) if _MARK.match(line)), None)
+        if closing is not None:  # code may also end with its document
+            del lines[closing]
+    return "\n".join(lines).strip("\n")
+
+
+def _around(fences: Sequence[tuple[int, int]], offset: int) -> tuple[int, int] | None:
+    """Return the code that an offset lies in."""
+    index = bisect_right(fences, offset, key=lambda fence: fence[0]) - 1
+    return fences[index] if index >= 0 and offset < fences[index][1] else None
+
+
+def _headings(document: Document, fences: Sequence[tuple[int, int]]) -> _Headings:
     """Find the headings outside of code; the document's title is not repeated in any path."""
-    fences = [(fence.start(), fence.end()) for fence in _FENCE.finditer(document.text)]
     offsets: list[int] = []
     paths: list[str] = []
     stack: list[tuple[int, str]] = []
     for match in _HEADING.finditer(document.text):
-        if any(start <= match.start() < end for start, end in fences):
+        if _around(fences, match.start()) is not None:
             continue
-        level = len(match["marks"])
+        level, name = len(match["marks"]), match["text"].rstrip(" \t#")
+        if not name:
+            continue
         stack = [entry for entry in stack if entry[0] < level]
-        stack.append((level, match["text"]))
+        stack.append((level, name))
         offsets.append(match.start())
         names = [text for _, text in stack if text != document.title]
         paths.append(_PATH_SEPARATOR.join(names))
