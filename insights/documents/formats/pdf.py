@@ -1,7 +1,7 @@
 """The door to pdfium: a PDF's text as it is read, its outline as headings.
 
-Chosen over pypdf, which needs `cryptography` for AES, reads pages drawn in an odd order in that
-order, and takes twenty times as long (docs/knowledge.md has the figures).
+Chosen over pypdf, which needs `cryptography` for AES, glues the words of some pages together and
+takes four times the processor time (docs/knowledge.md has the figures).
 """
 
 import ctypes
