@@ -13,6 +13,20 @@ from pathlib import Path
 
 from insights import errors
 
+# What drivers, CUDA, the maths libraries and Python need to know. Everything else stays here: a
+# child gets its own secrets in its first message, and those of others never.
+_FOR_CHILDREN = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|XDG_CACHE_HOME"
+    r"|LD_LIBRARY_PATH|LD_PRELOAD|FAKETIME\w*|MALLOC_\w+|INSIGHTS_FAILPOINT"
+    r"|PYTHON(PATH|HASHSEED|UNBUFFERED|DONTWRITEBYTECODE|FAULTHANDLER)"
+    r"|ODBC(INI|SYSINI|INSTINI)|FREETDS(CONF)?|TDSVER|TNS_ADMIN|ORACLE_HOME|NLS_LANG"
+    r"|DB2INSTANCE|DB2CLIINIPATH|INFORMIXDIR|KRB5_CONFIG|KRB5CCNAME|KRB5_CLIENT_KTNAME"
+    r"|SSL_CERT_FILE|SSL_CERT_DIR|OPENSSL_CONF"
+    r"|(CUDA|NVIDIA|HIP|ROCR|HSA|ONEAPI|SYCL|ZE|GGML|OMP|GOMP|KMP|MKL|OPENBLAS)_\w+"
+    r"|HF_HOME|(HF_HUB|TRANSFORMERS)_OFFLINE|HF_HUB_DISABLE_TELEMETRY|DO_NOT_TRACK"
+    r"|TOKENIZERS_PARALLELISM"
+)
+
 DEFAULT_CONFIG = Path("/etc/insights/insights.toml")
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 
@@ -109,3 +123,13 @@ def watchdog_s() -> float | None:
 def failpoint() -> str | None:
     """Return the failpoint at which this process shall kill itself; for fault tests only."""
     return os.environ.get("INSIGHTS_FAILPOINT")
+
+
+def for_children() -> dict[str, str]:
+    """Return the environment of a child process: an allow-list, so that it holds no secret."""
+    found = {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}
+    if paths := found.pop("PYTHONPATH", ""):  # a child has another working directory
+        found["PYTHONPATH"] = os.pathsep.join(
+            str(Path(path).absolute()) for path in paths.split(os.pathsep) if path
+        )
+    return found
