@@ -5,6 +5,7 @@ This is the only module that reads `os.environ`. A credential is the file of tha
 `INSIGHTS_CREDENTIAL_<NAME>`.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -84,14 +85,7 @@ def hash_key(state_dir: Path, *, embedded: bool) -> bytes:
                 where="hash_key",
                 fix="`openssl rand -hex 32` into a file, and LoadCredential=hash_key:FILE",
             )
-        file = state_dir / "hash_key"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".new")
-            partial.touch(mode=0o600)
-            partial.write_text(secrets.token_hex(32))
-            partial.rename(file)
-        secret = file.read_text()
+        secret = _kept(state_dir / "hash_key", 32)
     return _derived(secret)
 
 
@@ -101,6 +95,24 @@ def hash_key_former(state_dir: Path) -> bytes | None:
     if secret is None and file.is_file():
         secret = file.read_text()
     return None if secret is None else _derived(secret)
+
+
+def machine_id(state_dir: Path) -> str:
+    """Return a random word that names this state directory for ever, made at first need."""
+    return _kept(state_dir / "daemon_id", 4)
+
+
+def _kept(file: Path, random_bytes: int) -> str:
+    """Return the random text in a file of mode 0600, made at first need."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{os.getpid()}.new")
+        partial.touch(mode=0o600)
+        partial.write_text(secrets.token_hex(random_bytes))
+        with contextlib.suppress(FileExistsError):  # another process was first: its text is the one
+            file.hardlink_to(partial)
+        partial.unlink()
+    return file.read_text().strip()
 
 
 def _derived(secret: str) -> bytes:
