@@ -18,7 +18,7 @@ with Stop() as stop:
     print("ready", flush=True)
     seen = 0
     while True:
-        while not stop.wait(0.001):
+        while not stop.wait(0):
             pass
         seen += 1
         stop.requested = False
