@@ -7,7 +7,8 @@
     │   ├── SinkUnavailable      a legacy database cannot be written now
     │   ├── ProviderUnavailable  a remote model server is down or limits us
     │   ├── WorkerDied           a child process crashed, hung or was killed
-    │   └── Overloaded           a queue is full: come back later
+    │   ├── Overloaded           a queue is full: come back later
+    │   └── MustWait             the source must be left alone now: no failure at all
     └── Permanent                retrying changes nothing
         ├── RowError             this row alone: dead-letter it with its reason
         ├── StreamError          this stream alone: stop it and say why
@@ -88,6 +89,12 @@ class Overloaded(Transient):
     """A bounded queue is full."""
 
     exit_code = 25
+
+
+class MustWait(Transient):
+    """A source must be left alone now: quiet hours, a pause, or a replica that lags."""
+
+    exit_code = 26
 
 
 class Permanent(InsightsError):

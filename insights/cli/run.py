@@ -1,5 +1,6 @@
 """`insights run`: the daemon, or one pass through everything there is to do."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -8,10 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from insights import errors
 from insights.cli.output import Json, console, emit_json, stdout
 from insights.ground import logs
-from insights.service import daemon
+from insights.service import daemon, signals
 from insights.site.files import load
 from insights.store.reports import Reports, Totals
 from insights.wiring import enriching
+from insights.wiring.adapters import await_store
 from insights.wiring.app import check_store, open_app
 from insights.wiring.daemon import ALL_ROLES, build
 
@@ -40,6 +42,10 @@ def run(
         raise errors.SettingsError(
             f"there is no role {unknown.pop()!r}", where="--roles", fix=", ".join(ALL_ROLES)
         )
+    # Until the daemon watches its signals, SIGTERM unwinds whatever waits, opens or loads.
+    signal.signal(signal.SIGTERM, signals.unwind)
+    if not once:
+        await_store(settings)
     with open_app(settings, begin=True) as app:
         check_store(app)
         supervisor = build(app, chosen, once=once)

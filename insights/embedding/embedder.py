@@ -83,6 +83,7 @@ def main() -> None:
     """Serve until the supervisor is gone."""
     with serve.connect() as server:
         encoder = Encoder(server.init(EmbedderInit))
+        server.ready(one_at_a_time=True)
         while True:
             calls = server.poll(None)
             for kind, waiting in _by_kind(calls).items():

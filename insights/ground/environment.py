@@ -5,6 +5,7 @@ This is the only module that reads `os.environ`. A credential is the file of tha
 `INSIGHTS_CREDENTIAL_<NAME>`.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -12,6 +13,20 @@ import secrets
 from pathlib import Path
 
 from insights import errors
+
+# What drivers, CUDA, the maths libraries and Python need to know. Everything else stays here: a
+# child gets its own secrets in its first message, and those of others never.
+_FOR_CHILDREN = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|XDG_CACHE_HOME"
+    r"|LD_LIBRARY_PATH|LD_PRELOAD|FAKETIME\w*|MALLOC_\w+|INSIGHTS_FAILPOINT"
+    r"|PYTHON(PATH|HASHSEED|UNBUFFERED|DONTWRITEBYTECODE|FAULTHANDLER)"
+    r"|ODBC(INI|SYSINI|INSTINI)|FREETDS(CONF)?|TDSVER|TNS_ADMIN|ORACLE_HOME|NLS_LANG"
+    r"|DB2INSTANCE|DB2CLIINIPATH|INFORMIXDIR|KRB5_CONFIG|KRB5CCNAME|KRB5_CLIENT_KTNAME"
+    r"|SSL_CERT_FILE|SSL_CERT_DIR|OPENSSL_CONF"
+    r"|(CUDA|NVIDIA|HIP|ROCR|HSA|ONEAPI|SYCL|ZE|GGML|OMP|GOMP|KMP|MKL|OPENBLAS)_\w+"
+    r"|HF_HOME|(HF_HUB|TRANSFORMERS)_OFFLINE|HF_HUB_DISABLE_TELEMETRY|DO_NOT_TRACK"
+    r"|TOKENIZERS_PARALLELISM"
+)
 
 DEFAULT_CONFIG = Path("/etc/insights/insights.toml")
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
@@ -70,14 +85,7 @@ def hash_key(state_dir: Path, *, embedded: bool) -> bytes:
                 where="hash_key",
                 fix="`openssl rand -hex 32` into a file, and LoadCredential=hash_key:FILE",
             )
-        file = state_dir / "hash_key"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".new")
-            partial.touch(mode=0o600)
-            partial.write_text(secrets.token_hex(32))
-            partial.rename(file)
-        secret = file.read_text()
+        secret = _kept(state_dir / "hash_key", 32)
     return _derived(secret)
 
 
@@ -87,6 +95,24 @@ def hash_key_former(state_dir: Path) -> bytes | None:
     if secret is None and file.is_file():
         secret = file.read_text()
     return None if secret is None else _derived(secret)
+
+
+def machine_id(state_dir: Path) -> str:
+    """Return a random word that names this state directory for ever, made at first need."""
+    return _kept(state_dir / "daemon_id", 4)
+
+
+def _kept(file: Path, random_bytes: int) -> str:
+    """Return the random text in a file of mode 0600, made at first need."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.{os.getpid()}.new")
+        partial.touch(mode=0o600)
+        partial.write_text(secrets.token_hex(random_bytes))
+        with contextlib.suppress(FileExistsError):  # another process was first: its text is the one
+            file.hardlink_to(partial)
+        partial.unlink()
+    return file.read_text().strip()
 
 
 def _derived(secret: str) -> bytes:
@@ -109,3 +135,13 @@ def watchdog_s() -> float | None:
 def failpoint() -> str | None:
     """Return the failpoint at which this process shall kill itself; for fault tests only."""
     return os.environ.get("INSIGHTS_FAILPOINT")
+
+
+def for_children() -> dict[str, str]:
+    """Return the environment of a child process: an allow-list, so that it holds no secret."""
+    found = {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}
+    if paths := found.pop("PYTHONPATH", ""):  # a child has another working directory
+        found["PYTHONPATH"] = os.pathsep.join(
+            str(Path(path).absolute()) for path in paths.split(os.pathsep) if path
+        )
+    return found

@@ -1,22 +1,56 @@
 """Logging: JSON lines for journald, readable lines on a terminal; never row text.
 
 Events carry identifiers (stream, work id, counts), errors their own words. Third-party libraries
-log through the standard library and appear from WARNING on.
+log through the standard library and appear from WARNING on. A log that cannot be written (its pipe
+is closed, its disk is full) loses lines and stops no work.
 """
 
+import contextlib
 import logging
+import os
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 
-_SILENCED = ("psycopg.pool", "apscheduler")  # both repeat what our own errors say better
+_SILENCED = ("psycopg.pool",)  # it repeats what our own errors say better
+
+
+class _Lossy:
+    """A stream that loses what cannot be written, and keeps nothing of it back for later."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, ValueError):  # it is no file: a test's, for example
+            self._descriptor = None
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        # Past the stream's own buffer: what is left there is tried again at every line, and at the
+        # interpreter's end, which would then be an exit code of 120.
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream was closed
+            if self._descriptor is None:
+                self._stream.write(text)
+                return len(text)
+            left = text.encode(errors="backslashreplace")
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, where there is something to flush."""
+        if self._descriptor is None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
 
 
 def configure(
     format_: Literal["auto", "json", "pretty"], level: Literal["debug", "info", "warning", "error"]
 ) -> None:
     """Set up structlog for this process; children of the supervisor call it too."""
+    stream = _Lossy(sys.stderr)
     as_json = format_ == "json" or (format_ == "auto" and not sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
@@ -32,9 +66,9 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]  # it only writes
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(name)s: %(message)s")
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)

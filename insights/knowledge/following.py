@@ -52,6 +52,8 @@ class Following:
         self._stream = stream
         self._compare_s = compare_s
         self._wait = wait
+        if stream is not None:
+            stream.waits = wait
         self._clock = clock
         self._compared: float | None = None
         self._epoch: int | None = None
@@ -79,12 +81,16 @@ class Following:
                 raise errors.Fenced("the lease was lost while synchronising", where=lease.name)
 
         began = self._clock()
-        if self._stream is None or self._due(began):
-            report = self._indexer.sync(still_ours, cautious=True)
-            self._compared = began
-        elif self._stream.has_cursor:
-            report = self._indexer.follow(self._stream.changes(), still_ours)
-        else:
+        try:
+            if self._stream is None or self._due(began):
+                report = self._indexer.sync(still_ours, cautious=True)
+                self._compared = began
+            elif self._stream.has_cursor:
+                report = self._indexer.follow(self._stream.changes(), still_ours)
+            else:
+                return False
+        except errors.MustWait as exc:
+            log.debug("left off", job=self.name, reason=exc.what)
             return False
         if self._stream is not None:
             self._stream.settle()

@@ -61,6 +61,8 @@ class StreamDocuments:
         self._filters = dict(filters or {})
         self._pay = pay
         self._clock = clock
+        self.waits: Callable[[], str] = lambda: ""
+        """Says, before each page but the first, why the source must be left alone; or nothing."""
         self._salt = repr((title, self._text, sorted(self._filters.items()), stream.redaction))
         self._low: str | None = None
         self._began: float | None = None
@@ -129,6 +131,8 @@ class StreamDocuments:
                 return
             after = page.last
             self._pay(page.rows)
+            if reason := self.waits():
+                raise errors.MustWait(reason)
 
     def _salted(self, digest: bytes) -> bytes:
         return hashlib.blake2b(self._salt.encode() + digest, digest_size=_HASH_BYTES).digest()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from insights import errors
+from insights.ground import beats
 from insights.model import Fingerprint
 
 LAG_BACKOFF_S = 30.0  # a replica this far behind has enough to do without us
@@ -28,7 +29,7 @@ class Courtesy:
         quiet_hours: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = beats.sleep,
     ) -> None:
         self._rate = rows_per_second
         self._quiet = _parse(quiet_hours) if quiet_hours else None

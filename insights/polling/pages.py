@@ -1,12 +1,14 @@
 """Read page after page of a stream and record each: what polls, sweeps and probes all do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 
 import msgspec
 
+from insights import errors
+from insights.ground import beats
 from insights.model import Bookmark, Gap, Lease, Page, Recorded, StreamSpec, Walk
 from insights.polling.courtesy import Courtesy
 from insights.ports import Ledger, Source
@@ -61,8 +63,13 @@ class Pages:
 
         `read_at` is a time of the store's clock before the first page is read.
 
+        Whether the stream may be read is asked before every page: a first load takes hours, and
+        quiet hours begin, a person pauses it or the replica falls behind meanwhile. Whoever walks
+        has asked before the first.
+
         Raises:
             errors.Fenced: If the lease is lost.
+            errors.MustWait: If the source must be left alone; what was yielded is recorded.
         """
         read = partial(self._source.page, stream, by=way.by, within=way.within)
         at, sample, clock = after, way.sample, read_at
@@ -74,7 +81,7 @@ class Pages:
                 asked_at = clock
                 if not page.complete and not self._courtesy.throttled:
                     reader = reader or stack.enter_context(ThreadPoolExecutor(1, "pages"))
-                    ahead = reader.submit(read, page.last)
+                    ahead = reader.submit(self._next, read, page.last)
                 recorded = self._record(lease, stream_id, page, way, read_at, sample)
                 found, clock = recorded, recorded.at
                 for _ in range(_MOST_READINGS - 1):
@@ -90,9 +97,17 @@ class Pages:
                     return
                 at = page.last
                 if ahead is None:
-                    page, read_at = read(at), clock
+                    page, read_at = self._next(read, at), clock
                 else:
-                    page, read_at = ahead.result(), asked_at
+                    page, read_at = beats.result(ahead), asked_at
+
+    def _next(self, read: Callable[[Bookmark | None], Page], after: Bookmark | None) -> Page:
+        """Read a page that is not the first, unless the source must be left alone now."""
+        reason = "paused in the store" if self._ledger.state().paused else ""
+        reason = reason or self._courtesy.waits(self._source.fingerprint)
+        if reason:
+            raise errors.MustWait(reason)
+        return read(after)
 
     def _record(
         self, lease: Lease, stream_id: int, page: Page, way: Way, read_at: float, sample: int

@@ -103,6 +103,8 @@ class Poller:
             return PollResult("skipped", reason=reason)
         try:
             return self._poll(lease, state)
+        except errors.MustWait as exc:  # in the middle: the bookmark knows where
+            return PollResult("skipped", reason=exc.what)
         except errors.StreamError as exc:
             self._grade = None
             self._ledger.stop(state.stream_id, str(exc))

@@ -51,7 +51,7 @@ class AppliedMarks:
             )
         read_at = state.now
         overlap_s = state.overlap_s + (replica.lag_s or 0.0)
-        while True:
+        while not self._courtesy.waits():
             rows = self._requests.passing(state.stream_id, reached, self._step, overlap_s=overlap_s)
             if not rows:
                 return

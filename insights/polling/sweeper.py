@@ -11,6 +11,7 @@ import time
 import msgspec
 import structlog
 
+from insights import errors
 from insights.model import Lease, Recorded, StreamSpec, StreamState, SweepState
 from insights.polling.courtesy import Courtesy
 from insights.polling.lateness import Watch
@@ -95,7 +96,7 @@ class Sweeper:
             return None  # rows that are not marked are not absent
         lease = self._leases.take(f"stream {self._stream.name}")
         state = self._ledger.state()
-        if lease is None or state.paused or state.stopped_reason:
+        if lease is None or state.paused or state.stopped_reason or self._courtesy.waits():
             return None
         replica = self._source.fingerprint()
         if state.identity not in (None, replica.identity) or self._courtesy.lags(replica.lag_s):
@@ -151,14 +152,21 @@ class Sweeper:
             ),
             read_at=state.now,
         )
-        for page, found in walk:
-            marks.set(found.row_ids)
-            rows += page.rows
-            if last is not None:
-                rescued += self._rescued(lease, state, found, sweep.sweep_id, last[2])
-            pages, at = pages + 1, page.last or at
-            spent = budget_s is not None and time.monotonic() - began >= budget_s
-            if page.complete or spent or pages % CHECKPOINT_PAGES == 0:
+        while True:
+            try:
+                page, found = next(walk)
+            except errors.MustWait as exc:
+                log.debug("sweep left off", stream=self._stream.name, reason=exc.what)
+                complete, cut_off = False, True
+            else:
+                marks.set(found.row_ids)
+                rows += page.rows
+                if last is not None:
+                    rescued += self._rescued(lease, state, found, sweep.sweep_id, last[2])
+                pages, at = pages + 1, page.last or at
+                complete = page.complete
+                cut_off = budget_s is not None and time.monotonic() - began >= budget_s
+            if complete or cut_off or pages % CHECKPOINT_PAGES == 0:
                 self._ledger.checkpoint(
                     lease,
                     sweep.sweep_id,
@@ -168,9 +176,8 @@ class Sweeper:
                     rescued=rescued - saved_rescued,
                 )
                 saved_rows, saved_rescued = rows, rescued
-            if page.complete or spent:
-                return rows, rescued, page.complete
-        raise AssertionError("a walk ends with a complete page")
+            if complete or cut_off:
+                return rows, rescued, complete
 
     def _rescued(
         self, lease: Lease, state: StreamState, found: Recorded, sweep_id: int, before_s: float

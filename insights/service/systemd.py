@@ -2,16 +2,29 @@
 
 import socket
 
+import structlog
+
 from insights.ground import environment
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE_S = 1.0  # a service manager that does not read must not hold up the main thread
 
 
 def tell(state: str) -> None:
-    """Send one state, such as `READY=1` or `WATCHDOG=1`, to the service manager."""
+    """Send one state, such as `READY=1` or `WATCHDOG=1`, to the service manager.
+
+    A socket that is gone or full is a warning: the work does not depend on it.
+    """
     address = environment.notify_socket()
     if not address:
         return
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.connect(address)
-        sock.sendall(state.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(_PATIENCE_S)
+            sock.connect(address)
+            sock.sendall(state.encode())
+    except (OSError, ValueError) as exc:  # ValueError: a NUL where none may be
+        log.warning("the service manager was not told", state=state, reason=str(exc))

@@ -35,6 +35,7 @@ class SinkClient:
             "insights.sinks.publisher",
             PublisherInit(spec=spec, odbc=odbc, timeout_s=timeout_s),
             name=f"publisher {spec.name}",
+            in_place=True,
         )
 
     @property
@@ -83,6 +84,7 @@ class MarksClient:
             "insights.sinks.acknowledger",
             AcknowledgerInit(spec=spec, odbc=odbc, timeout_s=timeout_s),
             name=f"acknowledger {spec.stream}",
+            in_place=True,
         )
 
     def tell(self, outcomes: Sequence[Outcome]) -> tuple[list[Told], str | None]:

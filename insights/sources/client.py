@@ -54,6 +54,7 @@ class SourceClient:
                 hash_key_former=hash_key_former,
             ),
             name=f"reader {name}",
+            in_place=True,
         )
 
     @property

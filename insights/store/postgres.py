@@ -12,6 +12,8 @@ import psycopg_pool
 from psycopg.rows import namedtuple_row
 
 from insights import errors
+from insights.ground import beats
+from insights.store.bounded import BoundedConnection
 
 Connection = psycopg.Connection[Any]
 
@@ -27,6 +29,7 @@ _NETWORK = {
 # A forgotten transaction would hold row locks and the vacuum horizon of the whole store.
 _SESSION = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 _POOL_WAIT_S = 15.0
+_IDLE_S = 30.0  # a connection heard of within this is lent without a question
 
 
 class Store:
@@ -39,10 +42,12 @@ class Store:
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self._url = url
+        self._doubted = 0.0  # when a connection was last found mute: those heard of before may be
         self._pool = psycopg_pool.ConnectionPool(
             url,
             min_size=1,
             max_size=connections,
+            connection_class=BoundedConnection,
             timeout=_POOL_WAIT_S,
             open=False,
             kwargs={
@@ -52,7 +57,8 @@ class Store:
                 "application_name": "insights",
                 "row_factory": namedtuple_row,
             },
-            check=psycopg_pool.ConnectionPool.check_connection,
+            configure=self._bound,
+            check=self._check,
             name="store",
         )
 
@@ -67,7 +73,7 @@ class Store:
                 self._pool.open(wait=True, timeout=_POOL_WAIT_S)
             except psycopg_pool.PoolTimeout:
                 self._pool.close()
-                self._explain()
+                reach(self._url)  # the pool hides why it cannot: this raises the real reason
                 raise
         return self
 
@@ -80,16 +86,42 @@ class Store:
         """Lend a connection in autocommit mode: each statement is a transaction."""
         with _translated(), self._pool.connection() as connection:
             yield connection
+        beats.beat()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Lend a connection inside one transaction, committed at the end, rolled back on error."""
         with _translated(), self._pool.connection() as connection, connection.transaction():
             yield connection
+        beats.beat()
 
-    def _explain(self) -> None:
-        """Connect once outside the pool, which hides why it cannot: raises the real reason."""
-        psycopg.connect(self._url, connect_timeout=5).close()
+    def _bound(self, connection: BoundedConnection) -> None:
+        connection.ask_on = self._url
+        connection.on_mute = self._doubt
+
+    def _doubt(self, at: float) -> None:
+        self._doubted = max(self._doubted, at)
+
+    def _check(self, connection: BoundedConnection) -> None:
+        """Ask a connection before it is lent, if it was not heard of for a while, or others died.
+
+        A cut that mutes one connection mutes its neighbours: each is asked, and given a moment.
+        """
+        if connection.silent_s() < _IDLE_S and connection.heard > self._doubted:
+            return
+        with connection.hurried():
+            psycopg_pool.ConnectionPool.check_connection(connection)
+
+
+def reach(url: str) -> None:
+    """Connect once and hang up.
+
+    Raises:
+        errors.StoreUnavailable: If the server does not answer.
+        errors.StoreError: If it refuses us.
+    """
+    with _translated():
+        psycopg.connect(url, connect_timeout=_NETWORK["connect_timeout"]).close()
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 These two modules are the only places that name concrete classes.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import structlog
 
 from insights import errors
 from insights.embedding.files import ModelFiles
@@ -16,6 +19,7 @@ from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
 from insights.model import MarkSpec, SinkSpec, TableShape
 from insights.ports import Generator
+from insights.service import systemd
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
 from insights.site.files import load
@@ -26,8 +30,12 @@ from insights.store.derived import DerivedObject
 from insights.store.embedded import EmbeddedPostgres
 from insights.store.hashkeys import HashKeys
 from insights.store.passages import PassageStore, vector_index
-from insights.store.postgres import Store
+from insights.store.postgres import Store, reach
 from insights.store.views import typed_view
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0  # between two looks for a store that is not there
 
 # --- the store ------------------------------------------------------------------------------------
 
@@ -40,6 +48,34 @@ def store_url(settings: Settings) -> Iterator[str]:
         return
     with EmbeddedPostgres(settings.resolve(settings.state_dir)) as embedded:
         yield embedded.url
+
+
+def await_store(settings: Settings) -> None:
+    """Wait until the store answers, with growing pauses; say once why it does not.
+
+    Raises:
+        errors.StoreError: If it answers, and refuses us: waiting would not help.
+    """
+    if settings.store.url is None:
+        return  # the embedded server is started by us
+    url = environment.reveal(settings.store.url, "store.url")
+    said, pause = "", _FIRST_PAUSE_S
+    while True:
+        try:
+            reach(url)
+        except errors.StoreUnavailable as exc:
+            if str(exc) != said:
+                said = str(exc)
+                log.warning("waiting for the store", reason=said)
+            # Not ready, and no failed start: systemd waits with us (sd_notify(3)).
+            systemd.tell("STATUS=waiting for the store\nEXTEND_TIMEOUT_USEC=120000000")
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        else:
+            if said:
+                log.info("the store answers")
+                systemd.tell("STATUS=")
+            return
 
 
 @contextmanager

@@ -154,10 +154,14 @@ class App:
 
     @cached_property
     def holder(self) -> str:
-        """This daemon's name; a second one on the same state directory gets its own."""
-        name = self.settings.daemon.name
+        """This daemon's name: unique, and the same after a restart on this state directory.
+
+        Two hosts may be called alike, so the name alone does not do. A second daemon on the same
+        state directory gets a name of its own.
+        """
         state = self.settings.resolve(self.settings.state_dir)
         state.mkdir(parents=True, exist_ok=True)
+        name = f"{self.settings.daemon.name}-{environment.machine_id(state)}"
         lock = self.stack.enter_context((state / "daemon.lock").open("a"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,6 +29,12 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     payload: msgspec.Raw
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """A child's word that it has started, and whether it answers its calls one at a time."""
+
+    one_at_a_time: bool = False
+
+
 class Fault(msgspec.Struct, frozen=True):
     """An error that crosses the boundary: the class by name, and what a person needs of it."""
 

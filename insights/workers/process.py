@@ -2,25 +2,23 @@
 
 A call that outlives its deadline kills the child: a hung ODBC fetch or a prompt evaluation cannot
 be interrupted in any other way. Whatever was in flight then fails with `WorkerDied`, and the next
-call starts a fresh child.
+call starts a fresh child. Starting one happens in a thread of its own: whoever submits a call while
+a model loads gets a future at once, and `close` ends the load.
 """
 
-import contextlib
 import random
-import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-from concurrent.futures import Future, InvalidStateError
-from typing import Protocol, TypeVar
+from concurrent.futures import Future
+from typing import TypeVar
 
 import msgspec
 import structlog
 
 from insights import errors
-from insights.workers.channel import Channel, Fault, Frame
+from insights.ground import beats
+from insights.workers.child import Call, Child, End, fail
 
 log = structlog.get_logger(__name__)
 
@@ -28,20 +26,6 @@ T = TypeVar("T")
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-_TICK_S = 0.2  # how often deadlines are looked at
-
-
-class _EndCallback(Protocol):
-    def __call__(self, *, answered: bool, wanted: bool) -> None: ...
-
-
-class _Pending(msgspec.Struct):
-    """A call in flight: how to decode its reply, and when it is overdue (monotonic seconds)."""
-
-    future: Future[object]
-    reply: type
-    due: float
-    method: str
 
 
 class Worker:
@@ -53,24 +37,37 @@ class Worker:
             environment.
         name: What logs and errors call it.
         start_deadline_s: Seconds from spawn to ready (a model load counts).
+        in_place: Leave it in our working directory: a connection string may name a file from there.
     """
 
     def __init__(
-        self, module: str, init: msgspec.Struct, *, name: str, start_deadline_s: float = 60.0
+        self,
+        module: str,
+        init: msgspec.Struct,
+        *,
+        name: str,
+        start_deadline_s: float = 60.0,
+        in_place: bool = False,
     ) -> None:
         self.name = name
         self._module = module
         self._init = init
         self._start_deadline_s = start_deadline_s
+        self._in_place = in_place
         self._lock = threading.RLock()
-        self._child: _Child | None = None
+        self._child: Child | None = None
+        self._loading: Child | None = None
+        self._starting = False
+        self._waiting: list[Call] = []
         self._deaths = 0
         self._not_before = 0.0
-        self._closed = False
+        self._closed = threading.Event()
+        self.last_end: End | None = None
+        """How the last child that nobody asked to leave ended."""
 
     @property
     def pid(self) -> int | None:
-        """The living child's process id."""
+        """The process id of the living child that is ready."""
         child = self._child
         return child.process.pid if child is not None and child.alive else None
 
@@ -84,15 +81,24 @@ class Worker:
     ) -> Future[T]:
         """Send one request; the future raises what the child raised, or `WorkerDied`.
 
+        Never waits for a child to start. The deadline counts from when the child begins with it.
         Cancelling the future, at any time before its answer, tells the child that nobody waits.
         """
         future: Future[T] = Future()
-        try:
-            self._started().send(method, request, reply, future, deadline_s)
-        except errors.InsightsError as exc:
-            _fail(future, exc)
-        except OSError as exc:
-            _fail(future, errors.WorkerDied(f"{self.name} ended ({exc.strerror})"))
+        call = Call(future, reply, method, request, deadline_s)  # type: ignore[arg-type]
+        with self._lock:
+            child, closed = self._child, self._closed.is_set()
+            ready = child is not None and child.alive
+            starts = not closed and not ready and not self._starting
+            self._starting = self._starting or starts
+            if not closed and not ready:
+                self._waiting.append(call)
+        if closed:
+            fail(future, errors.WorkerDied(f"{self.name} is closed"))
+        elif child is not None and ready:
+            _send(child, call)
+        elif starts:
+            self._start_beside()
         return future
 
     def call(
@@ -104,48 +110,91 @@ class Worker:
             errors.WorkerDied: If the child died, or was killed because the deadline passed.
             errors.InsightsError: Whatever the child raised.
         """
-        return self.submit(method, request, reply, deadline_s=deadline_s).result()
-
-    def start(self) -> None:
-        """Start the child now and wait until it is ready; otherwise the first call does."""
-        self._started()
+        return beats.result(self.submit(method, request, reply, deadline_s=deadline_s))
 
     def close(self, drain_s: float = 5.0) -> None:
-        """End the child: end of file first, SIGKILL after `drain_s` seconds."""
+        """End the child: end of file, then SIGKILL after `drain_s` seconds; a load at once."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             child, self._child = self._child, None
+            loading, waiting = self._loading, self._waiting
+            self._waiting = []
+        if loading is not None:
+            loading.close(0.0)
+        for call in waiting:
+            fail(call.future, errors.WorkerDied(f"{self.name} is closed"))
         if child is not None:
             child.close(drain_s)
 
     def kill(self) -> None:
         """Kill the child now; whatever is in flight fails with `WorkerDied`."""
-        child = self._child
-        if child is not None:
-            child.kill("was killed on request")
+        for child in (self._child, self._loading):
+            if child is not None:
+                child.kill("was killed on request")
 
-    def _started(self) -> "_Child":
+    # --- starting ------------------------------------------------------------------------------
+
+    def _start_beside(self) -> None:
+        """Start a child in a thread of its own, so that whoever asks need not wait."""
+        try:
+            threading.Thread(target=self._start, name=f"{self.name} start", daemon=True).start()
+        except RuntimeError as exc:  # no memory for a thread, or too many
+            self._give_up(errors.WorkerDied(f"{self.name} could not be started: {exc}"))
+
+    def _start(self) -> None:
+        try:
+            child = self._spawn()
+            child.start(self._init, self._start_deadline_s)
+        except errors.InsightsError as exc:
+            self._give_up(exc)
+            return
+        except BaseException as exc:
+            log.exception("child not started", child=self.name)
+            if (loading := self._loading) is not None:
+                loading.close(0.0)
+            self._back_off()
+            self._give_up(
+                errors.WorkerDied(f"{self.name} could not be started: {type(exc).__name__}")
+            )
+            return
         with self._lock:
-            if self._closed:
-                raise errors.WorkerDied(f"{self.name} is closed")
-            if self._child is not None and self._child.alive:
-                return self._child
-            pause = self._not_before - time.monotonic()
-            if pause > 0:
-                time.sleep(pause)
-            try:
-                self._child = _Child(
-                    self._module, self._init, self.name, self._start_deadline_s, self._on_end
-                )
-            except errors.WorkerDied:
-                self._back_off()
-                raise
-            return self._child
+            self._loading, self._starting = None, False
+            closed = self._closed.is_set()
+            self._child = None if closed else child
+            waiting, self._waiting = self._waiting, []
+        if closed:
+            child.close(0.0)
+        for call in waiting:
+            _send(child, call)
 
-    def _on_end(self, *, answered: bool, wanted: bool) -> None:
+    def _spawn(self) -> Child:
+        """Wait out the backoff, then spawn; closing the worker ends both."""
+        self._closed.wait(max(0.0, self._not_before - time.monotonic()))
+        with self._lock:
+            if self._closed.is_set():
+                raise errors.WorkerDied(f"{self.name} is closed")
+            try:
+                self._loading = Child(
+                    self._module, self.name, self._on_end, folder=None if self._in_place else "/"
+                )
+            except (OSError, RuntimeError, subprocess.SubprocessError) as exc:
+                self._back_off()
+                raise errors.WorkerDied(f"{self.name} could not be started: {exc}") from exc
+            return self._loading
+
+    def _give_up(self, exc: errors.InsightsError) -> None:
+        """No child came of it: tell whoever waits."""
+        with self._lock:
+            self._loading, self._starting = None, False
+            waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            fail(call.future, exc)
+
+    def _on_end(self, end: End, *, answered: bool, wanted: bool) -> None:
         """A child ended: after an unwanted death, wait longer before each restart."""
         if wanted:
             return
+        self.last_end = end
         if answered:
             self._deaths = 0
         self._back_off()
@@ -157,159 +206,12 @@ class Worker:
         log.warning("child ended", child=self.name, deaths=self._deaths, restart_within_s=bound)
 
 
-class _Child:
-    """One incarnation of the process."""
-
-    def __init__(
-        self,
-        module: str,
-        init: msgspec.Struct,
-        name: str,
-        start_deadline_s: float,
-        on_end: _EndCallback,
-    ) -> None:
-        self.name = name
-        self.alive = True
-        self._on_end = on_end
-        self._wanted = False
-        self._answered = False
-        self._why = ""
-        self._calls: dict[int, _Pending] = {}
-        self._lock = threading.Lock()
-        self._next_id = 1
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # A session of its own: Ctrl-C reaches the supervisor alone, which drains its children.
-            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", module, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._channel = Channel(ours)
-        ready: Future[None] = Future()
-        self._calls[0] = _Pending(
-            ready,  # type: ignore[arg-type]  # Future is invariant
-            type(None),
-            time.monotonic() + start_deadline_s,
-            "start",
-        )
-        threading.Thread(target=self._receive, name=f"{name} replies", daemon=True).start()
-        threading.Thread(target=self._watch, name=f"{name} deadlines", daemon=True).start()
-        try:
-            self._channel.send(0, "init", "", init)
-        except OSError as exc:
-            self.kill("ended before it was ready")
-            raise errors.WorkerDied(f"{name} ended before it was ready") from exc
-        try:
-            ready.result()
-        except errors.InsightsError:
-            self.close(0.5)
-            raise
-
-    def send(
-        self,
-        method: str,
-        request: msgspec.Struct | None,
-        reply: type[T],
-        future: Future[T],
-        deadline_s: float,
-    ) -> None:
-        pending = _Pending(
-            future,  # type: ignore[arg-type]  # Future is invariant
-            reply,
-            time.monotonic() + deadline_s,
-            method,
-        )
-        with self._lock:
-            if not self.alive:
-                raise errors.WorkerDied(f"{self.name} {self._why or 'ended'}")
-            id_ = self._next_id
-            self._next_id += 1
-            self._calls[id_] = pending
-        try:
-            self._channel.send(id_, "call", method, request)
-        except BaseException as exc:
-            with self._lock:
-                self._calls.pop(id_, None)
-                if isinstance(exc, OSError):
-                    self.alive = False  # its end was felt here first: the next call needs another
-            raise
-        future.add_done_callback(lambda done: self._cancel(id_) if done.cancelled() else None)
-
-    def kill(self, why: str) -> None:
-        self._why = self._why or why
-        self.process.send_signal(signal.SIGKILL)
-
-    def close(self, drain_s: float) -> None:
-        self._wanted = True
-        self._channel.close()
-        try:
-            self.process.wait(drain_s)
-        except subprocess.TimeoutExpired:
-            self.kill("did not drain in time")
-            self.process.wait()
-
-    def _receive(self) -> None:
-        while (frame := self._channel.receive()) is not None:
-            self._settle(frame)
-        self._ended()
-
-    def _cancel(self, id_: int) -> None:
-        """Tell the child that nobody waits for a call; it is late for nothing from now on."""
-        with self._lock:
-            pending = self._calls.pop(id_, None)
-        if pending is not None:
-            with contextlib.suppress(OSError):  # the child has ended, and the call with it
-                self._channel.send(id_, "cancel", pending.method, None)
-
-    def _settle(self, frame: Frame) -> None:
-        with self._lock:
-            pending = self._calls.pop(frame.id, None)
-        # From here on it cannot be cancelled: its answer is there.
-        if pending is None or not pending.future.set_running_or_notify_cancel():
-            return
-        try:
-            if frame.kind == "error":
-                fault = msgspec.msgpack.decode(frame.payload, type=Fault)
-                pending.future.set_exception(fault.error())
-            else:
-                self._answered = self._answered or frame.kind == "reply"
-                pending.future.set_result(msgspec.msgpack.decode(frame.payload, type=pending.reply))
-        except msgspec.MsgspecError as exc:
-            pending.future.set_exception(
-                errors.WorkerDied(f"{self.name} answered {pending.method} with garbage: {exc}")
-            )
-
-    def _watch(self) -> None:
-        while self.alive:
-            time.sleep(_TICK_S)
-            now = time.monotonic()
-            with self._lock:
-                late = next((call for call in self._calls.values() if call.due < now), None)
-            if late is not None:
-                self.kill(f"did not answer {late.method} in time and was killed")
-                return
-
-    def _ended(self) -> None:
-        with self._lock:
-            self.alive = False
-            calls, self._calls = self._calls, {}
-        self._channel.close()
-        try:
-            status = self.process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = self.process.wait()
-        how = self._why or (f"died of signal {-status}" if status < 0 else f"ended with {status}")
-        self._why = how
-        self._on_end(answered=self._answered, wanted=self._wanted)
-        for pending in calls.values():
-            _fail(pending.future, errors.WorkerDied(f"{self.name} {how}"))
-
-
-def _fail(future: Future[T], exc: BaseException) -> None:
-    """Fail a future once: the sender and the end of the child may both find it broken."""
-    with contextlib.suppress(InvalidStateError):
-        future.set_exception(exc)
+def _send(child: Child, call: Call) -> None:
+    if call.future.cancelled():
+        return
+    try:
+        child.send(call)
+    except errors.InsightsError as exc:
+        fail(call.future, exc)
+    except OSError as exc:
+        fail(call.future, errors.WorkerDied(f"{child.name} ended ({exc.strerror})"))

@@ -5,6 +5,7 @@ thread sits in a driver; it then ends the process at once. Nothing is lost by th
 not answer is still claimed work.
 """
 
+import ctypes
 import os
 import queue
 import signal
@@ -17,9 +18,11 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from insights.workers.channel import Channel, Fault, Frame
+from insights.workers.channel import Channel, Fault, Frame, Ready
 
 T = TypeVar("T")
+
+_PR_SET_DUMPABLE = 4  # prctl(2), <linux/prctl.h>
 
 Handler = Callable[[Any], msgspec.Struct | None]
 
@@ -76,15 +79,18 @@ class Server:
         """Return the first frame, which carries the child's settings."""
         return msgspec.msgpack.decode(self._frames.get().payload, type=type_)
 
-    def ready(self) -> None:
-        """Tell the supervisor that start-up is done; `run` and `poll` do so by themselves."""
+    def ready(self, *, one_at_a_time: bool = False) -> None:
+        """Tell the supervisor that start-up is done; `run` and `poll` do so by themselves.
+
+        With `one_at_a_time` a call's deadline counts from the answer to the one before it.
+        """
         if not self._ready:
             self._ready = True
-            self._channel.send(0, "ready", "", None)
+            self._channel.send(0, "ready", "", Ready(one_at_a_time=one_at_a_time))
 
     def run(self, handlers: Mapping[str, tuple[type[Any], Handler]]) -> None:
         """Answer calls one at a time, for ever; a handler takes the request, returns the reply."""
-        self.ready()
+        self.ready(one_at_a_time=True)
         while True:
             call = Call(self._channel, self._frames.get())
             if call.cancels:
@@ -119,4 +125,6 @@ def connect() -> Server:
     """Connect to the supervisor over the descriptor named in the last argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides when a child ends
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Secrets and row text: no core dump, no debugger of the same user, nothing in /proc to read.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     return Server(Channel(socket.socket(fileno=int(sys.argv[-1]))))

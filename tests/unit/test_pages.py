@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ class Table:
         self.ahead: list[int] = []
         self.late: list[int] = []
         self.lost_after: int | None = None
+        self.paused_after = self.lagging_after = LAST + 1
         self._outdated = outdated
         self._asked = threading.Event()
 
@@ -37,6 +39,13 @@ class Table:
         self._asked.set()
         last = Bookmark(key=(str(number),))
         return Page(rows=1, block=b"", last=last, complete=number == LAST)
+
+    def state(self) -> Any:  # noqa: ANN401
+        return SimpleNamespace(paused=len(self.recorded) >= self.paused_after)
+
+    def fingerprint(self) -> Any:  # noqa: ANN401
+        lag_s = 99.0 if len(self.recorded) >= self.lagging_after else 0.0
+        return SimpleNamespace(lag_s=lag_s)
 
     def record(
         self,
@@ -109,3 +118,21 @@ def test_a_lost_lease_records_nothing_that_was_read_ahead() -> None:
     with pytest.raises(errors.Fenced):
         walked(table, Courtesy())
     assert table.recorded == [0, 1, 2]
+
+
+@pytest.mark.parametrize("throttled", [False, True])
+@pytest.mark.parametrize("why", ["paused", "lags", "quiet"])
+def test_no_page_is_read_once_the_source_must_be_left_alone(why: str, *, throttled: bool) -> None:
+    table = Table()
+    courtesy = Courtesy(1_000_000 if throttled else None, sleep=lambda _: None)
+    if why == "paused":
+        table.paused_after = 2
+    elif why == "lags":
+        table.lagging_after = 2
+    else:
+        courtesy.quiet = lambda now: len(table.recorded) >= 2  # type: ignore[method-assign]  # noqa: ARG005
+    with pytest.raises(errors.MustWait, match=why):
+        walked(table, courtesy)
+    # One page may have been on its way while that came true.
+    assert len(table.recorded) == (2 if throttled else 3)
+    assert len(table.read_when) == len(table.recorded)

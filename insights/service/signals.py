@@ -1,0 +1,67 @@
+"""SIGTERM and SIGINT only wake the main thread; what follows from them, it does in its own time.
+
+A handler runs between any two instructions of the main thread, also while that thread holds a lock
+inside `Event.wait` or a logger. It must therefore take no lock: `Event.set` in a handler waits for
+ever for the thread that it interrupted. Python writes a byte into a pipe for each signal
+(signal.set_wakeup_fd), and the handler sets a plain flag.
+"""
+
+import contextlib
+import os
+import select
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """Whether we were asked to stop; made, entered and waited for in the main thread."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._awake, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def __enter__(self) -> Self:
+        self._former_fd = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._former = {signum: signal.signal(signum, self._handle) for signum in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the signals back, but ignore them once one came: what is left is the way out."""
+        for signum, former in self._former.items():
+            signal.signal(signum, signal.SIG_IGN if self.requested else former)
+        signal.set_wakeup_fd(self._former_fd)
+        os.close(self._awake)
+        os.close(self._wake)
+
+    def wake(self) -> None:
+        """Let `wait` return now; any thread may call it."""
+        with contextlib.suppress(OSError):  # it is full, and `wait` returns anyway; or it is closed
+            os.write(self._wake, b"\0")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a signal, a `wake` or the time; tell whether we were asked to stop."""
+        if not self.requested:
+            ready, _, _ = select.select([self._awake], [], [], timeout_s)
+            if ready:
+                os.read(self._awake, 4096)
+        return self.requested
+
+    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def unwind(_signum: int, _frame: FrameType | None) -> None:
+    """Leave: the handler of SIGTERM before the daemon runs, while it waits, opens and loads.
+
+    Raises:
+        SystemExit: Always, so that what was opened is closed.
+    """
+    raise SystemExit(0)
