@@ -194,12 +194,8 @@ class Daemon:
             self._beats["feeder"] = time.monotonic()
             try:
                 claimed = self._pipeline.advance()
-                failed, self._pipeline.failure = self._pipeline.failure, None
-                if failed is not None and not self._once:
-                    pause = min(LONGEST_BACKOFF_S, max(IDLE_S, pause * 2))
-                else:
-                    self._failed = self._failed or failed
-                    pause = 0.0 if claimed else IDLE_S
+                self._failed = self._pipeline.failure
+                pause = 0.0 if claimed else IDLE_S
             except errors.InsightsError as exc:
                 pause = min(LONGEST_BACKOFF_S, max(IDLE_S, pause * 2))
                 log.warning("claiming failed", reason=str(exc), again_in_s=pause)

@@ -166,4 +166,5 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         canonical_passages=wanted.order == "canonical",
         filters=wanted.filters,
         collections=wanted.collections,
+        models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from insights import errors
+from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe
 from insights.model import (
     Claim,
@@ -16,6 +17,7 @@ from insights.model import (
     Insight,
     Row,
     Sampling,
+    Share,
     StreamSpec,
     Support,
 )
@@ -37,15 +39,18 @@ class Shop:
         self.written: list[int] = []
         self.support_given: list[float | None] = []
 
-    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
-        if isolated:
-            return []
+    def suspects(self) -> set[int]:
+        return set()
+
+    def claim(self, shares: Sequence[Share]) -> list[Claim]:
+        limit = sum(share.rows for share in shares if not share.isolated)
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return [Claim(i, i, f"t{i}", "ticket", str(i), b"h", 1, 1, 1) for i in taken]
 
-    def release(self, claims: Sequence[Claim], **_: object) -> None:
+    def release(self, claims: Sequence[Claim], **_: object) -> set[int]:
         self._answer()
         self.waiting += [claim.work_id for claim in claims]
+        return set()
 
     def fetch(self, _: StreamSpec, keys: Sequence[str]) -> list[Row]:
         return [Row(key, b"h", None, {"body": "text"}) for key in keys]
@@ -94,7 +99,13 @@ def _pipeline(shop: Shop, *, scores: bool = False) -> Pipeline:
         version_id=1,
     )
     return Pipeline(
-        {1: recipe}, every, every, batch=8, in_flight=8, grounds=every if scores else None
+        {1: recipe},
+        every,
+        every,
+        batch=8,
+        in_flight=8,
+        grounds=every if scores else None,
+        lanes=Lanes(threads=False),
     )
 
 
