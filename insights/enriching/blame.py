@@ -25,7 +25,9 @@
 | any | an exception nobody foresaw | alone, none passed | nobody | the breaker |
 
 Where a part works is evidence too: three different rows that fail one after the other, with none
-that passes between, say more about what they share than about the rows.
+that passes between, say more about what they share than about the rows. A row that failed alone
+waits a minute, so that others show meanwhile whether they pass; if none was there to show it, its
+second failure is not enough, and the fourth is.
 """
 
 from typing import Literal
@@ -62,12 +64,20 @@ class Evidence(msgspec.Struct, frozen=True):
         worked: What failed has done this for a row since it started.
         strangers: Different rows, or times, that it failed since a row passed, this included.
         times: How often this row has been charged, this time included.
+        again: Nothing passed since this row failed here the last time: what was given it is not
+            known to have worked between.
     """
 
     alone: bool
     worked: bool
     strangers: int = 1
     times: int = 1
+    again: bool = False
+
+    @property
+    def deadly(self) -> bool:
+        """Whether the row has failed often enough where others pass."""
+        return self.times >= (2 * DEADLY if self.again else DEADLY)
 
     @property
     def trusted(self) -> bool:
@@ -157,10 +167,10 @@ def _of_this_row(part: Part, exc: BaseException, evidence: Evidence) -> Ruling:
 
 def _death(evidence: Evidence) -> Ruling:
     if not evidence.trusted:
-        return Ruling(opens="model", lasting=True, delay_s=evidence.turn_s)
+        return Ruling(opens="model", at_once=evidence.worked, lasting=True, delay_s=evidence.turn_s)
     if not evidence.alone:
         return Ruling(isolate=True)
-    return Ruling(charge=True, isolate=True, bury=evidence.times >= DEADLY)
+    return Ruling(charge=True, isolate=True, bury=evidence.deadly, delay_s=TURN_S)
 
 
 def _late(evidence: Evidence) -> Ruling:
@@ -176,4 +186,4 @@ def _unforeseen(step: Step, part: Part, evidence: Evidence) -> Ruling:
         return Ruling(narrow=True, unforeseen=True)
     if not evidence.trusted:
         return Ruling(opens=part, unforeseen=True, delay_s=evidence.turn_s)
-    return Ruling(charge=True, bury=evidence.times >= DEADLY, unforeseen=True)
+    return Ruling(charge=True, bury=evidence.deadly, unforeseen=True, delay_s=TURN_S)

@@ -7,7 +7,7 @@ closes the breaker. A state change is one log line, however many rows meet it.
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal
 
 import structlog
@@ -78,16 +78,19 @@ class Breaker:
             if self.is_open:
                 self._until = self._clock() + self._pause()
 
-    def accuse(self, rows: Iterable[int], *, since: float, alone: bool) -> int:
-        """Count rows that failed there; return how many times, since one passed, it has now.
+    def accuse(self, rows: Collection[int], *, since: float, alone: bool) -> tuple[int, bool]:
+        """Count rows that failed there.
 
-        Rows count each by itself where nothing else was beside them, else the occasion counts.
+        Returns how many times, since one passed, it has failed now, and whether one of these was
+        among those times. Rows count each by itself where nothing else was beside them, else the
+        occasion counts.
         """
         with self._lock:
+            again = not self._strangers.isdisjoint(rows)
             if alone:
                 self._strangers.update(rows)
             occasions = self._failures + (since > self._failed_at)
-            return max(1, len(self._strangers), occasions)
+            return max(1, len(self._strangers), occasions), again
 
     def passed(self) -> None:
         """A row passed: it works."""

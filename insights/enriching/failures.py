@@ -94,7 +94,7 @@ class Failures:
     def accuse(self, step: Step, recipe: Recipe, claims: Sequence[Claim], since: float) -> None:
         """Count rows that failed together, each by itself, before any of them is judged."""
         breaker = self.breakers.of(key_of(_PARTS[step], recipe))
-        breaker.accuse((claim.work_id for claim in claims), since=since, alone=True)
+        breaker.accuse([claim.work_id for claim in claims], since=since, alone=True)
 
     def judge(
         self,
@@ -120,12 +120,15 @@ class Failures:
         if not claims:
             return False
         breaker = self.breakers.of(key_of(_PARTS[step], recipe))
-        worked = breaker.worked or (
-            step == "generate" and getattr(recipe.generator, "proved", False) is True
-        )
-        count = breaker.accuse((c.work_id for c in claims), since=since, alone=alone)
+        proved = step == "generate" and getattr(recipe.generator, "proved", False) is True
+        rows = [claim.work_id for claim in claims]
+        count, again = breaker.accuse(rows, since=since, alone=alone)
         evidence = Evidence(
-            alone=alone, worked=worked, strangers=count, times=max(c.attempts for c in claims)
+            alone=alone,
+            worked=breaker.worked or proved,
+            strangers=count,
+            times=max(claim.attempts for claim in claims),
+            again=again and not proved,  # it finished something when it started anew
         )
         ruling = blame.decide(step, exc, evidence)
         if ruling.unforeseen and self._first("unforeseen", step, recipe.title, _told(exc)):

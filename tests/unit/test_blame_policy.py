@@ -106,13 +106,23 @@ def test_a_death_is_nobodys_where_the_generator_has_finished_nothing() -> None:
 
 def test_a_death_isolates_and_alone_the_second_one_is_the_rows() -> None:
     assert decide("generate", DIED, TOGETHER) == Ruling(isolate=True)
-    assert decide("generate", DIED, ALONE) == Ruling(charge=True, isolate=True)
-    assert decide("generate", DIED, ALONE_TWICE) == Ruling(charge=True, isolate=True, bury=True)
+    charged = Ruling(charge=True, isolate=True, delay_s=TURN_S)
+    assert decide("generate", DIED, ALONE) == charged
+    assert decide("generate", DIED, ALONE_TWICE) == _with(charged, bury=True)
+
+
+def test_a_row_that_was_the_only_one_is_dead_when_it_has_failed_four_times() -> None:
+    for exc in (DIED, ValueError("?")):
+        buried = [
+            decide("generate", exc, Evidence(alone=True, worked=True, times=n, again=n > 1)).bury
+            for n in range(1, 5)
+        ]
+        assert buried == [False, False, False, True]
 
 
 def test_three_rows_that_die_alone_one_after_the_other_accuse_the_generator() -> None:
     ruling = decide("generate", DIED, THIRD_STRANGER)
-    assert ruling == Ruling(opens="model", lasting=True, delay_s=LATER)
+    assert ruling == Ruling(opens="model", at_once=True, lasting=True, delay_s=LATER)
 
 
 def test_a_deadline_is_the_rows_only_where_it_was_alone() -> None:
@@ -131,8 +141,9 @@ def test_the_unforeseen_charges_no_batch(exc: Exception) -> None:
         assert decide(step, exc, TOGETHER) == _with(unforeseen, narrow=True)
     assert decide("generate", exc, TOGETHER) == _with(unforeseen, isolate=True)
     for step in (*in_one_call, *of_each):
-        assert decide(step, exc, ALONE) == _with(unforeseen, charge=True)
-        assert decide(step, exc, ALONE_TWICE) == _with(unforeseen, charge=True, bury=True)
+        charged = Ruling(unforeseen=True, charge=True, delay_s=TURN_S)
+        assert decide(step, exc, ALONE) == charged
+        assert decide(step, exc, ALONE_TWICE) == _with(charged, bury=True)
         for evidence in (ALONE_NEVER_WORKED, THIRD_STRANGER):
             ruling = decide(step, exc, evidence)
             assert (ruling.charge, ruling.bury) == (False, False)

@@ -169,6 +169,24 @@ def test_a_generator_that_can_do_no_row_is_stopped_and_charges_nobody() -> None:
     assert desk.pipeline.stopped == {}
 
 
+def test_a_generator_that_breaks_after_it_had_worked_makes_no_dead_letters() -> None:
+    desk = Desk()
+    model = desk.recipe(1)
+    desk.queue.add(1, *"abcd")
+    desk.round(model)
+    model.dies_of = ("*",)
+    desk.queue.add(1, *"efghijklmnop")
+    for _ in range(200):
+        desk.round(model, pause_s=6.0)
+    assert desk.queue.states() == {"done": 4, "pending": 12}
+    assert len(desk.queue.charged()) < 3  # until the third in a row accuses the generator
+    assert "died of signal 4" in desk.pipeline.stopped["p1"]
+    model.dies_of = ()
+    for _ in range(40):
+        desk.round(model)
+    assert desk.queue.states() == {"done": 16}
+
+
 def test_a_damaged_model_stops_its_recipes_at_once_and_no_other() -> None:
     desk = Desk()
     damaged = errors.ModelError("is not the file that the settings name")
@@ -194,8 +212,8 @@ def test_a_row_that_kills_alone_twice_is_a_dead_letter_and_no_neighbour_is_charg
     model.dies_of = ("bad",)
     (bad,) = desk.queue.add(1, "bad")
     desk.queue.add(1, *"efghij")
-    for _ in range(20):
-        desk.round(model)
+    for _ in range(40):
+        desk.round(model, pause_s=6.0)
     assert desk.queue.states() == {"done": 10, "dead": 1}
     assert (desk.queue.todo[bad].state, desk.queue.todo[bad].attempts) == ("dead", 2)
     assert {one.attempts for one in desk.queue.todo.values() if one.state == "done"} == {1}
@@ -259,7 +277,7 @@ def test_a_suspect_waits_for_its_model_to_be_empty_and_the_others_for_it() -> No
     assert len(model.flight) > 2  # until it is due again
     model.work()
     desk.pipeline.settle(0.0)
-    desk.clock.now += 6.0
+    desk.clock.now += 61.0
     desk.pipeline.advance()
     assert [body for body, _ in model.flight] == ["x"]
 
