@@ -14,6 +14,7 @@ import msgspec
 import psycopg
 import pytest
 
+from insights import errors
 from insights.enriching.recipe import Recipe
 from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
 from insights.pipeline import Pipeline
@@ -175,6 +176,16 @@ def test_a_right_that_is_revoked_under_a_running_daemon(
     del site.environment["INSIGHTS_STORE__URL"]
     site.run_once()
     site.assert_exactly_once(legacy.keys())
+
+
+def test_one_pass_ends_with_the_reason_where_a_template_renders_no_row(site: Site) -> None:
+    site.prompt = "{{ row.subject.words.first }}"
+    site.write()
+    ended = site.insights("run", "--once", code=errors.SettingsError.exit_code)
+    assert "prompt.j2" in ended.stderr + ended.stdout
+    assert site.query("SELECT state, max(attempts), count(*) FROM store.work GROUP BY 1") == [
+        ("pending", 0, 40)
+    ]
 
 
 def _until(holds: Callable[[], list[tuple[bool]]], seconds: float = 120.0) -> None:
