@@ -159,10 +159,13 @@ def test_a_right_that_is_revoked_under_a_running_daemon(
             _until(lambda: site.query("SELECT count(*) > 2 FROM store.insight"))
             owner.execute("REVOKE INSERT ON store.insight FROM clerk")
             _until(lambda: site.query("SELECT count(*) >= 8 FROM store.work WHERE state='claimed'"))
+            why = "SELECT strpos(stopped_reason, 'permission denied') > 0 FROM store.deployment"
+            _until(lambda: site.query(why))  # as `insights status` shows it
             time.sleep(8.0)  # longer than two leases
             dead = site.query("SELECT count(*) FROM store.work WHERE state = 'dead'")
             owner.execute("GRANT INSERT ON store.insight TO clerk")
             _until(lambda: site.query("SELECT count(*) = 80 FROM store.insight"))
+            _until(lambda: site.query("SELECT stopped_reason IS NULL FROM store.deployment"))
         finally:
             daemon.send_signal(signal.SIGTERM)
             _, log = daemon.communicate(timeout=60)
