@@ -66,6 +66,8 @@ class Queue:
     todo: dict[int, Todo] = field(default_factory=dict)
     refuses: Exception | None = None
     refuses_release: Exception | None = None
+    refuses_claim: Exception | None = None
+    leases: int = 0
     tries: int = 0
     writes: list[list[int]] = field(default_factory=list)
 
@@ -77,6 +79,8 @@ class Queue:
         return ids
 
     def claim(self, shares: Sequence[Share]) -> list[Claim]:
+        if self.refuses_claim is not None:
+            raise self.refuses_claim
         claims = []
         for share in shares:
             ready = [
@@ -94,9 +98,10 @@ class Queue:
 
     def _claim(self, id_: int) -> Claim:
         one = self.todo[id_]
+        self.leases += 1
         stream, key = f"stream {one.version}", str(id_)
         return Claim(
-            id_, one.row_id, f"t{id_}", stream, key, one.input_hash, 1, one.version,
+            id_, one.row_id, f"lease {self.leases}", stream, key, one.input_hash, 1, one.version,
             one.attempts, isolated=one.isolated,
         )  # fmt: skip
 

@@ -43,10 +43,12 @@ def test_recipes_with_work_share_what_is_in_flight() -> None:
 
 
 def test_a_source_that_hangs_holds_its_own_lane_only() -> None:
-    desk = Desk(threads=True)
+    desk = Desk(threads=True, in_flight=32)
     hung, release = threading.Event(), threading.Event()
+    asked = []
 
-    def hang(_: object) -> None:
+    def hang(bodies: list[str | None]) -> None:
+        asked.append(bodies)
         hung.set()
         release.wait(60.0)
         raise errors.WorkerDied("did not answer fetch in time and was killed")
@@ -69,3 +71,4 @@ def test_a_source_that_hangs_holds_its_own_lane_only() -> None:
         desk.pipeline.settle(0.01)
     assert desk.queue.states(1) == {"pending": 8}
     assert desk.queue.charged() == {}
+    assert len(asked) == 1  # the batch that waited behind it was given back, unread
