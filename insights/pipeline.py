@@ -4,50 +4,38 @@
 
 Polling (`insights.polling`) and publishing (`insights.publishing`) are leased per stream and sink;
 they are flows of their own and meet this one in the store. Everything between is `Pipeline`: two
-threads drive it, one calls `advance`, the other `settle`. No transaction is open while a model
-runs.
+threads drive it, one calls `advance`, the other `settle`; each recipe has a lane for what may
+block. No transaction is open while a model runs. What a failure means is decided in
+`insights.enriching.blame`.
 """
 
-import queue
-import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 import structlog
 
 from insights import errors
+from insights.enriching.blame import RETRY_S, Step
+from insights.enriching.breakers import Admission
+from insights.enriching.failures import STORE, Failures, needs
+from insights.enriching.flight import Flight, InHand, together
+from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe, passages_for, request_for
+from insights.enriching.shares import Shares
 from insights.ground import failpoints
-from insights.model import (
-    Claim,
-    Generation,
-    Insight,
-    Passage,
-    Row,
-    Verdict,
-)
+from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Verdict
 from insights.ports import Grounds, Insights, Work
 from insights.steps.attribution import Judged, scored
 from insights.steps.validate import validate
 
 log = structlog.get_logger(__name__)
 
-RETRY_S = 5.0  # first delay of a row given back; grows with its attempts
 STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
-ISOLATION_PAUSE_S = 30.0  # how often everything else waits so that isolated rows run alone
+ROOM_WAIT_S = 0.5  # how long `advance` waits for room before it says that nothing was claimed
+_READ: Step = "read"
 NOTHING_RELEVANT = "no relevant passage was found"
-
-
-class InHand(msgspec.Struct):
-    """A claimed row on its way: what was read of it, and the passages it was given."""
-
-    claim: Claim
-    row: Row
-    passages: tuple[Passage, ...] = ()
-    future: Future[Generation] | None = None
 
 
 class Pipeline:
@@ -57,9 +45,11 @@ class Pipeline:
         recipes: By pipeline version.
         work: The queue.
         insights: Where results go.
-        batch: Rows claimed and read at once.
+        batch: Rows of a recipe claimed and read at once.
         in_flight: Most rows held between claim and write.
         grounds: Scores how far sentences are supported; without it they are not scored.
+        lanes: Where recipes run; replaceable for tests.
+        clock: Monotonic seconds; replaceable for tests.
     """
 
     def __init__(
@@ -71,49 +61,43 @@ class Pipeline:
         batch: int,
         in_flight: int,
         grounds: Grounds | None = None,
+        lanes: Lanes | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipes = recipes
         self._work = work
         self._insights = insights
         self._grounds = grounds
-        self._batch = batch
-        self._most = in_flight
-        self._held: dict[int, Claim] = {}
-        self._futures: dict[int, Future[Generation]] = {}  # of what is held, by work id
-        self._lock = threading.Lock()
-        self._finished: queue.SimpleQueue[InHand] = queue.SimpleQueue()
+        self._lanes = lanes or Lanes()
+        self._clock = clock
+        self._flight = Flight(clock)
+        self._shares = Shares(recipes, self._flight, batch=batch, most=in_flight, clock=clock)
+        self._failures = Failures(work, self._flight, self._shares, clock)
         self._unwritten: list[Insight] = []
-        self._isolation_due = time.monotonic() + ISOLATION_PAUSE_S
-        self.failure: errors.InsightsError | None = None
-
-    @property
-    def held(self) -> int:
-        """How many rows are between claim and write."""
-        with self._lock:
-            return len(self._held)
+        self._idle = self._full = False
+        self.progress = 0
+        """Grows with each row that passes a step: what does not grow for long hangs."""
 
     # --- what the two threads call -------------------------------------------------------------
 
     def advance(self) -> int:
-        """Claim a batch and bring it to its generators; return how many rows were claimed."""
+        """Claim rows and send them down their lanes to their generators; return how many."""
+        until = time.monotonic() + ROOM_WAIT_S
+        seen = self._lanes.turns
         claims = self.claim()
-        if not claims:
-            return 0
-        failpoints.reach("after-claim")
+        while not claims and self._full and self._lanes.wait(seen, until):
+            seen = self._lanes.turns
+            claims = self.claim()
+        if claims:
+            failpoints.reach("after-claim")
         for version in dict.fromkeys(claim.pipeline_version_id for claim in claims):
             recipe = self._recipes[version]
-            onward = [claim for claim in claims if claim.pipeline_version_id == version]
+            some = [claim for claim in claims if claim.pipeline_version_id == version]
             try:
-                rows = self.read(recipe, onward)
-                failpoints.reach("after-read")
-                onward = [row.claim for row in rows]
-                rows = self.retrieve(recipe, rows)
-                failpoints.reach("after-retrieve")
-                onward = [row.claim for row in rows]
-                self.generate(recipe, rows)
-                failpoints.reach("after-generate")
-            except errors.InsightsError as exc:
-                self._give_back(onward, exc)
+                self._lanes.run(recipe.title, partial(self._bring, recipe, some, self._clock()))
+            except RuntimeError:  # no thread: the machine's trouble
+                self._failures.put_off(some, "no thread could be started", STALE_RETRY_S)
+        self.progress += len(claims)
         return len(claims)
 
     def settle(self, timeout_s: float) -> int:
@@ -123,54 +107,82 @@ class Pipeline:
             errors.Transient: If the store does not answer. What was to be written is kept and goes
                 with the next call: COMMIT may have happened or not, the lease tokens tell.
         """
-        finished = []
-        try:
-            finished.append(self._finished.get(timeout=0.0 if self._unwritten else timeout_s))
-            while True:
-                finished.append(self._finished.get_nowait())
-        except queue.Empty:
-            pass
-        self._unwritten += self.score(
-            [(row, made) for row in finished if (made := self.validate(row)) is not None]
-        )
-        written = self.write(self._unwritten)
-        self._unwritten = []
+        refused = self._failures.breakers.of(STORE).admits() == "none"
+        waits = bool(self._unwritten) and not refused
+        finished = self._flight.arrived(0.0 if waits else timeout_s)
+        made = [(row, insight) for row in finished if (insight := self._judged(row)) is not None]
+        self._unwritten += self.score(made)
+        written = 0 if refused else self.write()
+        if finished or written:
+            self._lanes.changed()  # there is room
         return written
 
     def extend(self) -> None:
         """Prolong the leases of everything held; what is lost is forgotten, never written."""
-        claims = self._holding()
+        claims = self._flight.claims()
         if not claims:
             return
         ours = self._work.extend(claims)
         lost = [claim for claim in claims if claim.work_id not in ours]
-        if still := [claim for claim in lost if self._holds(claim)]:  # others were just written
+        if still := self._flight.still(lost):  # others were just written
             log.warning("leases lost", rows=len(still))
-            self._drop(still)
+            self._flight.drop(still)
+
+    def give_back_all(self) -> int:
+        """Give back everything that is held, without blame; return how many rows."""
+        claims = self._flight.claims()
+        self._failures.put_off(claims, "the daemon was stopped", 0.0)
+        return len(claims)
+
+    # --- what it says of itself ----------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """How many rows are between claim and write."""
+        return len(self._flight)
+
+    @property
+    def stopped(self) -> dict[str, str]:
+        """Why recipes get no rows now, by the recipe's name; each is tried again after a pause."""
+        found = ((recipe.name, self._failures.reason(recipe)) for recipe in self._recipes.values())
+        return {name: reason for name, reason in found if reason}
+
+    @property
+    def failure(self) -> errors.InsightsError | None:
+        """What has to be mended before anything moves on; `run --once` ends with it."""
+        moving = None if self._idle else set(self._recipes)
+        return self._failures.hopeless(self._recipes, moving or self._flight.by_version().keys())
 
     # --- the verbs -----------------------------------------------------------------------------
 
     def claim(self) -> list[Claim]:
-        """2. Take rows under a lease, as many as there is room for, and commit."""
-        room = min(self._batch, self._most - self.held)
-        claims: list[Claim] = []
-        if self.held == 0:  # rows that a process died with run alone
-            claims = self._work.claim(1, isolated=True)
-            self._isolation_due = time.monotonic() + ISOLATION_PAUSE_S
-        elif time.monotonic() > self._isolation_due:
+        """2. Take rows under a lease, of each recipe that can go on its fair share, and commit."""
+        if self._shares.looks():
+            for version in self._work.suspects():
+                self._shares.suspect(version, 0.0)
+        shares = self._shares.plan(self._admits)
+        try:
+            claims = self._work.claim(shares) if shares else []
+        except errors.StoreError as exc:
+            self._failures.refused(exc)
             return []
-        if not claims and room > 0:
-            claims = self._work.claim(room)
-        self._hold(claims)
+        self._flight.hold(claims)
+        self._shares.claimed(shares, claims)
+        versions = {claim.pipeline_version_id for claim in claims}
+        self._full = not shares
+        self._idle = all(self._failures.stopped(self._recipes[v]) for v in versions)
+        for version in versions:
+            self._failures.breakers.trying(needs(self._recipes[version]))
         return claims
 
     def read(self, recipe: Recipe, claims: Sequence[Claim]) -> list[InHand]:
         """3, 4. Fetch the rows as they are now; the reader has redacted them."""
         found = self._fetch(recipe, claims)
+        self._failures.passed("read", recipe)
         absent = [claim for claim in claims if claim.row_key not in found]
         if absent:
             self._work.missing(absent)
-            self._drop(absent)
+            self._flight.drop(absent)
         rows = [
             InHand(claim=claim, row=found[claim.row_key])
             for claim in claims
@@ -192,37 +204,35 @@ class Pipeline:
         if recipe.retriever is None or not rows:
             return list(rows)
         found = passages_for(recipe, [row.row for row in rows])
+        self._failures.passed("retrieve", recipe)
         ready = []
         for row, passages in zip(rows, found, strict=True):
             row.passages = passages
             if passages:
                 ready.append(row)
             else:
-                self._finished.put(row)
+                self._flight.arrive(row)
         return ready
 
     def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
         """6. Send each row to the generator, which batches whatever is in flight."""
-        requests = [request_for(recipe, row.row, row.passages) for row in rows]
-        for row, request in zip(rows, requests, strict=True):
-            row.future = recipe.generator.submit(request)
-            with self._lock:
-                self._futures[row.claim.work_id] = row.future
-            row.future.add_done_callback(partial(self._done, row))
+        beside = [v for v, r in self._recipes.items() if set(r.shared) & set(recipe.shared)]
+        for row, request in self._rendered(recipe, rows):
+            row.alone = row.claim.isolated or not self._flight.sent(beside)
+            try:
+                self._flight.send(row, request, recipe.generator)
+            except Exception as exc:  # noqa: BLE001 - an adapter may be broken; other rows go on
+                self._failed("generate", recipe, [row.claim], exc, alone=row.alone)
 
-    def validate(self, row: InHand) -> Insight | None:
-        """7. Judge what came back; a failed generation gives the row back instead."""
+    def validate(self, row: InHand) -> Insight:
+        """7. Judge what came back."""
         recipe = self._recipes[row.claim.pipeline_version_id]
         generation: Generation | None = None
         notes = row.row.notes
         if row.future is None:
             verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
         else:
-            try:
-                generation = row.future.result()
-            except errors.InsightsError as exc:
-                self._give_back([row.claim], exc)
-                return None
+            generation = row.future.result()
             verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
             notes += tuple(f"{source} was cut" for source in generation.cut)
         return Insight(
@@ -240,36 +250,131 @@ class Pipeline:
             return [insight for _, insight in made]
         scores: list[Insight] = []
         for version in dict.fromkeys(row.claim.pipeline_version_id for row, _ in made):
-            some = [(row, one) for row, one in made if row.claim.pipeline_version_id == version]
+            some = [pair for pair in made if pair[0].claim.pipeline_version_id == version]
             judged = [Judged(one.verdict, row.row.values, row.passages) for row, one in some]
-            verdicts = scored(judged, self._grounds, self._recipes[version].collections)
+            try:
+                verdicts = scored(judged, self._grounds, self._recipes[version].collections)
+            except Exception:
+                log.exception("support not scored", outputs=len(some))
+                verdicts = [one.verdict for _, one in some]
             scores += [
                 msgspec.structs.replace(one, verdict=verdict)
                 for (_, one), verdict in zip(some, verdicts, strict=True)
             ]
         return scores
 
-    def write(self, insights: Sequence[Insight]) -> int:
+    def write(self) -> int:
         """8. One transaction for whatever finished together; the outbox is part of it."""
-        if not insights:
-            return 0
+        written = 0
         try:
-            failpoints.reach("before-write")
-            written = self._insights.write(insights)
-            failpoints.reach("after-write")
-        except errors.Permanent as exc:
-            if len(insights) > 1:  # one bad row must not take the others with it
-                return sum(self.write([insight]) for insight in insights)
-            self._work.bury(insights[0].claim, str(exc))
-            written = 0
-        self._drop([insight.claim for insight in insights])
+            for some in together(self._unwritten):
+                written += self._write(some)
+        except errors.StoreError as exc:  # a right, the schema: what is finished is kept
+            self._failures.refused(exc)
         return written
 
     # --- what can go wrong on the way ----------------------------------------------------------
 
-    def _done(self, row: InHand, future: Future[Generation]) -> None:
-        if not future.cancelled():  # else it was dropped
-            self._finished.put(row)
+    def _admits(self, recipe: Recipe) -> Admission:
+        """Return how many rows of a recipe may start now."""
+        kept = self._unwritten and self._failures.breakers.of(STORE).is_open
+        if kept or not self._lanes.free(recipe.title):
+            return "none"
+        return self._failures.breakers.admit(needs(recipe))
+
+    def _bring(self, recipe: Recipe, claims: Sequence[Claim], claimed_at: float) -> None:
+        """3 to 6, in the recipe's lane; rows that are not held any more are left out."""
+        if self._failures.breakers.failed_since(needs(recipe), claimed_at):
+            self._failures.put_off(claims, "what it needs was stopped meanwhile", RETRY_S)
+            return
+        onward, step, since = self._flight.still(claims), _READ, self._clock()
+        try:
+            rows = self.read(recipe, onward) if onward else []
+            failpoints.reach("after-read")
+            onward, step, since = [row.claim for row in rows], "retrieve", self._clock()
+            rows = self.retrieve(recipe, rows)
+            failpoints.reach("after-retrieve")
+            onward, step, since = [row.claim for row in rows], "generate", self._clock()
+            self.generate(recipe, rows)
+            failpoints.reach("after-generate")
+        except Exception as exc:  # noqa: BLE001 - one policy for all of them
+            if self._failed(step, recipe, onward, exc, alone=len(onward) == 1, since=since):
+                for claim in onward:
+                    self._bring(recipe, [claim], self._clock())
+
+    def _rendered(
+        self, recipe: Recipe, rows: Sequence[InHand]
+    ) -> list[tuple[InHand, GenerateRequest]]:
+        """Return the rows' prompts; rows that a template cannot render pay for it themselves."""
+        rendered, failed, since = [], [], self._clock()
+        for row in rows:
+            try:
+                rendered.append((row, request_for(recipe, row.row, row.passages)))
+            except Exception as exc:  # noqa: BLE001 - a template may do anything with a row
+                failed.append((row, exc))
+        if rendered:
+            self._failures.passed("render", recipe)
+        self._failures.accuse("render", recipe, [row.claim for row, _ in failed], since)
+        for row, error in failed:
+            self._failed("render", recipe, [row.claim], error, alone=True, since=since)
+        return rendered
+
+    def _judged(self, row: InHand) -> Insight | None:
+        """Return what came of a row; None where it failed and was given back or buried."""
+        recipe = self._recipes[row.claim.pipeline_version_id]
+        self.progress += 1
+        failed = row.future.exception() if row.future is not None else None
+        if failed is not None:
+            late = isinstance(failed, errors.Overloaded)
+            alone = row.claim.isolated or (late and row.alone)
+            self._failed("generate", recipe, [row.claim], failed, alone=alone, since=row.sent_at)
+            return None
+        if row.future is not None:
+            self._failures.passed("generate", recipe)
+            self._shares.passed(recipe.version_id)
+        try:
+            insight = self.validate(row)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the other rows go on
+            self._failed("validate", recipe, [row.claim], exc, alone=True)
+            return None
+        if row.future is not None:
+            self._failures.passed("validate", recipe)
+        return insight
+
+    def _write(self, some: Sequence[Insight]) -> int:
+        try:
+            failpoints.reach("before-write")
+            written = self._insights.write(some)
+            failpoints.reach("after-write")
+        except (errors.Transient, errors.StoreError):
+            raise
+        except Exception as exc:  # noqa: BLE001 - one bad row must not take the others with it
+            if len(some) > 1:
+                return sum(self._write([insight]) for insight in some)
+            claim = some[0].claim
+            recipe = self._recipes[claim.pipeline_version_id]
+            self._failed("write", recipe, [claim], exc, alone=True)
+            written = 0
+        else:
+            self._failures.breakers.of(STORE).passed()
+        gone = {insight.claim.work_id for insight in some}
+        self._unwritten = [one for one in self._unwritten if one.claim.work_id not in gone]
+        self._flight.drop([insight.claim for insight in some])
+        return written
+
+    def _failed(
+        self,
+        step: Step,
+        recipe: Recipe,
+        claims: Sequence[Claim],
+        exc: BaseException,
+        *,
+        alone: bool,
+        since: float | None = None,
+    ) -> bool:
+        """Have a failure judged; True where each row shall be tried by itself."""
+        at = self._clock() if since is None else since
+        return self._failures.judge(step, recipe, claims, exc, alone=alone, since=at)
 
     def _fetch(self, recipe: Recipe, claims: Sequence[Claim]) -> dict[str, Row]:
         rows = recipe.source.fetch(recipe.stream, [claim.row_key for claim in claims])
@@ -281,88 +386,15 @@ class Pipeline:
             return []
         claims = [row.claim for row in changed]
         if recipe.source.is_behind(*self._work.recorded(recipe.stream.name)):
-            self._put_off(claims, "the replica showed an older copy", STALE_RETRY_S)
+            self._failures.put_off(claims, "the replica showed an older copy", STALE_RETRY_S)
             return []
         again = self._fetch(recipe, claims)  # read after the position was asked for
         hashes = {key: row.input_hash for key, row in again.items()}
         torn = [r.claim for r in changed if hashes.get(r.row.key) != r.row.input_hash]
-        self._put_off(torn, "the row changed between two readings", STALE_RETRY_S)
+        self._failures.put_off(torn, "the row changed between two readings", STALE_RETRY_S)
         moves = [(c, again[c.row_key]) for c in claims if c not in torn]
         moved = {claim.row_key: claim for claim in self._work.move(moves)}
-        self._drop(claims)
+        self._flight.drop(claims)
         followed = [InHand(claim=moved[r.key], row=r) for _, r in moves if r.key in moved]
-        self._hold([row.claim for row in followed])
+        self._flight.hold([row.claim for row in followed])
         return followed
-
-    def _give_back(self, claims: Sequence[Claim], exc: errors.InsightsError) -> None:
-        """Decide who is to blame: the row alone, nobody, or we cannot tell and run it alone."""
-        if not claims:
-            return
-        alone = len(claims) == 1 and claims[0].isolated
-        blame = isolate = bury = False
-        match exc:
-            case errors.RowError() if len(claims) == 1:
-                bury = True
-            case errors.WorkerDied() | errors.RowError():
-                blame, isolate = alone, True
-            case errors.Transient():
-                pass
-            case errors.Permanent():
-                self.failure = (
-                    exc  # nobody's row: a setting, a model, a grant; `run --once` reports it
-                )
-            case _:
-                blame = True  # an error of ours: a row that always meets it must end somewhere
-        log.warning(
-            "rows given back",
-            rows=len(claims),
-            stream=claims[0].stream,
-            reason=str(exc),
-            blame=blame,
-            isolate=isolate,
-        )
-        try:
-            if bury:
-                self._work.bury(claims[0], str(exc))
-            else:
-                self._work.release(
-                    claims, delay_s=RETRY_S, blame=blame, isolate=isolate, reason=str(exc)
-                )
-        except errors.Transient as down:
-            log.warning("rows wait for their leases to end", rows=len(claims), reason=str(down))
-        finally:
-            self._drop(claims)
-
-    def give_back_all(self) -> int:
-        """Give back everything that is held, without blame; return how many rows."""
-        claims = self._holding()
-        self._put_off(claims, "the daemon was stopped", 0.0)
-        return len(claims)
-
-    def _put_off(self, claims: Sequence[Claim], reason: str, delay_s: float) -> None:
-        """Give rows back without blame."""
-        if claims:
-            self._work.release(claims, delay_s=delay_s, blame=False, isolate=False, reason=reason)
-        self._drop(claims)
-
-    def _holding(self) -> list[Claim]:
-        with self._lock:
-            return list(self._held.values())
-
-    def _holds(self, claim: Claim) -> bool:
-        with self._lock:
-            return claim.work_id in self._held
-
-    def _hold(self, claims: Sequence[Claim]) -> None:
-        with self._lock:
-            self._held.update((claim.work_id, claim) for claim in claims)
-
-    def _drop(self, claims: Sequence[Claim]) -> None:
-        """Forget rows; a generation of theirs that still runs is cancelled."""
-        with self._lock:
-            for claim in claims:
-                self._held.pop(claim.work_id, None)
-            futures = [self._futures.pop(claim.work_id, None) for claim in claims]
-        for future in futures:
-            if future is not None:
-                future.cancel()

@@ -5,16 +5,20 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from insights.model import GenerateRequest, Json, Passage, Row, Sampling, StreamSpec
-from insights.ports import Generator, Retriever, Source
+from insights.ports import Generator, Retriever, Rows
 from insights.steps.prompt import Template
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """One stream and what is made of its rows: the pipeline's settings, bound to their adapters."""
+    """One version of a pipeline: its stream and what is made of its rows, bound to their adapters.
+
+    `models` names what `generator` may go to: recipes that share one are never in flight beside a
+    row of it that must be alone.
+    """
 
     name: str
     stream: StreamSpec
-    source: Source
+    source: Rows
     generator: Generator
     template: Template
     output_schema: Json
@@ -28,6 +32,17 @@ class Recipe(msgspec.Struct, frozen=True):
     canonical_passages: bool = False
     filters: Mapping[str, str] = {}
     collections: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What logs and reasons call it."""
+        return f"{self.name} (version {self.version_id})"
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The models, by name; one that nobody named is known by what it is."""
+        return self.models or (f"{type(self.generator).__name__} {id(self.generator)}",)
 
 
 def passages_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Passage, ...]]:

@@ -44,8 +44,8 @@ class GeneratorInit(Value, frozen=True):
 class RemoteInit(Value, frozen=True):
     """The remote child's first frame: one OpenAI-compatible server.
 
-    `url` is its base (".../v1"), `model` the name it serves; `retries` are the openai client's own,
-    with backoff and jitter; `parallel` requests are out at once, each for `timeout_s` at most.
+    `url` is its base (".../v1"), `model` the name it serves; `parallel` requests are out at once.
+    Each is asked `retries` more times at most, `timeout_s` each, all within its own deadline.
     """
 
     name: str

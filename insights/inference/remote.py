@@ -1,10 +1,16 @@
 """The remote child: one OpenAI-compatible server (vLLM, llama-server, TGI) and its key.
 
-The openai client retries by itself, with exponential backoff and jitter, on connection errors, 408,
-409, 429 and 5xx. What is still failing then is the provider's outage, never the row's fault.
+What a server may answer better later (connection errors, 408, 409, 429 and 5xx) is asked again,
+with exponential backoff and jitter or after the pause that the server names, until the request's
+deadline. The supervisor waits for that one and a little longer, so that the end of "too slow" is an
+error of ours, never a child that is killed. What still fails then is the provider's outage, never
+the row's fault.
 """
 
 import json
+import random
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +25,36 @@ from insights.inference.schema import QUOTE, UNIT, WORDS, walk
 from insights.model import GenerateRequest, Generation, Json, Message
 from insights.workers import serve
 
+_TICK_S = 0.5  # how often queued requests are looked at whose time may have passed
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # as the openai client's own
+
+
+class _Asked:
+    """A call in the child: until when it may take, and whether anybody still waits for it."""
+
+    def __init__(self, call: serve.Call) -> None:
+        self.call = call
+        self.request = call.decode(GenerateRequest)
+        self.due = time.monotonic() + self.request.deadline_s
+        self.given_up = threading.Event()
+        self.work: Future[None] = Future()
+
+    def answer(self, remote: "Remote") -> None:
+        """Ask the server, unless nobody waits any more."""
+        if self.given_up.is_set():
+            return
+        try:
+            self.call.reply(remote.generate(self.request, self.due, self.given_up))
+        except Exception as exc:  # noqa: BLE001 - every error is the caller's to judge
+            self.call.fail(exc)
+
+    def late(self) -> bool:
+        """Tell whether its time passed before its turn came; then it is answered here."""
+        if time.monotonic() < self.due or not self.work.cancel():
+            return False
+        self.call.fail(errors.ProviderUnavailable("no answer in time: others were before it"))
+        return True
+
 
 def main() -> None:
     """Serve until the supervisor is gone, `parallel` requests at once."""
@@ -26,21 +62,15 @@ def main() -> None:
         init = server.init(RemoteInit)
         remote = Remote(init)
         with ThreadPoolExecutor(init.parallel, thread_name_prefix="remote") as pool:
-            waiting: dict[int, Future[None]] = {}
+            asked: dict[int, _Asked] = {}
             while True:
-                for call in server.poll(None):
-                    if call.cancels:  # what is already out cannot be called back
-                        waiting.pop(call.id, Future()).cancel()
-                        continue
-                    waiting = {n: made for n, made in waiting.items() if not made.done()}
-                    waiting[call.id] = pool.submit(_answer, remote, call)
-
-
-def _answer(remote: "Remote", call: serve.Call) -> None:
-    try:
-        call.reply(remote.generate(call.decode(GenerateRequest)))
-    except Exception as exc:  # noqa: BLE001 - every error is the caller's to judge
-        call.fail(exc)
+                for call in server.poll(_TICK_S if asked else None):
+                    if not call.cancels:
+                        one = asked[call.id] = _Asked(call)
+                        one.work = pool.submit(one.answer, remote)
+                    elif (one_given_up := asked.pop(call.id, None)) is not None:
+                        one_given_up.given_up.set()  # what is out cannot be called back
+                asked = {n: one for n, one in asked.items() if not (one.work.done() or one.late())}
 
 
 class Remote:
@@ -56,25 +86,46 @@ class Remote:
             base_url=init.url,
             api_key=init.api_key or "none",
             timeout=init.timeout_s,
-            max_retries=init.retries,
+            max_retries=0,  # its own retries know no deadline for all of them together
         )
 
-    def generate(self, request: GenerateRequest) -> Generation:
-        """Return one generation; one whose quotes are not literal is asked for once more.
+    def generate(
+        self, request: GenerateRequest, due: float, given_up: threading.Event
+    ) -> Generation:
+        """Return one generation by `due` (monotonic seconds), or none if it is given up.
+
+        One whose quotes are not literal is asked for once more.
 
         Raises:
             errors.ProviderUnavailable: If the server is down, slow or limits us.
             errors.SettingsError: If it does not know our key or model.
             errors.RowError: If it refuses this request.
         """
-        made = self._ask(request, "")
+        made = self._ask(request, "", due, given_up)
         missing = _unquoted(request, made)
         if missing:
             note = f"Copy {', '.join(missing)} word for word from the given text."
-            made = self._ask(request, note)
+            made = self._ask(request, note, due, given_up)
         return made
 
-    def _ask(self, request: GenerateRequest, note: str) -> Generation:
+    def _ask(
+        self, request: GenerateRequest, note: str, due: float, given_up: threading.Event
+    ) -> Generation:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._ask_once(request, note, due - time.monotonic())
+            except errors.ProviderUnavailable as exc:
+                pause = _pause(tries, exc.__cause__)
+                if tries > self._init.retries or time.monotonic() + pause >= due:
+                    raise
+                if given_up.wait(pause):
+                    raise
+
+    def _ask_once(self, request: GenerateRequest, note: str, left_s: float) -> Generation:
+        if left_s <= 0:
+            raise errors.ProviderUnavailable("no answer in time", where=self._init.url)
         with _translated(self._init.url):
             answer = self._client.chat.completions.create(
                 model=self._init.model,
@@ -86,7 +137,7 @@ class Remote:
                     "type": "json_schema",
                     "json_schema": {"name": "output", "schema": _plain(request), "strict": True},
                 },
-                timeout=min(self._init.timeout_s, request.deadline_s),
+                timeout=min(self._init.timeout_s, left_s),
             )
         choice = answer.choices[0]
         usage = answer.usage
@@ -101,6 +152,16 @@ class Remote:
             prompt_tokens=usage.prompt_tokens if usage else 0,
             sampled_tokens=usage.completion_tokens if usage else 0,
         )
+
+
+def _pause(tries: int, cause: BaseException | None) -> float:
+    """Return the pause before the next try, seconds: what the server says, or twice as long."""
+    if isinstance(cause, openai.APIStatusError):
+        said = cause.response.headers.get("retry-after", "")
+        if said.isdecimal():
+            return float(said)
+    longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(1 << min(tries - 1, 10)))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 @contextmanager

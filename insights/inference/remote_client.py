@@ -9,7 +9,7 @@ from insights.inference.messages import RemoteInit
 from insights.model import GenerateRequest, Generation, ModelInfo
 from insights.workers.process import Worker
 
-_GRACE_S = 30.0
+_GRACE_S = 30.0  # the child answers by the request's deadline itself; past this it must be hung
 _FAILURES = 5  # in a row before the breaker opens
 
 
@@ -56,19 +56,35 @@ class RemoteGenerator:
             refused: Future[Generation] = Future()
             refused.set_exception(exc)
             return refused
-        future = self._worker.submit(
+        answer: Future[Generation] = Future()
+        asked = self._worker.submit(
             "generate", request, Generation, deadline_s=request.deadline_s + _GRACE_S
         )
-        future.add_done_callback(self._note)
-        return future
+        answer.add_done_callback(lambda given: asked.cancel() if given.cancelled() else None)
+        asked.add_done_callback(lambda done: self._done(done, answer))
+        return answer
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it lives."""
+        return self._worker.pid
 
     def close(self, drain_s: float = 5.0) -> None:
         """End the child."""
         self._worker.close(drain_s)
 
-    def _note(self, done: Future[Generation]) -> None:
-        if done.cancelled():
+    def _done(self, asked: Future[Generation], answer: Future[Generation]) -> None:
+        """Pass an answer on. The child only waits for a server: its end is an outage, no death."""
+        if asked.cancelled():
             self.breaker.withdraw()
             return
-        outage = (errors.ProviderUnavailable, errors.WorkerDied)
-        self.breaker.record(answered=not isinstance(done.exception(), outage))
+        exc = asked.exception()
+        if isinstance(exc, errors.WorkerDied):
+            exc = errors.ProviderUnavailable(str(exc), where=self._init.url)
+        self.breaker.record(answered=not isinstance(exc, errors.ProviderUnavailable))
+        if not answer.set_running_or_notify_cancel():
+            return
+        if exc is not None:
+            answer.set_exception(exc)
+        else:
+            answer.set_result(asked.result())

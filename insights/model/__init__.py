@@ -53,7 +53,15 @@ from insights.model.streams import (
     TableShape,
     Window,
 )
-from insights.model.work import Claim, Insight, Outstanding, SinkResult, SinkSpec, SinkState
+from insights.model.work import (
+    Claim,
+    Insight,
+    Outstanding,
+    Share,
+    SinkResult,
+    SinkSpec,
+    SinkState,
+)
 
 __all__ = [
     "Bookmark",
@@ -97,6 +105,7 @@ __all__ = [
     "Sampling",
     "SearchTuning",
     "Segment",
+    "Share",
     "Shows",
     "SinkResult",
     "SinkSpec",

@@ -21,6 +21,17 @@ class Claim(Value, frozen=True):
     isolated: bool = False
 
 
+class Share(Value, frozen=True):
+    """How many rows of one pipeline version may be claimed now, or of its suspects alone.
+
+    A suspect is a row that was in flight when a generator died: it is only claimed to run alone.
+    """
+
+    pipeline_version_id: int
+    rows: int
+    isolated: bool = False
+
+
 class Outstanding(Value, frozen=True):
     """Open work: `ready` now, `all_open` with what waits, `next_s` seconds until the next."""
 

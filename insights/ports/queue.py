@@ -16,6 +16,7 @@ from insights.model import (
     Page,
     Recorded,
     Row,
+    Share,
     StreamState,
     SweepState,
     Window,
@@ -25,8 +26,12 @@ from insights.model import (
 class Work(Protocol):
     """The queue of rows to be done, in the store."""
 
-    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
-        """Take up to `limit` rows under a lease and commit; isolated ones only if asked for."""
+    def claim(self, shares: Sequence[Share]) -> list[Claim]:
+        """Take rows under a lease, as many of each version as its share says, and commit."""
+        ...
+
+    def suspects(self) -> set[int]:
+        """Return the versions with rows that are due now and must run alone."""
         ...
 
     def extend(self, claims: Sequence[Claim]) -> set[int]:
@@ -35,8 +40,11 @@ class Work(Protocol):
 
     def release(
         self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str
-    ) -> None:
-        """Give rows back; without blame the attempt is not counted; isolated rows run alone."""
+    ) -> set[int]:
+        """Give rows back; without blame the attempt is not counted; isolated rows run alone.
+
+        Returns the work ids that had no attempt left and are dead letters now.
+        """
         ...
 
     def bury(self, claim: Claim, reason: str) -> None:

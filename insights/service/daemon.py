@@ -164,14 +164,15 @@ class Daemon:
                 self._once[job.name] = exc
 
     def _work_off(self, report: Callable[[Progress], None], publishing: Sequence[Job]) -> None:
-        moved, seen = time.monotonic(), (-1, -1, -1)
+        moved, seen = time.monotonic(), (-1, -1, -1, -1)
         while self._pipeline is not None and not self._stop.is_set():
             left = self._work.outstanding()
             report(Progress(stage="enrich", done=self._written, open=left.all_open))
             held = self._pipeline.held
             if left.all_open == 0 and held == 0:
                 return
-            if (now := (self._written, left.all_open, held)) != seen:
+            now = (self._written, left.all_open, held, self._pipeline.progress)
+            if now != seen:
                 moved, seen = time.monotonic(), now
             if self._failed is not None:
                 raise self._failed
@@ -208,10 +209,7 @@ class Daemon:
             self._work.adopt()
             self._adopted = True
         claimed = self._pipeline.advance()
-        failed, self._pipeline.failure = self._pipeline.failure, None
-        if failed is not None and self._once is None:
-            raise failed
-        self._failed = self._failed or failed
+        self._failed = self._pipeline.failure
         return 0.0 if claimed else IDLE_S
 
     def _write(self) -> float:

@@ -155,6 +155,11 @@ def translate(exc: psycopg.Error) -> errors.InsightsError:
                 where="store",
                 fix="run `insights migrate`",
             )
+        # Class 22 and limits of a value: what a row brought, whatever is wrong with the store.
+        case psycopg.DataError() | psycopg.errors.ProgramLimitExceeded():
+            return errors.RowError(
+                f"the store cannot hold a value of it ({exc.sqlstate}: {problem})", where="store"
+            )
         case (
             psycopg.OperationalError()
             | psycopg.InterfaceError()

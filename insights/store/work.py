@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from insights.model import Claim, Outstanding, Row
+from insights.model import Claim, Outstanding, Row, Share
 from insights.store.postgres import Store
 from insights.store.queries import load
 
@@ -42,12 +42,12 @@ class WorkQueue:
         self._sql = load("work")
         self._repoint = load("deployments")["repoint"]
 
-    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
-        """Take up to `limit` ready rows; isolated rows only where asked for, to be run alone."""
+    def claim(self, shares: Sequence[Share]) -> list[Claim]:
+        """Take ready rows, of each version its share; suspects only where a share names them."""
         values = {
-            "versions": self._versions,
-            "limit": limit,
-            "isolated": isolated,
+            "versions": [share.pipeline_version_id for share in shares],
+            "rows": [share.rows for share in shares],
+            "isolated": [share.isolated for share in shares],
             "holder": self._holder,
             "ttl_s": self._ttl_s,
             "key_version": self._key_version,
@@ -55,6 +55,14 @@ class WorkQueue:
         with self._store.connection() as connection:
             rows = connection.execute(self._sql["claim"], values).fetchall()
         return sorted((_claim(row) for row in rows), key=lambda claim: claim.work_id)
+
+    def suspects(self) -> set[int]:
+        """Return the versions with rows that are due now and must run alone."""
+        with self._store.connection() as connection:
+            rows = connection.execute(
+                self._sql["suspects"], {"versions": self._versions}
+            ).fetchall()
+        return {row.pipeline_version_id for row in rows}
 
     def extend(self, claims: Sequence[Claim]) -> set[int]:
         """Prolong leases; return the work ids that are still ours."""
@@ -66,8 +74,11 @@ class WorkQueue:
 
     def release(
         self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str
-    ) -> None:
-        """Give rows back; without blame the attempt is not counted; isolated rows run alone."""
+    ) -> set[int]:
+        """Give rows back; without blame the attempt is not counted; isolated rows run alone.
+
+        Returns the work ids that had no attempt left and are dead letters now.
+        """
         values = {
             **_held(claims),
             "delay_s": delay_s,
@@ -75,9 +86,11 @@ class WorkQueue:
             "isolate": isolate,
             "reason": reason,
             "max_attempts": self._max_attempts,
+            "releaser": self._holder,
         }
         with self._store.connection() as connection:
-            connection.execute(self._sql["release"], values)
+            rows = connection.execute(self._sql["release"], values).fetchall()
+        return {row.work_id for row in rows if row.state == "dead"}
 
     def bury(self, claim: Claim, reason: str) -> None:
         """Dead-letter one row with its reason."""
@@ -142,7 +155,8 @@ class WorkQueue:
         with self._store.connection() as connection:
             connection.execute(self._repoint)
             return connection.execute(
-                self._sql["expire"], {"max_attempts": self._max_attempts}
+                self._sql["expire"],
+                {"max_attempts": self._max_attempts, "finder": self._holder},
             ).rowcount
 
     def adopt(self) -> int:

@@ -24,7 +24,7 @@ def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
         bound, app.refused = enriching.recipes(app, load=not once)
         work = enriching.queue(app, list(bound))
         pipeline = enriching.pipeline(app, bound, work)
-        jobs.append(enriching.Serving(app, list(bound.values())))
+        jobs.append(enriching.Serving(app, list(bound.values()), pipeline))
     elif "poll" in roles:
         polling.register(app)
     if "poll" in roles:

@@ -117,22 +117,32 @@ def _check(app: App, name: str) -> None:
 
 
 class Serving:
-    """Says in the store which versions this daemon serves, for as long as it runs.
+    """Says in the store which versions this daemon serves, for as long as it runs, and why not.
 
     Work of a version that nobody serves waits; `insights status` and `doctor` tell.
     """
 
     name = "serving"
 
-    def __init__(self, app: App, served: Sequence[Recipe]) -> None:
+    def __init__(self, app: App, served: Sequence[Recipe], flow: Pipeline) -> None:
         self._leases = app.leases
+        self._deployments = app.deployments
+        self._recipes = list(served)
+        self._flow = flow
+        self._told: dict[int, str | None] = {}
         self._served = [f"serves {recipe.version_id} {app.holder}" for recipe in served]
         self.every_s = app.settings.daemon.lease / 2
 
     def run_once(self) -> bool:
-        """Prolong what is said."""
+        """Prolong what is said, and tell what is stopped, or works again, since the last time."""
         for name in self._served:
             self._leases.take(name)
+        stopped = self._flow.stopped
+        for recipe in self._recipes:
+            reason = stopped.get(recipe.name)
+            if reason != self._told.get(recipe.version_id):
+                self._deployments.stopped(recipe.version_id, reason)
+                self._told[recipe.version_id] = reason
         return False
 
 
@@ -166,4 +176,5 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         canonical_passages=wanted.order == "canonical",
         filters=wanted.filters,
         collections=wanted.collections,
+        models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
     )

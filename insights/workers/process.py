@@ -59,6 +59,7 @@ class Worker:
         self._loading: Child | None = None
         self._starting = False
         self._waiting: list[Call] = []
+        self._expecting: list[Future[None]] = []  # who waits for a child that is ready
         self._deaths = 0
         self._not_before = 0.0
         self._closed = threading.Event()
@@ -112,17 +113,34 @@ class Worker:
         """
         return beats.result(self.submit(method, request, reply, deadline_s=deadline_s))
 
+    def start(self) -> None:
+        """Start the child now and wait until it is ready; otherwise the first call starts it.
+
+        Raises:
+            errors.WorkerDied: If it could not be started.
+            errors.InsightsError: Why it refused to.
+        """
+        future: Future[None] = Future()
+        with self._lock:
+            if self._child is not None and self._child.alive:
+                return
+            if self._closed.is_set():
+                raise errors.WorkerDied(f"{self.name} is closed")
+            starts, self._starting = not self._starting, True
+            self._expecting.append(future)
+        if starts:
+            self._start_beside()
+        beats.result(future)
+
     def close(self, drain_s: float = 5.0) -> None:
         """End the child: end of file, then SIGKILL after `drain_s` seconds; a load at once."""
         with self._lock:
             self._closed.set()
             child, self._child = self._child, None
-            loading, waiting = self._loading, self._waiting
-            self._waiting = []
+            loading = self._loading
         if loading is not None:
             loading.close(0.0)
-        for call in waiting:
-            fail(call.future, errors.WorkerDied(f"{self.name} is closed"))
+        self._refuse(errors.WorkerDied(f"{self.name} is closed"))
         if child is not None:
             child.close(drain_s)
 
@@ -162,8 +180,11 @@ class Worker:
             closed = self._closed.is_set()
             self._child = None if closed else child
             waiting, self._waiting = self._waiting, []
+            expecting, self._expecting = self._expecting, []
         if closed:
             child.close(0.0)
+        for future in expecting:
+            future.set_result(None)
         for call in waiting:
             _send(child, call)
 
@@ -186,9 +207,16 @@ class Worker:
         """No child came of it: tell whoever waits."""
         with self._lock:
             self._loading, self._starting = None, False
+        self._refuse(exc)
+
+    def _refuse(self, exc: errors.InsightsError) -> None:
+        with self._lock:
             waiting, self._waiting = self._waiting, []
+            expecting, self._expecting = self._expecting, []
         for call in waiting:
             fail(call.future, exc)
+        for future in expecting:
+            fail(future, exc)
 
     def _on_end(self, end: End, *, answered: bool, wanted: bool) -> None:
         """A child ended: after an unwanted death, wait longer before each restart."""

@@ -1,25 +1,27 @@
 -- name: claim
--- Take the oldest ready rows under a lease of their own each. Rows that others are taking are skipped, not waited for;
--- the attempt is counted here, so that a crash counts too. Version by version in the order of `work_ready`, which BETWEEN and
--- ORDER BY leave as the only index: along that of work_id, which looks cheaper with a LIMIT, every claim would walk over all
--- that was ever done.
-WITH ready AS (
+-- Take the oldest ready rows of each version, as many as its share says, under a lease of their own each. Rows that others
+-- are taking are skipped, not waited for; the attempt is counted here, so that a crash counts too. Share by share in the
+-- order of `work_ready`, which BETWEEN and ORDER BY leave as the only index: along that of work_id, which looks cheaper with
+-- a LIMIT, every claim would walk over all that was ever done.
+WITH share AS (
+    SELECT * FROM unnest(%(versions)s::integer[], %(rows)s::integer[], %(isolated)s::boolean[])
+        AS q (pipeline_version_id, rows, isolated)
+), ready AS (
     SELECT r.work_id
-    FROM store.deployment d
+    FROM share q
+    JOIN store.deployment d USING (pipeline_version_id)
     JOIN store.stream s USING (stream_id)
     CROSS JOIN LATERAL (
         SELECT w.work_id
         FROM store.work w
         WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
-          AND w.not_before <= now() AND w.isolated = %(isolated)s
+          AND w.not_before <= now() AND w.isolated = q.isolated
         ORDER BY w.pipeline_version_id, w.work_id
-        LIMIT %(limit)s
+        LIMIT q.rows
         FOR UPDATE SKIP LOCKED
     ) r
-    WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL
+    WHERE NOT s.paused AND s.stopped_reason IS NULL
       AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
-    ORDER BY r.work_id
-    LIMIT %(limit)s
 )
 UPDATE store.work w
 SET state = 'claimed', lease_token = gen_random_uuid(), holder = %(holder)s, attempts = w.attempts + 1,
@@ -32,6 +34,15 @@ WHERE w.work_id = ready.work_id
 RETURNING w.work_id, w.row_id, w.lease_token, s.name AS stream, l.row_key, w.input_hash, l.hash_version,
           w.pipeline_version_id, w.attempts, w.isolated;
 
+-- name: suspects
+-- The versions with rows that must run alone and are due: for each, whether there is one.
+SELECT d.pipeline_version_id
+FROM store.deployment d JOIN store.stream s USING (stream_id)
+WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL
+  AND EXISTS (SELECT FROM store.work w
+              WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending' AND w.isolated
+                AND w.not_before <= now());
+
 -- name: extend
 -- Prolong the leases of work in flight; what is not returned is no longer ours.
 UPDATE store.work w
@@ -41,16 +52,25 @@ WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'cla
 RETURNING w.work_id;
 
 -- name: release
--- Give rows back. Without blame the attempt is taken back; with it the last one allowed makes a dead letter.
-UPDATE store.work w
-SET state = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
-    attempts = CASE WHEN %(blame)s THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
-    isolated = w.isolated OR %(isolate)s,
-    not_before = now() + make_interval(secs => %(delay_s)s * CASE WHEN %(blame)s THEN w.attempts ELSE 1 END),
-    lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s
-FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
-WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed'
-RETURNING w.work_id, w.row_id, w.stream_id, w.state;
+-- Give rows back. Without blame the attempt is taken back; with it the last one allowed makes a dead letter, which the audit
+-- is told.
+WITH released AS (
+    UPDATE store.work w
+    SET state = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
+        attempts = CASE WHEN %(blame)s THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
+        isolated = w.isolated OR %(isolate)s,
+        not_before = now() + make_interval(secs => %(delay_s)s * CASE WHEN %(blame)s THEN w.attempts ELSE 1 END),
+        finished_at = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN now() END,
+        lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s
+    FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
+    WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed'
+    RETURNING w.work_id, w.row_id, w.stream_id, w.state
+), audited AS (
+    INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
+    SELECT %(releaser)s, 'dead-letter', stream_id, row_id, jsonb_build_object('reason', %(reason)s::text)
+    FROM released WHERE state = 'dead'
+)
+SELECT work_id, state FROM released;
 
 -- name: bury
 -- Dead-letter one row with its reason, and tell the audit.
@@ -162,16 +182,24 @@ SELECT identity, coalesce(pass #>> '{horizon,position}', position) AS position F
 
 -- name: expire
 -- Take back leases whose holder died. The first times are nobody's fault; a row that was there three times runs alone,
--- and alone it is counted, so that one that kills daemons ends as a dead letter.
-UPDATE store.work w
-SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
-    attempts = CASE WHEN w.isolated THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
-    expiries = w.expiries + 1,
-    isolated = w.isolated OR w.expiries >= 2,
-    lease_token = NULL, lease_until = NULL, holder = NULL, not_before = now(),
-    reason = 'the daemon that held it (' || coalesce(w.holder, 'unknown') || ') did not finish it'
-WHERE w.state = 'claimed' AND w.lease_until < now()
-RETURNING w.work_id, w.state;
+-- and alone it is counted, so that one that kills daemons ends as a dead letter, which the audit is told.
+WITH expired AS (
+    UPDATE store.work w
+    SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
+        attempts = CASE WHEN w.isolated THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
+        expiries = w.expiries + 1,
+        isolated = w.isolated OR w.expiries >= 2,
+        finished_at = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN now() END,
+        lease_token = NULL, lease_until = NULL, holder = NULL, not_before = now(),
+        reason = 'the daemon that held it (' || coalesce(w.holder, 'unknown') || ') did not finish it'
+    WHERE w.state = 'claimed' AND w.lease_until < now()
+    RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason
+), audited AS (
+    INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
+    SELECT %(finder)s, 'dead-letter', stream_id, row_id, jsonb_build_object('reason', reason)
+    FROM expired WHERE state = 'dead'
+)
+SELECT work_id, state FROM expired;
 
 -- name: adopt
 -- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.

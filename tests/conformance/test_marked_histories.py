@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from insights import errors
+from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe
 from insights.model import (
     GenerateRequest,
@@ -228,7 +229,14 @@ class History:
             version_id=version,
         )
         insights = InsightStore(store, "daemon")
-        self.pipeline = Pipeline({version: recipe}, self.work, insights, batch=4, in_flight=8)
+        self.pipeline = Pipeline(
+            {version: recipe},
+            self.work,
+            insights,
+            batch=4,
+            in_flight=8,
+            lanes=Lanes(threads=False),
+        )
 
     # --- what the application does --------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe
 from insights.model import GenerateRequest, Generation, ModelInfo, Sampling, Span
 from insights.pipeline import Pipeline
@@ -47,8 +48,8 @@ STEPS = 14
 SCHEMA = {"type": "object", "properties": {"echo": {"type": "string", "x-quote": "row.body"}}}
 
 
-class Crashed(Exception):
-    """The daemon is dead: whatever it held in memory is gone."""
+class Crashed(BaseException):
+    """The daemon is dead: whatever it held in memory is gone, and nothing in it may catch this."""
 
 
 class CrashingStore(Store):
@@ -166,8 +167,7 @@ class Histories(RuleBasedStateMachine):
             "echo", "0" * 64, {}, stream=name, columns=("body",), sink_id=sink, overlap_s=0.0
         ).version_id
         leases = Leases(self.store, "daemon", ttl_s=60)
-        ledger = Ledger(self.store, self.spec.name, holder="daemon")
-        self.ledger = ledger
+        self.ledger = ledger = Ledger(self.store, self.spec.name, holder="daemon")
         parts = (self.spec, self.source, ledger, leases, Courtesy())
         self.poller, self.sweeper = Poller(*parts), Sweeper(*parts, 3600)
         self.work = WorkQueue(self.store, "daemon", [version], ttl_s=60, max_attempts=5)
@@ -188,8 +188,8 @@ class Histories(RuleBasedStateMachine):
             deadline_s=60,
             version_id=version,
         )
-        insights = InsightStore(self.store, "daemon")
-        self.pipeline = Pipeline({version: recipe}, self.work, insights, batch=4, in_flight=8)
+        what = {version: recipe}, self.work, InsightStore(self.store, "daemon")
+        self.pipeline = Pipeline(*what, batch=4, in_flight=8, lanes=Lanes(threads=False))
 
     # --- what happens to the table ---------------------------------------------------------------
 

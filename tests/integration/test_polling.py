@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
-from insights.model import Bookmark, Horizon, Page, Row, StreamSpec
+from insights.model import Bookmark, Horizon, Page, Row, Share, StreamSpec
 from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
@@ -279,7 +279,7 @@ def test_a_page_older_than_a_moved_claim_is_read_again(site: Site) -> None:
     site.insert(1, site.ago(10))
     site.poll()
     work = WorkQueue(site.store, "daemon", [site.version], ttl_s=60, max_attempts=5)
-    (claim,) = work.claim(1)
+    (claim,) = work.claim([Share(site.version, 1)])
     old = site.ledger.state().now
     newer = uuid.uuid4()
     row = Row(key="1", input_hash=newer.bytes, cursor=None, values={})

@@ -31,8 +31,8 @@ SELECT n, 1, md5(n::text)::uuid, 'ok', '{{}}' FROM generate_series(1, {ROWS} / 2
 VALUES: dict[str, Any] = {
     "stream_id": 1, "pipeline_version_id": 1, "hash_version": 1, "sink_id": None, "enqueue": True,
     "want_ids": True, "versions": [1], "pipelines": [1], "sinks": [None], "slots": [0],
-    "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": False, "streams": ["s"],
-    "limit": 200, "holder": "d", "ttl_s": 60,
+    "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": [False], "streams": ["s"],
+    "rows": [200], "holder": "d", "ttl_s": 60,
 }  # fmt: skip
 
 

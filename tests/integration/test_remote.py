@@ -1,11 +1,15 @@
 """The remote child against a real HTTP server that speaks the chat completions protocol."""
 
 import json
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 
 from insights import errors
@@ -156,6 +160,41 @@ def test_a_busy_server_is_asked_again(
 ) -> None:
     provider.answers = [(503, "busy"), (429, "slow down"), (200, '{"problem":"on fire"}')]
     assert connect(retries=3).submit(REQUEST).result(60).finish == "stop"
+
+
+def test_tries_and_queue_end_with_the_one_deadline_of_the_request(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    """Four requests, one at a time, to a server that is always busy: nobody waits longer."""
+    provider.answers = [(503, "busy")]
+    generator = connect(retries=50, parallel=1)
+    given_up = generator.submit(REQUEST)  # for minutes, before all others
+    while not provider.asked:
+        time.sleep(0.05)
+    given_up.cancel()
+    hurried = msgspec.structs.replace(REQUEST, deadline_s=2.0)
+    began = time.monotonic()
+    asked = [generator.submit(hurried) for _ in range(4)]
+    for future in asked:
+        with pytest.raises(errors.ProviderUnavailable):
+            future.result(60)
+    assert time.monotonic() - began < 20  # 50 tries of each would take minutes
+    assert len(provider.asked) < 20
+
+
+def test_a_child_that_ends_is_an_outage_and_no_death(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    generator = connect()
+    generator.submit(REQUEST).result(30)
+    provider.open.clear()
+    future = generator.submit(REQUEST)
+    pid = generator.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(errors.ProviderUnavailable, match="signal 9"):
+        future.result(30)
+    provider.open.set()
 
 
 @pytest.mark.parametrize(

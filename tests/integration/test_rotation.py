@@ -7,6 +7,7 @@ import pytest
 
 from insights import errors
 from insights.ground import environment
+from insights.model import Share
 from insights.store.insights import Registry
 from insights.store.postgres import Store
 from insights.store.work import WorkQueue
@@ -147,7 +148,7 @@ def test_a_daemon_that_runs_with_the_former_key_writes_no_more(store_url: str) -
     Registry(store).rotate("hash_key_check_2", "of another key")
     with pytest.raises(errors.Fenced, match="hash_key"):
         loading.record(("b", "b"))
-    assert queue.claim(10) == []
+    assert queue.claim([Share(loading.version, 10)]) == []
     store.close()
 
 

@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from insights import errors
+from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe
 from insights.model import (
     Claim,
@@ -16,11 +18,13 @@ from insights.model import (
     Insight,
     Row,
     Sampling,
+    Share,
     StreamSpec,
     Support,
 )
 from insights.pipeline import Pipeline
 from insights.steps.prompt import Template
+from tests.desk import Desk
 
 OUTAGES = 3_000  # an hour, if a try takes a second
 SPEC = StreamSpec(name="ticket", source="legacy", key=("id",), inputs=("body",))
@@ -37,15 +41,18 @@ class Shop:
         self.written: list[int] = []
         self.support_given: list[float | None] = []
 
-    def claim(self, limit: int, *, isolated: bool = False) -> list[Claim]:
-        if isolated:
-            return []
+    def suspects(self) -> set[int]:
+        return set()
+
+    def claim(self, shares: Sequence[Share]) -> list[Claim]:
+        limit = sum(share.rows for share in shares if not share.isolated)
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return [Claim(i, i, f"t{i}", "ticket", str(i), b"h", 1, 1, 1) for i in taken]
 
-    def release(self, claims: Sequence[Claim], **_: object) -> None:
+    def release(self, claims: Sequence[Claim], **_: object) -> set[int]:
         self._answer()
         self.waiting += [claim.work_id for claim in claims]
+        return set()
 
     def fetch(self, _: StreamSpec, keys: Sequence[str]) -> list[Row]:
         return [Row(key, b"h", None, {"body": "text"}) for key in keys]
@@ -94,7 +101,13 @@ def _pipeline(shop: Shop, *, scores: bool = False) -> Pipeline:
         version_id=1,
     )
     return Pipeline(
-        {1: recipe}, every, every, batch=8, in_flight=8, grounds=every if scores else None
+        {1: recipe},
+        every,
+        every,
+        batch=8,
+        in_flight=8,
+        grounds=every if scores else None,
+        lanes=Lanes(threads=False),
     )
 
 
@@ -127,3 +140,35 @@ def test_a_row_is_written_with_its_support_or_without(outages: int, support: flo
     pipeline.advance()
     assert pipeline.settle(0.0) == 3
     assert shop.support_given == [support] * 3
+
+
+def test_an_answer_under_a_former_lease_touches_nothing_of_the_new_one() -> None:
+    desk = Desk()
+    model = desk.recipe(1)
+    desk.queue.add(1, "row")
+    desk.pipeline.advance()
+    model.work()  # its answer waits to be settled
+    assert desk.pipeline.give_back_all() == 1
+    desk.clock.now += 1.0
+    assert desk.pipeline.advance() == 1  # claimed anew
+    assert desk.pipeline.settle(0.0) == 0
+    assert desk.pipeline.held == 1
+    model.work()
+    assert desk.pipeline.settle(0.0) == 1
+    assert desk.queue.writes == [[1]]
+
+
+def test_a_claim_that_the_store_refuses_is_said_once_and_tried_again() -> None:
+    desk = Desk()
+    model = desk.recipe(1)
+    desk.queue.add(1, "row")
+    desk.queue.refuses_claim = errors.StoreError("permission denied for table work")
+    with capture_logs() as logs:
+        for _ in range(5):
+            desk.round(model, pause_s=6.0)
+    assert [line["event"] for line in logs] == ["stopped"]
+    assert "permission denied for table work" in desk.pipeline.stopped["p1"]
+    desk.queue.refuses_claim = None
+    for _ in range(2):
+        desk.round(model, pause_s=6.0)
+    assert desk.queue.states() == {"done": 1}

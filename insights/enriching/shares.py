@@ -1,0 +1,155 @@
+"""Who may claim how much now: fair shares, stopped recipes, and rows that must run alone.
+
+Each recipe may hold an equal part of what is in flight; one that is alone may hold all but a small
+reserve, so that rows of another that come later find room at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from insights.enriching.breakers import Admission
+from insights.enriching.flight import Flight
+from insights.enriching.recipe import Recipe
+from insights.model import Claim, Share
+
+LOOK_S = 30.0  # how often the store is asked for suspects that others left there
+
+
+class Shares:
+    """Plans what is claimed next.
+
+    Args:
+        recipes: By pipeline version.
+        flight: What is in hand.
+        batch: Most rows of a recipe claimed at once.
+        most: Most rows in hand, of all recipes.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        recipes: Mapping[int, Recipe],
+        flight: Flight,
+        *,
+        batch: int,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recipes = recipes
+        self._flight = flight
+        self._batch = batch
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._hungry: set[int] = set()  # their last claim took all that it might
+        self._narrowed: dict[int, int] = {}  # most rows in hand of recipes whose rows come too late
+        self._suspects: dict[int, list[float]] = {}  # when rows are due that must run alone
+        self._alone_next: set[int] = set()  # nothing else is there to try a stopped model with
+        self._look_at = self._clock()
+        self._bare = False
+
+    # --- planning ------------------------------------------------------------------------------
+
+    def plan(self, admits: Callable[[Recipe], Admission]) -> list[Share]:
+        """Return what to claim; `admits` says how many rows of a recipe may start now."""
+        held, alone = self._flight.by_version(), self._flight.isolated()
+        admitted = {v: said for v, r in self._recipes.items() if (said := admits(r)) != "none"}
+        waiting = self._due(admitted)
+        room = max(0, self._most - held.total())
+        shares = []
+        for version, said in admitted.items():
+            recipe = self._recipes[version]
+            beside = [v for v, other in self._recipes.items() if _meet(recipe, other)]
+            if any(v in alone for v in beside):
+                continue
+            turn = next((v for v in beside if v in waiting), None)
+            if turn is not None and (said == "all" or turn in self._alone_next):
+                if version == turn and not any(held[v] for v in beside):
+                    shares.append(Share(version, 1, isolated=True))
+                continue
+            limit, floor = self._limit(version, held, len(admitted))
+            rows = min(self._batch, limit - held[version])
+            rows = min(rows, max(room, floor - held[version]))
+            if said == "one":
+                rows = min(rows, 1)
+            if rows > 0:
+                shares.append(Share(version, rows))
+                room = max(0, room - rows)
+        return shares
+
+    def _due(self, admitted: Mapping[int, Admission]) -> list[int]:
+        """Return the versions whose suspects are due, the longest waiting first."""
+        now = self._clock()
+        with self._lock:
+            due = [(min(at), v) for v, at in self._suspects.items() if v in admitted and at]
+        return [version for at, version in sorted(due) if at <= now]
+
+    def _limit(self, version: int, held: Mapping[int, int], recipes: int) -> tuple[int, int]:
+        """Return the most rows that a recipe may hold, and what is kept free for each that idles.
+
+        Two recipes and 64 rows: 48 for one while the other idles, and 32 each once both have work.
+        """
+        busy = {v for v in self._recipes if held.get(v) or v in self._hungry} | {version}
+        floor = max(1, self._most // (2 * max(1, recipes)))
+        idle = max(0, recipes - len(busy))
+        limit = max(floor, (self._most - floor * idle) // len(busy))
+        return min(limit, self._narrowed.get(version, limit)), floor
+
+    # --- what came of it -----------------------------------------------------------------------
+
+    def claimed(self, shares: Sequence[Share], claims: Sequence[Claim]) -> None:
+        """Note what a plan brought."""
+        self._bare = bool(shares) and not claims
+        for share in shares:
+            version = share.pipeline_version_id
+            got = sum(
+                c.pipeline_version_id == version and c.isolated == share.isolated for c in claims
+            )
+            with self._lock:
+                if share.isolated:
+                    self._alone_next.discard(version)
+                    now = self._clock()
+                    later = [at for at in self._suspects.get(version, ()) if at > now]
+                    self._suspects[version] = [now, *later] if got else later  # there may be more
+                    continue
+                if got < share.rows:
+                    self._hungry.discard(version)
+                else:
+                    self._hungry.add(version)
+                if not got and self._suspects.get(version):
+                    self._alone_next.add(version)
+
+    def suspect(self, version: int, delay_s: float) -> None:
+        """Rows of a version must run alone, from so many seconds on."""
+        with self._lock:
+            self._suspects.setdefault(version, []).append(self._clock() + delay_s)
+
+    def looks(self) -> bool:
+        """Tell whether it is time to ask the store for suspects: of former runs and other hosts.
+
+        Where nothing else is to be done it is: there they need not wait.
+        """
+        if self._clock() < self._look_at and not self._bare:
+            return False
+        self._look_at = self._clock() + LOOK_S
+        return True
+
+    def ease(self, version: int) -> None:
+        """Rows of a version came too late: half as many at once."""
+        with self._lock:
+            now = max(1, self._flight.by_version()[version])
+            self._narrowed[version] = max(1, min(now, self._narrowed.get(version, now)) // 2)
+
+    def passed(self, version: int) -> None:
+        """A row of a version was in time: one more at once."""
+        if version not in self._narrowed:
+            return
+        with self._lock:
+            self._narrowed[version] = self._narrowed.get(version, 0) + 1
+            if self._narrowed[version] >= self._most:
+                del self._narrowed[version]
+
+
+def _meet(one: Recipe, other: Recipe) -> bool:
+    return bool(set(one.shared) & set(other.shared))

@@ -1,0 +1,74 @@
+"""Who may claim how much: no recipe starves another, whatever its rows or its source do."""
+
+import threading
+import time
+
+from insights import errors
+from tests.desk import Desk, Source
+
+
+def test_a_long_queue_leaves_room_for_rows_of_another_recipe() -> None:
+    desk = Desk(batch=32, in_flight=64)
+    slow, quick = desk.recipe(1), desk.recipe(2)
+    desk.queue.add(1, *["slow"] * 300)
+    for _ in range(4):
+        desk.pipeline.advance()  # nothing of it finishes
+    assert len(slow.flight) == 48
+    desk.queue.add(2, *["quick"] * 19)
+    for _ in range(3):
+        desk.pipeline.advance()
+        quick.work()
+        desk.pipeline.settle(0.0)
+    assert desk.queue.states(2) == {"done": 19}
+
+
+def test_slow_rows_stop_nobody() -> None:
+    desk = Desk()
+    slow, quick = desk.recipe(1), desk.recipe(2)
+    desk.queue.add(1, *["slow"] * 3)
+    desk.queue.add(2, *["quick"] * 40)
+    for _ in range(20):
+        desk.round(quick, pause_s=20.0)
+    assert (len(slow.flight), desk.queue.states(2)) == (3, {"done": 40})
+
+
+def test_recipes_with_work_share_what_is_in_flight() -> None:
+    desk = Desk(batch=32, in_flight=64)
+    models = [desk.recipe(version) for version in (1, 2)]
+    for version in (1, 2):
+        desk.queue.add(version, *["row"] * 300)
+    for _ in range(5):
+        desk.pipeline.advance()
+    assert [len(model.flight) for model in models] == [32, 32]
+
+
+def test_a_source_that_hangs_holds_its_own_lane_only() -> None:
+    desk = Desk(threads=True, in_flight=32)
+    hung, release = threading.Event(), threading.Event()
+    asked = []
+
+    def hang(bodies: list[str | None]) -> None:
+        asked.append(bodies)
+        hung.set()
+        release.wait(60.0)
+        raise errors.WorkerDied("did not answer fetch in time and was killed")
+
+    desk.recipe(1, source=Source(desk.queue, breaks=hang))
+    other = desk.recipe(2)
+    desk.queue.add(1, *"abcdefgh")
+    desk.queue.add(2, *"abcdefgh")
+    until = time.monotonic() + 60.0
+    try:
+        while desk.queue.states(2)["done"] < 8 and time.monotonic() < until:
+            desk.pipeline.advance()
+            other.work()
+            desk.pipeline.settle(0.01)
+        assert hung.is_set()
+        assert desk.queue.states(2) == {"done": 8}
+    finally:
+        release.set()
+    while desk.pipeline.held and time.monotonic() < until:
+        desk.pipeline.settle(0.01)
+    assert desk.queue.states(1) == {"pending": 8}
+    assert desk.queue.charged() == {}
+    assert len(asked) == 1  # the batch that waited behind it was given back, unread
