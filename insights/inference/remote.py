@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from insights import errors
 from insights.inference import quotes
 from insights.inference.messages import RemoteInit
+from insights.inference.reserved import neutralised
 from insights.inference.schema import QUOTE, UNIT, WORDS, walk
 from insights.model import GenerateRequest, Generation, Json, Message
 from insights.workers import serve
@@ -134,7 +135,10 @@ def _translated(url: str) -> Iterator[None]:
 
 
 def _message(message: Message) -> ChatCompletionMessageParam:
-    content = "".join(segment.text for segment in message.segments)
+    content = "".join(
+        segment.text if segment.is_template else neutralised(segment.text)
+        for segment in message.segments
+    )
     if message.role == "system":
         return {"role": "system", "content": content}
     if message.role == "assistant":
