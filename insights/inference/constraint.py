@@ -4,10 +4,11 @@ llguidance neither crashes nor raises: it enters an error state, and everything 
 after construction, after each mask and after each token.
 """
 
+import itertools
 import json
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import llguidance
@@ -17,7 +18,7 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from insights import errors
 from insights.inference import quotes
 from insights.inference.grammar import Grammar
-from insights.inference.sampling import Mask
+from insights.inference.sampling import Mask, allows
 from insights.inference.schema import CITED, QUOTE, has_quotes, refuse_unsupported, walk
 from insights.model import Json, Span
 
@@ -54,12 +55,14 @@ class Compiler:
 
     Args:
         vocab: llama.cpp's vocabulary pointer (`llama.Model.vocab`).
+        ends: The tokens that end a generation, which are no part of its text.
     """
 
-    def __init__(self, vocab: Any) -> None:  # noqa: ANN401 - a ctypes pointer
+    def __init__(self, vocab: Any, ends: Collection[int] = ()) -> None:  # noqa: ANN401 - a ctypes pointer
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # llguidance's calls, not ours
             self.tokenizer: Any = lltokenizer_from_vocab(vocab)
+        self.ends = frozenset((*ends, *self.tokenizer.eos_tokens))
         self._prototypes: dict[str, Any] = {}
         self._lock = threading.Lock()  # rows arrive in one thread and are narrowed in another
 
@@ -114,7 +117,10 @@ class Constraint:
     ) -> None:
         self._compiler = compiler
         self._schema, self._row, self._passages = schema, row, passages
-        self._matcher = compiler.matcher(Grammar(schema, abstain, row, passages).lark)
+        grammar = Grammar(schema, abstain, row, passages)
+        self.impossible = grammar.impossible
+        """Why only an abstention is possible; empty where an output is."""
+        self._matcher = compiler.matcher(grammar.lark)
         self._tokens: list[int] = []
         self._bytes = b""
         self._cited: list[int] | None = None
@@ -139,6 +145,8 @@ class Constraint:
         for token in tokens:
             self._matcher.consume_token(token)
             _refuse_error(self._matcher)
+            if token in self._compiler.ends:
+                return
             piece = self._compiler.tokenizer.decode_bytes([token])
             self._tokens.append(token)
             self._bytes += piece
@@ -146,10 +154,14 @@ class Constraint:
                 self._narrow()
 
     def forced(self) -> list[int]:
-        """Return the tokens that must come next, not consuming them; empty if there is a choice."""
+        """Return the tokens that must come next, not consuming them; empty if there is a choice.
+
+        A token that ends the generation is none of them: it is no part of the text.
+        """
         tokens = [] if self.finished else list(self._matcher.compute_ff_tokens())
         _refuse_error(self._matcher)
-        return tokens
+        ends = self._compiler.ends
+        return list(itertools.takewhile(lambda token: token not in ends, tokens))
 
     def mask(self) -> Mask:
         """Return the tokens allowed next as bits, one a token, little-endian.
@@ -168,7 +180,7 @@ class Constraint:
         masks = [self.mask()]
         taken: list[int] = []
         for token in draft:
-            if not _allows(masks[-1], token) or self._closes(token):
+            if not allows(masks[-1], token) or self._closes(token):
                 break
             self._matcher.consume_token(token)
             if self._matcher.is_stopped():
@@ -227,10 +239,6 @@ def _quotes_after_citation(schema: Json) -> bool:
         return False
     rest = {name: schema["properties"][name] for name in names[names.index(CITED) + 1 :]}
     return has_quotes({"properties": rest})
-
-
-def _allows(mask: Mask, token: int) -> bool:
-    return bool(mask[token >> 3] >> (token & 7) & 1)
 
 
 def _refuse_error(matcher: Any) -> None:  # noqa: ANN401 - llguidance has no types

@@ -21,6 +21,9 @@ _MAX_FREE_ORDER = 6  # more passages than this are cited in ascending order: the
 class Grammar:
     """The Lark text for one request; `lark` is its result.
 
+    `impossible` says why no output can be made for this row, so that it can only abstain; it is
+    empty where one can.
+
     Args:
         schema: An output schema that `schema.refuse_unsupported` passed.
         abstain: Reasons that may be given instead.
@@ -56,6 +59,7 @@ class Grammar:
         self._names = count()
         self._rules: list[str] = []
         starts = []
+        self.impossible = ""
         schema = closed(schema)
         try:
             if written:
@@ -70,6 +74,7 @@ class Grammar:
                     f"no output is possible: {exc}",
                     fix='let the pipeline abstain, or make the field optional (or "null")',
                 ) from exc
+            self.impossible = str(exc)
         if abstain and not written:
             reasons = " | ".join(_literal(json.dumps(r, ensure_ascii=False)) for r in abstain)
             starts.append(f'"{{" {_literal(_ABSTAIN)} ({reasons}) "}}"')
@@ -129,6 +134,14 @@ class Grammar:
             if null:
                 return null
             raise _ImpossibleError(f"{part[QUOTE]} holds nothing to quote")
+        bounds = word_bounds(part)
+        if part.get(UNIT) != "sentence":
+            fitting = [text for text in texts if quotes.fits(text, bounds)]
+            if not fitting:
+                if null:
+                    return null
+                raise _ImpossibleError(_unfit(part[QUOTE], texts, bounds))
+            texts = fitting
         name = f"QUOTE{next(self._names)}"
         if part.get(UNIT) == "sentence":
             whole = quotes.quotable_sentences(part, texts)
@@ -139,7 +152,7 @@ class Grammar:
             choices = (_literal(quotes.escaped(sentence)) for sentence in whole)
             self._rules.append(f"{name}: {' | '.join(choices)}")
         else:
-            self._rules.extend(quotes.terminals(name, texts, word_bounds(part)))
+            self._rules.extend(quotes.terminals(name, texts, bounds))
         rule = self._rule(f'"\\"" {name} "\\""', "q")
         return f"({rule} | {null})" if null else rule
 
@@ -195,6 +208,13 @@ class Grammar:
 
 class _ImpossibleError(Exception):
     """A part that cannot be generated for this row."""
+
+
+def _unfit(source: str, texts: Sequence[str], bounds: tuple[int, int]) -> str:
+    low, high = bounds
+    if all(quotes.counted(text) < low for text in texts):
+        return f"{source} holds fewer than {low} words"
+    return f"{source} cannot be cut into {low} to {high} whole words"
 
 
 def _literal(text: str) -> str:

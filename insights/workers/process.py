@@ -32,7 +32,19 @@ _TICK_S = 0.2  # how often deadlines are looked at
 
 
 class _EndCallback(Protocol):
-    def __call__(self, *, answered: bool, wanted: bool) -> None: ...
+    def __call__(self, end: "End", *, answered: bool, wanted: bool) -> None: ...
+
+
+class End(msgspec.Struct, frozen=True):
+    """How a child ended: its status as `subprocess` tells it (below 0: the signal), and when.
+
+    `ready` is false for one that never got through its start; `ours` says that we killed it.
+    """
+
+    pid: int
+    status: int
+    ready: bool
+    ours: bool
 
 
 class _Pending(msgspec.Struct):
@@ -67,6 +79,8 @@ class Worker:
         self._deaths = 0
         self._not_before = 0.0
         self._closed = False
+        self.last_end: End | None = None
+        """How the last child that nobody asked to leave ended."""
 
     @property
     def pid(self) -> int | None:
@@ -142,10 +156,11 @@ class Worker:
                 raise
             return self._child
 
-    def _on_end(self, *, answered: bool, wanted: bool) -> None:
+    def _on_end(self, end: End, *, answered: bool, wanted: bool) -> None:
         """A child ended: after an unwanted death, wait longer before each restart."""
         if wanted:
             return
+        self.last_end = end
         if answered:
             self._deaths = 0
         self._back_off()
@@ -173,6 +188,8 @@ class _Child:
         self._on_end = on_end
         self._wanted = False
         self._answered = False
+        self._ready = False
+        self._killed = False
         self._why = ""
         self._calls: dict[int, _Pending] = {}
         self._lock = threading.Lock()
@@ -240,6 +257,7 @@ class _Child:
 
     def kill(self, why: str) -> None:
         self._why = self._why or why
+        self._killed = True
         self.process.send_signal(signal.SIGKILL)
 
     def close(self, drain_s: float) -> None:
@@ -276,6 +294,7 @@ class _Child:
                 pending.future.set_exception(fault.error())
             else:
                 self._answered = self._answered or frame.kind == "reply"
+                self._ready = self._ready or frame.kind == "ready"
                 pending.future.set_result(msgspec.msgpack.decode(frame.payload, type=pending.reply))
         except msgspec.MsgspecError as exc:
             pending.future.set_exception(
@@ -304,7 +323,8 @@ class _Child:
             status = self.process.wait()
         how = self._why or (f"died of signal {-status}" if status < 0 else f"ended with {status}")
         self._why = how
-        self._on_end(answered=self._answered, wanted=self._wanted)
+        end = End(self.process.pid, status, ready=self._ready, ours=self._killed)
+        self._on_end(end, answered=self._answered, wanted=self._wanted)
         for pending in calls.values():
             _fail(pending.future, errors.WorkerDied(f"{self.name} {how}"))
 
