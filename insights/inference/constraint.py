@@ -19,12 +19,14 @@ from insights import errors
 from insights.inference import quotes
 from insights.inference.grammar import Grammar
 from insights.inference.sampling import Mask, allows
-from insights.inference.schema import CITED, QUOTE, has_quotes, refuse_unsupported, walk
+from insights.inference.schema import has_quotes, refuse_unsupported
 from insights.model import Json, Span
+from insights.steps.schema import CITED, QUOTE, closed, normal, walk
 
 _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
 )
+_LONG_ENOUGH = 100  # words, for quotes of any length when a schema is tried
 
 
 def check_schema(
@@ -35,19 +37,53 @@ def check_schema(
     Raises:
         errors.SettingsError: Naming the place in the schema and what to do.
     """
-    refuse_unsupported(schema, where)
+    schema = refuse_unsupported(schema, where)
     quoted = [str(part[QUOTE]) for _, part in walk(schema) if QUOTE in part]
-    row = {name.removeprefix("row."): "text" for name in quoted}
-    passages = dict.fromkeys(range(1, 9), "text")
-    lark = Grammar(schema, abstain, row, passages).lark
+    text = "word " * _LONG_ENOUGH
+    row = {name.removeprefix("row."): text for name in quoted}
+    passages = dict.fromkeys(range(1, 9), text)
+    failed, messages = _judged(Grammar(schema, abstain, row, passages).lark)
+    if failed:
+        place, reason = _worst(schema) or ("#", messages[0])
+        raise errors.SettingsError(
+            f"cannot be generated under constraint: {_said(reason)}",
+            where=f"{where} {place}",
+            fix=_way_out(reason),
+        )
+    return list(messages)
+
+
+def _judged(lark: str) -> tuple[bool, list[str]]:
     failed, messages = llguidance.LLMatcher.validate_grammar_with_warnings(
         llguidance.LLMatcher.grammar_from_lark(lark)
     )
-    if failed:
-        raise errors.SettingsError(
-            f"cannot be generated under constraint: {messages[0].splitlines()[0]}", where=where
-        )
-    return list(messages)
+    return bool(failed), list(messages)
+
+
+def _worst(schema: Json) -> tuple[str, str] | None:
+    """Return the place of the innermost part that cannot be generated, and why."""
+    whole = closed(schema)
+    definitions = {"$defs": whole["$defs"]} if "$defs" in whole else {}
+    found = None
+    for place, part in walk({key: value for key, value in whole.items() if key != "$defs"}):
+        failed, messages = _judged(f"start: j\nj: %json {json.dumps({**definitions, **part})}")
+        if failed and (found is None or len(place) > len(found[0])):
+            found = (place, messages[0])
+    return found
+
+
+def _way_out(reason: str) -> str:
+    if "oneOf" in reason:
+        return "use anyOf, or give each alternative a required constant that tells it apart"
+    return "say it with enum, anyOf, bounds or a simpler pattern"
+
+
+def _said(message: str) -> str:
+    """Return llguidance's reason without the place in a grammar that nobody has seen."""
+    lines = message.splitlines()
+    first = lines[0].partition("JSON schema: ")[2] or lines[0]
+    told = [line for line in lines if line.startswith("error: ")]
+    return " ".join([first, *told])
 
 
 class Compiler:
@@ -116,6 +152,7 @@ class Constraint:
         passages: Mapping[int, str],
     ) -> None:
         self._compiler = compiler
+        schema = normal(schema)
         self._schema, self._row, self._passages = schema, row, passages
         grammar = Grammar(schema, abstain, row, passages)
         self.impossible = grammar.impossible

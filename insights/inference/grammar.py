@@ -11,8 +11,9 @@ from itertools import count
 
 from insights import errors
 from insights.inference import quotes
-from insights.inference.schema import CITED, QUOTE, UNIT, closed, has_quotes, word_bounds
+from insights.inference.schema import has_quotes, word_bounds
 from insights.model import Json
+from insights.steps.schema import CITED, QUOTE, UNIT, alternatives, closed, nullable
 
 _ABSTAIN = '"abstain":'
 _MAX_FREE_ORDER = 6  # more passages than this are cited in ascending order: the grammar stays small
@@ -25,7 +26,7 @@ class Grammar:
     empty where one can.
 
     Args:
-        schema: An output schema that `schema.refuse_unsupported` passed.
+        schema: An output schema in normal form.
         abstain: Reasons that may be given instead.
         row: Texts by column, as in the prompt.
         passages: Texts by number, as in the prompt.
@@ -51,11 +52,7 @@ class Grammar:
         self._row = row or {}
         self._passages = passages or {}
         self._cited = cited
-        self._definitions: Json = {
-            key: closed({key: schema[key]})[key]
-            for key in ("$defs", "definitions")
-            if key in schema
-        }
+        self._definitions: Json = closed({key: schema[key] for key in ("$defs",) if key in schema})
         self._names = count()
         self._rules: list[str] = []
         starts = []
@@ -66,6 +63,8 @@ class Grammar:
                 starts.append(self._rest_of(schema, written))
             elif has_quotes(schema) or CITED in schema["properties"]:
                 starts.append(self._object(schema))
+            elif branches := alternatives(schema):  # the properties beside them only list them
+                starts.append(self._json({"anyOf": list(branches)}))
             else:
                 starts.append(self._json(schema))
         except _ImpossibleError as exc:
@@ -85,9 +84,15 @@ class Grammar:
             return self._citations(part)
         if QUOTE in part:
             return self._quote(part)
-        if has_quotes(part):
-            return self._object(part) if "properties" in part else self._array(part)
-        return self._json(part)
+        if not has_quotes(part):
+            return self._json(part)
+        try:
+            rule = self._object(part) if "properties" in part else self._array(part)
+        except _ImpossibleError:
+            if nullable(part):
+                return '"null"'
+            raise
+        return f'({rule} | "null")' if nullable(part) else rule
 
     def _json(self, part: Json) -> str:
         whole = {**self._definitions, **part, "x-guidance": {"whitespace_flexible": False}}
@@ -129,7 +134,7 @@ class Grammar:
 
     def _quote(self, part: Json) -> str:
         texts = [text for text in self._sources(part[QUOTE]).values() if quotes.is_quotable(text)]
-        null = '"null"' if "null" in part["type"] else ""
+        null = '"null"' if nullable(part) else ""
         if not texts:
             if null:
                 return null

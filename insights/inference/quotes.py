@@ -14,8 +14,9 @@ from typing import Any
 
 import regex
 
-from insights.inference.schema import QUOTE, UNIT, WORDS, word_bounds
+from insights.inference.schema import word_bounds
 from insights.model import Json, Span
+from insights.steps.schema import QUOTE, UNIT, WORDS
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
 _MARK = regex.compile(r"\p{M}")

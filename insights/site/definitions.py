@@ -8,17 +8,22 @@ import msgspec
 from insights import errors
 from insights.model import Json, MarkChange, MarkSpec, Redaction, Sampling, SinkSpec, StreamSpec
 from insights.site.settings import MarkSettings, PipelineSettings, Settings
+from insights.steps.normalise import normalised
 from insights.steps.prompt import Template
-from insights.steps.validate import check_schema
+from insights.steps.schema import walk
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """A pipeline with its files read and checked."""
+    """A pipeline with its files read and checked.
+
+    `output_schema` is in normal form; `written_schema` is as in its file, and in the version.
+    """
 
     name: str
     settings: PipelineSettings
     template: Template
     output_schema: Json
+    written_schema: Json
     stream: StreamSpec
     sink: SinkSpec | None
     marks: MarkSpec | None
@@ -42,7 +47,8 @@ def read(settings: Settings, name: str) -> Definition:
     """
     pipeline = settings.pipeline[name]
     template = Template(_text(pipeline.prompt), where=str(pipeline.prompt))
-    schema = _schema(pipeline.schema_)
+    written = _schema(pipeline.schema_)
+    schema = normalised(written, str(pipeline.schema_))
     shown = template.columns()
     # What retrieval asks with decides the output as what is shown does: a change makes a new one.
     asked = {*pipeline.retrieval.columns, *pipeline.retrieval.filters.values()}
@@ -52,7 +58,7 @@ def read(settings: Settings, name: str) -> Definition:
             where=str(pipeline.prompt),
             fix="write {{ row.<column> }} where the row's text belongs",
         )
-    for field, part in schema["properties"].items():
+    for field, part in walk(schema):
         quoted = str(part.get("x-quote", "")).removeprefix("row.")
         if quoted and quoted != "passages" and quoted not in shown:
             raise errors.SettingsError(
@@ -66,6 +72,7 @@ def read(settings: Settings, name: str) -> Definition:
         settings=pipeline,
         template=template,
         output_schema=schema,
+        written_schema=written,
         stream=stream,
         sink=_sink(settings, pipeline, stream, schema),
         marks=marks(settings, stream),
@@ -83,7 +90,7 @@ def version(settings: Settings, definition: Definition, embedding_sha256: str) -
     facts: Json = {
         "template": definition.template.text,
         # As text: the order of properties decides what is written first, and canonical JSON sorts.
-        "schema": msgspec.json.encode(definition.output_schema).decode(),
+        "schema": msgspec.json.encode(definition.written_schema).decode(),
         "abstain": pipeline.abstain,
         "cut": pipeline.cut,
         "retrieval": pipeline.retrieval.model_dump(),
@@ -203,8 +210,7 @@ def _text(path: Path) -> str:
 
 def _schema(path: Path) -> Json:
     try:
-        schema = msgspec.json.decode(_text(path), type=dict)
+        schema: Json = msgspec.json.decode(_text(path), type=dict)
     except msgspec.DecodeError as exc:
         raise errors.SettingsError(f"not valid JSON: {exc}", where=str(path)) from exc
-    check_schema(schema, str(path))
     return schema
