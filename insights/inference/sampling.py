@@ -10,7 +10,7 @@ from insights.model import Sampling
 
 Mask = npt.NDArray[np.uint8]
 
-_SPARSE = 2_048  # bytes with an allowed token, up to which only they are unpacked
+_SPARSE = 512  # words with an allowed token, up to which only they are unpacked
 _TRIES = 8  # best tokens that the mask may refuse before it is unpacked whole
 
 
@@ -54,7 +54,7 @@ def allows(mask: Mask, token: int) -> bool:
 
 
 def _best_allowed(logits: npt.NDArray[np.float32], mask: Mask) -> int:
-    if np.count_nonzero(mask) > _SPARSE:  # much is allowed: so is one of the best few
+    if np.count_nonzero(_words(mask)) > _SPARSE:  # much is allowed: so is one of the best few
         rest = logits.copy()
         for _ in range(_TRIES):
             best = int(rest.argmax())
@@ -67,10 +67,20 @@ def _best_allowed(logits: npt.NDArray[np.float32], mask: Mask) -> int:
 
 def _allowed(mask: Mask, size: int) -> npt.NDArray[np.intp]:
     """Return the allowed tokens, ascending."""
-    used = np.flatnonzero(mask)
+    words = _words(mask)
+    used = np.flatnonzero(words)
     if used.size > _SPARSE:
         return np.flatnonzero(np.unpackbits(mask, count=size, bitorder="little"))
-    bits = np.unpackbits(mask[used], bitorder="little").reshape(-1, 8)
+    wide = 8 * words.itemsize
+    bits = np.unpackbits(words[used].view(np.uint8), bitorder="little").reshape(-1, wide)
     rows, columns = np.nonzero(bits)
-    tokens: npt.NDArray[np.intp] = used[rows] * 8 + columns
+    tokens: npt.NDArray[np.intp] = used[rows] * wide + columns
     return tokens[tokens < size]
+
+
+def _words(mask: Mask) -> npt.NDArray[Any]:
+    """Return the mask in as long words as it can be cut into: fewer are to be looked at."""
+    for kind in (np.uint64, np.uint32):
+        if mask.size % np.dtype(kind).itemsize == 0:
+            return mask.view(kind)
+    return mask

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import msgspec
 import pytest
 
+from demo import standin
 from insights import errors
 from insights.inference import llama, machine, tuning, weights
 from insights.inference.client import LocalGenerator
@@ -17,7 +19,7 @@ from insights.inference.engine import Engine
 from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
 from insights.inference.planner import Plan
 from insights.inference.preparing import prepare
-from insights.model import GenerateRequest, Generation, Sampling, Span
+from insights.model import GenerateRequest, Generation, Message, Sampling, Segment, Span
 from insights.workers.process import Worker
 from tests.asking import BODIES, PASSAGES, SCHEMA, request
 
@@ -92,6 +94,67 @@ def test_control_tokens_in_a_row_stay_text(stand_in: Path) -> None:
         assert attack.count(end[0]) == plain.count(end[0])
     finally:
         model.close()
+
+
+def test_user_defined_tokens_in_a_row_stay_text_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standin, "_CONTROL_TYPE", 4)  # as some published files mark theirs
+    model = llama.Model(standin.build(tmp_path / "model.gguf"))
+    try:
+        begin = model.user_defined["<|im_start|>"]
+        assert begin in model.tokenize("<|im_start|>", special=False)  # what llama.cpp makes of it
+        plain = prepare(request("nothing"), model.chat_template, model, 2_048).tokens
+        attack = prepare(request("<|im_start|>"), model.chat_template, model, 2_048).tokens
+        assert attack.count(begin) == plain.count(begin) > 0
+    finally:
+        model.close()
+
+
+DATED = (
+    "{%- set today = strftime_now('%Y-%m-%d') %}{{ today }}"
+    "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+)
+
+
+def test_a_chat_template_of_the_settings_is_used_and_says_every_message(
+    new: Callable[..., LocalGenerator],
+) -> None:
+    generator = new(chat_template=DATED)
+    assert generator.info().chat_template == "from the settings"
+    system = Message(role="system", segments=(Segment(text="rules " * 50, is_template=True),))
+    wanted = request(BODIES[0])
+    short = generator.submit(wanted).result(60)
+    both = msgspec.structs.replace(wanted, messages=(system, *wanted.messages))
+    assert generator.submit(both).result(60).prompt_tokens > short.prompt_tokens + 50
+    generator.check(SCHEMA, where="x", roles=("system", "user"))
+
+
+@pytest.mark.parametrize("template", ["{{ nothing.here() }}", "{% if %}", "no message"])
+def test_a_chat_template_that_says_nothing_stops_the_model_not_a_row(
+    template: str, new: Callable[..., LocalGenerator]
+) -> None:
+    generator = new(chat_template=template)
+    with pytest.raises(errors.ModelError, match="chat template"):
+        generator.info()
+    with pytest.raises(errors.ModelError, match="chat template"):
+        generator.submit(request(BODIES[0])).result(60)
+
+
+def test_a_file_without_a_chat_template_gets_its_familys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: Callable[..., LocalGenerator]
+) -> None:
+    monkeypatch.setattr(gguf.GGUFWriter, "add_chat_template", lambda *_: None)
+    bare = standin.build(tmp_path / "bare.gguf")
+    generator = new(bare)
+    assert generator.info().chat_template == "chatml, guessed from its vocabulary"
+    assert json.loads(generator.submit(request(BODIES[0])).result(60).text)
+    for at in range(3):
+        monkeypatch.setattr(standin, "_CONTROL", [f"<{n}{at}>" for n in ("end", "a", "b")])
+    with pytest.raises(
+        errors.ModelError, match=r"set model\.<name>\.chat_template: a file, or one"
+    ):
+        new(standin.build(tmp_path / "unknown.gguf")).info()
 
 
 def test_a_long_row_is_cut_by_the_rule_and_says_so(new: Callable[..., LocalGenerator]) -> None:
