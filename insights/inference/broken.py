@@ -47,11 +47,10 @@ def explained(name: str, path: str, end: End, said: str) -> errors.GeneratorBrok
             where=path,
             fix="give it more memory, set model.memory_mb, or choose a smaller model",
         )
-    how = f"died of {_signal(end.status)}" if end.status < 0 and not end.ours else said
+    how = said.removeprefix(name).strip() if end.ours else end.how
     built = _ask()
     return errors.GeneratorBroken(
-        f"{name} {how.removeprefix(name).strip()} before it had made one token; no row is to "
-        f"blame. {_compared(built)}",
+        f"{name} {how} before it had made one token; no row is to blame. {_compared(built)}",
         where=path,
         fix=rebuild(built.version),
     )
@@ -65,11 +64,6 @@ def rebuild(version: str) -> str:
         f"{sys.executable} -m pip install --force-reinstall --no-deps --no-cache-dir "
         f"--no-binary llama-cpp-python {wanted}"
     )
-
-
-def _signal(status: int) -> str:
-    number = signal.Signals(-status)
-    return f"{number.name} ({(signal.strsignal(number) or '').lower()})"
 
 
 def _compared(built: Built) -> str:

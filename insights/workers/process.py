@@ -46,6 +46,16 @@ class End(msgspec.Struct, frozen=True):
     ready: bool
     ours: bool
 
+    @property
+    def how(self) -> str:
+        """In words: what a signal is called, or the status."""
+        if self.status >= 0:
+            return f"ended with {self.status}"
+        number = -self.status
+        names = [known.name for known in signal.Signals if known == number]
+        said = (signal.strsignal(number) or "unknown").lower()
+        return f"died of signal {number}, {' '.join(names) or 'unnamed'} ({said})"
+
 
 class _Pending(msgspec.Struct):
     """A call in flight: how to decode its reply, and when it is overdue (monotonic seconds)."""
@@ -257,7 +267,7 @@ class _Child:
 
     def kill(self, why: str) -> None:
         self._why = self._why or why
-        self._killed = True
+        self._killed = self._killed or self.process.poll() is None
         self.process.send_signal(signal.SIGKILL)
 
     def close(self, drain_s: float) -> None:
@@ -321,9 +331,9 @@ class _Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
-        how = self._why or (f"died of signal {-status}" if status < 0 else f"ended with {status}")
-        self._why = how
         end = End(self.process.pid, status, ready=self._ready, ours=self._killed)
+        how = self._why or end.how
+        self._why = how
         self._on_end(end, answered=self._answered, wanted=self._wanted)
         for pending in calls.values():
             _fail(pending.future, errors.WorkerDied(f"{self.name} {how}"))

@@ -45,7 +45,8 @@ def smollm2() -> Path:
 
 @pytest.fixture(scope="module")
 def generator(smollm2: Path) -> Iterator[LocalGenerator]:
-    made = LocalGenerator(smollm2, SHA256, engine=EngineSettings(parallel=2, context=512))
+    engine = EngineSettings(parallel=2, context=512, threads=1)
+    made = LocalGenerator(smollm2, SHA256, engine=engine)
     yield made
     made.close()
 
