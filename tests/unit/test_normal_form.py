@@ -188,6 +188,7 @@ def test_merged_objects_are_closed_as_a_whole() -> None:
     }
     assert check_schema(schema) == []
     form = normalised(schema)
+    assert normalised(form) == form
     assert list(form["properties"]) == ["kind", "x", "y"]  # what a sink has columns for
     lark = Grammar(form).lark
     for output, allowed in (

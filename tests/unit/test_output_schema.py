@@ -1,5 +1,6 @@
 """Which schemas are refused, what a quote is, and what the grammar lets through."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ from hypothesis import strategies as st
 
 from insights import errors
 from insights.inference import quotes
-from insights.inference.constraint import check_schema
+from insights.inference.constraint import Compiler, check_schema
 from insights.inference.grammar import Grammar
 from insights.model import Json
-from tests.accepting import accepts
+from tests.accepting import TOKENIZER, accepts
 
 PASSAGES = {1: "Restart the router. Then wait.", 2: "Reset the password", 3: "Call us"}
 SCHEMA: Json = {
@@ -235,3 +236,27 @@ def test_integers_without_bounds_are_bounded_and_written_compactly() -> None:
     lark = Grammar(_with("a", {"type": "integer"})).lark
     assert accepts(lark, {"a": 2**53})
     assert not accepts(lark, {"a": 2**70})
+
+
+def test_a_token_that_ends_a_generation_is_no_part_of_its_text() -> None:
+    compiler = Compiler.__new__(Compiler)
+    compiler.tokenizer, compiler.ends = TOKENIZER, frozenset({256})
+    compiler._prototypes, compiler._lock = {}, threading.Lock()
+    constraint = compiler.constraint(_with("a", {"const": 1}))
+    matcher = constraint._matcher
+    tokens = [*b'{"a":1}']
+
+    class Eager:
+        """Says that the end is forced, too."""
+
+        def compute_ff_tokens(self) -> list[int]:
+            return [*tokens, 256]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(matcher, name)
+
+    constraint._matcher = Eager()
+    assert constraint.forced() == tokens
+    constraint.consume([*tokens, 256])
+    assert constraint.text == '{"a":1}'
+    assert constraint.finished
