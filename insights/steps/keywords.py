@@ -6,6 +6,7 @@ Older drafts and OpenAPI are read as what they mean in draft 2020-12.
 """
 
 import difflib
+import re
 from typing import Any
 
 import jsonschema
@@ -102,12 +103,17 @@ def valid(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
     Raises:
         errors.SettingsError: Naming the place.
     """
-    said = document.get("$schema") if isinstance(document, dict) else None
-    drafts = [jsonschema.Draft202012Validator]
-    if said is not None or not isinstance(document, dict):
-        drafts = [jsonschema.validators.validator_for(document, drafts[0])]
-    else:
-        drafts += [jsonschema.Draft7Validator, jsonschema.Draft4Validator]
+    said = str(document.get("$schema", "")) if isinstance(document, dict) else ""
+    if "draft-03" in said:
+        raise errors.SettingsError(
+            "is JSON Schema draft 3, which says things that later drafts do not know",
+            where=f"{where} #",
+            fix="write it as draft 4 or later: `required` is a list beside `properties`",
+        )
+    newest = jsonschema.Draft202012Validator
+    drafts = [newest, jsonschema.Draft7Validator, jsonschema.Draft4Validator]
+    if said and (own := jsonschema.validators.validator_for(document, newest)) is not newest:
+        drafts = [own]
     first = None
     for draft in drafts:
         try:
@@ -130,6 +136,15 @@ def _listed(types: str | list[str]) -> list[str]:
 
 
 def _refuse(part: Json, place: str, where: str) -> None:
+    for pattern in (part.get("pattern", ""), *part.get("patternProperties", ())):
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            raise errors.SettingsError(
+                f"the pattern {pattern!r} is not valid here: {exc}",
+                where=f"{where} {place}",
+                fix="write it with plain classes, as [A-Za-z]",
+            ) from exc
     cited = place == "#/properties/cited_passages"  # none twice: by construction
     for key in part:
         if key in HELD or key in OURS or key in _ANNOTATIONS or (cited and key == "uniqueItems"):

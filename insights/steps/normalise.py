@@ -19,7 +19,7 @@ from typing import Any
 
 from insights import errors
 from insights.model import Json
-from insights.steps import choices, keywords, pointers
+from insights.steps import choices, keywords, objects, pointers
 from insights.steps.choices import ASSERTIONS, CHOICES, NeverError
 
 _LANGUAGE = "https://json-schema.org/draft/2020-12/schema"
@@ -155,10 +155,10 @@ class _Normaliser:
             if key in found:
                 merged = self._choice(merged, key, found, place)
         if found.get("unevaluatedProperties") is False:
-            merged = _closed(merged)
+            merged = objects.closed(merged)
         if "properties" in merged and "type" not in merged:
             merged = {"type": "object", **merged}
-        return merged
+        return objects.with_required(merged)
 
     def _with_names(self, schema: Json, place: str) -> Json:
         """Return an object whose properties have names of a list or a form, as those properties."""
@@ -271,8 +271,8 @@ class _Normaliser:
 
     def _distributed(self, one: Json, other: Json, key: str, *, first: bool) -> Json:
         """Return a choice of which each branch is merged with what stands beside it."""
-        told, beside = _parted({name: value for name, value in one.items() if name != key})
-        more, other = _parted(other)
+        told, beside = objects.parted({name: value for name, value in one.items() if name != key})
+        more, other = objects.parted(other)
         branches = []
         for branch in one[key]:
             try:
@@ -375,32 +375,10 @@ class _Normaliser:
         made = []
         for at, branch in enumerate(found[key]):
             try:
-                made.append(_told(self.part(branch, f"{place}/{key}/{at}"), tells))
+                made.append(objects.with_tag(self.part(branch, f"{place}/{key}/{at}"), tells))
             except NeverError:
                 continue
         return self._merged(base, choices.chosen(key, made)) if made else choices.never()
 
     def _refused(self, what: str, place: str, fix: str) -> errors.SettingsError:
         return errors.SettingsError(what, where=f"{self._where} {place}", fix=fix)
-
-
-def _parted(part: Json) -> tuple[Json, Json]:
-    """Return what a part tells people, and what it asserts (with what our own keywords say)."""
-    told = {k: v for k, v in part.items() if k not in ASSERTIONS and k not in keywords.OURS}
-    return told, {key: value for key, value in part.items() if key not in told}
-
-
-def _closed(part: Json) -> Json:
-    """Return a part without any property that is not declared, in each of its alternatives."""
-    for key in CHOICES:
-        if key in part:
-            return {**part, key: [_closed(branch) for branch in part[key]]}
-    return {"additionalProperties": False, **part}
-
-
-def _told(part: Json, name: str | None) -> Json:
-    """Return a branch with the property that tells it from the others, which OpenAPI requires."""
-    required = part.get("required", ())
-    if name in part.get("properties", ()) and name not in required:
-        return {**part, "required": [*required, name]}
-    return part

@@ -292,6 +292,28 @@ def test_kinds_of_normal_forms(part: Json, found: str) -> None:
     assert kind(part) == found
 
 
+def test_what_is_required_and_not_declared_may_be_anything() -> None:
+    schema = {**object_of(a={"type": "integer"}), "required": ["a", "b"]}
+    assert check_schema(schema) == []
+    lark = Grammar(normalised(schema)).lark
+    assert accepts(lark, {"a": 1, "b": "x"})
+    assert not accepts(lark, {"a": 1})
+
+
+def test_drafts_are_read_as_what_they_mean_or_refused() -> None:
+    four = {"$schema": "http://json-schema.org/draft-04/schema#", "id": "x",
+            **object_of(a={"type": "integer", "minimum": 0, "exclusiveMinimum": True})}  # fmt: skip
+    words = object_of(a={"type": "object", "patternProperties": {r"^\p{L}": {}}})
+    with pytest.raises(errors.SettingsError, match=r"is not valid"):
+        normalised(words)
+    assert normalised(four)["properties"]["a"]["exclusiveMinimum"] == 0
+    odd = {"$schema": "http://json-schema.org/schema#", **object_of(a={"type": "string"})}
+    assert check_schema(odd) == []
+    three = {"$schema": "http://json-schema.org/draft-03/schema#", **object_of(a={})}
+    with pytest.raises(errors.SettingsError, match="draft 3"):
+        normalised(three)
+
+
 def test_nullable_integers_are_bounded_too() -> None:
     form = closed(object_of(a={"type": ["integer", "null"]}))
     assert form["properties"]["a"]["maximum"] == 2**53
