@@ -45,16 +45,23 @@ class ChatTemplate:
         text: Jinja source, as in a GGUF file or a `tokenizer_config.json`.
         vocabulary: Whose tokens it may print.
         origin: Where it comes from, for people.
+        where: The model's file, for errors.
 
     Raises:
         errors.ModelError: If it does not parse.
     """
 
     def __init__(
-        self, text: str, vocabulary: Names | None = None, *, origin: str = "given"
+        self,
+        text: str,
+        vocabulary: Names | None = None,
+        *,
+        origin: str = "given",
+        where: str = "",
     ) -> None:
         self.text = text
         self.origin = origin
+        self._where = where
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         self._variables: dict[str, Any] = {}
         if vocabulary is not None:
@@ -67,7 +74,9 @@ class ChatTemplate:
             self._template = _environment().from_string(text)
         except jinja2.TemplateError as exc:
             raise errors.ModelError(
-                f"the chat template ({origin}) does not parse: {exc}", fix=_FIX
+                f"the chat template ({origin}) does not parse: {exc}",
+                where=where,
+                fix=_FIX,
             ) from exc
 
     def check(self, roles: Sequence[str] = ("user",)) -> str:
@@ -124,7 +133,9 @@ class ChatTemplate:
             if all(text in whole for text in wanted):
                 return way
             problem = problem or f"the chat template ({self.origin}) leaves a message out"
-        raise errors.ModelError(f"{problem} (roles: {', '.join(roles)})", fix=_FIX)
+        raise errors.ModelError(
+            f"{problem} (roles: {', '.join(roles)})", where=self._where, fix=_FIX
+        )
 
     def _say(self, messages: Sequence[Message]) -> tuple[Segment, ...]:
         marks = Marks()
@@ -139,7 +150,9 @@ class ChatTemplate:
         except Exception as exc:
             told = str(exc) if isinstance(exc, jinja2.TemplateError) else type(exc).__name__
             raise errors.ModelError(
-                f"the chat template ({self.origin}) cannot be rendered: {told}", fix=_FIX
+                f"the chat template ({self.origin}) cannot be rendered: {told}",
+                where=self._where,
+                fix=_FIX,
             ) from exc
 
 

@@ -189,6 +189,8 @@ class LocalGenerator:
         except errors.WorkerDied as exc:
             raise self._told(exc) from exc
         self._meet()
+        with self._lock:
+            self._broken, self._pause_s = None, _PAUSE_S
         return answer
 
     def _refusal(self) -> errors.GeneratorBroken | None:

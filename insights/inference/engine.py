@@ -231,19 +231,19 @@ class Engine:
     def _chat_template(self, set_: str) -> ChatTemplate:
         """Return the settings' chat template, the file's own, or the one that it must be."""
         if set_:
-            return ChatTemplate(set_, self._model, origin="from the settings")
-        if self._model.chat_template:
-            return ChatTemplate(self._model.chat_template, self._model, origin="the file's own")
-        name = chat_names.guess(self._model.is_control)
-        if name is None:
-            raise errors.ModelError(
-                "carries no chat template, and its vocabulary does not tell which it wants",
-                where=self._weights.path,
-                fix=f"set model.<name>.chat_template: a file, or one of {chat_names.listed()}",
-            )
-        return ChatTemplate(
-            chat_names.text(name), self._model, origin=f"{name}, guessed from its vocabulary"
-        )
+            text, origin = set_, "from the settings"
+        elif self._model.chat_template:
+            text, origin = self._model.chat_template, "the file's own"
+        else:
+            name = chat_names.guess(self._model.is_control)
+            if name is None:
+                raise errors.ModelError(
+                    "carries no chat template, and its vocabulary does not tell which it wants",
+                    where=self._weights.path,
+                    fix=f"set model.<name>.chat_template: a file, or one of {chat_names.listed()}",
+                )
+            text, origin = chat_names.text(name), f"{name}, guessed from its vocabulary"
+        return ChatTemplate(text, self._model, origin=origin, where=self._weights.path)
 
     def _plan(self, here: planner.Machine, init: GeneratorInit, shrink: int) -> planner.Plan:
         return planner.plan(self._weights, here, init.engine, tuned=self._tuned, shrink=shrink)
