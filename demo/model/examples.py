@@ -11,8 +11,9 @@ from demo.model.grammar import PRIORITIES, SENTIMENTS, issues
 from demo.model.lessons import Lesson, Placed, of_answer, of_passage, of_text
 from demo.model.rows import Article, Made
 from demo.model.words import CHAT_TEMPLATE, END
+from insights.inference.chat import ChatTemplate
 from insights.model import Passage, Segment
-from insights.steps.prompt import Template, apply_chat_template
+from insights.steps.prompt import Template
 
 PROMPT = Path(__file__).parent.parent / "config" / "prompts" / "triage.j2"
 # Forced by the grammar when serving, copied by constraint, or a decision: so much does each weigh.
@@ -61,6 +62,7 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._template = Template(PROMPT.read_text(encoding="utf-8"), where=str(PROMPT))
+        self._chat = ChatTemplate(CHAT_TEMPLATE)
         self._end = tokenizer.get_vocab()[END]
         self._passages: tuple[Article, ...] | None = None
         self._shared = _Read([], {})
@@ -75,7 +77,7 @@ class Encoder:
             for number, article in enumerate(made.passages, 1)
         ]
         row = {"subject": made.ticket.subject, "body": made.ticket.body}
-        segments = apply_chat_template(CHAT_TEMPLATE, self._template.render(row, passages))
+        segments = self._chat.render(self._template.render(row, passages))
         first = (
             next(at for at, segment in enumerate(segments) if segment.source == "row.subject") - 1
         )

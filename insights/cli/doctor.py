@@ -132,12 +132,19 @@ class Examination:
             self._ok(
                 place,
                 f"{info.name} on {info.device}: {info.parallel} rows at once, "
-                f"{info.context} tokens each",
+                f"{info.context} tokens each"
+                + (f"; chat template: {info.chat_template}" if info.chat_template else ""),
             )
             where = str(made.settings.schema_)
             if isinstance(generator, RemoteGenerator):
                 return  # its schema is checked where it is used: servers differ
-            for note in generator.check(made.output_schema, made.settings.abstain, where=where):
+            notes = generator.check(
+                made.output_schema,
+                made.settings.abstain,
+                where=where,
+                roles=made.template.roles,
+            )
+            for note in notes:
                 self._add(place, Finding(level="note", what=note))
         finally:
             generator.close()

@@ -1,9 +1,13 @@
 """The supervisor's side of the embedder: the ports Embedder and Reranker over a child process."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+import msgspec
+
+from insights import errors
 from insights.embedding.files import ModelFiles
 from insights.embedding.messages import (
     EmbedderInit,
@@ -14,6 +18,8 @@ from insights.embedding.messages import (
 )
 from insights.model import EmbeddingModel
 from insights.workers.process import Worker
+
+T = TypeVar("T")
 
 _START_S = 120.0  # importing torch from a cold disk takes most of it
 _DEADLINE_S = 60.0
@@ -61,19 +67,29 @@ class EmbedderClient:
         vectors: list[bytes] = []
         for start in range(0, len(texts), _TEXTS):
             request = EmbedRequest(texts=tuple(texts[start : start + _TEXTS]), kind=kind)
-            reply = self._worker.call(
-                "embed", request, Vectors, deadline_s=_deadline(len(request.texts))
-            )
+            reply = self._call("embed", request, Vectors, len(request.texts))
             vectors.extend(reply.vectors)
         return vectors
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return a relevance between 0 and 1 for each text."""
         request = RerankRequest(query=query, texts=tuple(texts))
-        reply = self._worker.call(
-            "rerank", request, Relevances, deadline_s=_deadline(len(request.texts))
-        )
-        return list(reply.values)
+        return list(self._call("rerank", request, Relevances, len(request.texts)).values)
+
+    def _call(self, method: str, request: msgspec.Struct, reply: type[T], texts: int) -> T:
+        """Ask the child; one that dies at its start is the build's fault, nobody's row."""
+        try:
+            return self._worker.call(method, request, reply, deadline_s=_deadline(texts))
+        except errors.WorkerDied as exc:
+            end = self._worker.last_end
+            if end is None or end.ready or end.ours:
+                raise
+            raise errors.ModelError(
+                f"the embedder {end.how} before it had embedded anything: torch does not work on "
+                "this machine, or memory does not suffice; no row or document is to blame",
+                where=str(self.files.path),
+                fix=f"{sys.executable} -m pip install --force-reinstall --no-deps torch",
+            ) from exc
 
     def close(self) -> None:
         """End the child."""

@@ -17,6 +17,7 @@ from insights.embedding.messages import (
 from insights.workers import serve
 
 Kind = Literal["query", "document"]
+_NEARLY = 0.01  # how far from 1 the length of a unit vector may be, in single precision
 
 
 class Encoder:
@@ -50,17 +51,34 @@ class Encoder:
                 fix="download the model again, or correct embedding.path",
             ) from exc
 
+    def prove(self) -> None:
+        """Embed a short and a long text, and judge one, so that a build that cannot dies now.
+
+        Raises:
+            errors.ModelError: If what comes out are no unit vectors or no relevance.
+        """
+        short, long = self._vectors(["ready", "is it ready? " * 20], "document")
+        lengths = [float((vector.astype(float) ** 2).sum()) for vector in (short, long)]
+        judged = self.rerank("ready", ["is it ready?"]) if self._reranker is not None else [0.0]
+        if not all(abs(length - 1) < _NEARLY for length in lengths) or not 0 <= judged[0] <= 1:
+            raise errors.ModelError(
+                "the embedding model or the reranker computes nothing of use on this machine",
+                fix="download the model again, or install another build of torch",
+            )
+
     def embed(self, texts: Sequence[str], kind: Kind) -> list[bytes]:
         """Return unit vectors; the library sorts by length, so that little padding is computed."""
+        return [bytes(HalfVector(vector).to_binary()) for vector in self._vectors(texts, kind)]
+
+    def _vectors(self, texts: Sequence[str], kind: Kind) -> Any:  # noqa: ANN401 - numpy's
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
-        vectors = encode(
+        return encode(
             list(texts),
             batch_size=self._batch,
             normalize_embeddings=True,
             convert_to_numpy=True,
             show_progress_bar=False,
         )
-        return [bytes(HalfVector(vector).to_binary()) for vector in vectors]
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return the cross-encoder's judgement of each text.
@@ -83,6 +101,7 @@ def main() -> None:
     """Serve until the supervisor is gone."""
     with serve.connect() as server:
         encoder = Encoder(server.init(EmbedderInit))
+        encoder.prove()
         server.ready(one_at_a_time=True)
         while True:
             calls = server.poll(None)

@@ -17,6 +17,7 @@ from insights.inference import prefixes
 from insights.inference.drafting import Drafter
 from insights.inference.sampling import choose
 from insights.inference.slots import Decoder, Job, Slot
+from insights.workers.channel import Fault
 
 
 @dataclass
@@ -255,6 +256,11 @@ class Batcher:
                 done = self._advance(slot, slot.job)
             except errors.InsightsError as exc:
                 slot.job.error = exc
+                done = True
+            except MemoryError:
+                raise
+            except Exception as exc:  # noqa: BLE001 - one row must not end the others
+                slot.job.error = Fault.of(exc).error()
                 done = True
             slot.outputs = []
             if done:

@@ -1,14 +1,17 @@
 """The local generator as the flow sees it: the `Generator` port over the child process."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
 
 from insights import errors
+from insights.inference import broken
 from insights.inference.messages import (
     Checked,
     CheckRequest,
@@ -21,11 +24,16 @@ from insights.workers.process import Worker
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _LOAD_S = 600.0  # a 70 B model from a slow disk
 _GRACE_S = 30.0  # the child refuses late work itself; past this it must be hung
 _ASK_S = 60.0  # for answers between two batches
-_DEATHS = 2  # of children, with nothing generated between: the plan may be too large
+_DEATHS = 2  # of children for memory, with nothing generated between: the plan may be too large
 _SMALLEST = 4  # halvings after which memory is not the reason
+_GROW_S, _LONGEST_GROW_S = 3_600.0, 86_400.0  # with a smaller plan before a larger one is tried
+_EMPTY_S = 60.0  # at most, for what is in flight to end before a larger plan is tried
+_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0  # between two starts of a generator that is broken
 
 
 class LocalGenerator:
@@ -38,6 +46,7 @@ class LocalGenerator:
         chat_template: Replaces the file's own.
         tuned: Where `insights tune` keeps what it measured.
         name: What logs call the child.
+        clock: Monotonic seconds; replaceable for tests.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class LocalGenerator:
         chat_template: str = "",
         tuned: Path | None = None,
         name: str = "generator",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._init = GeneratorInit(
             path=str(path),
@@ -58,38 +68,99 @@ class LocalGenerator:
             tuned=str(tuned or ""),
         )
         self._name = name
-        self._lock = threading.Lock()
-        self._dead: set[int | None] = set()  # children that died since one generated
+        self._clock = clock
+        self._lock = threading.Condition(threading.RLock())
+        self._dead: set[int] = set()  # children killed for memory since one generated
+        self._child: int | None = None
+        self._finished = 0
+        self._in_flight = 0
+        self._closed = False
+        self._grow_at, self._grow_s = 0.0, _GROW_S
+        self._broken: errors.GeneratorBroken | None = None
+        self._ask_again, self._pause_s = 0.0, _PAUSE_S
         self._info: ModelInfo | None = None
         self._worker = self._spawn()
 
+    # --- the port ------------------------------------------------------------------------------
+
     def info(self) -> ModelInfo:
-        """Return the loaded model's identity and limits; loads it at the first call."""
+        """Return the loaded model's identity and limits; loads it at the first call.
+
+        Raises:
+            errors.ModelError: If the file is not the one named, is damaged, or does not fit.
+            errors.GeneratorBroken: If llama.cpp cannot work on this machine.
+        """
         if self._info is None:
-            self._info = self._worker.call("info", None, ModelInfo, deadline_s=_ASK_S)
+            self._info = self._call("info", None, ModelInfo)
         return self._info
 
     def submit(self, request: GenerateRequest) -> Future[Generation]:
-        """Start one generation; many may be in flight, and are batched."""
+        """Start one generation; many may be in flight, and are batched.
+
+        The future raises `errors.GeneratorBroken` where llama.cpp cannot work on this machine: that
+        is no row's fault.
+        """
+        answer: Future[Generation] = Future()
+        with self._lock:
+            self._grow()
+            refused = self._refusal()
+            self._in_flight += refused is None
+        if refused is not None:
+            answer.set_exception(refused)
+            return answer
         future = self._worker.submit(
             "generate", request, Generation, deadline_s=request.deadline_s + _GRACE_S
         )
-        child = self._worker.pid
-        future.add_done_callback(lambda done: self._note(child, done))
-        return future
+        child = self._meet()
+        answer.add_done_callback(lambda given: future.cancel() if given.cancelled() else None)
+        future.add_done_callback(lambda done: self._done(child, done, answer))
+        return answer
 
-    def check(self, schema: Json, abstain: Sequence[str] = (), *, where: str) -> tuple[str, ...]:
+    def check(
+        self,
+        schema: Json,
+        abstain: Sequence[str] = (),
+        *,
+        where: str,
+        roles: Sequence[str] = (),
+    ) -> tuple[str, ...]:
         """Refuse an output schema that cannot be generated under constraint.
+
+        Args:
+            schema: The pipeline's output schema.
+            abstain: Reasons that may be given instead.
+            where: The file, for errors.
+            roles: Of the prompt's messages: the chat template must be able to say them.
 
         Raises:
             errors.SettingsError: Naming the place in the schema.
+            errors.ModelError: If the chat template cannot be rendered, or drops a message.
+            errors.GeneratorBroken: If llama.cpp cannot work on this machine.
         """
-        request = CheckRequest(output_schema=schema, abstain=tuple(abstain), where=where)
-        return self._worker.call("check", request, Checked, deadline_s=_ASK_S).notes
+        request = CheckRequest(
+            output_schema=schema, abstain=tuple(abstain), where=where, roles=tuple(roles)
+        )
+        return self._call("check", request, Checked).notes
 
     def counters(self) -> Counters:
         """Return what the engine has done since the child started."""
-        return self._worker.call("counters", None, Counters, deadline_s=_ASK_S)
+        return self._call("counters", None, Counters)
+
+    # --- for whoever decides who is to blame ---------------------------------------------------
+
+    @property
+    def finished_since_start(self) -> int:
+        """How many generations the child that runs, or ran last, has finished.
+
+        The one that proves it at its start counts: 0 means that no child got that far, and then
+        nothing that happens is any row's fault.
+        """
+        return self._finished
+
+    @property
+    def proved(self) -> bool:
+        """Whether the child that runs, or ran last, has finished a generation."""
+        return self._finished > 0
 
     @property
     def pid(self) -> int | None:
@@ -98,27 +169,109 @@ class LocalGenerator:
 
     def close(self, drain_s: float = 5.0) -> None:
         """End the child."""
+        self._closed = True
         self._worker.close(drain_s)
+
+    # --- the child -----------------------------------------------------------------------------
 
     def _spawn(self) -> Worker:
         return Worker(
             "insights.inference.generator", self._init, name=self._name, start_deadline_s=_LOAD_S
         )
 
-    def _note(self, child: int | None, done: Future[Generation]) -> None:
-        """Answer repeated deaths with a smaller plan: the kernel may kill it for its memory."""
+    def _call(self, method: str, request: msgspec.Struct | None, reply: type[T]) -> T:
         with self._lock:
-            if done.cancelled():
-                return
-            if not isinstance(done.exception(), errors.WorkerDied):
+            refused = self._refusal()
+        if refused is not None:
+            raise refused
+        try:
+            answer = self._worker.call(method, request, reply, deadline_s=_ASK_S)
+        except errors.WorkerDied as exc:
+            raise self._told(exc) from exc
+        self._meet()
+        with self._lock:
+            self._broken, self._pause_s = None, _PAUSE_S
+        return answer
+
+    def _refusal(self) -> errors.GeneratorBroken | None:
+        """Return why nothing is asked now: a broken generator is started anew after a pause."""
+        return self._broken if self._clock() < self._ask_again else None
+
+    def _meet(self) -> int | None:
+        """Note a child that has started: it has proved itself with one generation."""
+        with self._lock:
+            child = self._worker.pid
+            if child is not None and child != self._child:
+                self._child, self._finished = child, 1
+            return child
+
+    def _done(
+        self, child: int | None, done: Future[Generation], answer: Future[Generation]
+    ) -> None:
+        exc = None if done.cancelled() else done.exception()
+        if isinstance(exc, errors.WorkerDied):
+            exc = self._told(exc)
+        with self._lock:
+            self._in_flight -= 1
+            self._lock.notify_all()
+            if not done.cancelled() and exc is None:
                 self._dead.clear()
-                return
-            self._dead.add(child)
-            if len(self._dead) < _DEATHS or self._init.shrink >= _SMALLEST:
-                return
-            self._init = msgspec.structs.replace(self._init, shrink=self._init.shrink + 1)
-            old, self._worker = self._worker, self._spawn()
-            self._dead.clear()
-            self._info = None
-        log.warning("generator gets a smaller plan", child=self._name, halvings=self._init.shrink)
-        old.close(0.0)
+                self._finished += child == self._child
+                self._broken, self._pause_s = None, _PAUSE_S
+        if done.cancelled() or not answer.set_running_or_notify_cancel():
+            return
+        if exc is not None:
+            answer.set_exception(exc)
+        else:
+            answer.set_result(done.result())
+
+    def _told(self, exc: errors.WorkerDied) -> errors.InsightsError:
+        """Return what a death means: a plan too large, a build that does not work, or a death."""
+        with self._lock:
+            end = self._worker.last_end
+            if end is None or self._closed:  # it was ended by us
+                return exc
+            if broken.for_memory(end):
+                self._dead.add(end.pid)
+                if self._shrink() or end.ready:
+                    return exc
+            new = self._child != end.pid or self._finished <= 1
+            if end.ready and not (new and broken.illegal(end)):
+                return exc
+            if not end.ready:
+                self._child, self._finished = None, 0
+            if self._clock() < self._ask_again and self._broken is not None:
+                return self._broken  # of the same start
+            self._broken = broken.explained(self._name, self._init.path, end, str(exc))
+            self._ask_again = self._clock() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            return self._broken
+
+    def _shrink(self) -> bool:
+        """Answer repeated kills for memory with a smaller plan; return whether there is one."""
+        if len(self._dead) < _DEATHS:
+            return self._init.shrink < _SMALLEST
+        self._dead.clear()
+        if self._init.shrink >= _SMALLEST:
+            return False
+        self._grow_at = self._clock() + self._grow_s
+        self._grow_s = min(2 * self._grow_s, _LONGEST_GROW_S)
+        self._replan(self._init.shrink + 1, "generator gets a smaller plan")
+        return True
+
+    def _grow(self) -> None:
+        """Try the next larger plan when the smaller one has held for long, with nothing in it."""
+        if not self._init.shrink or self._clock() < self._grow_at:
+            return
+        if not self._lock.wait_for(lambda: not self._in_flight, _EMPTY_S):
+            return
+        if self._init.shrink and self._clock() >= self._grow_at:  # nobody else did meanwhile
+            self._grow_at = self._clock() + self._grow_s
+            self._replan(self._init.shrink - 1, "generator gets its larger plan back")
+
+    def _replan(self, shrink: int, said: str) -> None:
+        self._init = msgspec.structs.replace(self._init, shrink=shrink)
+        old, self._worker = self._worker, self._spawn()
+        self._info = None
+        log.warning(said, child=self._name, halvings=shrink)
+        threading.Thread(target=old.close, args=(0.0,), daemon=True).start()

@@ -4,10 +4,11 @@ llguidance neither crashes nor raises: it enters an error state, and everything 
 after construction, after each mask and after each token.
 """
 
+import itertools
 import json
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import llguidance
@@ -17,13 +18,15 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 from insights import errors
 from insights.inference import quotes
 from insights.inference.grammar import Grammar
-from insights.inference.sampling import Mask
-from insights.inference.schema import CITED, QUOTE, has_quotes, refuse_unsupported, walk
+from insights.inference.sampling import Mask, allows
+from insights.inference.schema import has_quotes, refuse_unsupported
 from insights.model import Json, Span
+from insights.steps.schema import CITED, QUOTE, closed, normal, walk
 
 _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
 )
+_LONG_ENOUGH = 100  # words, for quotes of any length when a schema is tried
 
 
 def check_schema(
@@ -34,19 +37,53 @@ def check_schema(
     Raises:
         errors.SettingsError: Naming the place in the schema and what to do.
     """
-    refuse_unsupported(schema, where)
+    schema = refuse_unsupported(schema, where)
     quoted = [str(part[QUOTE]) for _, part in walk(schema) if QUOTE in part]
-    row = {name.removeprefix("row."): "text" for name in quoted}
-    passages = dict.fromkeys(range(1, 9), "text")
-    lark = Grammar(schema, abstain, row, passages).lark
+    text = "word " * _LONG_ENOUGH
+    row = {name.removeprefix("row."): text for name in quoted}
+    passages = dict.fromkeys(range(1, 9), text)
+    failed, messages = _judged(Grammar(schema, abstain, row, passages).lark)
+    if failed:
+        place, reason = _worst(schema) or ("#", messages[0])
+        raise errors.SettingsError(
+            f"cannot be generated under constraint: {_said(reason)}",
+            where=f"{where} {place}",
+            fix=_way_out(reason),
+        )
+    return list(messages)
+
+
+def _judged(lark: str) -> tuple[bool, list[str]]:
     failed, messages = llguidance.LLMatcher.validate_grammar_with_warnings(
         llguidance.LLMatcher.grammar_from_lark(lark)
     )
-    if failed:
-        raise errors.SettingsError(
-            f"cannot be generated under constraint: {messages[0].splitlines()[0]}", where=where
-        )
-    return list(messages)
+    return bool(failed), list(messages)
+
+
+def _worst(schema: Json) -> tuple[str, str] | None:
+    """Return the place of the innermost part that cannot be generated, and why."""
+    whole = closed(schema)
+    definitions = {"$defs": whole["$defs"]} if "$defs" in whole else {}
+    found = None
+    for place, part in walk({key: value for key, value in whole.items() if key != "$defs"}):
+        failed, messages = _judged(f"start: j\nj: %json {json.dumps({**definitions, **part})}")
+        if failed and (found is None or len(place) > len(found[0])):
+            found = (place, messages[0])
+    return found
+
+
+def _way_out(reason: str) -> str:
+    if "oneOf" in reason:
+        return "use anyOf, or give each alternative a required constant that tells it apart"
+    return "say it with enum, anyOf, bounds or a simpler pattern"
+
+
+def _said(message: str) -> str:
+    """Return llguidance's reason without the place in a grammar that nobody has seen."""
+    lines = message.splitlines()
+    first = lines[0].partition("JSON schema: ")[2] or lines[0]
+    told = [line for line in lines if line.startswith("error: ")]
+    return " ".join([first, *told])
 
 
 class Compiler:
@@ -54,12 +91,14 @@ class Compiler:
 
     Args:
         vocab: llama.cpp's vocabulary pointer (`llama.Model.vocab`).
+        ends: The tokens that end a generation, which are no part of its text.
     """
 
-    def __init__(self, vocab: Any) -> None:  # noqa: ANN401 - a ctypes pointer
+    def __init__(self, vocab: Any, ends: Collection[int] = ()) -> None:  # noqa: ANN401 - a ctypes pointer
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # llguidance's calls, not ours
             self.tokenizer: Any = lltokenizer_from_vocab(vocab)
+        self.ends = frozenset((*ends, *self.tokenizer.eos_tokens))
         self._prototypes: dict[str, Any] = {}
         self._lock = threading.Lock()  # rows arrive in one thread and are narrowed in another
 
@@ -113,8 +152,12 @@ class Constraint:
         passages: Mapping[int, str],
     ) -> None:
         self._compiler = compiler
+        schema = normal(schema)
         self._schema, self._row, self._passages = schema, row, passages
-        self._matcher = compiler.matcher(Grammar(schema, abstain, row, passages).lark)
+        grammar = Grammar(schema, abstain, row, passages)
+        self.impossible = grammar.impossible
+        """Why only an abstention is possible; empty where an output is."""
+        self._matcher = compiler.matcher(grammar.lark)
         self._tokens: list[int] = []
         self._bytes = b""
         self._cited: list[int] | None = None
@@ -139,6 +182,8 @@ class Constraint:
         for token in tokens:
             self._matcher.consume_token(token)
             _refuse_error(self._matcher)
+            if token in self._compiler.ends:
+                return
             piece = self._compiler.tokenizer.decode_bytes([token])
             self._tokens.append(token)
             self._bytes += piece
@@ -146,10 +191,14 @@ class Constraint:
                 self._narrow()
 
     def forced(self) -> list[int]:
-        """Return the tokens that must come next, not consuming them; empty if there is a choice."""
+        """Return the tokens that must come next, not consuming them; empty if there is a choice.
+
+        A token that ends the generation is none of them: it is no part of the text.
+        """
         tokens = [] if self.finished else list(self._matcher.compute_ff_tokens())
         _refuse_error(self._matcher)
-        return tokens
+        ends = self._compiler.ends
+        return list(itertools.takewhile(lambda token: token not in ends, tokens))
 
     def mask(self) -> Mask:
         """Return the tokens allowed next as bits, one a token, little-endian.
@@ -168,7 +217,7 @@ class Constraint:
         masks = [self.mask()]
         taken: list[int] = []
         for token in draft:
-            if not _allows(masks[-1], token) or self._closes(token):
+            if not allows(masks[-1], token) or self._closes(token):
                 break
             self._matcher.consume_token(token)
             if self._matcher.is_stopped():
@@ -227,10 +276,6 @@ def _quotes_after_citation(schema: Json) -> bool:
         return False
     rest = {name: schema["properties"][name] for name in names[names.index(CITED) + 1 :]}
     return has_quotes({"properties": rest})
-
-
-def _allows(mask: Mask, token: int) -> bool:
-    return bool(mask[token >> 3] >> (token & 7) & 1)
 
 
 def _refuse_error(matcher: Any) -> None:  # noqa: ANN401 - llguidance has no types

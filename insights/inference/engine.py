@@ -1,9 +1,10 @@
 """One loaded model and everything in flight on it: requests in, generations out."""
 
 import hashlib
+import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count
@@ -12,16 +13,28 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.inference import llama, machine, planner, tuning, weights
-from insights.inference.batcher import Batcher
+from insights.inference import chat_names, llama, machine, planner, tuning, weights
+from insights.inference.batcher import Batcher, Tally
+from insights.inference.chat import ChatTemplate
 from insights.inference.constraint import Compiler, Constraint
 from insights.inference.drafting import Drafter
 from insights.inference.messages import Counters, GeneratorInit
 from insights.inference.preparing import Prepared, prepare
+from insights.inference.reserved import Reserved
 from insights.inference.slots import Job
-from insights.model import GenerateRequest, Generation, ModelInfo, Sampling
+from insights.model import GenerateRequest, Generation, Json, ModelInfo, Sampling, Span
+from insights.steps.validate import ABSTAIN
+from insights.workers.channel import Fault
 
 Answer = Callable[[Generation | errors.InsightsError], None]
+# What the generator tries itself with at its start.
+_PROOF: Json = {
+    "type": "object",
+    "properties": {"ready": {"enum": ["yes", "no"]}, "sure": {"enum": ["yes", "no"]}},
+    "required": ["ready", "sure"],
+}
+_PROOF_TOKENS = 64
+_PROOF_S = 300.0  # far longer than it takes: the supervisor's own deadline is what ends a hang
 _SHRINKS = 4  # halvings tried when llama.cpp cannot get the memory of a plan
 
 
@@ -57,8 +70,10 @@ class Engine:
         self.plan = self._plan(here, init, init.shrink)
         self._model = llama.Model(path, gpu_layers=self.plan.gpu_layers)
         self._context = self._make_context(here, init)
-        self._template = init.chat_template or self._model.chat_template
-        self._compiler = Compiler(self._model.vocab)
+        self._template = self._chat_template(init.chat_template)
+        self._template.check()
+        self._reserved = Reserved(self._model, self._template.literals())
+        self._compiler = Compiler(self._model.vocab, self._model.ends)
         # Apart: rows that arrive together must not hold up the masks of rows that write.
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="masks")
         self._arrivals = ThreadPoolExecutor(1, thread_name_prefix="arrivals")
@@ -73,7 +88,7 @@ class Engine:
             drafter=Drafter() if init.engine.drafting else None,
         )
         self._numbers = count()
-        self._preparing: dict[Future[Job], _Flight] = {}
+        self._preparing: dict[Future[Job | Generation], _Flight] = {}
         self._running: dict[int, _Flight] = {}
         self._identical: dict[bytes, _Flight] = {}
         self._counters = Counters()
@@ -88,7 +103,8 @@ class Engine:
         return ModelInfo(
             name=self._weights.name,
             sha256=self._sha256,
-            chat_template_sha256=hashlib.sha256(self._template.encode()).hexdigest(),
+            chat_template_sha256=self._template.sha256,
+            chat_template=self._template.origin,
             context=self._context.sequence_tokens,
             parallel=self.plan.parallel,
             device="gpu" if self.plan.gpu_layers else "cpu",
@@ -107,6 +123,43 @@ class Engine:
             self._identical[identity] = flight
             self._preparing[self._arrivals.submit(self._prepare, flight)] = flight
         flight.answers.append(answer)
+
+    def prove(self) -> None:
+        """Make one short constrained generation in each sequence, as the plan will.
+
+        A build that cannot run here dies now, while no row is in flight.
+
+        Raises:
+            errors.ModelError: If it makes no output.
+        """
+        constraints = [self._compiler.constraint(_PROOF) for _ in range(self.plan.parallel)]
+        for number, constraint in enumerate(constraints):
+            forced = constraint.forced()
+            constraint.consume(forced)
+            prompt = [*self._model.tokenize(str(number), special=False), *forced]
+            now = time.monotonic()
+            sampling = Sampling(max_tokens=_PROOF_TOKENS)
+            self._batcher.submit(
+                Job(next(self._numbers), prompt, constraint, sampling, now + _PROOF_S, now)
+            )
+        while self._batcher.busy:
+            for job in self._batcher.step():
+                if job.error is not None or job.length:
+                    raise errors.ModelError(
+                        f"made no output when it was tried ({job.error or 'no end'})",
+                        where=self._weights.path,
+                        fix="build llama.cpp anew, or use another file",
+                    )
+        self._batcher.tally = Tally()
+
+    def check_chat(self, roles: Sequence[str]) -> None:
+        """Refuse a prompt whose messages the chat template cannot say.
+
+        Raises:
+            errors.ModelError: If it cannot be rendered, or leaves a message out.
+        """
+        if roles:
+            self._template.check(roles)
 
     def cancel(self, answer: Answer) -> None:
         """Give up a generation that `answer` waits for; it is never called then.
@@ -140,14 +193,19 @@ class Engine:
                 job = future.result()
             except errors.InsightsError as exc:
                 self._settle(flight, exc)
+            except MemoryError:
+                raise
             except Exception as exc:  # noqa: BLE001 - one bad row must not end the others
-                self._settle(flight, errors.RowError(f"cannot be prepared: {type(exc).__name__}"))
+                self._settle(flight, Fault.of(exc).error())
             else:
+                if isinstance(job, Generation):
+                    self._count(rows=1, forced_tokens=job.forced_tokens)
+                    self._settle(flight, job)
+                    continue
                 self._running[job.number] = flight
                 self._batcher.submit(job)
         for job in self._batcher.step():
-            flight = self._running.pop(job.number)
-            self._settle(flight, job.error or self._generation(flight, job))
+            self._finish(self._running.pop(job.number), job)
         self._count(busy_s=time.perf_counter() - begun)
 
     def counters(self) -> Counters:
@@ -170,6 +228,23 @@ class Engine:
         self._context.close()
         self._model.close()
 
+    def _chat_template(self, set_: str) -> ChatTemplate:
+        """Return the settings' chat template, the file's own, or the one that it must be."""
+        if set_:
+            text, origin = set_, "from the settings"
+        elif self._model.chat_template:
+            text, origin = self._model.chat_template, "the file's own"
+        else:
+            name = chat_names.guess(self._model.is_control)
+            if name is None:
+                raise errors.ModelError(
+                    "carries no chat template, and its vocabulary does not tell which it wants",
+                    where=self._weights.path,
+                    fix=f"set model.<name>.chat_template: a file, or one of {chat_names.listed()}",
+                )
+            text, origin = chat_names.text(name), f"{name}, guessed from its vocabulary"
+        return ChatTemplate(text, self._model, origin=origin, where=self._weights.path)
+
     def _plan(self, here: planner.Machine, init: GeneratorInit, shrink: int) -> planner.Plan:
         return planner.plan(self._weights, here, init.engine, tuned=self._tuned, shrink=shrink)
 
@@ -185,15 +260,37 @@ class Engine:
                 self.plan = smaller
         return llama.Context(self._model, self.plan)
 
-    def _prepare(self, flight: _Flight) -> Job:
-        """Tokenize and compile, in a thread beside: neither touches the context."""
+    def _finish(self, flight: _Flight, job: Job) -> None:
+        try:
+            outcome = job.error or self._generation(flight, job)
+        except errors.InsightsError as exc:
+            outcome = exc
+        except MemoryError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - one bad row must not end the others
+            outcome = Fault.of(exc).error()
+        self._settle(flight, outcome)
+
+    def _prepare(self, flight: _Flight) -> Job | Generation:
+        """Tokenize and compile, in a thread beside: neither touches the context.
+
+        An output of which every token is forced needs no model: it is answered at once.
+        """
         request = flight.request
-        prepared = prepare(request, self._template, self._model, self._context.sequence_tokens)
+        prepared = prepare(
+            request, self._template, self._model, self._context.sequence_tokens, self._reserved
+        )
         constraint = self._compiler.constraint(
             request.output_schema, request.abstain, prepared.row, prepared.passages
         )
+        if constraint.impossible:
+            text = json.dumps({ABSTAIN: constraint.impossible}, ensure_ascii=False)
+            return self._unsampled(text, flight, prepared)
         forced = constraint.forced()
         constraint.consume(forced)
+        if constraint.finished:
+            text, spans = constraint.text, constraint.spans()
+            return self._unsampled(text, flight, prepared, len(forced), spans)
         flight.prepared, flight.constraint = prepared, constraint
         room = self._context.sequence_tokens - len(prepared.tokens)
         sampling = request.sampling
@@ -211,6 +308,25 @@ class Engine:
             pipeline=_pipeline(request),
             forced=len(forced),
             output=list(forced),
+        )
+
+    def _unsampled(
+        self,
+        text: str,
+        flight: _Flight,
+        prepared: Prepared,
+        forced: int = 0,
+        quotes: tuple[Span, ...] = (),
+    ) -> Generation:
+        """Return a generation that no model was asked for."""
+        return Generation(
+            text=text,
+            finish="stop",
+            model=self._weights.name,
+            quotes=quotes,
+            cut=prepared.cut,
+            forced_tokens=forced,
+            queue_ms=1e3 * (time.monotonic() - flight.submitted),
         )
 
     def _generation(self, flight: _Flight, job: Job) -> Generation:

@@ -1,9 +1,12 @@
-"""The generator child: owns llama.cpp, batches whatever is in flight.
+"""The generator child: owns llama.cpp, proves it, batches whatever is in flight.
 
 Its main thread alone touches the context. It has no database credentials and opens no socket.
 """
 
+import os
+
 from insights import errors
+from insights.inference.broken import OUT_OF_MEMORY
 from insights.inference.constraint import check_schema
 from insights.inference.engine import Engine
 from insights.inference.messages import Checked, CheckRequest, GeneratorInit
@@ -12,14 +15,18 @@ from insights.workers import serve
 
 
 def main() -> None:
-    """Load the model, then serve until the supervisor is gone."""
+    """Load the model, make one generation to see that it works, then serve."""
     with serve.connect() as server:
-        engine = Engine(server.init(GeneratorInit))
-        while True:
-            for call in server.poll(0 if engine.busy else None):
-                _take(engine, call)
-            if engine.busy:
-                engine.step()
+        try:
+            engine = Engine(server.init(GeneratorInit))
+            engine.prove()
+            while True:
+                for call in server.poll(0 if engine.busy else None):
+                    _take(engine, call)
+                if engine.busy:
+                    engine.step()
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)  # the supervisor answers with a smaller plan
 
 
 def _take(engine: Engine, call: serve.Call) -> None:
@@ -36,10 +43,13 @@ def _take(engine: Engine, call: serve.Call) -> None:
                 call.reply(engine.counters())
             case "check":
                 request = call.decode(CheckRequest)
+                engine.check_chat(request.roles)
                 notes = check_schema(request.output_schema, request.abstain, where=request.where)
                 call.reply(Checked(notes=tuple(notes)))
             case _:
                 call.fail(errors.RowError(f"the generator has no method {call.method}"))
+    except MemoryError:
+        raise
     except Exception as exc:  # noqa: BLE001 - one bad request must not end the others'
         call.fail(exc)
 

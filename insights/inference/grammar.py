@@ -11,8 +11,9 @@ from itertools import count
 
 from insights import errors
 from insights.inference import quotes
-from insights.inference.schema import CITED, QUOTE, UNIT, closed, has_quotes, word_bounds
+from insights.inference.schema import has_quotes, word_bounds
 from insights.model import Json
+from insights.steps.schema import CITED, QUOTE, UNIT, alternatives, closed, nullable
 
 _ABSTAIN = '"abstain":'
 _MAX_FREE_ORDER = 6  # more passages than this are cited in ascending order: the grammar stays small
@@ -21,8 +22,11 @@ _MAX_FREE_ORDER = 6  # more passages than this are cited in ascending order: the
 class Grammar:
     """The Lark text for one request; `lark` is its result.
 
+    `impossible` says why no output can be made for this row, so that it can only abstain; it is
+    empty where one can.
+
     Args:
-        schema: An output schema that `schema.refuse_unsupported` passed.
+        schema: An output schema in normal form.
         abstain: Reasons that may be given instead.
         row: Texts by column, as in the prompt.
         passages: Texts by number, as in the prompt.
@@ -48,20 +52,19 @@ class Grammar:
         self._row = row or {}
         self._passages = passages or {}
         self._cited = cited
-        self._definitions: Json = {
-            key: closed({key: schema[key]})[key]
-            for key in ("$defs", "definitions")
-            if key in schema
-        }
+        self._definitions: Json = closed({key: schema[key] for key in ("$defs",) if key in schema})
         self._names = count()
         self._rules: list[str] = []
         starts = []
+        self.impossible = ""
         schema = closed(schema)
         try:
             if written:
                 starts.append(self._rest_of(schema, written))
             elif has_quotes(schema) or CITED in schema["properties"]:
                 starts.append(self._object(schema))
+            elif branches := alternatives(schema):  # the properties beside them only list them
+                starts.append(self._json({"anyOf": list(branches)}))
             else:
                 starts.append(self._json(schema))
         except _ImpossibleError as exc:
@@ -70,6 +73,7 @@ class Grammar:
                     f"no output is possible: {exc}",
                     fix='let the pipeline abstain, or make the field optional (or "null")',
                 ) from exc
+            self.impossible = str(exc)
         if abstain and not written:
             reasons = " | ".join(_literal(json.dumps(r, ensure_ascii=False)) for r in abstain)
             starts.append(f'"{{" {_literal(_ABSTAIN)} ({reasons}) "}}"')
@@ -80,9 +84,15 @@ class Grammar:
             return self._citations(part)
         if QUOTE in part:
             return self._quote(part)
-        if has_quotes(part):
-            return self._object(part) if "properties" in part else self._array(part)
-        return self._json(part)
+        if not has_quotes(part):
+            return self._json(part)
+        try:
+            rule = self._object(part) if "properties" in part else self._array(part)
+        except _ImpossibleError:
+            if nullable(part):
+                return '"null"'
+            raise
+        return f'({rule} | "null")' if nullable(part) else rule
 
     def _json(self, part: Json) -> str:
         whole = {**self._definitions, **part, "x-guidance": {"whitespace_flexible": False}}
@@ -124,11 +134,19 @@ class Grammar:
 
     def _quote(self, part: Json) -> str:
         texts = [text for text in self._sources(part[QUOTE]).values() if quotes.is_quotable(text)]
-        null = '"null"' if "null" in part["type"] else ""
+        null = '"null"' if nullable(part) else ""
         if not texts:
             if null:
                 return null
             raise _ImpossibleError(f"{part[QUOTE]} holds nothing to quote")
+        bounds = word_bounds(part)
+        if part.get(UNIT) != "sentence":
+            fitting = [text for text in texts if quotes.fits(text, bounds)]
+            if not fitting:
+                if null:
+                    return null
+                raise _ImpossibleError(_unfit(part[QUOTE], texts, bounds))
+            texts = fitting
         name = f"QUOTE{next(self._names)}"
         if part.get(UNIT) == "sentence":
             whole = quotes.quotable_sentences(part, texts)
@@ -139,7 +157,7 @@ class Grammar:
             choices = (_literal(quotes.escaped(sentence)) for sentence in whole)
             self._rules.append(f"{name}: {' | '.join(choices)}")
         else:
-            self._rules.extend(quotes.terminals(name, texts, word_bounds(part)))
+            self._rules.extend(quotes.terminals(name, texts, bounds))
         rule = self._rule(f'"\\"" {name} "\\""', "q")
         return f"({rule} | {null})" if null else rule
 
@@ -195,6 +213,13 @@ class Grammar:
 
 class _ImpossibleError(Exception):
     """A part that cannot be generated for this row."""
+
+
+def _unfit(source: str, texts: Sequence[str], bounds: tuple[int, int]) -> str:
+    low, high = bounds
+    if all(quotes.counted(text) < low for text in texts):
+        return f"{source} holds fewer than {low} words"
+    return f"{source} cannot be cut into {low} to {high} whole words"
 
 
 def _literal(text: str) -> str:

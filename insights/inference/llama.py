@@ -20,6 +20,8 @@ Logits = npt.NDArray[np.float32]
 
 # ggml.h: enum ggml_type, for the KV cache.
 _GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
+# llama.h: enum llama_token_attr.
+_CONTROL, _USER_DEFINED = 1 << 3, 1 << 4
 _LOG_ERROR = 4
 _FLASH_AUTO, _FLASH_ON = -1, 1
 _NO_KV_SLOT, _ABORTED = 1, 2
@@ -69,10 +71,26 @@ class Model:
         self.bos = int(ll.llama_vocab_bos(self.vocab))
         self.eos = int(ll.llama_vocab_eos(self.vocab))
         self.ends = frozenset(t for t in range(self.size) if ll.llama_vocab_is_eog(self.vocab, t))
+        self.user_defined = self._texts(_USER_DEFINED)
         template = ll.llama_model_chat_template(self.pointer, None)
         self.chat_template = template.decode() if template else ""
         self.trained_context = int(ll.llama_model_n_ctx_train(self.pointer))
         self.description = _text(ll.llama_model_desc, self.pointer)
+
+    def is_control(self, text: str) -> bool:
+        """Return whether a text is one token, and no ordinary one."""
+        tokens = self.tokenize(text, special=True)
+        kinds = _CONTROL | _USER_DEFINED
+        return len(tokens) == 1 and bool(ll.llama_vocab_get_attr(self.vocab, tokens[0]) & kinds)
+
+    def _texts(self, kind: int) -> dict[str, int]:
+        """Return the texts of all tokens of one kind."""
+        kinds = (ll.llama_vocab_get_attr(self.vocab, token) for token in range(self.size))
+        return {
+            self.piece(token, special=True).decode("utf-8", "replace"): token
+            for token, found in enumerate(kinds)
+            if found & kind
+        }
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return the tokens of a text; control tokens in it are only recognised if `special`."""
@@ -215,6 +233,18 @@ class Context:
 def gpu() -> bool:
     """Return whether this build of llama.cpp can use a GPU."""
     return bool(ll.llama_supports_gpu_offload())
+
+
+def version() -> str:
+    """Return the version of llama-cpp-python."""
+    return str(ll.__version__)
+
+
+def compiled() -> tuple[str, ...]:
+    """Return the instruction sets that llama.cpp was compiled for, by its own names."""
+    said = ll.llama_print_system_info().decode("utf-8", "replace")
+    pairs = (part.rpartition(":")[2].partition("=") for part in said.split("|"))
+    return tuple(name.strip() for name, _, value in pairs if value.strip() == "1")
 
 
 def build() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from insights.inference.planner import Machine
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MATTERS = ("amx", "asimd", "avx", "bmi2", "f16c", "fma", "sse4_2", "ssse3", "sve")
 _RESERVE = 0.8  # of what is available: the rest is for everything else on the machine
 
 
@@ -18,6 +19,14 @@ def name() -> str:
             model = line.partition(":")[2].strip()
             break
     return f"{model}, {_cores()} cores"
+
+
+def features() -> tuple[str, ...]:
+    """Return the instruction sets of this processor that llama.cpp has code for."""
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        if line.startswith(("flags", "Features")):
+            return tuple(word for word in line.split() if word.startswith(_MATTERS))
+    return ()
 
 
 def measure(*, gpu: bool) -> Machine:

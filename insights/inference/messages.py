@@ -59,11 +59,15 @@ class RemoteInit(Value, frozen=True):
 
 
 class CheckRequest(Value, frozen=True):
-    """A pipeline's output schema, to be refused at start-up rather than at its first row."""
+    """What a pipeline will ask for, to be refused at start-up rather than at its first row.
+
+    `roles` are those of its prompt's messages, in order: the chat template must say them all.
+    """
 
     output_schema: Json
     abstain: tuple[str, ...] = ()
     where: str = "output schema"
+    roles: tuple[str, ...] = ()
 
 
 class Checked(Value, frozen=True):
@@ -91,6 +95,14 @@ class Speeds(Value, frozen=True):
     prompt: float = 0.0
     decode: float = 0.0
     memory_bytes: int = 0
+
+
+class Built(Value, frozen=True):
+    """What llama.cpp was compiled for, in its own words, and what of that this processor has."""
+
+    version: str = ""
+    compiled: tuple[str, ...] = ()
+    cpu: tuple[str, ...] = ()
 
 
 class Counters(Value, frozen=True):

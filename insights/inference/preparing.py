@@ -1,13 +1,14 @@
 """From a request to prompt tokens that fit, with template and data tokenised apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import msgspec
 
 from insights import errors
+from insights.inference.chat import ChatTemplate
+from insights.inference.reserved import Reserved
 from insights.model import GenerateRequest, Segment, Value
-from insights.steps import prompt
 
 _STEP = 0.95  # how fast a text is shortened until it fits
 
@@ -18,6 +19,16 @@ class Vocabulary(Protocol):
     adds_bos: bool
     bos: int
     eos: int
+
+    @property
+    def ends(self) -> Collection[int]:
+        """The tokens that end a generation."""
+        ...
+
+    @property
+    def user_defined(self) -> Mapping[str, int]:
+        """The tokens that are found in any text, by their text."""
+        ...
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return a text's tokens; control tokens only where `special`."""
@@ -38,30 +49,29 @@ class Prepared(Value, frozen=True):
 
 
 def prepare(
-    request: GenerateRequest, chat_template: str, vocabulary: Vocabulary, context: int
+    request: GenerateRequest,
+    template: ChatTemplate | str,
+    vocabulary: Vocabulary,
+    context: int,
+    reserved: Reserved | None = None,
 ) -> Prepared:
     """Return a prompt that leaves room for the output in `context` tokens.
+
+    `template` is the chat template, best compiled once; `reserved` belongs to the two.
 
     What does not fit is cut from the sources that `request.cut` names, the first named first, each
     from its end; "passages" means all of them, the last first.
 
     Raises:
         errors.RowError: If it does not fit even so.
-        errors.ModelError: If the model carries no chat template.
+        errors.ModelError: If the chat template cannot say the messages.
     """
-    if not chat_template:
-        raise errors.ModelError(
-            "carries no chat template", fix="set model.chat_template in the settings"
-        )
-    segments = list(
-        prompt.apply_chat_template(
-            chat_template,
-            request.messages,
-            bos_token=_special(vocabulary, vocabulary.bos),
-            eos_token=_special(vocabulary, vocabulary.eos),
-        )
-    )
-    tokens = [_tokens(vocabulary, segment) for segment in segments]
+    if isinstance(template, str):
+        template = ChatTemplate(template, vocabulary)
+    if reserved is None:
+        reserved = Reserved(vocabulary, template.literals())
+    segments = list(template.render(request.messages))
+    tokens = [_tokens(vocabulary, reserved, segment) for segment in segments]
     begin = vocabulary.adds_bos and (not tokens or tokens[0][:1] != [vocabulary.bos])
     room = context - min(request.sampling.max_tokens, context // 2) - int(begin)
     row, passages = dict(request.row), dict(request.passages)
@@ -72,12 +82,12 @@ def prepare(
             break
         for at in [n for n, segment in enumerate(segments) if segment.source == source][::-1]:
             keep = max(0, len(tokens[at]) - max(excess, 0))
-            text = _shortened(segments[at].text, len(tokens[at]), keep, _counter(vocabulary))
+            text = _shortened(segments[at].text, len(tokens[at]), keep, _counter(reserved))
             if len(text) < len(segments[at].text):
                 notes.append(f"{source}: {len(text)} of {len(segments[at].text)} characters kept")
             segments[at] = msgspec.structs.replace(segments[at], text=text)
             excess -= len(tokens[at])
-            tokens[at] = _tokens(vocabulary, segments[at])
+            tokens[at] = _tokens(vocabulary, reserved, segments[at])
             excess += len(tokens[at])
             _follow_cut(source, text, row, passages)
     total = sum(map(len, tokens))
@@ -95,12 +105,10 @@ def prepare(
     )
 
 
-def _tokens(vocabulary: Vocabulary, segment: Segment) -> list[int]:
-    return vocabulary.tokenize(segment.text, special=segment.is_template)
-
-
-def _special(vocabulary: Vocabulary, token: int) -> str:
-    return vocabulary.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+def _tokens(vocabulary: Vocabulary, reserved: Reserved, segment: Segment) -> list[int]:
+    if segment.is_template:
+        return vocabulary.tokenize(segment.text, special=True)
+    return reserved.tokenize(segment.text)
 
 
 def _cuttable(request: GenerateRequest) -> list[str]:
@@ -113,8 +121,8 @@ def _cuttable(request: GenerateRequest) -> list[str]:
     return found
 
 
-def _counter(vocabulary: Vocabulary) -> Callable[[str], int]:
-    return lambda text: len(vocabulary.tokenize(text, special=False))
+def _counter(reserved: Reserved) -> Callable[[str], int]:
+    return lambda text: len(reserved.tokenize(text))
 
 
 def _shortened(text: str, tokens: int, keep: int, count: Callable[[str], int]) -> str:
@@ -132,7 +140,7 @@ def _shortened(text: str, tokens: int, keep: int, count: Callable[[str], int]) -
 def _follow_cut(source: str, text: str, row: dict[str, str], passages: dict[int, str]) -> None:
     """Quotes come from the text in the prompt: cut it alike."""
     room, _, name = source.partition(".")
-    if room == "row" and row.get(name, "").startswith(text):
+    if room == "row" and text in row.get(name, ""):  # a template may have stripped it
         row[name] = text
-    elif room == "passage" and name.isdigit() and passages.get(int(name), "").startswith(text):
+    elif room == "passage" and name.isdigit() and text in passages.get(int(name), ""):
         passages[int(name)] = text

@@ -5,6 +5,7 @@ source, or a whole sentence of it, as JSON text: the source is escaped before it
 inside an escape.
 """
 
+import bisect
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +14,9 @@ from typing import Any
 
 import regex
 
-from insights.inference.schema import QUOTE, UNIT, WORDS, word_bounds
+from insights.inference.schema import word_bounds
 from insights.model import Json, Span
+from insights.steps.schema import QUOTE, UNIT, WORDS
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
 _MARK = regex.compile(r"\p{M}")
@@ -29,6 +31,9 @@ _SENTENCE_END = regex.compile(
 )
 _MARKER = regex.compile(r"\s*(?:(?:[#>*+•\u2013-]+|\d{1,3}[.)])\s+)*")  # of headings and lists
 _LETTER = regex.compile(r"\p{L}")
+_COUNTED = regex.compile(  # what `terminals` counts as words
+    r"[\p{Han}\p{Hiragana}]|[[\p{L}\p{N}\p{M}_]--[\p{Han}\p{Hiragana}]]+", regex.V1
+)
 
 
 def words(text: str) -> list[str]:
@@ -64,6 +69,34 @@ def is_quotable(text: str) -> bool:
 def escaped(text: str) -> str:
     """Return the text as it stands between the quotation marks of a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def counted(text: str) -> int:
+    """Return how many words a text has, as `terminals` counts them."""
+    return sum(1 for _ in _COUNTED.finditer(text))
+
+
+def fits(text: str, bounds: tuple[int, int]) -> bool:
+    """Return whether a run of whole words of the text has as many words as a quote must have.
+
+    Counted as `terminals` does, so that no grammar is made that nothing can satisfy.
+    """
+    low, high = bounds
+    runs = [match.span() for match in _COUNTED.finditer(text)]
+    if len(runs) < low or not is_quotable(text):
+        return False
+    starts = [start for start, _ in runs]
+    edges = sorted({0, len(text), *(match.start() for match in _BOUNDARY.finditer(text))})
+    for edge in edges:
+        at = bisect.bisect_left(starts, edge)
+        within = at > 0 and edge < runs[at - 1][1]  # in the middle of a counted run
+        last = at + low - 1 - within
+        if last >= len(runs):
+            return False
+        end = edges[bisect.bisect_right(edges, max(edge, starts[last] if last >= at else edge))]
+        if bisect.bisect_left(starts, end) - at + within <= high:
+            return True
+    return False
 
 
 def terminals(name: str, texts: Sequence[str], bounds: tuple[int, int]) -> list[str]:

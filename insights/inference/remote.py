@@ -21,8 +21,9 @@ from openai.types.chat import ChatCompletionMessageParam
 from insights import errors
 from insights.inference import quotes
 from insights.inference.messages import RemoteInit
-from insights.inference.schema import QUOTE, UNIT, WORDS, walk
+from insights.inference.reserved import neutralised
 from insights.model import GenerateRequest, Generation, Json, Message
+from insights.steps.schema import QUOTE, alternatives, closed, columns, normal, walk
 from insights.workers import serve
 
 _TICK_S = 0.5  # how often queued requests are looked at whose time may have passed
@@ -147,7 +148,9 @@ class Remote:
             finish="length" if choice.finish_reason == "length" else "stop",
             model=answer.model,
             route=f"remote:{self._init.name}",
-            quotes=quotes.find_spans(_parsed(text), request.output_schema, _sources(request)),
+            quotes=quotes.find_spans(
+                _parsed(text), normal(request.output_schema), _sources(request)
+            ),
             quotes_by="check",
             prompt_tokens=usage.prompt_tokens if usage else 0,
             sampled_tokens=usage.completion_tokens if usage else 0,
@@ -195,7 +198,10 @@ def _translated(url: str) -> Iterator[None]:
 
 
 def _message(message: Message) -> ChatCompletionMessageParam:
-    content = "".join(segment.text for segment in message.segments)
+    content = "".join(
+        segment.text if segment.is_template else neutralised(segment.text)
+        for segment in message.segments
+    )
     if message.role == "system":
         return {"role": "system", "content": content}
     if message.role == "assistant":
@@ -209,14 +215,15 @@ def _notes(note: str) -> list[ChatCompletionMessageParam]:
 
 def _plain(request: GenerateRequest) -> Json:
     """Return the schema without our own keywords, with abstention as the alternative."""
-    schema: Json = json.loads(json.dumps(request.output_schema))
+    schema: Json = json.loads(json.dumps(closed(normal(request.output_schema))))
     for _, part in list(walk(schema)):
-        part.pop(QUOTE, None)
-        part.pop(WORDS, None)
-        part.pop(UNIT, None)
+        for key in [key for key in part if key.startswith("x-")]:
+            del part[key]
+    definitions: Json = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
+    if branches := alternatives(schema):  # the properties beside them only list them
+        schema = {"anyOf": list(branches)}
     if not request.abstain:
-        return schema
-    definitions: Json = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
+        return {**schema, **definitions}
     abstention = {
         "type": "object",
         "properties": {"abstain": {"enum": list(request.abstain)}},
@@ -247,7 +254,7 @@ def _unquoted(request: GenerateRequest, made: Generation) -> list[str]:
     if not isinstance(output, dict):
         return []
     found = {span.field.split("/")[1] for span in made.quotes}
-    properties = request.output_schema.get("properties", {})
+    properties = columns(request.output_schema)
     return [
         name
         for name, value in output.items()

@@ -91,7 +91,10 @@ class Generation(Value, frozen=True):
 
 
 class ModelInfo(Value, frozen=True):
-    """A loaded generator: tokens of `context` a sequence may hold, `parallel` sequences at once."""
+    """A loaded generator: tokens of `context` a sequence may hold, `parallel` sequences at once.
+
+    `chat_template` says where its chat template comes from.
+    """
 
     name: str
     sha256: str
@@ -100,6 +103,7 @@ class ModelInfo(Value, frozen=True):
     parallel: int
     device: str
     description: str = ""
+    chat_template: str = ""
 
 
 class Verdict(Value, frozen=True):

@@ -20,8 +20,8 @@ class StreamSpec(Value, frozen=True):
     """One table or query of a source: what to read of it and how to find what changed.
 
     Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with
-    neither, only sweeps find rows. `extra` are columns read for filters or redaction that are no
-    prompt input and not part of the hash.
+    neither, only sweeps find rows. `extra` are columns read for redaction that are no input
+    and not part of the hash.
 
     A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
     stream's versions read: `own` are then the column sets of those that do not read all of them,

@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from insights.errors import SettingsError
 from insights.model import Json, SinkSpec
+from insights.steps import schema as schema_
 
 LONGEST_VARCHAR = 500  # characters; longer strings become TEXT, CLOB or NVARCHAR(max)
 SHORTEST_ENUM = 32  # characters, so that a longer value in a later version needs no ALTER
@@ -46,20 +47,8 @@ def kind(schema: Json) -> str:
 
     `null` beside a type only says that the value may be missing; arrays and objects are text.
     """
-    options = schema.get("anyOf") or schema.get("oneOf")
-    if options:
-        kinds = {kind(option) for option in options if option.get("type") != "null"}
-        return kinds.pop() if len(kinds) == 1 and kinds != {"enum"} else "text"
-    choices = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if choices is not None and all(choice is None or isinstance(choice, str) for choice in choices):
-        return "enum"
-    types = schema.get("type", "string")
-    named = {types} if isinstance(types, str) else set(types)
-    named.discard("null")
-    name = named.pop() if len(named) == 1 else "string"
-    if name in {"integer", "number", "boolean"}:
-        return name
-    return "date" if name == "string" and schema.get("format") == "date" else "text"
+    found = schema_.kind(schema)
+    return "text" if found == "json" else found
 
 
 def _type(schema: Json) -> TypeEngine[Any]:
@@ -76,7 +65,8 @@ def _type(schema: Json) -> TypeEngine[Any]:
         case "date":
             return _DAY
         case _:
-            length = schema.get("maxLength") if schema.get("type") == "string" else None
+            plain = schema_.types(schema) - {"null"} == {"string"}
+            length = schema.get("maxLength") if plain else None
             return sa.Unicode(length) if length and length <= LONGEST_VARCHAR else _LONG
 
 
@@ -86,7 +76,7 @@ def properties(spec: SinkSpec) -> dict[str, Json]:
     Raises:
         SettingsError: If a name is taken by a key column or by a column every sink has.
     """
-    found: dict[str, Json] = spec.output_schema.get("properties", {})
+    found = schema_.columns(spec.output_schema)
     taken = {name.lower() for name in (*spec.key, *FIXED)}
     for name in found:
         if name.lower() in taken:

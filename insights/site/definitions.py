@@ -8,17 +8,22 @@ import msgspec
 from insights import errors
 from insights.model import Json, MarkChange, MarkSpec, Redaction, Sampling, SinkSpec, StreamSpec
 from insights.site.settings import MarkSettings, PipelineSettings, Settings
+from insights.steps.normalise import normalised
 from insights.steps.prompt import Template
-from insights.steps.validate import check_schema
+from insights.steps.schema import walk
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """A pipeline with its files read and checked."""
+    """A pipeline with its files read and checked.
+
+    `output_schema` is in normal form; `written_schema` is as in its file, and in the version.
+    """
 
     name: str
     settings: PipelineSettings
     template: Template
     output_schema: Json
+    written_schema: Json
     stream: StreamSpec
     sink: SinkSpec | None
     marks: MarkSpec | None
@@ -26,7 +31,7 @@ class Definition(msgspec.Struct, frozen=True):
     @property
     def query_columns(self) -> tuple[str, ...]:
         """The columns whose text is the retrieval query."""
-        return self.settings.retrieval.columns or self.stream.inputs
+        return self.settings.retrieval.columns or tuple(sorted(self.template.columns()))
 
     @property
     def sampling(self) -> Sampling:
@@ -42,29 +47,32 @@ def read(settings: Settings, name: str) -> Definition:
     """
     pipeline = settings.pipeline[name]
     template = Template(_text(pipeline.prompt), where=str(pipeline.prompt))
-    schema = _schema(pipeline.schema_)
-    inputs = template.columns() | set(pipeline.retrieval.columns)
-    if not inputs:
+    written = _schema(pipeline.schema_)
+    schema = normalised(written, str(pipeline.schema_))
+    shown = template.columns()
+    # What retrieval asks with decides the output as what is shown does: a change makes a new one.
+    asked = {*pipeline.retrieval.columns, *pipeline.retrieval.filters.values()}
+    if not shown | set(pipeline.retrieval.columns):
         raise errors.SettingsError(
             "the prompt uses no column of the row",
             where=str(pipeline.prompt),
             fix="write {{ row.<column> }} where the row's text belongs",
         )
-    for field, part in schema["properties"].items():
+    for field, part in walk(schema):
         quoted = str(part.get("x-quote", "")).removeprefix("row.")
-        if quoted and quoted != "passages" and quoted not in inputs:
+        if quoted and quoted != "passages" and quoted not in shown:
             raise errors.SettingsError(
                 f"{field} quotes the column {quoted!r}, which the prompt does not show",
                 where=str(pipeline.schema_),
-                fix=f"use one of {', '.join(sorted(inputs))}",
+                fix=f"use one of {', '.join(sorted(shown))}",
             )
-    filters = set(pipeline.retrieval.filters.values())
-    stream = _stream(settings, pipeline.stream, tuple(sorted(inputs)), filters)
+    stream = _stream(settings, pipeline.stream, tuple(sorted(shown | asked)))
     return Definition(
         name=name,
         settings=pipeline,
         template=template,
         output_schema=schema,
+        written_schema=written,
         stream=stream,
         sink=_sink(settings, pipeline, stream, schema),
         marks=marks(settings, stream),
@@ -82,12 +90,13 @@ def version(settings: Settings, definition: Definition, embedding_sha256: str) -
     facts: Json = {
         "template": definition.template.text,
         # As text: the order of properties decides what is written first, and canonical JSON sorts.
-        "schema": msgspec.json.encode(definition.output_schema).decode(),
+        "schema": msgspec.json.encode(definition.written_schema).decode(),
         "abstain": pipeline.abstain,
         "cut": pipeline.cut,
         "retrieval": pipeline.retrieval.model_dump(),
         "embedding": embedding_sha256 if pipeline.retrieval.collections else None,
         "generator": model.sha256 or {"url": model.url, "model": model.model},
+        **_chat_template(settings, pipeline.model),
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
     }
@@ -99,17 +108,15 @@ def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
     """Return the stream of a collection: everything it uses is hashed, so that it is followed."""
     found = settings.collection[name]
     used = {*found.text, *found.filters, *([found.title] if found.title else [])}
-    return _stream(settings, str(found.stream), tuple(sorted(used)), set())
+    return _stream(settings, str(found.stream), tuple(sorted(used)))
 
 
 def followed_stream(settings: Settings, name: str) -> StreamSpec:
     """Return a stream as polls know it: what its rows are read for, the deployed versions say."""
-    return _stream(settings, name, (), set())
+    return _stream(settings, name, ())
 
 
-def _stream(
-    settings: Settings, name: str, inputs: tuple[str, ...], filters: set[str]
-) -> StreamSpec:
+def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpec:
     found = settings.stream[name]
     return StreamSpec(
         name=name,
@@ -122,7 +129,7 @@ def _stream(
         where=found.where,
         cursor=found.cursor,
         pending=found.pending,
-        extra=tuple(sorted((set(found.redact.columns) | filters) - set(inputs))),
+        extra=tuple(sorted(set(found.redact.columns) - set(inputs))),
         redaction=Redaction(kinds=found.redact.kinds, columns=found.redact.columns),
         grade=found.grade,
         start=found.start,
@@ -137,6 +144,15 @@ def _stream(
         key_personal=found.key_personal,
         sensitive=found.sensitive,
     )
+
+
+def _chat_template(settings: Settings, name: str) -> Json:
+    """Return what the settings put in the place of the model's own chat template."""
+    value = settings.model[name].chat_template
+    if value is None:
+        return {}
+    path = settings.resolve(Path(value))
+    return {"chat_template": _text(path) if path.is_file() else value}
 
 
 def _sink(
@@ -194,8 +210,7 @@ def _text(path: Path) -> str:
 
 def _schema(path: Path) -> Json:
     try:
-        schema = msgspec.json.decode(_text(path), type=dict)
+        schema: Json = msgspec.json.decode(_text(path), type=dict)
     except msgspec.DecodeError as exc:
         raise errors.SettingsError(f"not valid JSON: {exc}", where=str(path)) from exc
-    check_schema(schema, str(path))
     return schema

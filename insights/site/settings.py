@@ -192,6 +192,7 @@ class ModelSettings(_Section):
 
     path: Path | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    chat_template: str | None = None
     url: str | None = None
     model: str | None = None
     api_key: str | None = None
@@ -209,6 +210,8 @@ class ModelSettings(_Section):
             raise ValueError("give exactly one of path (a GGUF file) and url (a server)")
         if self.path is not None and self.sha256 is None:
             raise ValueError("a GGUF file needs its sha256 (`sha256sum FILE` prints it)")
+        if self.url is not None and self.chat_template is not None:
+            raise ValueError("a server applies its own chat template: set it there")
         return self
 
 

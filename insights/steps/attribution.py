@@ -14,10 +14,10 @@ import structlog
 from insights import errors
 from insights.model import Citation, Claims, Json, Passage, Support, Verdict
 from insights.ports import Grounds
+from insights.steps.schema import CITED
 
 log = structlog.get_logger(__name__)
 
-CITED = "cited_passages"  # the output property that names passages by number
 
 # The space after a full stop, unless what follows is no beginning ("e.g. this"), and line ends.
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W_a-z]|[^\w\s])|(?<=[\u3002\uff01\uff1f])|\n+")

@@ -7,64 +7,37 @@ control tokens come from.
 """
 
 import re
-import secrets
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jinja2
 import jinja2.meta
 import jinja2.sandbox
+from jinja2 import nodes
 
 from insights import errors
-from insights.model import Message, Passage, Segment
+from insights.model import Message, Passage
+from insights.steps.segments import Data, Marks
 
-# Private-use delimiters around "nonce:index"; the nonce keeps row text from forging a mark.
-_OPEN, _CLOSE = "\ue000", "\ue001"
 _ROLE = re.compile(r"^\s*\{#\s*(system|user)\s*#\}\s*$", re.MULTILINE)
-
-
-class _Data(str):
-    """Text that remembers where it came from while a template passes it on unchanged."""
-
-    __slots__ = ("source",)
-    source: str
-
-    def __new__(cls, text: str, source: str) -> Self:
-        data = super().__new__(cls, text)
-        data.source = source
-        return data
-
-
-class _Marks:
-    """Collects the data of one rendering and puts a mark in its place."""
-
-    def __init__(self) -> None:
-        self._nonce = secrets.token_hex(8)
-        self._data: list[Segment] = []
-        self._mark = re.compile(f"{_OPEN}{self._nonce}:([0-9]+){_CLOSE}")
-
-    def put(self, value: object) -> str:
-        text = "" if value is None else str(value)
-        self._data.append(
-            Segment(text=text, is_template=False, source=getattr(value, "source", ""))
-        )
-        return f"{_OPEN}{self._nonce}:{len(self._data) - 1}{_CLOSE}"
-
-    def split(self, text: str) -> tuple[Segment, ...]:
-        parts = self._mark.split(text)
-        segments = []
-        for at, part in enumerate(parts):
-            segment = self._data[int(part)] if at % 2 else Segment(text=part, is_template=True)
-            if segment.text:
-                segments.append(segment)
-        return tuple(segments)
+_NAMES = frozenset({"row", "passages", "schema", "_marks"})
+# What renders into a string first: the data in it would be printed as its mark.
+_REFUSED: dict[type[nodes.Node], str] = {
+    nodes.AssignBlock: "{% set %}…{% endset %}",
+    nodes.CallBlock: "{% call %}",
+    nodes.FilterBlock: "{% filter %}",
+    nodes.Macro: "{% macro %}",
+    nodes.Include: "{% include %}",
+    nodes.Import: "{% import %}",
+    nodes.FromImport: "{% from … import %}",
+    nodes.Extends: "{% extends %}",
+}
 
 
 @jinja2.pass_context
 def _finalize(context: jinja2.runtime.Context, value: object) -> str:
     """Mark every expression's value; as a context function, so that Jinja folds no constant."""
-    marks: _Marks = context["_marks"]
+    marks: Marks = context["_marks"]
     return marks.put(value)
 
 
@@ -90,34 +63,41 @@ class Template:
         where: The file, for errors.
 
     Raises:
-        errors.SettingsError: If it does not parse.
+        errors.SettingsError: If it does not parse, uses a name that there is not, or a block that
+            would lose the row's text.
     """
 
     def __init__(self, text: str, *, where: str = "prompt template") -> None:
         self.text = text
         self._where = where
-        parts = _ROLE.split(text.rstrip("\n"))
-        pieces = list(zip(parts[1::2], parts[2::2], strict=True))
-        if parts[0].strip() or not pieces:
-            pieces.insert(0, ("user", parts[0]))
-        try:
-            self._messages = [
-                (role, _environment().from_string(piece.strip("\n"))) for role, piece in pieces
-            ]
-        except jinja2.TemplateSyntaxError as exc:
-            raise errors.SettingsError(
-                f"the template does not parse: {exc.message} (line {exc.lineno})", where=where
-            ) from exc
+        environment = _environment()
+        self._messages: list[tuple[str, int, jinja2.Template]] = []
+        for role, line, piece in _pieces(text):
+            try:
+                tree = environment.parse(piece)
+                self._refuse_blocks(tree, line)
+                self._refuse_names(tree)
+                self._messages.append((role, line, environment.from_string(piece)))
+            except jinja2.TemplateSyntaxError as exc:
+                raise errors.SettingsError(
+                    f"the template does not parse: {exc.message} (line {exc.lineno + line})",
+                    where=where,
+                ) from exc
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of its messages, in order."""
+        return tuple(role for role, _, _ in self._messages)
 
     def columns(self) -> set[str]:
         """Return the row columns that the template names as `row.<column>` or `row["<column>"]`."""
         found: set[str] = set()
         tree = _environment().parse(self.text)
-        for attribute in tree.find_all(jinja2.nodes.Getattr):
+        for attribute in tree.find_all(nodes.Getattr):
             if _is_row(attribute.node):
                 found.add(attribute.attr)
-        for item in tree.find_all(jinja2.nodes.Getitem):
-            if _is_row(item.node) and isinstance(item.arg, jinja2.nodes.Const):
+        for item in tree.find_all(nodes.Getitem):
+            if _is_row(item.node) and isinstance(item.arg, nodes.Const):
                 found.add(str(item.arg.value))
         return found
 
@@ -128,96 +108,108 @@ class Template:
 
         Raises:
             errors.SettingsError: If the template names a column that the stream does not read.
+            errors.RowError: If it fails on this row, as a filter of text does on a NULL; names the
+                template's line.
         """
-        marks = _Marks()
+        marks = Marks()
         context: dict[str, Any] = {
             "_marks": marks,
             "row": {name: _cell(name, value) for name, value in row.items()},
             "passages": [_view(passage) for passage in passages],
             "schema": schema,
         }
-        try:
-            return tuple(
-                Message(role=role, segments=marks.split(template.render(context)))
-                for role, template in self._messages
-            )
-        except jinja2.UndefinedError as exc:
-            raise errors.SettingsError(
-                f"the template uses something that does not exist: {exc.message}",
+        made = []
+        for role, line, template in self._messages:
+            try:
+                rendered = template.render(context)
+            except Exception as exc:
+                raise self._explained(exc, line, row) from exc
+            made.append(Message(role=role, segments=marks.split(rendered)))
+        return tuple(made)
+
+    def _explained(
+        self, exc: Exception, line: int, row: Mapping[str, str | None]
+    ) -> errors.InsightsError:
+        """Return what a failed rendering means; the row's text is not repeated."""
+        missing = re.fullmatch(r"'dict object' has no attribute '(.*)'", str(exc))
+        if isinstance(exc, jinja2.UndefinedError) and missing and missing.group(1) not in row:
+            return errors.SettingsError(
+                f"the template uses a column that does not exist: {missing.group(1)!r}",
                 where=self._where,
                 fix=f"use one of {', '.join(sorted(row))}, or add it to the stream's inputs",
-            ) from exc
+            )
+        said = f": {exc}" if isinstance(exc, jinja2.UndefinedError) else ""
+        empty = [name for name, value in row.items() if value is None]
+        hint = f"; NULL here: {', '.join(sorted(empty))}" if empty else ""
+        return errors.RowError(
+            f"the template fails on this row with {type(exc).__name__}{said}{hint}",
+            where=f"{self._where}, line {line + _line(exc)}",
+            fix='guard it, as in {{ (row.note or "") | truncate(200) }}',
+        )
+
+    def _refuse_blocks(self, tree: nodes.Template, line: int) -> None:
+        for kind, name in _REFUSED.items():
+            for node in tree.find_all(kind):
+                raise errors.SettingsError(
+                    f"{name} is not possible in a prompt: what is printed inside it would be lost",
+                    where=f"{self._where}, line {node.lineno + line}",
+                    fix="write the text where it belongs; {% if %}, {% for %} and "
+                    "{% set name = value %} work",
+                )
+
+    def _refuse_names(self, tree: nodes.Template) -> None:
+        known = _NAMES | _environment().globals.keys()
+        unknown = jinja2.meta.find_undeclared_variables(tree) - known
+        if unknown:
+            raise errors.SettingsError(
+                f"the template uses something that does not exist: {', '.join(sorted(unknown))}",
+                where=self._where,
+                fix="there are row.<column>, passages and schema",
+            )
 
 
-def _is_row(node: jinja2.nodes.Node) -> bool:
-    return isinstance(node, jinja2.nodes.Name) and node.name == "row"
+def _pieces(text: str) -> Iterator[tuple[str, int, str]]:
+    """Yield each message's role, how many lines stand before its source, and its source."""
+    text = text.rstrip("\n")
+    starts = list(_ROLE.finditer(text))
+    head = text[: starts[0].start()] if starts else text
+    if head.strip() or not starts:
+        yield "user", *_trimmed(text, 0, len(head))
+    for at, start in enumerate(starts):
+        end = starts[at + 1].start() if at + 1 < len(starts) else len(text)
+        yield start.group(1), *_trimmed(text, start.end(), end)
 
 
-def _cell(column: str, value: str | None) -> _Data | None:
-    return None if value is None else _Data(value, f"row.{column}")
+def _trimmed(text: str, start: int, end: int) -> tuple[int, str]:
+    piece = text[start:end]
+    source = piece.lstrip("\n")
+    before = text.count("\n", 0, start + len(piece) - len(source))
+    return before, source.rstrip("\n")
+
+
+def _line(exc: Exception) -> int:
+    """Return the line of its source at which a template failed: Jinja puts it into the trace."""
+    found, trace = 1, exc.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found
+
+
+def _is_row(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "row"
+
+
+def _cell(column: str, value: str | None) -> Data | None:
+    return None if value is None else Data(value, f"row.{column}")
 
 
 def _view(passage: Passage) -> dict[str, object]:
     source = f"passage.{passage.number}"
     return {
         "number": passage.number,
-        "title": _Data(passage.title, f"{source}.title"),
-        "text": _Data(passage.text, source),
+        "title": Data(passage.title, f"{source}.title"),
+        "text": Data(passage.text, source),
         "uri": passage.uri,
     }
-
-
-def apply_chat_template(
-    chat_template: str, messages: Sequence[Message], *, bos_token: str = "", eos_token: str = ""
-) -> tuple[Segment, ...]:
-    """Return the whole prompt as segments, by the chat template that the GGUF carries.
-
-    The template renders marks in the place of message contents; neighbouring template text is
-    joined, so that it is tokenised as one. A model without a system role gets the system message as
-    the start of the first user message.
-    """
-    marks = _Marks()
-    contents = [
-        {"role": message.role, "content": "".join(_mark(marks, s) for s in message.segments)}
-        for message in messages
-    ]
-    template = _chat_environment().from_string(chat_template)
-    variables = {"bos_token": bos_token, "eos_token": eos_token, "add_generation_prompt": True}
-    try:
-        text = template.render(messages=contents, **variables)
-    except jinja2.TemplateError:
-        if len(contents) < 2 or contents[0]["role"] != "system":  # noqa: PLR2004 - a system and a user message
-            raise
-        merged = {
-            "role": contents[1]["role"],
-            "content": contents[0]["content"] + "\n\n" + contents[1]["content"],
-        }
-        text = template.render(messages=[merged, *contents[2:]], **variables)
-    return marks.split(text)
-
-
-def _mark(marks: _Marks, segment: Segment) -> str:
-    if segment.is_template:
-        return segment.text
-    return marks.put(_Data(segment.text, segment.source))
-
-
-@lru_cache(maxsize=1)
-def _chat_environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    """Return what transformers renders chat templates with: published templates behave the same.
-
-    Source: transformers `utils/chat_template_utils.py` (trim_blocks, lstrip_blocks, loopcontrols,
-    raise_exception).
-    """
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols"],
-        autoescape=False,  # prompts are no HTML
-    )
-
-    def refuse(message: str) -> str:
-        raise jinja2.TemplateError(message)
-
-    environment.globals["raise_exception"] = refuse
-    return environment

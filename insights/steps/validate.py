@@ -11,16 +11,14 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-import jsonschema
 import msgspec
 
-from insights import errors
 from insights.model import Citation, Generation, Json, Passage, Verdict
-from insights.steps.attribution import CITED, sentences
+from insights.steps.attribution import sentences
+from insights.steps.schema import CITED, QUOTE, normal, parts_for, validator
 
 ABSTAIN = "abstain"  # the one property of an abstention
 
@@ -34,25 +32,6 @@ _DATE_WORDS = re.compile(
     r"|([a-z]{3})[a-z]* (\d{1,2})(?:st|nd|rd|th)?),? (\d{4})\b"
 )
 _FREE_FORMATS = frozenset({"date", "date-time", "time", "duration", "uri", "uuid"})
-
-
-def check_schema(schema: Json, where: str) -> None:
-    """Refuse an output schema that is not valid JSON Schema for an object.
-
-    Raises:
-        errors.SettingsError: Naming the place inside the schema.
-    """
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as exc:
-        raise errors.SettingsError(
-            f"not valid JSON Schema (draft 2020-12): {exc.message}",
-            where=f"{where}: {'/'.join(str(part) for part in exc.absolute_path) or 'top level'}",
-        ) from exc
-    if schema.get("type") != "object" or not schema.get("properties"):
-        raise errors.SettingsError(
-            "the output schema must describe an object with properties", where=where
-        )
 
 
 def validate(
@@ -88,7 +67,7 @@ def _judged(
     output = _decoded(generation)
     if set(output) == {ABSTAIN}:
         return Verdict(status="abstained", output=None, reason=str(output[ABSTAIN]))
-    problem = next(iter(_validator(msgspec.json.encode(schema)).iter_errors(output)), None)
+    problem = next(iter(validator(schema).iter_errors(output)), None)
     if problem is not None:
         at = "/".join(str(part) for part in problem.absolute_path) or "top level"
         raise _WithheldError(f"the output breaks its schema at {at}: {problem.validator}")
@@ -98,9 +77,10 @@ def _judged(
         if number not in numbers:
             raise _WithheldError(f"it cites passage {number}, which was not in the prompt")
     cited_passages = [numbers[number] for number in cited] or list(passages)
+    root = normal(schema)
     placed = {span.field for span in generation.quotes}
     said: list[Citation] = []
-    for pointer, quoted, text in _texts(schema, output, ""):
+    for pointer, quoted, text in _texts(root, output, "", root):
         if quoted and pointer not in placed:
             raise _WithheldError(f"{pointer} is no literal quote")
         if quoted:
@@ -128,33 +108,48 @@ def _decoded(generation: Generation) -> Json:
     return output
 
 
-@lru_cache(maxsize=64)
-def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(msgspec.json.decode(schema))
-
-
-def _texts(schema: Any, value: Any, pointer: str) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401
+def _texts(part: Json, value: Any, pointer: str, root: Json) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401
     """Yield (pointer, kind, text) of what must stand on the input: quotes and free text.
 
     Numbers, booleans, enumerations and dates are exempt unless marked `x-grounded`.
     """
-    if not isinstance(schema, dict):
-        return
+    parts = parts_for(value, part, root)
     if isinstance(value, dict):
-        for name, part in value.items():
-            yield from _texts(schema.get("properties", {}).get(name), part, f"{pointer}/{name}")
+        for name, inner in value.items():
+            yield from _texts(_property(parts, name), inner, f"{pointer}/{name}", root)
     elif isinstance(value, list):
         if pointer.rsplit("/", 1)[-1] != CITED:
-            for at, part in enumerate(value):
-                yield from _texts(schema.get("items"), part, f"{pointer}/{at}")
-    elif isinstance(value, str) and (quoted := schema.get("x-quote")):
+            for at, inner in enumerate(value):
+                yield from _texts(_item(parts, at), inner, f"{pointer}/{at}", root)
+    elif isinstance(value, str) and (quoted := part.get(QUOTE)):
         yield pointer, str(quoted), value
-    elif schema.get("x-grounded"):
+    elif part.get("x-grounded"):
         yield pointer, "", str(value)
-    elif isinstance(value, str) and not (
-        "enum" in schema or "const" in schema or schema.get("format") in _FREE_FORMATS
-    ):
+    elif isinstance(value, str) and not any(_exempt(one) for one in parts):
         yield pointer, "", value
+
+
+def _exempt(part: Json) -> bool:
+    return "enum" in part or "const" in part or part.get("format") in _FREE_FORMATS
+
+
+def _property(parts: Sequence[Json], name: str) -> Json:
+    """Return what is said of a property; of an undeclared one, that it is free text."""
+    for part in parts:
+        if name in part.get("properties", {}):
+            found: Json = part["properties"][name]
+            return found
+    extra = next((part.get("additionalProperties") for part in parts), None)
+    return extra if isinstance(extra, dict) else {}
+
+
+def _item(parts: Sequence[Json], at: int) -> Json:
+    for part in parts:
+        items = [*part.get("prefixItems", ())]
+        found = items[at] if at < len(items) else part.get("items")
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _check_quote(

@@ -4,6 +4,7 @@ from psycopg import sql
 
 from insights import errors
 from insights.model import Json
+from insights.steps.schema import columns, kind
 from insights.store.derived import DerivedObject
 
 _TAKEN = frozenset({"current", "citation", "history", "completeness", "lateness"})
@@ -17,7 +18,8 @@ _FIXED = (
 def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
     """Return `insights.<pipeline>`: the current insights of its stream, typed.
 
-    Arrays and objects stay jsonb; strings, dates included, are text.
+    Arrays and objects stay jsonb; strings, dates included, are text; what may be null is typed all
+    the same.
 
     Raises:
         errors.SettingsError: If the pipeline's name is that of a view of ours.
@@ -28,15 +30,15 @@ def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
             where=f"pipelines/{pipeline}.toml",
             fix="rename the file",
         )
-    properties = {name: part for name, part in schema["properties"].items() if name not in _FIXED}
-    columns = [_column(name, part) for name, part in properties.items()]
+    properties = {name: part for name, part in columns(schema).items() if name not in _FIXED}
+    typed = [_column(name, part) for name, part in properties.items()]
     fixed = [sql.SQL("c.{}").format(sql.Identifier(name)) for name in _FIXED]
     view = sql.SQL(
         "CREATE VIEW {} AS\nSELECT {}\nFROM insights.current c\n"
         "WHERE c.stream = {} AND c.pipeline = {} AND c.gone_at IS NULL"
     ).format(
         sql.Identifier("insights", pipeline),
-        sql.SQL(",\n       ").join([fixed[0], *columns, *fixed[1:]]),
+        sql.SQL(",\n       ").join([fixed[0], *typed, *fixed[1:]]),
         sql.Literal(stream),
         sql.Literal(pipeline),
     )
@@ -44,9 +46,9 @@ def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
 
 
 def _column(name: str, part: Json) -> sql.Composed:
-    kind = part.get("type")
+    found = kind(part)
     column, key = sql.Identifier(name), sql.Literal(name)
-    if kind in ("array", "object") or isinstance(kind, list):
+    if found == "json":
         return sql.SQL("c.output -> {} AS {}").format(key, column)
-    cast = sql.SQL(_TYPES.get(str(kind), "text"))
+    cast = sql.SQL(_TYPES.get(found, "text"))
     return sql.SQL("(c.output ->> {})::{} AS {}").format(key, cast, column)

@@ -13,6 +13,7 @@ import structlog
 from insights import errors
 from insights.embedding.files import ModelFiles
 from insights.ground import environment
+from insights.inference import chat_names
 from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings, RemoteInit
 from insights.inference.remote_client import RemoteGenerator
@@ -218,9 +219,19 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGene
             kv_type=model.kv_type,
             memory_mb=model.memory_mb,
         ),
+        chat_template=chat_template(settings, name),
         tuned=tuned_folder(settings),
         name=f"generator {name}",
     )
+
+
+def chat_template(settings: Settings, name: str) -> str:
+    """Return the chat template that a model's settings give it; empty for the file's own."""
+    value = settings.model[name].chat_template
+    if value is None:
+        return ""
+    where = f"model.{name}.chat_template"
+    return chat_names.resolve(value, settings.config_dir, where=where)
 
 
 def tuned_folder(settings: Settings) -> Path:

@@ -113,7 +113,9 @@ def _check(app: App, name: str) -> None:
     generator = app.generator(made.settings.model)
     if isinstance(generator, LocalGenerator):
         where = str(made.settings.schema_)
-        generator.check(made.output_schema, made.settings.abstain, where=where)
+        generator.check(
+            made.output_schema, made.settings.abstain, where=where, roles=made.template.roles
+        )
 
 
 class Serving:

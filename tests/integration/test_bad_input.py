@@ -93,6 +93,55 @@ def test_a_missing_and_a_swapped_model(site: Site, tmp_path: Path) -> None:
     assert "no such file" in _error(site, "run", "--once", code=34)
 
 
+def _with_chat_template(site: Site, text: str) -> Site:
+    site.write()
+    (site.folder / "chat.jinja").write_text(text)
+    settings = site.config.read_text()
+    site.config.write_text(settings.replace("[sink.", 'chat_template = "chat.jinja"\n[sink.', 1))
+    return site
+
+
+def test_a_chat_template_that_cannot_be_said_blames_no_row(site: Site) -> None:
+    said = "no chat model"
+    _with_chat_template(site, f"{{{{ raise_exception('{said}') }}}}")
+    examined = site.insights("doctor", "--json", code=34)
+    found = [one for one in json.loads(examined.stdout) if one["level"] == "error"]
+    assert [one["place"] for one in found] == ["model stand_in"]
+    assert said in found[0]["what"]
+    assert "chat_template" in found[0]["fix"]
+    assert said in _error(site, "run", "--once", code=34)
+    assert json.loads(site.insights("dead", "list", "--json").stdout) == []
+
+
+def test_published_chat_templates_and_generated_schemas_just_work(
+    site: Site, tmp_path: Path
+) -> None:
+    site.odbc = Helpdesk(tmp_path / "three.sqlite", 3).odbc
+    site.sink = False
+    site.prompt = "{# system #}\nDescribe.\n{# user #}\n{{ row.subject }}\n{{ row.body }}\n"
+    site.schema = {
+        "$defs": {"Severity": {"enum": ["S1 critical", "S2 major"], "type": "string"}},
+        "properties": {
+            "severity": {"$ref": "#/$defs/Severity"},
+            "team": {"anyOf": [{"enum": ["team 1", "team 2"], "type": "string"}, {"type": "null"}]},
+            "due": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+        },
+        "required": ["severity", "team", "due"],
+    }
+    _with_chat_template(
+        site,
+        "{%- set today = strftime_now('%Y-%m-%d') %}{{ today }}"
+        "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+    )
+    site.insights("migrate")
+    assert "chat template: from the settings" in " ".join(site.insights("doctor").stdout.split())
+    site.run_once()
+    assert site.query("SELECT status, count(*) FROM insights.triage GROUP BY 1") == [("ok", 3)]
+    shown = site.query("SELECT severity, team, due FROM insights.triage")
+    assert {severity for severity, _, _ in shown} <= {"S1 critical", "S2 major"}
+    assert {team for _, team, _ in shown} <= {"team 1", "team 2", None}
+
+
 def test_an_empty_store_and_one_ahead(site: Site, empty_store_url: str) -> None:
     filled, site.store_url = site.store_url, empty_store_url
     assert "insights migrate" in _error(site, "run", "--once", code=33)

@@ -5,10 +5,13 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -16,7 +19,9 @@ import transformers
 from insights import errors
 from insights.embedding import client as embedder_client
 from insights.embedding.client import EmbedderClient
+from insights.embedding.embedder import Encoder
 from insights.embedding.files import ModelFiles
+from insights.embedding.messages import EmbedderInit
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +141,31 @@ def test_reranking_without_a_reranker_says_what_to_set(embedder: EmbedderClient)
     with pytest.raises(errors.SettingsError, match="no reranking model") as raised:
         embedder.rerank("paper jam", ["text"])
     assert "reranker" in raised.value.fix
+
+
+def test_an_embedder_that_cannot_compute_here_is_nobodys_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = subprocess.Popen
+
+    def start(command: list[str], **options: Any) -> Any:  # noqa: ANN401
+        dies = "import os; os.kill(os.getpid(), 4)"  # as of an illegal instruction
+        return real([command[0], "-c", dies], **options)
+
+    monkeypatch.setattr("insights.workers.process.subprocess.Popen", start)
+    client = EmbedderClient(ModelFiles(), threads=1)
+    try:
+        with pytest.raises(errors.ModelError, match=r"SIGILL \(illegal instruction\).*no row"):
+            client.embed(["a"], "query")
+    finally:
+        client.close()
+
+
+def test_a_model_that_computes_no_numbers_is_refused_at_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = Encoder(EmbedderInit(path=str(ModelFiles().path), threads=1))
+    encoder.prove()
+    monkeypatch.setattr(encoder, "_vectors", lambda *_: np.full((2, 384), np.nan))
+    with pytest.raises(errors.ModelError, match="nothing of use"):
+        encoder.prove()

@@ -1,70 +1,27 @@
 """The generator child on a tiny model with random weights: what it makes, refuses and survives."""
 
 import json
-import os
 import random
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import msgspec
 import pytest
 
+from demo import standin
 from insights import errors
 from insights.inference import llama, machine, tuning, weights
 from insights.inference.client import LocalGenerator
+from insights.inference.constraint import Constraint
 from insights.inference.engine import Engine
 from insights.inference.messages import EngineSettings, GeneratorInit, Speeds, Trial
 from insights.inference.planner import Plan
 from insights.inference.preparing import prepare
-from insights.model import GenerateRequest, Json, Message, Sampling, Segment
+from insights.model import GenerateRequest, Generation, Message, Sampling, Segment, Span
 from insights.workers.process import Worker
-
-PASSAGES = {
-    1: "Restart the router. Then wait for two minutes.",
-    2: "Reset the password in the portal",
-    3: "Call the vendor with the contract number",
-}
-SCHEMA: Json = {
-    "type": "object",
-    "properties": {
-        "category": {"enum": ["network", "printer", "account"]},
-        "cited_passages": {
-            "type": "array",
-            "items": {"type": "integer"},
-            "minItems": 1,
-            "maxItems": 2,
-        },
-        "next_step": {"type": "string", "x-quote": "passages", "x-quote-words": [2, 9]},
-        "problem": {"type": "string", "x-quote": "row.body"},
-    },
-    "required": ["category", "cited_passages", "next_step", "problem"],
-}
-
-
-def request(body: str, **changes: Any) -> GenerateRequest:  # noqa: ANN401
-    segments = [
-        Segment(text="Classify.\n", is_template=True),
-        *(
-            Segment(text=text + "\n", is_template=False, source=f"passage.{number}")
-            for number, text in PASSAGES.items()
-        ),
-        Segment(text=body, is_template=False, source="row.body"),
-    ]
-    values: dict[str, Any] = {
-        "messages": (Message(role="user", segments=tuple(segments)),),
-        "output_schema": SCHEMA,
-        "row": {"body": body},
-        "passages": PASSAGES,
-    }
-    return GenerateRequest(**{**values, **changes})
-
-
-BODIES = [
-    f'The "VPN" of {name} fails\nafter {n}.5 hours; 東京 </s><|im_end|>'
-    for n, name in enumerate(["Ada", "Bob", "Eve", "Dan", "Ina", "Kim"])
-]
+from tests.asking import BODIES, PASSAGES, SCHEMA, request
 
 
 @pytest.fixture
@@ -139,6 +96,67 @@ def test_control_tokens_in_a_row_stay_text(stand_in: Path) -> None:
         model.close()
 
 
+def test_user_defined_tokens_in_a_row_stay_text_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standin, "_CONTROL_TYPE", 4)  # as some published files mark theirs
+    model = llama.Model(standin.build(tmp_path / "model.gguf"))
+    try:
+        begin = model.user_defined["<|im_start|>"]
+        assert begin in model.tokenize("<|im_start|>", special=False)  # what llama.cpp makes of it
+        plain = prepare(request("nothing"), model.chat_template, model, 2_048).tokens
+        attack = prepare(request("<|im_start|>"), model.chat_template, model, 2_048).tokens
+        assert attack.count(begin) == plain.count(begin) > 0
+    finally:
+        model.close()
+
+
+DATED = (
+    "{%- set today = strftime_now('%Y-%m-%d') %}{{ today }}"
+    "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+)
+
+
+def test_a_chat_template_of_the_settings_is_used_and_says_every_message(
+    new: Callable[..., LocalGenerator],
+) -> None:
+    generator = new(chat_template=DATED)
+    assert generator.info().chat_template == "from the settings"
+    system = Message(role="system", segments=(Segment(text="rules " * 50, is_template=True),))
+    wanted = request(BODIES[0])
+    short = generator.submit(wanted).result(60)
+    both = msgspec.structs.replace(wanted, messages=(system, *wanted.messages))
+    assert generator.submit(both).result(60).prompt_tokens > short.prompt_tokens + 50
+    generator.check(SCHEMA, where="x", roles=("system", "user"))
+
+
+@pytest.mark.parametrize("template", ["{{ nothing.here() }}", "{% if %}", "no message"])
+def test_a_chat_template_that_says_nothing_stops_the_model_not_a_row(
+    template: str, new: Callable[..., LocalGenerator]
+) -> None:
+    generator = new(chat_template=template)
+    with pytest.raises(errors.ModelError, match="chat template"):
+        generator.info()
+    with pytest.raises(errors.ModelError, match="chat template"):
+        generator.submit(request(BODIES[0])).result(60)
+
+
+def test_a_file_without_a_chat_template_gets_its_familys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: Callable[..., LocalGenerator]
+) -> None:
+    monkeypatch.setattr(gguf.GGUFWriter, "add_chat_template", lambda *_: None)
+    bare = standin.build(tmp_path / "bare.gguf")
+    generator = new(bare)
+    assert generator.info().chat_template == "chatml, guessed from its vocabulary"
+    assert json.loads(generator.submit(request(BODIES[0])).result(60).text)
+    for at in range(3):
+        monkeypatch.setattr(standin, "_CONTROL", [f"<{n}{at}>" for n in ("end", "a", "b")])
+    with pytest.raises(
+        errors.ModelError, match=r"set model\.<name>\.chat_template: a file, or one"
+    ):
+        new(standin.build(tmp_path / "unknown.gguf")).info()
+
+
 def test_a_long_row_is_cut_by_the_rule_and_says_so(new: Callable[..., LocalGenerator]) -> None:
     generator = new(engine=EngineSettings(context=512))
     long = "word " * 4_000
@@ -199,33 +217,56 @@ def test_a_shared_generation_goes_on_until_nobody_waits(generator: LocalGenerato
     assert (counters.cancelled_rows, counters.rows, counters.shared_rows) == (1, 2, 1)
 
 
-def test_a_killed_generator_fails_what_was_in_flight_and_comes_back(
-    generator: LocalGenerator,
-) -> None:
+def test_rows_that_cannot_be_quoted_abstain_without_the_model(generator: LocalGenerator) -> None:
     generator.info()
-    assert generator.pid is not None
-    os.kill(generator.pid, signal.SIGSTOP)
-    futures = [generator.submit(request(body)) for body in BODIES]
-    os.kill(generator.pid, signal.SIGKILL)
-    for future in futures:
-        with pytest.raises(errors.WorkerDied):
-            future.result(60)
+    child = generator.pid
+    wanted = request(BODIES[0], abstain=("none",))
+    for row in ({"body": ""}, {"body": " \n"}, {}, {"body": "…!"}):
+        made = generator.submit(msgspec.structs.replace(wanted, row=row)).result(60)
+        assert json.loads(made.text) == {"abstain": "row.body holds nothing to quote"}
+        assert made.finish == "stop"
+    part = {"type": "string", "x-quote": "row.body", "x-quote-words": [3, 9]}
+    schema = {"type": "object", "properties": {"q": part}, "required": ["q"]}
+    short = request("Printer broken", output_schema=schema, abstain=("none",))
+    made = generator.submit(short).result(60)
+    assert json.loads(made.text) == {"abstain": "row.body holds fewer than 3 words"}
+    with pytest.raises(errors.RowError, match="fewer than 3 words"):
+        generator.submit(request("Printer broken", output_schema=schema)).result(60)
     assert json.loads(generator.submit(request(BODIES[0])).result(60).text)
+    assert generator.pid == child
 
 
-def test_repeated_deaths_lead_to_a_smaller_plan(generator: LocalGenerator) -> None:
-    before = generator.info().parallel
-    for _ in range(4):
-        generator.check(SCHEMA, ("none",), where="x")  # a child is there
-        if generator.info().parallel < before:
-            break
-        assert generator.pid is not None
-        os.kill(generator.pid, signal.SIGSTOP)
-        doomed = generator.submit(request(BODIES[0]))
-        os.kill(generator.pid, signal.SIGKILL)
-        with pytest.raises(errors.WorkerDied):
-            doomed.result(60)
-    assert generator.info().parallel < before
+def test_an_output_without_a_choice_has_no_end_token_in_it(generator: LocalGenerator) -> None:
+    schema = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}
+    made = generator.submit(request("x", output_schema=schema)).result(60)
+    assert made.text == '{"a":1}'
+    assert made.sampled_tokens == 0
+    assert made.forced_tokens > 0
+
+
+def test_an_error_nobody_foresaw_is_one_rows(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(GeneratorInit(path=str(stand_in)))
+    try:
+        spans = Constraint.spans
+
+        def fails(constraint: Constraint) -> tuple[Span, ...]:
+            if "Ada" in constraint._row["body"]:
+                raise ZeroDivisionError
+            return spans(constraint)
+
+        monkeypatch.setattr(Constraint, "spans", fails)
+        outcomes: list[Generation | errors.InsightsError] = []
+        for body in BODIES:
+            engine.submit(request(body), outcomes.append)
+        while engine.busy:
+            engine.step()
+        failed = [outcome for outcome in outcomes if isinstance(outcome, errors.InsightsError)]
+        assert len(outcomes) == len(BODIES)
+        assert [error.what for error in failed] == ["internal error: ZeroDivisionError"]
+    finally:
+        engine.close()
 
 
 def test_a_bad_schema_is_refused_by_its_place(generator: LocalGenerator) -> None:

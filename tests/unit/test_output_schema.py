@@ -1,18 +1,18 @@
 """Which schemas are refused, what a quote is, and what the grammar lets through."""
 
-import json
+import threading
 from typing import Any
 
-import llguidance
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insights import errors
 from insights.inference import quotes
-from insights.inference.constraint import check_schema
+from insights.inference.constraint import Compiler, check_schema
 from insights.inference.grammar import Grammar
 from insights.model import Json
+from tests.accepting import TOKENIZER, accepts
 
 PASSAGES = {1: "Restart the router. Then wait.", 2: "Reset the password", 3: "Call us"}
 SCHEMA: Json = {
@@ -40,30 +40,6 @@ GOOD = {
     "next_step": "Reset the",
     "problem": "VPN",
 }
-
-
-class Bytes:
-    """A tokenizer of single bytes, so that these tests need no model."""
-
-    eos_token_id = 256
-    bos_token_id = None
-    tokens = (*(bytes([n]) for n in range(256)), b"<eos>")
-    special_token_ids = (256,)
-
-    def __call__(self, text: str | bytes) -> list[int]:
-        return list(text.encode() if isinstance(text, str) else text)
-
-
-TOKENIZER = llguidance.LLTokenizer(llguidance.TokenizerWrapper(Bytes()))
-
-
-def accepts(lark: str, output: Any) -> bool:  # noqa: ANN401
-    text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
-    matcher = llguidance.LLMatcher(
-        TOKENIZER, llguidance.LLMatcher.grammar_from_lark(lark), log_level=0
-    )
-    assert not matcher.is_error(), matcher.get_error()
-    return bool(matcher.consume_tokens(list(text.encode())) and matcher.is_accepting())
 
 
 def grammar(body: str, **changes: Any) -> str:  # noqa: ANN401
@@ -237,7 +213,10 @@ def _with(name: str, part: Json) -> Json:
         (_with("a", {"type": "string", "x-quote": "row.b", "maxLength": 9}), "no meaning"),
         (_with("a", {"type": "string", "x-quote": "row.b", "x-quote-words": [3, 1]}), "least"),
         (_with("a", {"type": "string", "x-quote": "row.b", "x-quote-unit": "line"}), "sentence"),
-        (_with("a", {"anyOf": [{"type": "string", "x-quote": "row.b"}]}), "cannot stand here"),
+        (
+            _with("a", {"anyOf": [{"type": "string", "x-quote": "row.b"}, {"type": "integer"}]}),
+            "stand here",
+        ),
         ({"type": "array", "items": {"type": "string"}}, "must be an object with properties"),
         (_with("a", {"$ref": "https://example.org/x.json"}), "cannot be generated"),
     ],
@@ -257,3 +236,27 @@ def test_integers_without_bounds_are_bounded_and_written_compactly() -> None:
     lark = Grammar(_with("a", {"type": "integer"})).lark
     assert accepts(lark, {"a": 2**53})
     assert not accepts(lark, {"a": 2**70})
+
+
+def test_a_token_that_ends_a_generation_is_no_part_of_its_text() -> None:
+    compiler = Compiler.__new__(Compiler)
+    compiler.tokenizer, compiler.ends = TOKENIZER, frozenset({256})
+    compiler._prototypes, compiler._lock = {}, threading.Lock()
+    constraint = compiler.constraint(_with("a", {"const": 1}))
+    matcher = constraint._matcher
+    tokens = [*b'{"a":1}']
+
+    class Eager:
+        """Says that the end is forced, too."""
+
+        def compute_ff_tokens(self) -> list[int]:
+            return [*tokens, 256]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(matcher, name)
+
+    constraint._matcher = Eager()
+    assert constraint.forced() == tokens
+    constraint.consume([*tokens, 256])
+    assert constraint.text == '{"a":1}'
+    assert constraint.finished

@@ -1,0 +1,167 @@
+"""JSON Schema's keywords as this product takes them: held, not held, or said for people only.
+
+What generation cannot hold is refused by its place rather than promised; what only says something
+to people or to other programs passes; what looks like a slip of the pen is refused with its name.
+Older drafts and OpenAPI are read as what they mean in draft 2020-12.
+"""
+
+import difflib
+import re
+from typing import Any
+
+import jsonschema
+
+from insights import errors
+from insights.model import Json
+
+HELD = frozenset(
+    {
+        "type", "properties", "required", "additionalProperties", "patternProperties", "items",
+        "prefixItems", "minItems", "maxItems", "minProperties", "maxProperties", "enum", "const",
+        "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "minLength", "maxLength",
+        "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+        "multipleOf",
+    }
+)  # fmt: skip
+OURS = frozenset({"x-quote", "x-quote-words", "x-quote-unit", "x-grounded"})
+_NOT_HELD = {
+    "not": "say what it may be with enum, anyOf or a pattern",
+    "if": "write the cases as anyOf",
+    "then": "write the cases as anyOf",
+    "else": "write the cases as anyOf",
+    "uniqueItems": "remove it: a list may then name one thing twice",
+    "contains": "put what must be there into a property of its own",
+    "minContains": "remove it",
+    "maxContains": "remove it",
+    "propertyNames": "list the properties",
+    "dependentRequired": "write the cases as anyOf",
+    "dependentSchemas": "write the cases as anyOf",
+    "dependencies": "write the cases as anyOf",
+    "unevaluatedItems": "use items or prefixItems",
+    "$dynamicRef": "use $ref",
+    "$recursiveRef": "use $ref",
+}
+_ANNOTATIONS = frozenset(
+    {
+        "title", "description", "default", "example", "examples", "$comment", "$schema", "$id",
+        "id", "$anchor", "$vocabulary", "deprecated", "readOnly", "writeOnly", "readonly",
+        "writeonly", "discriminator", "contentEncoding", "contentMediaType", "contentSchema",
+    }
+)  # fmt: skip
+# What names a part, or the language it is in: references are written out, and read as 2020-12.
+_NAMING = frozenset({"$schema", "$id", "id", "$anchor", "$vocabulary"})
+_COUNTS = frozenset(
+    {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
+)
+_FORMATS = frozenset(  # that llguidance knows
+    {"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
+)
+_NEAR = 0.8  # likeness from which a name is a slip: maxlength, requird, x-quotes
+
+
+def modern(part: Json, place: str, where: str) -> Json:
+    """Return a part in draft 2020-12's words, without what says nothing.
+
+    Raises:
+        errors.SettingsError: For a keyword that cannot be held, or a near miss of one.
+    """
+    part = _of_drafts({key: value for key, value in part.items() if key not in _NAMING})
+    for key in _COUNTS & part.keys():
+        if float(part[key]).is_integer():
+            part[key] = int(part[key])  # 2.0 is a count, too
+    if part.pop("nullable", False) and "type" in part:  # OpenAPI 3.0
+        part["type"] = [*_listed(part["type"]), "null"]
+        if "enum" in part and None not in part["enum"]:
+            part["enum"] = [*part["enum"], None]
+    if part.get("uniqueItems") is False or part.get("maxItems") in (0, 1):
+        part.pop("uniqueItems", None)
+    if part.get("unevaluatedProperties") is True:
+        part.pop("unevaluatedProperties")
+    if part.get("format") not in _FORMATS:  # says something to people: the standard leaves it open
+        part.pop("format", None)
+    part.pop("x-guidance", None)  # llguidance's own switches are not the schema's to turn
+    _refuse(part, place, where)
+    return part
+
+
+def _of_drafts(part: Json) -> Json:
+    """Translate what drafts before 2020-12 said in other words."""
+    for limit, strict in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(part.get(strict), bool) and part.pop(strict) and limit in part:
+            part[strict] = part.pop(limit)
+    if isinstance(part.get("items"), list):
+        part["prefixItems"] = part.pop("items")
+        if "additionalItems" in part:
+            part["items"] = part.pop("additionalItems")
+    part.pop("additionalItems", None)
+    return part
+
+
+def valid(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
+    """Refuse a document that is no JSON Schema, of whichever draft it says it is.
+
+    Raises:
+        errors.SettingsError: Naming the place.
+    """
+    said = str(document.get("$schema", "")) if isinstance(document, dict) else ""
+    if "draft-03" in said:
+        raise errors.SettingsError(
+            "is JSON Schema draft 3, which says things that later drafts do not know",
+            where=f"{where} #",
+            fix="write it as draft 4 or later: `required` is a list beside `properties`",
+        )
+    newest = jsonschema.Draft202012Validator
+    drafts = [newest, jsonschema.Draft7Validator, jsonschema.Draft4Validator]
+    if said and (own := jsonschema.validators.validator_for(document, newest)) is not newest:
+        drafts = [own]
+    first = None
+    for draft in drafts:
+        try:
+            draft.check_schema(document)
+        except jsonschema.SchemaError as exc:
+            first = first or exc
+        else:
+            return
+    if first is not None:
+        place = "/".join(str(part) for part in first.absolute_path)
+        raise errors.SettingsError(
+            f"is not valid JSON Schema at #/{place}: {first.message}",
+            where=f"{where} #/{place.rpartition('/')[0]}",
+            fix="correct it (draft 2020-12, or what its $schema says)",
+        ) from first
+
+
+def _listed(types: str | list[str]) -> list[str]:
+    return [types] if isinstance(types, str) else list(types)
+
+
+def _refuse(part: Json, place: str, where: str) -> None:
+    for pattern in (part.get("pattern", ""), *part.get("patternProperties", ())):
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            raise errors.SettingsError(
+                f"the pattern {pattern!r} is not valid here: {exc}",
+                where=f"{where} {place}",
+                fix="write it with plain classes, as [A-Za-z]",
+            ) from exc
+    cited = place == "#/properties/cited_passages"  # none twice: by construction
+    for key in part:
+        if key in HELD or key in OURS or key in _ANNOTATIONS or (cited and key == "uniqueItems"):
+            continue
+        if key == "unevaluatedProperties" and part[key] is False:
+            continue
+        if key in _NOT_HELD or key == "unevaluatedProperties":
+            raise errors.SettingsError(
+                f"`{key}` cannot be enforced while generating",
+                where=f"{where} {place}",
+                fix=_NOT_HELD.get(key, "list the properties"),
+            )
+        near = difflib.get_close_matches(key, [*HELD, *OURS, *_NOT_HELD], n=1, cutoff=_NEAR)
+        if near or key.casefold() in {word.casefold() for word in HELD}:
+            meant = near[0] if near else key.casefold()
+            raise errors.SettingsError(
+                f"`{key}` is no keyword",
+                where=f"{where} {place}",
+                fix=f"did you mean `{meant}`? Names of your own begin with x-",
+            )

@@ -1,0 +1,384 @@
+"""One normal form of JSON Schema, so that everybody who reads an output schema reads the same.
+
+- References are written out; only recursive ones stay, as `#/$defs/<name>`.
+- `allOf`, and what stands beside a reference or a choice, is merged: afterwards an object is closed
+  as a whole, not in its parts. A choice is between whole objects.
+- "or null" is one more type; a choice of constants is one `enum`.
+- The root is an object with `properties`. Where it is a choice of objects, it has them all, and the
+  choice beside them as `anyOf`.
+
+A schema that is in this form already comes back as it is. Nothing is narrowed but by what
+`docs/inference.md` says of all schemas; what cannot be held is refused by its place.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from functools import reduce
+from typing import Any
+
+from insights import errors
+from insights.model import Json
+from insights.steps import choices, keywords, objects, pointers
+from insights.steps.choices import ASSERTIONS, CHOICES, NeverError
+
+_LANGUAGE = "https://json-schema.org/draft/2020-12/schema"
+_NO_OTHERS = {"additionalProperties": False}
+_MOST_PARTS = 20_000  # written out: a grammar of more would not fit anyway
+_MOST_BRANCHES = 64  # of choices multiplied with each other
+
+# What a part says that is merged, written out or applied to the whole afterwards.
+_ELSEWHERE = {"$ref", "allOf", *CHOICES, "$defs", "definitions", "unevaluatedProperties"}
+_BOUNDS: dict[str, Callable[[Any, Any], Any]] = {
+    "minimum": max, "exclusiveMinimum": max, "minLength": max, "minItems": max,
+    "minProperties": max, "maximum": min, "exclusiveMaximum": min, "maxLength": min,
+    "maxItems": min, "maxProperties": min,
+}  # fmt: skip
+
+
+def normalised(document: Any, where: str = "output schema") -> Json:  # noqa: ANN401 - JSON
+    """Return an output schema in normal form.
+
+    Args:
+        document: JSON Schema of any draft, as people, Pydantic, Zod or OpenAPI tools write it.
+        where: The file, for errors.
+
+    Raises:
+        errors.SettingsError: Naming the place in the schema and the way out.
+    """
+    keywords.valid(document, where)
+    return _Normaliser(document, where).root()
+
+
+class _Normaliser:
+    def __init__(self, document: Any, where: str) -> None:  # noqa: ANN401 - JSON
+        self._document = document
+        self._where = where
+        self._names: dict[str, str] = {}  # in $defs, by recursive reference
+        self._recursive: dict[str, bool] = {}
+        self._parts = 0
+
+    def root(self) -> Json:
+        try:
+            root = self.part(self._document, "#")
+        except NeverError:
+            raise self._refused(
+                "no output can satisfy it", "#", "remove one of the conditions"
+            ) from None
+        if "$ref" in root:
+            root = self._written_out(root)
+        root = self._object(root)
+        definitions: Json = {}
+        while left := [ref for ref, name in self._names.items() if name not in definitions]:
+            for reference in left:  # more of them appear while these are made
+                target, place = self._target(reference, "#")
+                definitions[self._names[reference]] = {}
+                definitions[self._names[reference]] = self.part(target, place)
+        root = {"$defs": definitions, **root} if definitions else root
+        said = isinstance(self._document, dict) and "$schema" in self._document
+        return {"$schema": _LANGUAGE, **root} if said else root
+
+    def _object(self, root: Json) -> Json:
+        """Return the root as an object with properties, whatever shape it has."""
+        branches = next((root[key] for key in CHOICES if key in root), None)
+        if branches is None:
+            if isinstance(root.get("type"), list) and "null" in root["type"]:
+                raise self._refused(
+                    "the output cannot be null",
+                    "#",
+                    "remove it: a row without a result abstains by itself",
+                )
+            if root.get("type", "object") != "object" or not root.get("properties"):
+                raise self._refused(
+                    "the output must be an object with properties",
+                    "#",
+                    'list its "properties"; a list goes into one: {"type": "object", '
+                    '"properties": {"items": …}, "required": ["items"]}',
+                )
+            if "type" not in root:
+                root = {"type": "object", **root}
+            return root
+        for at, branch in enumerate(branches):
+            if branch.get("type") != "object" or not branch.get("properties"):
+                raise self._refused(
+                    "each alternative of the output must be an object with properties",
+                    f"#/anyOf/{at}",
+                    "remove the others; a row without a result abstains by itself",
+                )
+        closed = [{"additionalProperties": False, **branch} for branch in branches]
+        shared = [set(branch.get("required", ())) for branch in branches]
+        required = [n for n in branches[0].get("required", ()) if all(n in s for s in shared)]
+        return {
+            **{key: value for key, value in root.items() if key not in CHOICES},
+            "type": "object",
+            "properties": self._summary(branches),
+            **({"required": required} if required else {}),
+            "anyOf": closed,
+        }
+
+    def _summary(self, branches: Iterable[Json]) -> Json:
+        """Return all properties of alternatives, each as what it may be in any of them."""
+        found: dict[str, list[Json]] = {}
+        for branch in branches:
+            for name, part in branch["properties"].items():
+                forms = found.setdefault(name, [])
+                if part not in forms:
+                    forms.append(part)
+        return {
+            name: forms[0] if len(forms) == 1 else choices.chosen("anyOf", forms)
+            for name, forms in found.items()
+        }
+
+    # --- one part ------------------------------------------------------------------------------
+
+    def part(self, schema: Any, place: str) -> Json:  # noqa: ANN401 - JSON
+        """Return one part in normal form."""
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise self._refused("is too large", place, "name fewer alternatives and references")
+        if schema is True:
+            return {}
+        if schema is False:
+            raise NeverError
+        if "propertyNames" in schema and "properties" not in schema:
+            schema = self._with_names(schema, place)
+        found = keywords.modern(schema, place, self._where)
+        pieces = [self._own(found, place)]
+        if "$ref" in found:
+            pieces.append(self._referred(found["$ref"], place))
+        pieces += [
+            self.part(piece, f"{place}/allOf/{at}")
+            for at, piece in enumerate(found.get("allOf", ()))
+        ]
+        merged = reduce(self._merged, pieces)
+        for key in CHOICES:
+            if key in found:
+                merged = self._choice(merged, key, found, place)
+        if found.get("unevaluatedProperties") is False:
+            merged = objects.closed(merged)
+        if "properties" in merged and "type" not in merged:
+            merged = {"type": "object", **merged}
+        return objects.with_required(merged)
+
+    def _with_names(self, schema: Json, place: str) -> Json:
+        """Return an object whose properties have names of a list or a form, as those properties."""
+        names = self.part(schema["propertyNames"], f"{place}/propertyNames")
+        rest = {key: value for key, value in schema.items() if key != "propertyNames"}
+        value = rest.pop("additionalProperties", {})
+        listed = choices.constants(names)
+        if listed is not None:
+            return {**rest, "properties": dict.fromkeys(map(str, listed), value), **_NO_OTHERS}
+        if names.keys() & ASSERTIONS <= {"type", "pattern"} and "pattern" in names:
+            return {**rest, "patternProperties": {names["pattern"]: value}, **_NO_OTHERS}
+        return schema
+
+    def _own(self, found: Json, place: str) -> Json:
+        """Return what a part says itself, its subschemas in normal form, keys in their order."""
+        own: Json = {}
+        for key, value in found.items():
+            if key in _ELSEWHERE:
+                continue
+            if key in ("items", "additionalProperties") and isinstance(value, dict | bool):
+                own[key] = self._inner(value, f"{place}/{key}")
+            elif key == "prefixItems":
+                own[key] = [self.part(item, f"{place}/{key}/{at}") for at, item in enumerate(value)]
+            elif key == "patternProperties":
+                own[key] = {
+                    name: self.part(inner, f"{place}/{key}/{name}") for name, inner in value.items()
+                }
+            elif key == "properties":
+                own[key] = self._properties(found, place)
+            else:
+                own[key] = value
+        return own
+
+    def _inner(self, value: Any, place: str) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(value, bool):
+            return value
+        try:
+            return self.part(value, place)
+        except NeverError:
+            return False
+
+    def _properties(self, found: Json, place: str) -> Json:
+        """Return the properties that a value can have; a required one that it cannot is nothing."""
+        made: Json = {}
+        for name, inner in found["properties"].items():
+            try:
+                made[name] = self.part(inner, f"{place}/properties/{name}")
+            except NeverError:
+                if name in found.get("required", ()):
+                    raise
+        return made
+
+    # --- references ----------------------------------------------------------------------------
+
+    def _referred(self, reference: str, place: str) -> Json:
+        target, target_place = self._target(reference, place)
+        if not self._recurs(reference, target):
+            return self.part(target, target_place)
+        if reference not in self._names:
+            name = re.sub(r"\W", "_", reference.rpartition("/")[2].strip("#")) or "root"
+            while name in self._names.values():
+                name += "_"
+            self._names[reference] = name
+        return {"$ref": f"#/$defs/{self._names[reference]}"}
+
+    def _written_out(self, part: Json) -> Json:
+        """Return a part with its recursive reference replaced by what that means, once."""
+        reference = next(r for r, n in self._names.items() if part["$ref"] == f"#/$defs/{n}")
+        target, place = self._target(reference, "#")
+        rest = {key: value for key, value in part.items() if key != "$ref"}
+        return self._merged(rest, self.part(target, place))
+
+    def _recurs(self, reference: str, target: Any) -> bool:  # noqa: ANN401 - JSON
+        """Return whether a reference leads to itself."""
+        found = self._recursive.get(reference)
+        if found is None:
+            seen: set[str] = set()
+            waiting = [target]
+            while waiting:
+                for inner in pointers.within(waiting.pop()):
+                    if inner not in seen:
+                        seen.add(inner)
+                        waiting.append(self._target(inner, reference)[0])
+            found = self._recursive[reference] = reference in seen
+        return found
+
+    def _target(self, reference: str, place: str) -> tuple[Any, str]:
+        """Return what a reference within the document means, and its place."""
+        try:
+            return pointers.target(self._document, reference), reference
+        except LookupError as exc:
+            raise self._refused(str(exc.args[0]), place, str(exc.args[1])) from None
+
+    # --- merging -------------------------------------------------------------------------------
+
+    def _merged(self, first: Json, second: Json) -> Json:
+        """Return what satisfies both; what people are told is the first's."""
+        if not second.keys() & ASSERTIONS:
+            return {**second, **first}
+        if not first.keys() & ASSERTIONS:
+            return {**second, **first}
+        for one, other in ((first, second), (second, first)):
+            for key in CHOICES:
+                if key in one:
+                    return self._distributed(one, other, key, first=one is first)
+        for one, other in ((first, second), (second, first)):
+            if "$ref" in one:
+                return self._merged(self._written_out(one), other)
+        return self._both(first, second)
+
+    def _distributed(self, one: Json, other: Json, key: str, *, first: bool) -> Json:
+        """Return a choice of which each branch is merged with what stands beside it."""
+        told, beside = objects.parted({name: value for name, value in one.items() if name != key})
+        more, other = objects.parted(other)
+        branches = []
+        for branch in one[key]:
+            try:
+                whole = self._merged(beside, branch)
+                sides = (whole, other) if first else (other, whole)
+                branches.append(self._merged(*sides))
+            except NeverError:
+                continue
+        if len(branches) > _MOST_BRANCHES:
+            raise self._refused("has too many alternatives", "#", "name fewer")
+        return {
+            **choices.chosen(key, branches),
+            **({**more, **told} if first else {**told, **more}),
+        }
+
+    def _both(self, first: Json, second: Json) -> Json:  # noqa: C901, PLR0912 - a case a keyword
+        made = {**second, **first}
+        left: Json = {}  # of the second, where one keyword cannot say both
+        types = choices.types_of_both(first, second)
+        if types is not None:
+            made["type"] = types
+        for key in first.keys() & second.keys():
+            one, other = first[key], second[key]
+            if one == other or key == "type":
+                continue
+            if key in _BOUNDS:
+                made[key] = _BOUNDS[key](one, other)
+            elif key == "required":
+                made[key] = [*one, *(name for name in other if name not in one)]
+            elif key == "multipleOf" and isinstance(one, int) and isinstance(other, int):
+                made[key] = math.lcm(one, other)
+            elif key == "items" and isinstance(one, dict) and isinstance(other, dict):
+                made[key] = self._merged(one, other)
+            elif key in ("pattern", "format", "multipleOf", "prefixItems", "items"):
+                left[key] = other
+        for one, other in ((first, second), (second, first)):
+            if "prefixItems" in one and "prefixItems" not in other and "items" in other:
+                left["items"] = other["items"]  # which is said of all of them
+                made.pop("items")
+                if "items" in one:
+                    made["items"] = one["items"]
+        if "properties" in first or "properties" in second:
+            self._merge_properties(first, second, made)
+        if "patternProperties" in first and "patternProperties" in second:
+            made["patternProperties"] = {**second["patternProperties"]}
+            for name, inner in first["patternProperties"].items():
+                other = second["patternProperties"].get(name, {})
+                made["patternProperties"][name] = self._merged(inner, other)
+        extra = [s["additionalProperties"] for s in (first, second) if "additionalProperties" in s]
+        if len(extra) == 2 and extra[0] != extra[1]:  # noqa: PLR2004 - both say something
+            made["additionalProperties"] = self._merged_extra(*extra)
+        values = [choices.constants(one) for one in (first, second)]
+        if values != [None, None]:
+            choices.choose(made, *values)
+        return {**made, "allOf": [left]} if left else made
+
+    def _merge_properties(self, first: Json, second: Json, made: Json) -> None:
+        """Merge properties: of one that only one side names, the other may still forbid it."""
+        required = made.get("required", ())
+        merged: Json = {}
+        sides = (first.get("properties", {}), second.get("properties", {}))
+        for name in dict.fromkeys((*sides[0], *sides[1])):
+            try:
+                mine, others = (
+                    side[name]
+                    if name in side
+                    else self._undeclared(schema.get("additionalProperties", True), name)
+                    for side, schema in zip(sides, (first, second), strict=True)
+                )
+                merged[name] = self._merged(mine, others)
+            except NeverError:
+                if name in required:
+                    raise self._refused(
+                        f"property {name!r} is required here and forbidden there",
+                        "#",
+                        'remove "additionalProperties": false from the parts: the whole is closed',
+                    ) from None
+        made["properties"] = merged
+
+    def _undeclared(self, extra: Any, _name: str) -> Json:  # noqa: ANN401 - JSON
+        if extra is False:
+            raise NeverError
+        return {} if extra is True else extra
+
+    def _merged_extra(self, one: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
+        if one is False or other is False:
+            return False
+        if one is True or other is True:
+            return other if one is True else one
+        try:
+            return self._merged(one, other)
+        except NeverError:
+            return False
+
+    # --- choices -------------------------------------------------------------------------------
+
+    def _choice(self, base: Json, key: str, found: Json, place: str) -> Json:
+        told = found.get("discriminator")
+        tells = told.get("propertyName") if isinstance(told, dict) else None
+        made = []
+        for at, branch in enumerate(found[key]):
+            try:
+                made.append(objects.with_tag(self.part(branch, f"{place}/{key}/{at}"), tells))
+            except NeverError:
+                continue
+        return self._merged(base, choices.chosen(key, made)) if made else choices.never()
+
+    def _refused(self, what: str, place: str, fix: str) -> errors.SettingsError:
+        return errors.SettingsError(what, where=f"{self._where} {place}", fix=fix)

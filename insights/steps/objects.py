@@ -1,0 +1,37 @@
+"""Objects and their properties, as the normal form has them."""
+
+from insights.model import Json
+from insights.steps import keywords
+from insights.steps.choices import ASSERTIONS, CHOICES
+
+
+def parted(part: Json) -> tuple[Json, Json]:
+    """Return what a part tells people, and what it asserts (with what our own keywords say)."""
+    told = {k: v for k, v in part.items() if k not in ASSERTIONS and k not in keywords.OURS}
+    return told, {key: value for key, value in part.items() if key not in told}
+
+
+def closed(part: Json) -> Json:
+    """Return a part without any property that is not declared, in each of its alternatives."""
+    for key in CHOICES:
+        if key in part:
+            return {**part, key: [closed(branch) for branch in part[key]]}
+    return {"additionalProperties": False, **part}
+
+
+def with_tag(part: Json, name: str | None) -> Json:
+    """Return a branch with the property that tells it from the others, which OpenAPI requires."""
+    required = part.get("required", ())
+    if name in part.get("properties", ()) and name not in required:
+        return {**part, "required": [*required, name]}
+    return part
+
+
+def with_required(part: Json) -> Json:
+    """Return an object that declares what it requires: any value, where nothing else is said."""
+    extra = part.get("additionalProperties", {})
+    lacking = [name for name in part.get("required", ()) if name not in part.get("properties", ())]
+    if "properties" not in part or not lacking or extra is False or "patternProperties" in part:
+        return part
+    free = extra if isinstance(extra, dict) else {}
+    return {**part, "properties": {**part["properties"], **dict.fromkeys(lacking, free)}}

@@ -1,0 +1,56 @@
+"""References of a JSON Schema within its document."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+
+def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
+    """Return what a reference means: a JSON pointer, or a name that a part gives itself.
+
+    Raises:
+        LookupError: With what is wrong and what to do.
+    """
+    if reference != "#" and not reference.startswith("#/"):
+        named = _named(document, reference.removeprefix("#"))
+        if named is None:
+            raise LookupError(
+                f"cannot be generated: `$ref` {reference!r} leads out of the file",
+                'copy what it means into "$defs", and refer to "#/$defs/<name>"',
+            )
+        return named
+    found = document
+    for escaped in reference.split("/")[1:]:
+        step = unquote(escaped).replace("~1", "/").replace("~0", "~")
+        try:
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        except (LookupError, ValueError, TypeError):
+            raise LookupError(f"`$ref` {reference!r} leads nowhere", "correct it") from None
+    return found
+
+
+def within(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield every reference within a part."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from within(part)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        yield from within(list(schema.values()))
+
+
+def _named(schema: Any, name: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the part of a document that calls itself `name` (`$anchor`, `$id`, `id`)."""
+    if isinstance(schema, list):
+        return next((found for part in schema if (found := _named(part, name)) is not None), None)
+    if not isinstance(schema, dict):
+        return None
+    if name and name in (
+        schema.get("$anchor"),
+        schema.get("$id"),
+        schema.get("id"),
+        str(schema.get("$id", "")).removeprefix("#"),
+    ):
+        return schema
+    return _named(list(schema.values()), name)

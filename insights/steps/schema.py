@@ -1,0 +1,157 @@
+"""What an output schema says, for everybody who reads one: grammar, validation, DDL and views.
+
+All of them read the normal form that `steps.normalise` makes: references written out, `allOf`
+merged, "or null" as one more type, a choice of constants as one `enum`, a root with `properties`.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Literal
+
+import jsonschema
+import msgspec
+
+from insights.model import Json
+from insights.steps.normalise import normalised
+
+QUOTE = "x-quote"
+WORDS = "x-quote-words"
+UNIT = "x-quote-unit"
+CITED = "cited_passages"
+
+Kind = Literal["integer", "number", "boolean", "date", "enum", "text", "json"]
+_KINDS: dict[str, Kind] = {
+    "integer": "integer", "number": "number", "boolean": "boolean", "array": "json",
+    "object": "json",
+}  # fmt: skip
+
+_SUBSCHEMA = ("items", "additionalProperties")
+_SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")
+_LARGEST = 2**53  # integers without bounds: what JSON readers hold exactly
+_CACHED = 64  # schemas: one a pipeline
+
+
+@lru_cache(maxsize=_CACHED)
+def _normal(raw: bytes) -> Json:
+    return normalised(msgspec.json.decode(raw))
+
+
+def normal(schema: Json) -> Json:
+    """Return a schema's normal form; remembered, since all rows of a pipeline have the same.
+
+    Raises:
+        errors.SettingsError: Naming the place in the schema.
+    """
+    return _normal(msgspec.json.encode(schema))
+
+
+def columns(schema: Json) -> dict[str, Json]:
+    """Return the output's properties, by name: what a sink and a view have columns for."""
+    found: dict[str, Json] = normal(schema)["properties"] if schema else {}
+    return found
+
+
+@lru_cache(maxsize=_CACHED)
+def _validator(raw: bytes) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(closed(_normal(raw)))
+
+
+def validator(schema: Json) -> jsonschema.Draft202012Validator:
+    """Return a validator of outputs: objects have no other properties than are declared."""
+    return _validator(msgspec.json.encode(schema))
+
+
+def walk(schema: Any, place: str = "#") -> Iterator[tuple[str, Json]]:  # noqa: ANN401 - JSON
+    """Yield every subschema with its JSON pointer, the schema itself first."""
+    if not isinstance(schema, dict):
+        return
+    yield place, schema
+    for key in _SUBSCHEMA:
+        yield from walk(schema.get(key), f"{place}/{key}")
+    for key in _SUBSCHEMAS:
+        for at, part in enumerate(schema.get(key) or ()):
+            yield from walk(part, f"{place}/{key}/{at}")
+    for key in _NAMED:
+        for name, part in (schema.get(key) or {}).items():
+            yield from walk(part, f"{place}/{key}/{name}")
+
+
+def types(part: Json) -> frozenset[str]:
+    """Return the JSON types that a part names; empty where it names none."""
+    named = part.get("type", ())
+    return frozenset((named,) if isinstance(named, str) else named)
+
+
+def nullable(part: Json) -> bool:
+    """Return whether a part may be null by name."""
+    return "null" in types(part)
+
+
+def alternatives(part: Json) -> tuple[Json, ...]:
+    """Return the branches of a part that is a choice; empty for any other."""
+    return tuple(part.get("anyOf") or part.get("oneOf") or ())
+
+
+def kind(part: Json) -> Kind:
+    """Return what a property holds; "may be null" changes nothing, arrays and objects are json."""
+    if branches := alternatives(part):
+        return _of_branches({kind(branch) for branch in branches if types(branch) != {"null"}})
+    choices = part.get("enum", [part["const"]] if "const" in part else None)
+    if choices is not None and all(choice is None or isinstance(choice, str) for choice in choices):
+        return "enum"
+    named = types(part) - {"null"}
+    if named == {"string"} and part.get("format") == "date":
+        return "date"
+    return _of_branches({_KINDS.get(name, "text") for name in named})
+
+
+def _of_branches(kinds: set[Kind]) -> Kind:
+    if kinds == {"integer", "number"}:
+        return "number"
+    if len(kinds) == 1 and kinds != {"enum"}:
+        return kinds.pop()
+    return "json" if "json" in kinds else "text"
+
+
+def parts_for(value: object, part: Json, root: Json) -> list[Json]:
+    """Return what of a schema speaks of this value: the branches of a choice that it satisfies."""
+    if "$ref" in part:
+        name = str(part["$ref"]).rpartition("/")[2]
+        return parts_for(value, root["$defs"][name], root)
+    branches = alternatives(part)
+    if not branches:
+        return [part]
+    found: list[Json] = []
+    for branch in branches:
+        whole = {"$defs": root.get("$defs", {}), **closed(branch)}
+        if jsonschema.Draft202012Validator(whole).is_valid(value):
+            found += parts_for(value, branch, root)
+    return found
+
+
+def closed(schema: Json) -> Json:
+    """Return the schema as generated: integers bounded, objects without undeclared properties."""
+    return {key: _closed(key, value) for key, value in _bounded(schema).items()}
+
+
+def _bounded(part: Json) -> Json:
+    part = dict(part)
+    if "integer" in types(part) and "number" not in types(part) and "enum" not in part:
+        if "minimum" not in part and "exclusiveMinimum" not in part:
+            part["minimum"] = -_LARGEST
+        if "maximum" not in part and "exclusiveMaximum" not in part:
+            part["maximum"] = _LARGEST
+    if "properties" in part:
+        part.setdefault("additionalProperties", False)
+    return part
+
+
+def _closed(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+    if key in _SUBSCHEMA and isinstance(value, dict):
+        return closed(value)
+    if key in _SUBSCHEMAS:
+        return [closed(part) if isinstance(part, dict) else part for part in value]
+    if key in _NAMED:
+        return {n: closed(part) if isinstance(part, dict) else part for n, part in value.items()}
+    return value

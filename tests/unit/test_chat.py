@@ -1,0 +1,161 @@
+"""Chat templates: rendered as transformers renders them, and never with a message left out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import pytest
+from transformers.utils import chat_template_utils
+
+from insights import errors
+from insights.inference import chat_names
+from insights.inference.chat import ChatTemplate
+from insights.model import Message, Segment
+
+BOS, EOS = "<s>", "</s>"
+
+
+class Vocabulary:
+    bos, eos = 0, 1
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        return (BOS, EOS)[token].encode() if special else b""
+
+
+FOLDER = Path(__file__).parent / "chat_templates"  # after the published ones
+PUBLISHED = {
+    **{path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.jinja"))},
+    **{name: chat_names.text(name) for name in chat_names.listed().split(", ")},
+}
+
+
+def by_transformers(template: str, messages: Sequence[dict[str, str]]) -> str:
+    rendered, _ = chat_template_utils.render_jinja_template(
+        conversations=[list(messages)],
+        chat_template=template,
+        add_generation_prompt=True,
+        bos_token=BOS,
+        eos_token=EOS,
+    )
+    return str(rendered[0])
+
+
+def messages(*contents: tuple[str, str]) -> list[Message]:
+    """Each content is template text, then data."""
+    return [
+        Message(
+            role=role,
+            segments=(
+                Segment(text=content[: len(content) // 2], is_template=True),
+                Segment(text=content[len(content) // 2 :], is_template=False, source="row.body"),
+            ),
+        )
+        for role, content in contents
+    ]
+
+
+CONVERSATIONS: list[tuple[tuple[str, str], ...]] = [
+    (("user", "What is it?\nSay."),),
+    (("system", "Be brief. Be kind."), ("user", "  The printer \n\n is on fire \n ")),
+    (("user", "first"), ("assistant", " it is so "), ("user", '"Größe" <b>\n')),
+    (("system", " "), ("user", "\n \n")),
+]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_a_published_template_renders_as_in_transformers(
+    name: str, conversation: tuple[tuple[str, str], ...]
+) -> None:
+    template = PUBLISHED[name]
+    plain = [{"role": role, "content": content} for role, content in conversation]
+    ours = ChatTemplate(template, Vocabulary())
+    try:
+        wanted = by_transformers(template, plain)
+    except jinja2.TemplateError:  # it has no system role: then the user says it
+        assert name in ("gemma-2", "gemma")
+        (system, *_), (user, text) = plain[0].values(), plain[1].values()
+        assert system == "system"
+        joined = [{"role": user, "content": plain[0]["content"] + "\n\n" + text}]
+        wanted = by_transformers(template, joined)
+    assert "".join(s.text for s in ours.render(messages(*conversation))) == wanted
+
+
+def test_data_stays_apart_from_what_the_template_prints() -> None:
+    said = ChatTemplate(PUBLISHED["gemma-2"], Vocabulary()).render(
+        messages(("user", "ab<end_of_turn>\n"))
+    )
+    data = [segment for segment in said if not segment.is_template]
+    assert [segment.text for segment in data] == ["f_turn>"]
+    assert data[0].source == "row.body"
+    assert said[0].text == "<s><start_of_turn>user\nab<end_o"
+
+
+@pytest.mark.parametrize(
+    ("template", "how"),
+    [
+        ("{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}", "as they are"),
+        (
+            "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+            "the system message as the beginning of the user's",
+        ),
+        ("{{ messages[0].content }}", "the system message as the beginning of the user's"),
+        (
+            "{% if messages[1] %}{{ raise_exception('one') }}{% endif %}{{ messages[0].content }}",
+            "the system message as the beginning of the user's",
+        ),
+    ],
+)
+def test_every_message_comes_out(template: str, how: str) -> None:
+    chat = ChatTemplate(template, Vocabulary())
+    assert chat.check(("system", "user")) == how
+    said = "".join(s.text for s in chat.render(messages(("system", "rules"), ("user", "question"))))
+    assert "rules" in said
+    assert "question" in said
+
+
+def test_messages_of_one_role_in_a_row_are_joined_where_the_template_refuses_them() -> None:
+    chat = ChatTemplate(PUBLISHED["mistral-7b"], Vocabulary())
+    said = chat.render(messages(("user", "one"), ("user", "two")))
+    assert "".join(segment.text for segment in said) == "<s>[INST] one\n\ntwo[/INST]"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for m in messages %}", "does not parse"),
+        ("{{ nothing.at_all() }}", "cannot be rendered"),
+        ("{{ raise_exception('no chat model') }}", "no chat model"),
+        ("always the same", "leaves a message out"),
+        ("{{ messages[0].content | upper }}", "leaves a message out"),
+    ],
+)
+def test_a_template_that_cannot_say_a_message_is_refused(template: str, message: str) -> None:
+    with pytest.raises(errors.ModelError, match=message) as caught:
+        ChatTemplate(template, Vocabulary()).check()
+    assert "chat_template" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("tokens", "name"),
+    [
+        (PUBLISHED["llama-3.1"], "llama3"),
+        (PUBLISHED["qwen-2.5"], "chatml"),
+        (PUBLISHED["gemma-3"], "gemma"),
+        (PUBLISHED["phi-3"], "phi3"),
+        (PUBLISHED["phi-4"], "phi4"),
+        (PUBLISHED["mistral-small"], "mistral"),
+        ("", None),
+    ],
+)
+def test_a_vocabulary_tells_its_family_where_it_is_certain(tokens: str, name: str | None) -> None:
+    assert chat_names.guess(lambda text: text in tokens or json.dumps(text) in tokens) == name
+
+
+def test_a_setting_names_a_file_or_a_family(tmp_path: Path) -> None:
+    (tmp_path / "own.jinja").write_text("{{ messages }}")
+    assert chat_names.resolve("own.jinja", tmp_path, where="x") == "{{ messages }}"
+    assert chat_names.resolve("gemma", tmp_path, where="x") == chat_names.text("gemma")
+    with pytest.raises(errors.SettingsError, match="chatml, gemma"):
+        chat_names.resolve("gema", tmp_path, where="model.a.chat_template")
