@@ -5,7 +5,8 @@ import sys
 
 from insights import errors
 from insights.inference.messages import Built
-from insights.workers.child import End, Worker
+from insights.workers.child import End
+from insights.workers.process import Worker
 
 OUT_OF_MEMORY = 71  # EX_OSERR of sysexits(3): how the child leaves after a MemoryError
 _ASK_S = 30.0
