@@ -45,6 +45,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.held = 0
+        self.progress = 0
         self.failure: errors.InsightsError | None = None
         self.rounds = {"advance": 0, "settle": 0, "extend": 0}
         self.acts: dict[str, Callable[[int], object]] = {}

@@ -39,7 +39,7 @@ def test_a_null_that_a_template_cannot_take_is_that_rows_dead_letter(template: s
     assert desk.queue.states() == {"done": 7, "dead": 1}
     assert desk.queue.todo[ids[1]].state == "dead"
     if "strip" not in template:
-        assert "line 1 of the template" in desk.queue.todo[ids[1]].reason
+        assert "template, line 1" in desk.queue.todo[ids[1]].reason
     assert desk.pipeline.held == 0
 
 
