@@ -139,9 +139,7 @@ class Failures:
         if ruling.narrow:
             return True
         if ruling.opens is not None:
-            error = (
-                exc if isinstance(exc, errors.InsightsError) else errors.InsightsError(_told(exc))
-            )
+            error = _of_all(exc)
             self.breakers.of(key_of(ruling.opens, recipe)).failed(
                 error,
                 since=since,
@@ -230,14 +228,18 @@ def needs(recipe: Recipe) -> list[Key]:
     return [key_of(part, recipe) for part in parts]
 
 
+def _of_all(exc: BaseException) -> errors.InsightsError:
+    """Return what is wrong with what rows share, where rows showed it."""
+    if isinstance(exc, errors.RowError):
+        return errors.SettingsError(f"no row passes: {exc.what}", where=exc.where, fix=exc.fix)
+    return exc if isinstance(exc, errors.InsightsError) else errors.InsightsError(_told(exc))
+
+
 def _told(exc: BaseException) -> str:
     """Return what may be said of an exception: a foreign one may quote a row."""
     if isinstance(exc, errors.InsightsError):
         return str(exc)
     frames = traceback.extract_tb(exc.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
-    if lines:  # as Jinja calls what it renders
-        return f"line {lines[-1]} of the template cannot be rendered: {type(exc).__name__}"
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"internal error: {type(exc).__name__}{place}"
 
