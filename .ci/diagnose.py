@@ -5,11 +5,15 @@
 Run by the machine's own Python before anything is installed: the standard library only.
 """
 
+import os
 import re
 import shutil
 import signal
+import ssl
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +24,8 @@ class Reason(NamedTuple):
     printed: str
     meaning: str
 
+
+_NOT_FOUND = "No matching distribution found"
 
 # What a failing tool prints, and what to say. The first that matches is the reason: a full disk or
 # a wrong clock also looks like a failing network or compiler.
@@ -45,9 +51,9 @@ _REASONS = (
         r"|Network is unreachable|No route to host|Could not resolve|NewConnectionError"
         r"|ConnectTimeoutError|Failed to establish a new connection|Connection refused"
         r"|Max retries exceeded|Could not connect to",
-        "no network, or no way to the package servers: set-up needs Debian's packages and PyPI "
-        "once. Where a proxy is needed set https_proxy; where there is no network, install the "
-        "offline bundle instead (docs/install.md)",
+        "no network, or no way to the package servers: set-up needs the system's packages and PyPI "
+        "once. Behind a proxy set https_proxy; for mirrors of your own, PIP_INDEX_URL and apt's "
+        "sources",
     ),
     Reason(
         r"Killed signal terminated program|cc1plus.*Killed|virtual memory exhausted"
@@ -77,23 +83,49 @@ _REASONS = (
         "permission denied: {line}",
     ),
     Reason(
-        r"No matching distribution found for (\S+)",
+        _NOT_FOUND,
         "{line}: this Python ({python}) may be too new or too old for it; 3.11 to 3.13 work",
     ),
 )
 
 
-def explain(output: str, code: int, *, where: Path | None = None) -> str:
+def reach_index() -> str:
+    """Return why the package index cannot be reached, nothing if it can.
+
+    Without retries pip says of a network that is gone only that it found no such package.
+    """
+    index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")
+    if not index.startswith("https://"):
+        return ""
+    try:
+        trusted = ssl.create_default_context(cafile=os.environ.get("PIP_CERT"))
+        url = f"{index.rstrip('/')}/pip/"
+        urllib.request.urlopen(url, timeout=20, context=trusted).close()  # noqa: S310 - https alone
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def explain(
+    output: str,
+    code: int,
+    *,
+    where: Path | None = None,
+    probe: Callable[[], str] = reach_index,
+) -> str:
     """Return one line: the reason for a failure, and the fix if it is known.
 
     Args:
         output: What the step printed, the end of it.
         code: Its exit code; negative for a signal, as `subprocess` has it.
         where: The log with the whole output.
+        probe: Says why the package index cannot be reached, asked when a package is not found.
     """
     for pattern, meaning in _REASONS:
         lines = [line for line in output.splitlines() if re.search(pattern, line)]
         if lines:
+            if _NOT_FOUND in lines[-1] and (trouble := probe()):
+                return explain(trouble, code, where=where, probe=lambda: "")
             return meaning.format(
                 free=_free(where),
                 now=time.strftime("%Y-%m-%d %H:%M"),

@@ -111,7 +111,7 @@ else
         die "not found: ${missing[*]}. As root: $how (docs/install.md says more about $ID $VERSION_ID)"
     fi
     odbcinst -q -d 2>/dev/null | grep -qi sqlite3 ||
-        die "unixODBC knows no driver SQLite3, which the demo reads through: build sqliteodbc, or use the offline bundle (docs/install.md)"
+        die "unixODBC knows no driver SQLite3, which the demo reads through: build sqliteodbc (docs/install.md)"
 fi
 
 # --- Python and its packages ---------------------------------------------------------------------

@@ -55,7 +55,7 @@ ninja: build stopped: subcommand failed.
         (FULL, ["disk is full", "MB free under", "free 4 GB"]),
         (CLOCK, ["clock says", time.strftime("%Y-%m-%d"), "timedatectl"]),
         (APT_CLOCK, ["clock says", "timedatectl"]),
-        (OFFLINE, ["no network", "https_proxy", "bundle", "docs/install.md"]),
+        (OFFLINE, ["no network", "https_proxy", "PIP_INDEX_URL"]),
         (APT_OFFLINE, ["no network"]),
         (KILLED, ["not enough memory", "swap"]),
         (PROXY, ["not trusted", "PIP_CERT"]),
@@ -68,10 +68,22 @@ ninja: build stopped: subcommand failed.
 def test_a_failure_is_one_line_with_its_reason(
     tmp_path: Path, output: str, words: list[str]
 ) -> None:
-    said = explain(output, 7, where=tmp_path / "setup.log")
+    said = explain(output, 7, where=tmp_path / "setup.log", probe=lambda: "")
     assert "\n" not in said
     for word in words:
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ("<urlopen error [Errno -3] Temporary failure in name resolution>", "no network"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired", "clock says"),
+    ],
+)
+def test_a_package_that_is_not_found_is_asked_for_once_more(trouble: str, words: str) -> None:
+    """Without retries pip does not say that there is no network."""
+    assert words in explain("ERROR: No matching distribution found for x", 1, probe=lambda: trouble)
 
 
 def test_a_signal_has_its_name_and_meaning() -> None:
