@@ -19,10 +19,12 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from demo.data.database import Change, build_database, change_database
+from demo.failing import ended, reason
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
 DATABASE = FOLDER / "helpdesk.sqlite"
+LOG = FOLDER / "demo.log"  # of the command that ran last
 FINISHED = FOLDER / "finished"  # the last run came to its end
 CONFIG = ROOT / "demo" / "config" / "insights.toml"
 SINK = "ai_insight_triage"
@@ -48,10 +50,10 @@ def main() -> int:
         ("The knowledge: 40 articles, embedded and indexed", ["knowledge", "sync"]),
     ):
         _step(title)
-        _insights(*command, quiet=True)
+        _insights(*command)
     _make_sink()
     _step("The daemon: poll, read, redact, retrieve, generate, validate, write, publish")
-    _insights("run", "--once")
+    console.print(_insights("run", "--once").strip(), highlight=False)
     FINISHED.touch()
     told = _told()
     _show(told, before, change)
@@ -108,23 +110,55 @@ def _make_sink() -> None:
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (SINK,)).fetchone():
             return
     _step(f"The DBA: makes table {SINK} and view {VIEW} by the DDL the daemon prints")
-    ddl = _insights("sink", "ddl", "helpdesk", quiet=True)
+    ddl = _insights("sink", "ddl", "helpdesk")
     with closing(sqlite3.connect(DATABASE)) as database:
         database.executescript(ddl)
 
 
-def _insights(*arguments: str, quiet: bool = False) -> str:
-    """Run the product's own command line, as an operator would."""
-    done = subprocess.run(
-        [sys.executable, "-m", "insights", "--config", str(CONFIG), *arguments],
-        check=False,
-        stdout=subprocess.PIPE if quiet else None,
-        text=True,
-        env={**os.environ, "INSIGHTS_LOG__LEVEL": "warning"},
-    )
-    if done.returncode:
-        sys.exit(done.returncode)
-    return done.stdout or ""
+def _insights(*arguments: str) -> str:
+    """Run the product's own command line, as an operator would; return what it printed.
+
+    What it logs goes to a file, so that a failure's reason is not the last of a hundred lines.
+    """
+    FOLDER.mkdir(exist_ok=True)
+    with LOG.open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "insights", "--config", str(CONFIG), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "INSIGHTS_LOG__LEVEL": "warning"},
+        )
+        try:
+            output = _wait(process)
+        except BaseException:
+            process.terminate()  # it hands its rows back
+            process.wait()
+            raise
+    if process.returncode:
+        said = output + LOG.read_text("utf-8")
+        console.print(
+            f"[bold red]make demo failed[/] at `insights {' '.join(arguments)}` "
+            f"({ended(process.returncode)}):",
+            highlight=False,
+        )
+        for line in reason(said).splitlines():
+            console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+        console.print(f"  The whole log is in {LOG.relative_to(ROOT)}.", highlight=False)
+        sys.exit(abs(process.returncode))
+    return output
+
+
+def _wait(process: subprocess.Popen[str]) -> str:
+    """Wait for a command, showing on a terminal how many tickets carry an insight."""
+    while True:
+        try:
+            output, _ = process.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            if console.is_terminal:
+                console.print(f"  {len(_told())} tickets carry an insight", end="\r")
+            continue
+        return output
 
 
 def _told() -> dict[int, tuple[int, str]]:

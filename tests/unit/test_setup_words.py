@@ -1,0 +1,253 @@
+"""What set-up says when it fails: one line, the reason and the fix."""
+
+import importlib.metadata
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import console
+import llama
+import packages
+import pytest
+from diagnose import ended, explain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The tools' own words, as they print them.
+FULL = """\
+[ 41%] Building CXX object src/CMakeFiles/llama.dir/llama-model.cpp.o
+/tmp/ccK7bq2f.s: Assembler messages:
+/tmp/ccK7bq2f.s: Fatal error: can't write 2952 bytes to section .text: No space left on device
+ninja: build stopped: subcommand failed.
+"""
+CLOCK = """\
+WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError(SSLCertVerificationError(\
+1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate is not yet valid'))'
+ERROR: Could not find a version that satisfies the requirement numpy (from versions: none)
+ERROR: No matching distribution found for numpy
+"""
+APT_CLOCK = """\
+E: Release file for http://deb.example/dists/bookworm-updates/InRelease is not valid yet \
+(invalid for another 812d 4h 2min 1s). Updates for this repository will not be applied.
+"""
+OFFLINE = """\
+WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<HTTPS>: \
+Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')'
+ERROR: Could not find a version that satisfies the requirement torch==2.13.0+cpu
+ERROR: No matching distribution found for torch==2.13.0+cpu
+"""
+APT_OFFLINE = "W: Failed to fetch http://deb.example/InRelease  Temporary failure resolving 'deb'\n"
+KILLED = "c++: fatal error: Killed signal terminated program cc1plus\ncompilation terminated.\n"
+PROXY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate\n"
+OTHER = """\
+In file included from quants.c:3:
+quants.c:17:9: error: unknown type name 'block_q9'
+ninja: build stopped: subcommand failed.
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (FULL, ["disk is full", "MB free under", "free 4 GB"]),
+        (CLOCK, ["clock says", time.strftime("%Y-%m-%d"), "timedatectl"]),
+        (APT_CLOCK, ["clock says", "timedatectl"]),
+        (OFFLINE, ["no network", "https_proxy", "PIP_INDEX_URL"]),
+        (APT_OFFLINE, ["no network"]),
+        (KILLED, ["not enough memory", "swap"]),
+        (PROXY, ["not trusted", "PIP_CERT"]),
+        ("E: Unable to locate package ninja-build\n", ["apt-get update", "universe"]),
+        ("ERROR: No matching distribution found for torch==2.13.0\n", ["3.11 to 3.13"]),
+        (OTHER, ["unknown type name 'block_q9'", "setup.log"]),
+        ("", ["ended with code 7", "setup.log"]),
+    ],
+)
+def test_a_failure_is_one_line_with_its_reason(
+    tmp_path: Path, output: str, words: list[str]
+) -> None:
+    said = explain(output, 7, where=tmp_path / "setup.log", probe=lambda: "")
+    assert "\n" not in said
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ("<urlopen error [Errno -3] Temporary failure in name resolution>", "no network"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate has expired", "clock says"),
+    ],
+)
+def test_a_package_that_is_not_found_is_asked_for_once_more(trouble: str, words: str) -> None:
+    """Without retries pip does not say that there is no network."""
+    assert words in explain("ERROR: No matching distribution found for x", 1, probe=lambda: trouble)
+
+
+def test_a_signal_has_its_name_and_meaning() -> None:
+    assert ended(-signal.SIGILL).startswith("SIGILL (an instruction this processor lacks")
+    assert ended(-signal.SIGKILL) == "SIGKILL (killed, mostly for want of memory)"
+    assert ended(3) == "it ended with code 3"
+
+
+def test_what_a_shell_runs_is_explained_too(tmp_path: Path) -> None:
+    (tmp_path / "apt.log").write_text(APT_OFFLINE)
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "diagnose.py", tmp_path / "apt.log", "the packages"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.startswith("setup: the packages: no network")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_failing_step_raises_its_reason_and_leaves_its_output(tmp_path: Path) -> None:
+    log = tmp_path / "setup.log"
+    script = "echo '[3/10] Compiling'; echo 'x.c: No space left on device' >&2; exit 1"
+    with pytest.raises(console.Failed, match=r"^compiling: the disk is full"):
+        console.run(["sh", "-c", script], log, failing="compiling")
+    assert "[3/10] Compiling" in log.read_text()
+
+
+def test_progress_says_how_long_the_rest_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    progress = console.Progress(clock=lambda: now)
+    progress.show(0, 200)
+    now = 60.0
+    progress.show(50, 200)
+    now = 230.0
+    progress.show(198, 200)
+    assert capsys.readouterr().out.splitlines() == [
+        "    50 of 200, about 3 min left",
+        "    198 of 200, less than a minute left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("[12/240] Building CXX object x.o", (12, 240)),
+        ("[  7%] Building CXX object x.o", (7, 100)),
+        ("-- The C compiler identification is GNU 12.2.0", None),
+    ],
+)
+def test_progress_is_read_from_what_builds_print(line: str, found: tuple[int, int] | None) -> None:
+    assert console.counted(line) == found
+
+
+def test_ctrl_c_ends_the_step_and_says_that_the_rest_is_kept(tmp_path: Path) -> None:
+    script = (
+        "import sys, console, pathlib; sys.exit(console.guarded(lambda: console.run("
+        "['sh', '-c', 'echo begun; exec sleep 60'], pathlib.Path('log'), failing='sleeping')))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / ".ci")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 30
+    while not (tmp_path / "log").exists() or "begun" not in (tmp_path / "log").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "run the same again" in said
+
+
+def test_compilers_at_once_are_as_many_as_memory_has_room_for() -> None:
+    gigabyte = 1 << 30
+    assert llama.jobs(int(1.6 * gigabyte), 8, gpu=False) == 1
+    assert llama.jobs(int(0.3 * gigabyte), 8, gpu=False) == 1
+    assert llama.jobs(16 * gigabyte, 8, gpu=False) == 8
+    assert llama.jobs(16 * gigabyte, 8, gpu=True) == 5
+
+
+def test_without_a_home_directory_nothing_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    assert llama.cache_folder("0.3.36", gpu=False) is None
+
+
+class Pip:
+    """Answers as pip does where only some versions are to be had."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def __call__(self, arguments: object, _failing: str) -> None:
+        self.asked.append(" ".join(map(str, arguments)))  # type: ignore[call-overload]
+        if answer := self.answers.pop(0):
+            raise console.Failed(answer)
+
+
+NONE = "ERROR: No matching distribution found for torch==2.13.0+cpu"
+
+
+def test_without_a_gpu_the_cpu_build_of_torch_is_taken_where_pip_looks_anyway() -> None:
+    pip = Pip("")
+    packages.install_torch("2.13.0", None, pip, gpu=False)
+    assert pip.asked == ["--no-deps torch==2.13.0+cpu"]
+
+
+def test_or_from_the_index_of_cpu_builds() -> None:
+    pip = Pip(NONE, "")
+    packages.install_torch("2.13.0", None, pip, gpu=False)
+    assert packages.TORCH_INDEX in pip.asked[1]
+    assert "torch==2.13.0+cpu" in pip.asked[1]
+
+
+def test_only_where_neither_has_it_the_large_one_comes_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pip = Pip(NONE, "no network", "")
+    packages.install_torch("2.13.0", None, pip, gpu=False)
+    assert pip.asked[2] == "torch==2.13.0"
+    said = capsys.readouterr().out
+    assert "2 GB of CUDA" in said
+    assert "PIP_FIND_LINKS" in said
+
+
+def test_a_full_disk_does_not_lead_to_the_large_torch() -> None:
+    pip = Pip("the disk is full")
+    with pytest.raises(console.Failed, match="disk is full"):
+        packages.install_torch("2.13.0", None, pip, gpu=False)
+    assert len(pip.asked) == 1
+
+
+def test_torch_that_is_there_is_left_as_it_is() -> None:
+    packages.install_torch("2.13.0", "2.13.0+cpu", Pip(), gpu=False)
+
+
+def test_a_gpu_gets_the_usual_torch() -> None:
+    pip = Pip("")
+    packages.install_torch("2.13.0", None, pip, gpu=True)
+    assert pip.asked == ["torch==2.13.0"]
+
+
+def test_peers_are_installed_for_benchmarks_alone_and_llama_is_compiled_elsewhere() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    demo, bench = packages.wanted(lock, "demo"), packages.wanted(lock, "bench")
+    assert any(line.startswith("numpy==") for line in demo)
+    assert any(line.startswith("dlt==") for line in bench)
+    assert not any(line.startswith("dlt==") for line in demo)
+    assert not any(line.startswith("llama") for line in bench)
+    assert packages.alone("# no-deps: files==1.2\n", "test") == ["files==1.2"]
+    assert packages.alone("# no-deps: files==1.2\n", "demo") == []
+
+
+def test_a_package_that_was_installed_by_half_is_found(tmp_path: Path) -> None:
+    for name in ("whole", "torn", "begun"):
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
+    for name in ("whole", "torn"):
+        (tmp_path / f"{name}-1.dist-info" / "RECORD").write_text(f"{name}.py,,\n")
+    (tmp_path / "whole.py").touch()
+    assert packages.broken(tmp_path) == ["begun", "torn"]
+    assert importlib.metadata.version("pytest")  # the real ones are untouched
