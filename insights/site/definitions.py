@@ -190,6 +190,7 @@ def marks(settings: Settings, stream: StreamSpec) -> MarkSpec | None:
         schema=first.schema_ if first.table else first.schema_ or stream.schema,
         acknowledge=_change(found.acknowledge),
         reject=_change(found.reject),
+        text=found.text,
     )
 
 

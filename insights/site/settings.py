@@ -298,6 +298,7 @@ class Settings(BaseSettings):
         env_prefix="INSIGHTS_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
+    text: Literal["plain", "html", "csv"] = "plain"
     state_dir: Path = Path("/var/lib/insights")
     pipelines_dir: Path = Path("pipelines")
     store: StoreSettings = StoreSettings()
