@@ -22,8 +22,9 @@ from insights.enriching.breakers import Admission
 from insights.enriching.failures import STORE, Failures, needs
 from insights.enriching.flight import Flight, InHand, together
 from insights.enriching.lanes import Lanes
-from insights.enriching.recipe import Recipe, passages_for, request_for
+from insights.enriching.recipe import Recipe, passages_for, request_for, shown
 from insights.enriching.shares import Shares
+from insights.governance import redact
 from insights.ground import failpoints
 from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Verdict
 from insights.ports import Grounds, Insights, Work
@@ -227,6 +228,7 @@ class Pipeline:
     def validate(self, row: InHand) -> Insight:
         """7. Judge what came back."""
         recipe = self._recipes[row.claim.pipeline_version_id]
+        redaction = recipe.stream.redaction
         generation: Generation | None = None
         notes = row.row.notes
         if row.future is None:
@@ -234,6 +236,7 @@ class Pipeline:
         else:
             generation = row.future.result()
             verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
+            verdict = redact.judged(verdict, shown(recipe, row.row, row.passages), redaction)
             notes += tuple(f"{source} was cut" for source in generation.cut)
         return Insight(
             claim=row.claim,

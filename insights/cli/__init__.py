@@ -14,6 +14,7 @@ from insights.cli import (
     knowledge,
     migrate,
     pipeline,
+    redact,
     run,
     sink,
     status,
@@ -59,6 +60,7 @@ app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(redact.app, name="redact")
 app.add_typer(sink.app, name="sink")
 
 

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from insights import errors
 from insights.cli.output import Json, emit_json, stdout
-from insights.enriching.recipe import passages_for, request_for
+from insights.enriching.recipe import passages_for, request_for, shown
+from insights.governance import redact
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
 from insights.pipeline import NOTHING_RELEVANT
 from insights.steps.validate import validate
@@ -48,6 +49,8 @@ def try_(
         if passages or recipe.retriever is None:
             generation = recipe.generator.submit(request).result()
             verdict = validate(generation, recipe.output_schema, row.values, passages)
+            texts = shown(recipe, row, passages)
+            verdict = redact.judged(verdict, texts, recipe.stream.redaction)
     if as_json:
         emit_json({"row": row, "passages": passages, "request": request, "made": generation,
                    "verdict": verdict})  # fmt: skip

@@ -1,6 +1,6 @@
 """What is made of one stream's rows: which passages each is given, and what the model is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -87,3 +87,12 @@ def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Genera
         sensitive=recipe.stream.sensitive,
         deadline_s=recipe.deadline_s,
     )
+
+
+def shown(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Iterator[str]:
+    """Yield every text that a row's prompt showed: what an output may repeat."""
+    yield from (row.values.get(column) or "" for column in recipe.stream.inputs)
+    for passage in passages:
+        yield from (passage.uri, passage.title, passage.text)
+    yield recipe.template.text
+    yield msgspec.json.encode(recipe.output_schema).decode()

@@ -9,11 +9,32 @@ class Redaction(Value, frozen=True):
     """What the reader replaces by typed placeholders before a row leaves its process.
 
     `kinds` are pattern-and-checksum detectors; `columns` are columns whose value is replaced in
-    every text of the row.
+    every text of the row. `regions` are ISO 3166 countries whose national telephone numbers and ids
+    are looked for in any form. `patterns` are the site's own, as (name, regular expression);
+    `allow` are values that are never replaced, `deny` words that always are. `masked` placeholders
+    carry what they stand for with most of it hidden, for `insights redact test` and nothing else.
     """
 
-    kinds: tuple[str, ...] = ("email", "card", "iban", "phone", "ip")
+    kinds: tuple[str, ...] = (
+        "email",
+        "card",
+        "iban",
+        "phone",
+        "ip",
+        "mac",
+        "url",
+        "national_id",
+        "passport",
+        "licence",
+        "birth_date",
+        "secret",
+    )
     columns: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, str], ...] = ()
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    masked: bool = False
 
 
 class StreamSpec(Value, frozen=True):

@@ -1,6 +1,7 @@
 """Work, finished insights, and what sinks are told."""
 
 from datetime import datetime
+from typing import Literal
 
 from insights.model.base import InsightStatus, Json, Shows, Value
 from insights.model.generation import Generation, Verdict
@@ -56,7 +57,8 @@ class SinkSpec(Value, frozen=True):
 
     `key` are the sink's key columns, which are the legacy row's key columns by name; the other
     columns follow from `output_schema` (see `sinks.ddl`). `legacy_table` is the table the key
-    types come from and that `view` joins; None where the stream reads a query.
+    types come from and that `view` joins; None where the stream reads a query. `text` says where
+    its text is shown, and so what is taken out of it (`sinks.text`).
     """
 
     name: str
@@ -68,6 +70,7 @@ class SinkSpec(Value, frozen=True):
     view: str | None = None
     legacy_table: str | None = None
     legacy_schema: str | None = None
+    text: Literal["plain", "html", "csv"] = "plain"
 
 
 class SinkState(Value, frozen=True):

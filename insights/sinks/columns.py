@@ -4,9 +4,11 @@ import codecs
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from insights.sinks.fit import Room
+from insights.sinks.text import Policy
 
 _PLAIN = "ascii"  # what every legacy character set holds; for sets without a Python codec
 
@@ -55,13 +57,15 @@ _ORACLE = sa.text(
 _UTF8_PAGE = 65001
 
 
-def rooms(connection: sa.Connection, table: sa.Table) -> dict[str, Room]:
-    """Return the room of every text column, by column name."""
+def rooms(connection: sa.Connection, table: sa.Table, policy: Policy) -> dict[str, Room]:
+    """Return the room of every text column, by column name; its text is shown under a policy."""
     special = _ENGINES.get(connection.dialect.name)
     texts = {c.name: c for c in table.columns if isinstance(c.type, sa.String)}
     if special is None:
-        return {name: Room(length=_length(column)) for name, column in texts.items()}
-    return special(connection, table, texts)
+        found = {name: Room(length=_length(column)) for name, column in texts.items()}
+    else:
+        found = special(connection, table, texts)
+    return {name: msgspec.structs.replace(room, policy=policy) for name, room in found.items()}
 
 
 def _length(column: sa.Column[Any]) -> int | None:

@@ -10,6 +10,8 @@ from typing import Literal
 import msgspec
 import regex
 
+from insights.sinks.text import Policy, defused, mended, seen
+
 Unit = Literal["characters", "bytes", "utf16"]
 
 # What NFKD does not take apart, though every typist knows the plain form.
@@ -44,32 +46,40 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a column holds: at most `length` `unit`s (None: any number) of an `encoding`.
 
     `encoding` is a Python codec name, None where the column holds all of Unicode. `bmp` says that
-    characters beyond U+FFFF do not fit (MySQL's and MariaDB's utf8mb3).
+    characters beyond U+FFFF do not fit (MySQL's and MariaDB's utf8mb3). `policy` says where the
+    text is shown: see `sinks.text`.
     """
 
     length: int | None = None
     unit: Unit = "characters"
     encoding: str | None = None
     bmp: bool = False
+    policy: Policy = "plain"
 
 
 def fit(text: str, room: Room) -> tuple[str, tuple[str, ...]]:
     """Return the text as the column can hold it, and what was done to it.
 
-    Notes are `cleaned` (control characters taken out), `replaced` (characters the character set
-    lacks) and `cut`.
+    Notes are `cleaned` (control and format characters taken out), `replaced` (characters the
+    character set lacks), `defused` (what a page or a spreadsheet would run) and `cut`.
     """
     notes = []
-    normal = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    clean = _UNWANTED.sub("", normal)
-    if clean != normal:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    clean = _UNWANTED.sub("", seen(lines))
+    if clean != lines:
         notes.append("cleaned")
+    clean = unicodedata.normalize("NFC", clean)
     held = _held(clean, room)
     if held != clean:
         notes.append("replaced")
-    short = _cut(held, room)
-    if short != held:
+    # After the character set: that may have made a plain sign of one that looked like it.
+    safe = defused(held, room.policy)
+    if safe != held:
+        notes.append("defused")
+    short = _cut(safe, room)
+    if short != safe:
         notes.append("cut")
+        short = mended(short, room.policy)
     return short, tuple(notes)
 
 

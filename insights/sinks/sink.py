@@ -72,7 +72,7 @@ class SinkTable:
         """
         with self._begin() as connection:
             table = checked(connection, self._spec)
-            self._rooms = rooms(connection, table)
+            self._rooms = rooms(connection, table, self._spec.text)
             self._statements = Statements(self._spec, table)
 
     def ddl(self, dialect: str | None) -> str:

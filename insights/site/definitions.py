@@ -7,7 +7,13 @@ import msgspec
 
 from insights import errors
 from insights.model import Json, MarkChange, MarkSpec, Redaction, Sampling, SinkSpec, StreamSpec
-from insights.site.settings import MarkSettings, PipelineSettings, Settings
+from insights.site.settings import (
+    MarkSettings,
+    PipelineSettings,
+    RedactionSettings,
+    Settings,
+    TextRedactionSettings,
+)
 from insights.steps.normalise import normalised
 from insights.steps.prompt import Template
 from insights.steps.schema import walk
@@ -116,6 +122,19 @@ def followed_stream(settings: Settings, name: str) -> StreamSpec:
     return _stream(settings, name, ())
 
 
+def redaction(found: TextRedactionSettings) -> Redaction:
+    """Return what a stream's or a collection's texts are redacted by."""
+    columns = found.columns if isinstance(found, RedactionSettings) else ()
+    return Redaction(
+        kinds=found.kinds,
+        columns=columns,
+        regions=found.regions,
+        patterns=tuple(sorted(found.patterns.items())),
+        allow=found.allow,
+        deny=found.deny,
+    )
+
+
 def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpec:
     found = settings.stream[name]
     return StreamSpec(
@@ -130,7 +149,7 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         cursor=found.cursor,
         pending=found.pending,
         extra=tuple(sorted(set(found.redact.columns) - set(inputs))),
-        redaction=Redaction(kinds=found.redact.kinds, columns=found.redact.columns),
+        redaction=redaction(found.redact),
         grade=found.grade,
         start=found.start,
         overlap_s=found.overlap,
@@ -171,6 +190,7 @@ def _sink(
         view=found.view,
         legacy_table=stream.table,
         legacy_schema=stream.schema,
+        text=found.text,
     )
 
 

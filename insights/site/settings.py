@@ -11,7 +11,16 @@ import zoneinfo
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import phonenumbers
+import regex
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -55,16 +64,80 @@ class SourceSettings(_Section):
     timeout: Duration = seconds("30s")
 
 
-class RedactionSettings(_Section):
-    """`[stream.<name>.redact]`: what becomes a placeholder before a row leaves its reader."""
+PersonalKind = Literal[
+    "email",
+    "card",
+    "iban",
+    "phone",
+    "ip",
+    "mac",
+    "url",
+    "national_id",
+    "passport",
+    "licence",
+    "birth_date",
+    "secret",
+    "link",
+]
 
-    kinds: tuple[Literal["email", "card", "iban", "phone", "ip"], ...] = (
+
+class TextRedactionSettings(_Section):
+    """`[collection.<name>.redact]`: what becomes a placeholder before a document is cut.
+
+    `link` is the one kind that is not on by default: every URL, not only those with credentials.
+    """
+
+    kinds: tuple[PersonalKind, ...] = (
         "email",
         "card",
         "iban",
         "phone",
         "ip",
+        "mac",
+        "url",
+        "national_id",
+        "passport",
+        "licence",
+        "birth_date",
+        "secret",
     )
+    regions: tuple[str, ...] = ()
+    patterns: dict[Name, str] = {}
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+    @field_validator("regions")
+    @classmethod
+    def _countries(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
+        for region in regions:
+            if region not in phonenumbers.SUPPORTED_REGIONS:
+                raise ValueError(f"there is no country {region!r}; write ISO 3166 as CH or US")
+        return regions
+
+    @field_validator("patterns")
+    @classmethod
+    def _patterns(cls, patterns: dict[str, str]) -> dict[str, str]:
+        for name, pattern in patterns.items():
+            try:
+                compiled = regex.compile(pattern)
+            except regex.error as exc:
+                raise ValueError(f"{name} is no regular expression: {exc}") from None
+            if compiled.search("") is not None:
+                raise ValueError(f"{name} matches the empty text, so it would be found everywhere")
+        return patterns
+
+    @field_validator("allow", "deny")
+    @classmethod
+    def _values(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if not any(map(str.isalnum, value)):
+                raise ValueError(f"{value!r} has neither letters nor digits")
+        return values
+
+
+class RedactionSettings(TextRedactionSettings):
+    """`[stream.<name>.redact]`: what becomes a placeholder before a row leaves its reader."""
+
     columns: tuple[str, ...] = ()
 
 
@@ -163,6 +236,7 @@ class CollectionSettings(_Section):
     language: str = "english"
     filters: dict[Name, Literal["text", "integer", "boolean", "date"]] = {}
     sync_every: Duration = seconds("10min")
+    redact: TextRedactionSettings = TextRedactionSettings()
 
     @model_validator(mode="after")
     def _one_origin(self) -> "CollectionSettings":
@@ -170,6 +244,8 @@ class CollectionSettings(_Section):
             raise ValueError("give exactly one of folder and stream")
         if (self.stream is None) != (not self.text):
             raise ValueError("a stream, and only a stream, needs text: the columns to search")
+        if self.stream is not None and "redact" in self.model_fields_set:
+            raise ValueError("rows are redacted as [stream.<name>.redact] says; put it there")
         return self
 
 
@@ -222,6 +298,7 @@ class SinkSettings(_Section):
     table: str
     schema_: str | None = Field(default=None, alias="schema")
     view: str | None = None
+    text: Literal["plain", "html", "csv"] = "plain"
 
 
 class DaemonSettings(_Section):

@@ -7,6 +7,7 @@ from insights.documents.folder import Folder
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.following import Following
 from insights.knowledge.indexer import Collection, Indexer
+from insights.knowledge.redacted import RedactedDocuments
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Selection
 from insights.knowledge.stream import StreamDocuments
@@ -91,7 +92,8 @@ def _documents(app: App, name: str) -> Documents:
     found = app.settings.collection[name]
     if found.folder is not None:
         folder = Folder(app.settings.resolve(found.folder), found.pattern, found.filters)
-        return app.stack.enter_context(folder)
+        app.stack.enter_context(folder)
+        return RedactedDocuments(folder, definitions.redaction(found.redact))
     spec = definitions.knowledge_stream(app.settings, name)
     return StreamDocuments(
         app.source(spec.source),

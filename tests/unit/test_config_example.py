@@ -22,6 +22,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "stream.ticket": s.StreamSettings,
     "stream.ticket.redact": s.RedactionSettings,
     "collection.manuals": s.CollectionSettings,
+    "collection.manuals.redact": s.TextRedactionSettings,
     "embedding": s.EmbeddingSettings,
     "model.default": s.ModelSettings,
     "sink.triage": s.SinkSettings,

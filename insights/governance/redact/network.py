@@ -1,0 +1,252 @@
+"""Addresses of the network: e-mail, IP, MAC, and URLs that carry credentials or tokens.
+
+Each finder starts from the one sign that such an address cannot lack (`@`, `://`, `:`, `.`), and
+looks a bounded distance to both sides: a megabyte of signs takes a megabyte's time.
+"""
+
+import contextlib
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from insights.governance.redact.context import READINGS, THINGS, Words
+from insights.governance.redact.folding import Folded
+from insights.governance.redact.spans import Span, compact
+
+_LOCAL = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,64}")  # matched backwards, from the @
+_QUOTED = re.compile(r'"[^"\n@]{1,62}"$')
+_DOMAIN = re.compile(r"(?:[\w-]{1,63}+\.){1,8}([^\W\d_][\w-]{1,62})")
+_RELEASE = re.compile(r"[~^]?v?\d+\.\d+|\d+x\.")  # package@1.2.3-rc.alpha, icon@2x.png
+_CUTS = "=/?&|{}"  # what stands before one of these belongs to no address: ?to=a@b.c
+_SPOKEN = re.compile(
+    r"(?<![\w.+-])[\w+-]{1,64}+(?:(?: dot |\.)[\w+-]{1,63}+){0,4}(?: at |@)"
+    r"[\w-]{1,63}+(?:(?: dot |\.)[\w-]{1,63}+){1,4}",
+    re.IGNORECASE,
+)
+_SERVICES = {"git", "hg", "svn"}  # logins that are nobody's
+
+# Patterns begin with a class of characters, which the engine skips to; what stands before is asked
+# afterwards.
+_IPV4 = re.compile(
+    r"\d{1,3}(?:\.\d{1,3}(?:\.\d{1,3}){2}(?![^\W_]|\.\d)| \. \d{1,3}(?: \. \d{1,3}){2})"
+)
+_IPV6_SIGN = re.compile(r":[0-9A-Fa-f]{0,4}:")
+_IPV6 = re.compile(
+    r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}+(?:(?<=\d)(?:\.\d{1,3}){3})?(?![\w:])"
+)
+_HOSTS = Words(
+    (r"ips?", r"ipv4", r"addr(?:ess(?:es)?|esse)?", r"adresse?n?", r"hosts?", r"server", r"client",
+     r"gateway", r"router", r"ping\w*", r"dns", r"subnet", r"netz\w*", r"network", r"login",
+     r"logged in", r"connect\w*", r"remote", r"peer", r"proxy", r"nat", r"vlan", r"dhcp", r"ssh"),
+    (*READINGS, *THINGS, r"v", r"ver", r"update\w*", r"upgrade\w*", r"app", r"software", r"sdk",
+     r"runtime", r"plugin", r"library", r"package", r"clause", r"paragraph", r"oid", r"fassung"),
+)  # fmt: skip
+_HIGH = 100  # a component from which no word makes a version of it
+_SMALL, _LOW, _FEW = (
+    30,
+    10,
+    2,
+)  # what components of versions are, and hardly ever those of addresses
+
+_MAC = re.compile(
+    r"[0-9A-Fa-f]{2}(?:([:.-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}(?![^\W_]|\1\w)"
+    r"|[0-9A-Fa-f]{2}([.-])[0-9A-Fa-f]{4}\2[0-9A-Fa-f]{4}(?![^\W_]|[.-]))"
+)
+_PAIR = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{2}[:.-]\Z")  # of a longer chain
+_BARE_MAC = re.compile(r"(?<![^\W_])[0-9A-Fa-f]{12}(?![^\W_])")
+_MACS = Words((r"mac", r"hwaddr", r"bssid", r"ethernet", r"wlan", r"wifi", r"nic"), THINGS)
+
+_SCHEME = re.compile(r"[A-Za-z0-9+.-]{1,30}")  # matched backwards, from the ://
+_REST = re.compile(r"[^\s<>\"'`^\\{}|]{1,4096}")
+_USER = re.compile(r"[^/?#@:\s]{0,200}:(?![$<{*%]|\.{3})[^/?#@\s]{1,200}@")  # no ${placeholder}
+_PARAMETER = re.compile(r"[?&;#]([\w.\[\]-]{1,60})=([^&;#\s]{1,4000})")
+_TELLING = re.compile(
+    r"(?:.*[_.-])?(?:token|secret|signature|sig|password|passwd|passwort|pwd|pw|jwt|apikey|api-?key"
+    r"|accesskey|credential|otp|samlresponse|bearer)$|.*(?:token|secret|password|apikey)$",
+    re.IGNORECASE,
+)
+_HINTING = re.compile(
+    r"(?:.*[_-])?(?:key|code|auth|pass|pin|session|sessionid|sid|phpsessid|jsessionid|hash|invite"
+    r"|state|nonce|ticket|t|k|s)$",
+    re.IGNORECASE,
+)
+_SECRET_PATH = re.compile(
+    r"/(?:reset|resets|invites?|verify|confirm|activate|magic|login|share|shared|token|tokens"
+    r"|hooks?|webhooks?|services|unsubscribe|download|s|e|u)(?=[/-]|$)", re.IGNORECASE
+)  # fmt: skip
+_OPAQUE = 20  # characters from which a mix of letters and digits is taken for a token
+_HINTED = 12  # … under a name that hints at one
+_SEGMENT = re.compile(r"[\w~%=+.-]{8,}")
+
+
+def emails(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
+    """Find e-mail addresses: `a.b@c.de`, `"a b"@c.de`, `a dot b at c dot de`."""
+    text = source.text
+    at = text.find("@")
+    while at >= 0:
+        found = _email(text, at)
+        if found is not None:
+            yield found
+        at = text.find("@", at + 1)
+    if " dot " in text.casefold():
+        for match in _SPOKEN.finditer(text):
+            if " dot " in match.group().casefold():
+                same = match.group().casefold().replace(" dot ", ".").replace(" at ", "@")
+                yield Span(match.start(), match.end(), "EMAIL", same)
+
+
+def _email(text: str, at: int) -> Span | None:
+    begin, end = at, at + 1
+    around = text[at - 1 : at] + text[at + 1 : at + 2]
+    if around == "  " or "\n" in around:  # written apart, or wrapped beside the @
+        begin -= text[at - 1 : at] in {" ", "\n"}
+        end += text[at + 1 : at + 2] in {" ", "\n"}
+    domain = _DOMAIN.match(text, end)
+    if domain is None or _RELEASE.match(domain.group()):
+        return None
+    before = text[max(0, begin - 64) : begin]
+    if before.endswith('"') and (quoted := _QUOTED.search(before)):
+        return Span(
+            begin - len(quoted.group()),
+            domain.end(),
+            "EMAIL",
+            (quoted.group() + domain.group()).casefold(),
+        )
+    match = _LOCAL.match(before[::-1])
+    if match is None:
+        return None
+    local = match.group()[::-1]
+    for sign in _CUTS:
+        local = local.rpartition(sign)[2]
+    local = local.lstrip(".'*#!$%+^~-")
+    if not local or local.casefold() in _SERVICES:
+        return None
+    return Span(begin - len(local), domain.end(), "EMAIL", (local + domain.group()).casefold())
+
+
+def ips(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
+    """Find IPv4 and IPv6 addresses; versions and chapters that look like one are left."""
+    for match in _IPV4.finditer(source.text):
+        if _inside(source.text, match.start(), "."):
+            continue
+        address = match.group().replace(" ", "")
+        parts = address.split(".")
+        if any(int(part) > 255 or (part[0] == "0" and part != "0") for part in parts):  # noqa: PLR2004
+            continue
+        lean = _HOSTS.lean(source, match.start(), match.end())
+        numbers = [int(part) for part in parts]
+        if lean > 0 or not (_like_version(numbers) or (lean < 0 and max(numbers) < _HIGH)):
+            yield Span(match.start(), match.end(), "IP", address)
+    yield from _ipv6(source.text)
+
+
+def _ipv6(text: str) -> Iterator[Span]:
+    done = 0
+    for sign in _IPV6_SIGN.finditer(text):
+        start = sign.start()
+        while start > max(done, sign.start() - 4) and text[start - 1] in "0123456789abcdefABCDEF":
+            start -= 1
+        found = _IPV6.match(text, start)
+        if start < done or found is None or _inside(text, start, ":"):
+            continue
+        done = found.end()
+        with contextlib.suppress(ValueError):
+            ipaddress.IPv6Address(found.group())
+            if any(char.isdigit() for char in found.group()):
+                yield Span(start, found.end(), "IP", found.group().casefold())
+
+
+def _inside(text: str, start: int, signs: str) -> bool:
+    """Return whether a find goes on before its start: a word or one of these signs."""
+    before = text[start - 1] if start else " "
+    return before.isalnum() or before in signs
+
+
+def _like_version(parts: list[int]) -> bool:
+    private = parts[0] in {10, 127} or len(set(parts)) == 1
+    low = sum(part < _LOW for part in parts[1:])
+    return parts[0] < _SMALL and not private and low >= _FEW
+
+
+def macs(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
+    """Find MAC addresses, by bytes or by words of four; without separators beside "MAC" only."""
+    text = source.text
+    for match in _MAC.finditer(text):
+        start = match.start()
+        if _inside(text, start, "") or _PAIR.search(text, max(0, start - 4), start):
+            continue
+        lettered = not match.group().translate(_NO_SEPARATORS).isdecimal()
+        lean = _MACS.lean(source, match.start(), match.end())
+        if lean > 0 or match[1] == ":" or (lettered and lean == 0 and match[2] != "-"):
+            yield Span(match.start(), match.end(), "MAC", compact(match.group()))
+    for match in _BARE_MAC.finditer(text):
+        if _MACS.lean(source, match.start(), match.end()) > 0:
+            yield Span(match.start(), match.end(), "MAC", compact(match.group()))
+
+
+_NO_SEPARATORS = str.maketrans("", "", ":.-")
+
+
+def links(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
+    """Find every URL, whatever it carries."""
+    text = source.text
+    for start, end in _urls(text):
+        yield Span(start, end, "LINK", text[start:end])
+
+
+def urls(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
+    """Find URLs that carry a login, a token or a signature."""
+    text = source.text
+    for start, end in _urls(text):
+        if _tells(text[start:end]):
+            yield Span(start, end, "URL", text[start:end])
+
+
+def _urls(text: str) -> Iterator[tuple[int, int]]:
+    at = text.find("://")
+    done = 0
+    while at >= 0:
+        match = _SCHEME.match(text[max(done, at - 30) : at][::-1])
+        rest = _REST.match(text, at + 3)
+        if match is not None and rest is not None:
+            scheme = match.group()[::-1].lstrip("0123456789+.-")
+            end = rest.start() + len(rest.group().rstrip(".,;:!?)]}*_~"))
+            if scheme and end > rest.start():
+                yield at - len(scheme), end
+                done = end
+        at = text.find("://", max(at + 3, done))
+
+
+def _tells(url: str) -> bool:
+    rest = url.partition("://")[2]
+    if _USER.match(rest):
+        return True
+    place = rest.partition("?")[0].partition("#")[0]
+    for name, value in _PARAMETER.findall(rest[len(place) :] if place != rest else ""):
+        if _TELLING.match(name) or (_HINTING.match(name) and len(value) >= _HINTED):
+            return True
+        if opaque(value):
+            return True
+    path = place[place.find("/") :] if "/" in place else ""
+    hinted = _SECRET_PATH.search(path) is not None
+    return any(
+        opaque(segment, plain=hinted) for segment in path.split("/") if _SEGMENT.fullmatch(segment)
+    )
+
+
+def opaque(value: str, *, plain: bool = True) -> bool:
+    """Return whether a value is a token by its looks: long, letters and digits mixed.
+
+    Args:
+        value: The value.
+        plain: One case of letters is enough, as in hexadecimal; else both have to be there.
+    """
+    for part in re.split(r"[^A-Za-z0-9]", value) if "-" in value and not plain else (value,):
+        digits = sum(char.isdigit() for char in part)
+        upper = sum(char.isupper() for char in part)
+        lower = sum(char.islower() for char in part)
+        if len(part) < _OPAQUE or digits < 2 or upper + lower < 4:  # noqa: PLR2004
+            continue
+        if plain or (upper >= 2 and lower >= 2):  # noqa: PLR2004
+            return True
+    return False
