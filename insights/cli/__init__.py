@@ -17,6 +17,7 @@ from insights.cli import (
     run,
     sink,
     status,
+    streams,
     try_,
     tune,
 )
@@ -54,6 +55,8 @@ app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.command("pause")(streams.pause)
+app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")

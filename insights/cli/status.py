@@ -77,7 +77,7 @@ def _show_stream(stream: StreamReport) -> None:
     if stream.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {escape(stream.stopped_reason)}")
     if stream.paused:
-        stdout.print("  [bold yellow]paused[/] (store.stream.paused)")
+        stdout.print("  [bold yellow]paused[/] (`insights resume` lets it go on)")
 
 
 def _show_version(version: VersionReport) -> None:
