@@ -4,7 +4,7 @@ import typer
 
 from insights.cli.output import stdout
 from insights.store.streams import switch
-from insights.wiring.parts import open_store
+from insights.wiring.adapters import open_store
 
 
 def pause(ctx: typer.Context, stream: str) -> None:

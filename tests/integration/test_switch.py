@@ -36,5 +36,5 @@ def test_a_stream_is_paused_and_resumed_by_a_person(site: Site) -> None:
             "column body was TEXT and is INTEGER now",
         ),
     ]
-    refused = site.insights("pause", "tickets", code=20)
+    refused = site.insights("pause", "tickets", code=78)
     assert "no stream 'tickets'" in refused.stderr
