@@ -10,6 +10,7 @@ import typer
 
 from insights import errors
 from insights.cli.output import stdout
+from insights.ground.connections import without_password
 from insights.model import TableShape
 from insights.wiring.adapters import describe_table
 
@@ -40,7 +41,7 @@ def init(
     target: Path = ctx.obj
     shape = describe_table(odbc, table)
     name = re.sub(r"[^a-z0-9_]", "_", table.rpartition(".")[2].lower()).lstrip("_0123456789") or "t"
-    safe, password = _without_password(odbc)
+    safe, password = without_password(odbc, "source_password")
     files = {target.name: _settings(name, table, safe, shape, model)} | _pipeline(name, shape)
     for file in files:
         if (target.parent / file).exists() and not force:
@@ -108,16 +109,6 @@ def _template(file: str) -> Text:
 
 def _array(names: tuple[str, ...] | list[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
-
-
-def _without_password(odbc: str) -> tuple[str, bool]:
-    """Replace a password in a connection string by a credential."""
-    safe, count = re.subn(
-        r"(?i)(^|;)\s*(pwd|password)\s*=\s*(\{[^}]*\}|[^;]*)",
-        lambda m: f"{m.group(1)}{m.group(2)}=${{source_password}}",
-        odbc,
-    )
-    return safe, count > 0
 
 
 def _sha256(model: Path) -> str:

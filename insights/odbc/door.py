@@ -12,6 +12,7 @@ import pyodbc
 import sqlalchemy as sa
 
 from insights import errors
+from insights.ground import connections
 from insights.odbc.dialects import drivername
 
 DriverError = pyodbc.Error  # what escapes SQLAlchemy where a driver is asked directly
@@ -87,11 +88,22 @@ _MEANINGS = (
     ),
     _Meaning(
         errors.StreamError,
-        "the database refuses our login or a right",
+        "the database refuses our login or its password",
+        "correct UID in the connection string, and the credential that holds the password",
+        states=("28",),
+        numbers=(1045, 1820, 1862, 3118, 4151, 18456),  # expired and locked ones among them
+        words=(
+            *("authentication failed", "no pg_hba.conf entry"),  # psqlodbc says 08001 to these
+            *("no password supplied", 'FATAL:  role "'),
+            *("ORA-01005", "ORA-01017", "ORA-28000", "ORA-28001"),
+        ),
+    ),
+    _Meaning(
+        errors.StreamError,
+        "the database refuses our login a right",
         "grant SELECT on the table to the login; see sql/grants/",
-        states=("28", "42501"),
-        numbers=(1044, 1045, 1142, 1143, 229, 230, 1031),
-        words=("authentication failed", "no pg_hba.conf entry"),  # psqlodbc says 08001 to these
+        states=("42501",),
+        numbers=(1044, 1142, 1143, 229, 230, 1031),
     ),
     _Meaning(
         errors.SettingsError,
@@ -214,6 +226,6 @@ def _is_refusal(state: str, number: int | None, message: str) -> bool:
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:
     """Append driver options that the connection string does not set itself."""
-    given = {part.partition("=")[0].strip().casefold() for part in odbc.split(";")}
+    given = {part.key.casefold() for part in connections.attributes(odbc)}
     added = [f"{name}={value}" for name, value in options.items() if name.casefold() not in given]
     return ";".join([odbc.rstrip(";"), *added])
