@@ -52,8 +52,10 @@ _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
 # full, cannot open. MySQL and MariaDB: connections, shutdown, network, limits, lock wait, read-only
 # while failing over, killed.
 _SQLITE_PASSING = {5, 6, 10, 13, 14}
-_MYSQL_OWN = range(1000, 2000)
+_MYSQL_LEAST = 1000
+_MYSQL_CLIENT = range(2000, 3000)  # the connection's own: refused, gone, lost
 _MYSQL_PASSING = {
+    *(1021, 1037, 1038, 1078, 1079, 1129, 1135, 1152, 1184, 1317, 3024, 4031),
     *(1040, 1041, 1053, 1158, 1159, 1160, 1161),
     *(1203, 1205, 1213, 1226, 1290, 1836, 1927, 1969),
 }
@@ -221,7 +223,7 @@ def _is_refusal(state: str, number: int | None, message: str) -> bool:
         return False
     if "[SQLite]" in message:
         return number not in _SQLITE_PASSING
-    return number in _MYSQL_OWN and number not in _MYSQL_PASSING
+    return number >= _MYSQL_LEAST and number not in {*_MYSQL_CLIENT, *_MYSQL_PASSING}
 
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:

@@ -2,6 +2,8 @@
 
 import difflib
 import hashlib
+import re
+import warnings
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +29,12 @@ _OF_PYTHON: dict[str, type[sa.types.TypeEngine[Any]]] = {
 }
 
 
+# What no statement reads as SQL: texts, quoted names, comments.
+_NO_SQL = re.compile(
+    r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL
+)
+
+
 def place(stream: StreamSpec) -> str:
     """Return how messages call a stream."""
     return f"stream {stream.name}"
@@ -38,6 +46,7 @@ def reflected(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
     Raises:
         errors.StreamError: If it, or a column of it, does not exist or is hidden from our login.
     """
+    _refuse_markers(stream)
     source = _query(link, stream) if stream.query else _table(link, stream)
     wanted = [*stream.key, *stream.projection, *stream.extra, *stream.redaction.columns]
     if stream.cursor:
@@ -50,6 +59,21 @@ def reflected(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
             fix=f"name one of: {', '.join(source.c.keys())}",
         )
     return source
+
+
+def _refuse_markers(stream: StreamSpec) -> None:
+    """Refuse a `?` of the settings' SQL outside texts, names and comments.
+
+    Over ODBC it stands for a parameter, also where PostgreSQL has an operator of that name.
+    """
+    for setting in ("query", "where", "pending"):
+        if "?" in _NO_SQL.sub("", getattr(stream, setting) or ""):
+            raise errors.StreamError(
+                f"`{setting}` holds a ?, which stands for a parameter over ODBC",
+                where=place(stream),
+                fix="for PostgreSQL's operators ?, ?| and ?& write jsonb_exists(a, b), "
+                "jsonb_exists_any(a, b) and jsonb_exists_all(a, b)",
+            )
 
 
 def checked(
@@ -154,7 +178,9 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
     schema, _, table = name.rpartition(".")
     inspector = sa.inspect(link)
     try:
-        columns = inspector.get_columns(table, schema or None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            columns = inspector.get_columns(table, schema or None)
         key = inspector.get_pk_constraint(table, schema or None)["constrained_columns"]
     except sa.exc.NoSuchTableError:
         raise _missing(link, table, schema or None, where="source") from None
@@ -168,13 +194,15 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
 def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
     assert stream.table is not None  # noqa: S101 - exactly one of table and query is set
     try:
-        table = sa.Table(
-            stream.table,
-            sa.MetaData(),
-            schema=stream.schema,
-            autoload_with=link,
-            resolve_fks=False,
-        )
+        with warnings.catch_warnings():  # of types that SQLAlchemy does not know
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            table = sa.Table(
+                stream.table,
+                sa.MetaData(),
+                schema=stream.schema,
+                autoload_with=link,
+                resolve_fks=False,
+            )
     except sa.exc.NoSuchTableError:
         raise _missing(link, stream.table, stream.schema, where=place(stream)) from None
     for column in table.c:
@@ -205,7 +233,7 @@ def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
     assert stream.query is not None  # noqa: S101 - exactly one of table and query is set
     query = stream.query.strip().rstrip(";")
     described = link.exec_driver_sql(
-        f"SELECT * FROM ({query}) q WHERE 1 = 0"  # noqa: S608 - the query is the DBA's own SQL
+        f"SELECT * FROM ({query}\n) q WHERE 1 = 0"  # noqa: S608 - the query is the DBA's own SQL
     ).cursor
     if described is None or described.description is None:
         raise errors.StreamError("the query returns no columns", where=place(stream))
@@ -213,7 +241,7 @@ def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
         sa.column(str(entry[0]), _OF_PYTHON.get(getattr(entry[1], "__name__", ""), sa.String)())
         for entry in described.description
     ]
-    return sa.text(verbatim(query)).columns(*columns).subquery("q")
+    return sa.text(verbatim(f"{query}\n")).columns(*columns).subquery("q")
 
 
 def _is_view(link: sa.Connection, stream: StreamSpec) -> bool:
