@@ -4,12 +4,14 @@ import difflib
 import hashlib
 import re
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
+from insights.odbc.described import described
 from insights.sources.casts import usable
 from insights.sources.session import Session
 from insights.sources.statements import Statements, verbatim
@@ -138,7 +140,7 @@ def grade_of(link: sa.Connection, stream: StreamSpec, statements: Statements) ->
         default = next(
             (
                 str(column.get("default") or "")
-                for column in sa.inspect(link).get_columns(stream.table, stream.schema)
+                for column in _columns(link, stream.table, stream.schema)
                 if column["name"] == stream.cursor
             ),
             "",
@@ -166,6 +168,10 @@ def unique_keys(link: sa.Connection, stream: StreamSpec) -> list[set[str]]:
         ]
     except (NotImplementedError, sa.exc.NoSuchTableError):
         return []
+    except sa.exc.DBAPIError:
+        if _seen(link, table, schema) is None:
+            raise
+        return []  # a view whose definition is hidden has no key that could be seen
     return [columns for columns in found if columns]
 
 
@@ -176,12 +182,11 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
         errors.StreamError: If there is no such table.
     """
     schema, _, table = name.rpartition(".")
-    inspector = sa.inspect(link)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", sa.exc.SAWarning)
-            columns = inspector.get_columns(table, schema or None)
-        key = inspector.get_pk_constraint(table, schema or None)["constrained_columns"]
+            columns = _columns(link, table, schema or None)
+        key = _primary_key(link, table, schema or None)
     except sa.exc.NoSuchTableError:
         raise _missing(link, table, schema or None, where="source") from None
     return TableShape(
@@ -205,9 +210,42 @@ def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
             )
     except sa.exc.NoSuchTableError:
         raise _missing(link, stream.table, stream.schema, where=place(stream)) from None
+    except sa.exc.DBAPIError:
+        # SHOW CREATE of a view needs SHOW VIEW; to SELECT from it does not.
+        seen = _seen(link, stream.table, stream.schema)
+        if seen is None:
+            raise
+        table = seen
     for column in table.c:
         column.type = usable(column.type)
     return table
+
+
+def _columns(link: sa.Connection, name: str, schema: str | None) -> Sequence[Mapping[str, Any]]:
+    """Return name, type and default of a table's columns; of a hidden view, without defaults."""
+    try:
+        return sa.inspect(link).get_columns(name, schema)
+    except sa.exc.DBAPIError:
+        seen = _seen(link, name, schema)
+        if seen is None:
+            raise
+        return [{"name": column.name, "type": column.type} for column in seen.c]
+
+
+def _primary_key(link: sa.Connection, name: str, schema: str | None) -> list[str]:
+    try:
+        return sa.inspect(link).get_pk_constraint(name, schema)["constrained_columns"]
+    except sa.exc.DBAPIError:
+        if _seen(link, name, schema) is None:
+            raise
+        return []
+
+
+def _seen(link: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
+    """Return a view whose definition is hidden from our login; None if it cannot be seen at all."""
+    if link.dialect.name not in ("mysql", "mariadb"):
+        return None
+    return described(link, name, schema)
 
 
 def _missing(

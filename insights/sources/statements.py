@@ -41,6 +41,9 @@ class Statements:
         self._casts = casts
         self._kinds = kinds or {}
         self._where: list[Condition] = [_fragment(stream.where)] if stream.where else []
+        if stream.before is not None and stream.cursor is not None:
+            older = self._ordered(stream.cursor) < self._bound(stream.cursor, stream.before)
+            self._where.append(sa.or_(older, source.c[stream.cursor].is_(None)))
         self._pending: list[Condition] = [_fragment(stream.pending)] if stream.pending else []
         hidden = [*stream.extra, *stream.redaction.columns]
         self.inputs = stream.projection

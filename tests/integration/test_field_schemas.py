@@ -5,6 +5,7 @@ import pytest
 from insights import errors
 from insights.model import StreamSpec
 from tests.legacy import Legacy, open_legacy, reading, stream, walk
+from tests.servers import MariaDbPair
 
 ENGINES = ("mariadb", "postgres")
 
@@ -156,3 +157,42 @@ def test_a_column_that_is_no_text_is_read_or_named(maria: Legacy, type_: str) ->
         spec = stream(table=None, query=query, inputs=("subject", "place"))
         (row,) = client.fetch(spec, list(walk(client, spec)))
         assert row.values["place"] == "POINT(1 2)"
+
+
+def test_a_view_is_readable_with_select_alone(
+    request: pytest.FixtureRequest, maria: Legacy, mariadb: MariaDbPair
+) -> None:
+    database = request.getfixturevalue("mariadb_database")
+    maria.execute("CREATE TABLE base (id INT PRIMARY KEY, subject TEXT, at TIMESTAMP)")
+    maria.execute("INSERT INTO base VALUES (1, 's', '2026-01-01'), (2, 't', '2026-01-02')")
+    maria.execute("CREATE VIEW ticket AS SELECT id, subject, at FROM base")
+    mariadb.primary.execute("CREATE OR REPLACE USER viewer@'%' IDENTIFIED BY 'viewer'")
+    mariadb.primary.execute(f"GRANT SELECT ON `{database}`.ticket TO viewer@'%'")
+    maria.sync()
+    spec = stream(inputs=("subject",), cursor="at")
+    try:
+        with reading(mariadb.replica.odbc(database, "viewer", "viewer")) as client:
+            assert client.inspect(spec).columns.keys() == {"id", "subject", "at"}
+            assert len(walk(client, spec, by="cursor")) == 2
+            found = client.examine(spec)
+            assert [one.what for one in found if one.level == "error"] == []
+            assert any("walks an index" in one.what for one in found)
+            assert client.describe("ticket").columns.keys() == {"id", "subject", "at"}
+    finally:
+        mariadb.primary.execute("DROP USER viewer@'%'")
+
+
+def test_only_what_is_older_is_read_where_the_cursor_has_to_be_quoted(app: Legacy) -> None:
+    app.execute(
+        _quoted(
+            app,
+            "CREATE TABLE ticket (id INT PRIMARY KEY, subject VARCHAR(9), body VARCHAR(9),"
+            ' "group at" TIMESTAMP NULL)',
+        )
+    )
+    app.execute("INSERT INTO ticket VALUES (1, 's', 'b', '2026-01-01'), (2, 's', 'b', NULL)")
+    app.execute("INSERT INTO ticket VALUES (3, 's', 'b', '2026-03-01')")
+    app.sync()
+    with reading(app.odbc) as client:
+        old = walk(client, stream(cursor="group at", before="2026-02-01"))
+        assert sorted(old) == ["1", "2"]
