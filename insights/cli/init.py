@@ -1,6 +1,7 @@
 """`insights init`: look at a table, write commented settings for it."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from string import Template as Text
@@ -74,14 +75,16 @@ def _settings(name: str, table: str, odbc: str, shape: TableShape, model: Path |
     digest = _sha256(model) if model else "0" * 64
     return _template("insights.toml").substitute(
         name=name,
-        odbc=odbc.replace("\\", "\\\\").replace('"', '\\"'),
-        table=bare,
-        schema=f'schema = "{schema}"\n' if schema else "",
+        odbc=_text(odbc),
+        table=_text(bare),
+        schema=f"schema = {_text(schema)}\n" if schema else "",
         key=_array(shape.key or ("id",)),
-        cursor=f'cursor = "{cursors[0]}"' if cursors else '# cursor = "updated_at"',
+        cursor=f"cursor = {_text(cursors[0])}" if cursors else '# cursor = "updated_at"',
         personal=_array(personal),
-        columns="\n".join(f"#   {column}  {type_}" for column, type_ in shape.columns.items()),
-        model=str(model.resolve()) if model else "/var/lib/insights/models/model.gguf",
+        columns="\n".join(
+            f"#   {' '.join(column.split())}  {type_}" for column, type_ in shape.columns.items()
+        ),
+        model=_text(str(model.resolve()) if model else "/var/lib/insights/models/model.gguf"),
         sha256=digest,
     )
 
@@ -95,7 +98,7 @@ def _pipeline(name: str, shape: TableShape) -> dict[str, str]:
         and not _MOMENT.search(column)  # a new stamp alone is no new content
         and column not in shape.key
     ]
-    lines = "\n".join(f"{column}: {{{{ row.{column} }}}}" for column in texts[:6])
+    lines = "\n".join(_shown(column) for column in texts[:6])
     return {
         "pipelines/insight.toml": _template("pipeline.toml").substitute(name=name),
         "prompts/insight.j2": _template("prompt.j2").substitute(columns=lines),
@@ -108,7 +111,19 @@ def _template(file: str) -> Text:
 
 
 def _array(names: tuple[str, ...] | list[str]) -> str:
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+    return "[" + ", ".join(map(_text, names)) + "]"
+
+
+def _text(value: str) -> str:
+    """Return a text as TOML and Jinja write it: both take JSON's escapes."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _shown(column: str) -> str:
+    """Return the prompt's line of a column, whatever it is called."""
+    label = re.sub(r"[\s{}#%]+", " ", column).strip()
+    plain = column.isidentifier() and column.isascii() and not hasattr(dict, column)
+    return f"{label}: {{{{ {f'row.{column}' if plain else f'row[{_text(column)}]'} }}}}"
 
 
 def _sha256(model: Path) -> str:

@@ -44,11 +44,13 @@ def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
             fix=f"add it as `insights sink ddl {spec.name}` shows it, as the table's owner",
         )
     if set(spec.key) not in _unique_keys(connection, spec):
-        columns = ", ".join(spec.key)
+        dialect = connection.dialect
+        columns = ", ".join(map(dialect.identifier_preparer.quote, spec.key))
+        whole = ddl.named(spec.table, spec.schema, dialect)
         raise errors.SinkError(
-            f"table {name} has no unique key over exactly ({columns})",
+            f"table {name} has no unique key over exactly ({', '.join(spec.key)})",
             where=place,
-            fix=f"ALTER TABLE {name} ADD PRIMARY KEY ({columns}); as the table's owner",
+            fix=f"ALTER TABLE {whole} ADD PRIMARY KEY ({columns}); as the table's owner",
         )
     for right, statement in _probes(table):
         try:
@@ -115,7 +117,10 @@ def _remedy(connection: sa.Connection, spec: SinkSpec) -> str:
     engine = connection.dialect.name
     if engine == "sqlite":
         return "let the daemon's user write the database file and its folder"
-    return "; ".join(ddl.grants(spec, login(connection) or "<the sink's login>")) + ";"
+    return (
+        "; ".join(ddl.grants(spec, login(connection) or "<the sink's login>", connection.dialect))
+        + ";"
+    )
 
 
 def login(connection: sa.Connection) -> str | None:

@@ -93,7 +93,8 @@ def checked(
         raise errors.StreamError(
             f"key {keys} of {_name(stream)} is NULL in a row, which could not be found again",
             where=place(stream),
-            fix=f'leave such rows out with `where = "{stream.key[0]} IS NOT NULL"`',
+            fix="leave such rows out with "
+            f"`where = '{link.dialect.identifier_preparer.quote(stream.key[0])} IS NOT NULL'`",
         )
     unique = unique_keys(link, stream)
     guaranteed = any(columns <= set(stream.key) for columns in unique)
@@ -108,7 +109,7 @@ def checked(
             f"{_name(stream)} has no unique key within ({keys})",
             where=place(stream),
             fix="name the columns of one, or have a DBA run: "
-            f"CREATE UNIQUE INDEX {stream.table}_key ON {_name(stream)} ({keys})",
+            f"{index(stream, 'unique', stream.key, link.dialect, unique=True)}",
         )
     columns = types(source, stream)
     listing = "\n".join(f"{name} {type_}" for name, type_ in sorted(columns.items()))
@@ -117,6 +118,22 @@ def checked(
         shape=hashlib.blake2b(listing.encode(), digest_size=16).hexdigest(),
         grade=stream.grade or grade_of(link, stream, statements),
     )
+
+
+def index(
+    stream: StreamSpec,
+    purpose: str,
+    columns: Sequence[str],
+    dialect: sa.Dialect,
+    *,
+    unique: bool = False,
+) -> str:
+    """Return the statement that makes an index, its names quoted as that engine does."""
+    assert stream.table is not None  # noqa: S101 - a query has no index
+    made = [sa.Column(name, sa.Text) for name in columns]
+    table = sa.Table(stream.table, sa.MetaData(), *made, schema=stream.schema)
+    indexed = sa.Index(f"insights_{stream.name}_{purpose}", *table.c, unique=unique)
+    return str(sa.schema.CreateIndex(indexed).compile(dialect=dialect)).strip()
 
 
 def types(source: sa.FromClause, stream: StreamSpec) -> dict[str, str]:
