@@ -21,7 +21,7 @@ from insights.cli import (
     try_,
     tune,
 )
-from insights.cli.output import console
+from insights.cli.output import console, shown
 from insights.ground.environment import config_path
 
 app = typer.Typer(
@@ -70,7 +70,10 @@ def main() -> None:
     try:
         app()
     except errors.InsightsError as exc:
-        console.print(f"[bold red]error[/] {exc.where or 'insights'}: {exc.what}", soft_wrap=True)
+        console.print(
+            f"[bold red]error[/] {shown(exc.where or 'insights')}: {shown(exc.what)}",
+            soft_wrap=True,
+        )
         if exc.fix:
-            console.print(f"  [bold]fix[/] {exc.fix}", soft_wrap=True)
+            console.print(f"  [bold]fix[/] {shown(exc.fix)}", soft_wrap=True)
         sys.exit(exc.exit_code)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli.output import stdout
+from insights.cli.output import shown, stdout
 from insights.ground.connections import without_password
 from insights.model import TableShape
 from insights.wiring.adapters import describe_table
@@ -55,7 +55,7 @@ def init(
         path = target.parent / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-        stdout.print(f"wrote {path}", highlight=False)
+        stdout.print(f"wrote {shown(path)}", highlight=False)
     if password:
         stdout.print(
             "The password was left out: give it as the credential [bold]source_password[/] "
