@@ -209,9 +209,12 @@ def _carried(type_: TypeEngine[Any], *, home: bool) -> TypeEngine[Any]:
     if home:
         return type_
     try:
-        return type_.as_generic()
+        generic = type_.as_generic()
     except NotImplementedError:
         return sa.String(255)
+    if isinstance(generic, sa.String):
+        generic.collation = None  # another engine knows it not
+    return generic
 
 
 def _tidy(statement: str) -> str:

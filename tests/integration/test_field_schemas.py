@@ -3,7 +3,8 @@
 import pytest
 
 from insights import errors
-from insights.model import StreamSpec
+from insights.model import SinkSpec, StreamSpec
+from insights.sinks.sink import SinkTable
 from tests.legacy import Legacy, open_legacy, reading, stream, walk
 from tests.servers import MariaDbPair
 
@@ -196,3 +197,33 @@ def test_only_what_is_older_is_read_where_the_cursor_has_to_be_quoted(app: Legac
     with reading(app.odbc) as client:
         old = walk(client, stream(cursor="group at", before="2026-02-01"))
         assert sorted(old) == ["1", "2"]
+
+
+def test_a_sinks_keys_have_their_columns_collation(
+    request: pytest.FixtureRequest, maria: Legacy, mariadb: MariaDbPair
+) -> None:
+    database = request.getfixturevalue("mariadb_database")
+    maria.execute(f"ALTER DATABASE `{database}` CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    maria.execute(
+        "CREATE TABLE ticket (code VARCHAR(20) PRIMARY KEY, body TEXT)"
+        " CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+    )
+    maria.execute("INSERT INTO ticket VALUES ('a', 'b')")
+    spec = SinkSpec(
+        name="s",
+        source="s",
+        table="ai_insight",
+        key=("code",),
+        view="ticket_ai",
+        legacy_table="ticket",
+        output_schema={"type": "object", "properties": {"word": {"type": "string"}}},
+    )
+    sink = SinkTable(spec, mariadb.primary.odbc(database), timeout_s=5)
+    try:
+        for statement in sink.ddl(None).split(";\n"):
+            if "CREATE" in statement:
+                maria.execute(statement)
+        assert mariadb.primary.execute("SELECT code FROM ticket_ai", database=database) == [("a",)]
+        assert "utf8mb4" not in sink.ddl("postgresql")
+    finally:
+        sink.close()
