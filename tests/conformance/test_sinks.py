@@ -187,7 +187,7 @@ def test_a_key_that_changed_only_in_case_stays_shown(
             if result.standing is not None:  # the outbox gives it a new revision, and tells again
                 (again,) = (one for one in states if one.row_id == result.row_id)
                 sink.apply([msgspec.structs.replace(again, revision=result.standing + 1)])
-    shown = dict(legacy.execute("SELECT tenant, status FROM ai_insight_triage"))
+    shown: dict[str, str] = dict(legacy.execute("SELECT tenant, status FROM ai_insight_triage"))
     if legacy.engine == "mariadb":  # whose collation takes the two keys for one
         assert shown == {"ACME": "ok"}
     else:
