@@ -8,6 +8,7 @@ This is the only module that reads `os.environ`. A credential is the file of tha
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 
