@@ -18,10 +18,11 @@ from insights.cli import (
     run,
     sink,
     status,
+    streams,
     try_,
     tune,
 )
-from insights.cli.output import console
+from insights.cli.output import console, shown
 from insights.ground.environment import config_path
 
 app = typer.Typer(
@@ -55,6 +56,8 @@ app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
 app.command("run")(run.run)
 app.command("status")(status.status)
+app.command("pause")(streams.pause)
+app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")
@@ -69,7 +72,10 @@ def main() -> None:
     try:
         app()
     except errors.InsightsError as exc:
-        console.print(f"[bold red]error[/] {exc.where or 'insights'}: {exc.what}", soft_wrap=True)
+        console.print(
+            f"[bold red]error[/] {shown(exc.where or 'insights')}: {shown(exc.what)}",
+            soft_wrap=True,
+        )
         if exc.fix:
-            console.print(f"  [bold]fix[/] {exc.fix}", soft_wrap=True)
+            console.print(f"  [bold]fix[/] {shown(exc.fix)}", soft_wrap=True)
         sys.exit(exc.exit_code)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli.output import Json, emit_json, emit_table, stdout
+from insights.cli.output import Json, emit_json, emit_table, shown, stdout
 from insights.store.work import DeadLetters
 from insights.wiring.adapters import open_store
 
@@ -43,7 +43,7 @@ def show(ctx: typer.Context, work_id: int, as_json: Json = False) -> None:
         emit_json(letter)
         return
     for name, value in letter.items():
-        stdout.print(f"[bold]{name.replace('_', ' ')}[/]: {value}")
+        stdout.print(f"[bold]{name.replace('_', ' ')}[/]: {shown(value)}")
 
 
 @app.command("retry")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli.output import Json, emit_json, stdout
+from insights.cli.output import Json, emit_json, shown, stdout
 from insights.inference.remote_client import RemoteGenerator
 from insights.model import Finding
 from insights.site import definitions, files
@@ -57,9 +57,11 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
         )
     else:
         for place, found in examination.findings:
-            stdout.print(f"{_MARKS[found.level]} [bold]{place}[/] {found.what}", soft_wrap=True)
+            stdout.print(
+                f"{_MARKS[found.level]} [bold]{shown(place)}[/] {shown(found.what)}", soft_wrap=True
+            )
             if found.fix:
-                stdout.print(f"        fix: {found.fix}", soft_wrap=True, highlight=False)
+                stdout.print(f"        fix: {shown(found.fix)}", soft_wrap=True, highlight=False)
     raise typer.Exit(examination.code)
 
 

@@ -1,6 +1,7 @@
 """`insights init`: look at a table, write commented settings for it."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from string import Template as Text
@@ -9,7 +10,8 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli.output import stdout
+from insights.cli.output import shown, stdout
+from insights.ground.connections import without_password
 from insights.model import TableShape
 from insights.wiring.adapters import describe_table
 
@@ -40,7 +42,7 @@ def init(
     target: Path = ctx.obj
     shape = describe_table(odbc, table)
     name = re.sub(r"[^a-z0-9_]", "_", table.rpartition(".")[2].lower()).lstrip("_0123456789") or "t"
-    safe, password = _without_password(odbc)
+    safe, password = without_password(odbc, "source_password")
     files = {target.name: _settings(name, table, safe, shape, model)} | _pipeline(name, shape)
     for file in files:
         if (target.parent / file).exists() and not force:
@@ -53,7 +55,7 @@ def init(
         path = target.parent / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-        stdout.print(f"wrote {path}", highlight=False)
+        stdout.print(f"wrote {shown(path)}", highlight=False)
     if password:
         stdout.print(
             "The password was left out: give it as the credential [bold]source_password[/] "
@@ -73,14 +75,16 @@ def _settings(name: str, table: str, odbc: str, shape: TableShape, model: Path |
     digest = _sha256(model) if model else "0" * 64
     return _template("insights.toml").substitute(
         name=name,
-        odbc=odbc.replace("\\", "\\\\").replace('"', '\\"'),
-        table=bare,
-        schema=f'schema = "{schema}"\n' if schema else "",
+        odbc=_text(odbc),
+        table=_text(bare),
+        schema=f"schema = {_text(schema)}\n" if schema else "",
         key=_array(shape.key or ("id",)),
-        cursor=f'cursor = "{cursors[0]}"' if cursors else '# cursor = "updated_at"',
+        cursor=f"cursor = {_text(cursors[0])}" if cursors else '# cursor = "updated_at"',
         personal=_array(personal),
-        columns="\n".join(f"#   {column}  {type_}" for column, type_ in shape.columns.items()),
-        model=str(model.resolve()) if model else "/var/lib/insights/models/model.gguf",
+        columns="\n".join(
+            f"#   {' '.join(column.split())}  {type_}" for column, type_ in shape.columns.items()
+        ),
+        model=_text(str(model.resolve()) if model else "/var/lib/insights/models/model.gguf"),
         sha256=digest,
     )
 
@@ -94,7 +98,7 @@ def _pipeline(name: str, shape: TableShape) -> dict[str, str]:
         and not _MOMENT.search(column)  # a new stamp alone is no new content
         and column not in shape.key
     ]
-    lines = "\n".join(f"{column}: {{{{ row.{column} }}}}" for column in texts[:6])
+    lines = "\n".join(_shown(column) for column in texts[:6])
     return {
         "pipelines/insight.toml": _template("pipeline.toml").substitute(name=name),
         "prompts/insight.j2": _template("prompt.j2").substitute(columns=lines),
@@ -107,17 +111,19 @@ def _template(file: str) -> Text:
 
 
 def _array(names: tuple[str, ...] | list[str]) -> str:
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+    return "[" + ", ".join(map(_text, names)) + "]"
 
 
-def _without_password(odbc: str) -> tuple[str, bool]:
-    """Replace a password in a connection string by a credential."""
-    safe, count = re.subn(
-        r"(?i)(^|;)\s*(pwd|password)\s*=\s*(\{[^}]*\}|[^;]*)",
-        lambda m: f"{m.group(1)}{m.group(2)}=${{source_password}}",
-        odbc,
-    )
-    return safe, count > 0
+def _text(value: str) -> str:
+    """Return a text as TOML and Jinja write it: both take JSON's escapes."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _shown(column: str) -> str:
+    """Return the prompt's line of a column, whatever it is called."""
+    label = re.sub(r"[\s{}#%]+", " ", column).strip()
+    plain = column.isidentifier() and column.isascii() and not hasattr(dict, column)
+    return f"{label}: {{{{ {f'row.{column}' if plain else f'row[{_text(column)}]'} }}}}"
 
 
 def _sha256(model: Path) -> str:

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from insights import errors
-from insights.cli.output import Json, console, emit_json, emit_table, stdout
+from insights.cli.output import Json, console, emit_json, emit_table, shown, stdout
 from insights.knowledge import evaluation
 from insights.knowledge.indexer import Progress as SyncProgress
 from insights.knowledge.indexer import SyncReport
@@ -59,7 +59,7 @@ def sync(
     )
     for report in reports.values():
         for reason in report.problems.values():
-            console.print(f"[yellow]skipped[/] {reason}", soft_wrap=True)
+            console.print(f"[yellow]skipped[/] {shown(reason)}", soft_wrap=True)
 
 
 @app.command()
@@ -88,7 +88,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     )
     for one in known:
         for reason in one.problems.values():
-            console.print(f"[yellow]{one.name}: skipped[/] {reason}", soft_wrap=True)
+            console.print(f"[yellow]{shown(one.name)}: skipped[/] {shown(reason)}", soft_wrap=True)
 
 
 @app.command()
@@ -109,7 +109,9 @@ def search(
     if not passages:
         stdout.print("Nothing is relevant enough. `insights knowledge explain` shows why.")
     for passage in passages:
-        stdout.print(f"[bold]{passage.number}. {passage.title}[/]  [dim]{passage.uri}[/]")
+        stdout.print(
+            f"[bold]{passage.number}. {shown(passage.title)}[/]  [dim]{shown(passage.uri)}[/]"
+        )
         stdout.print(_shortened(passage.text), markup=False, highlight=False)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from insights.cli.output import Json, emit_json, stdout
+from insights.cli.output import Json, emit_json, shown, stdout
 from insights.site.files import load
 from insights.store import derived
 from insights.wiring.adapters import derived_objects, store_url
@@ -48,4 +48,4 @@ def migrate(
     else:
         stdout.print("The store's schema is current.")
         for name in names:
-            stdout.print(f"Made {name}.")
+            stdout.print(f"Made {shown(name)}.")

@@ -1,5 +1,6 @@
 """How commands print: tables for people on a terminal, JSON for scripts, messages on stderr."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -7,12 +8,29 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+# All controls but tab and line end; the marks that turn or hide what stands beside them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 console = Console(stderr=True)
 stdout = Console()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts")]
+
+
+def visible(text: str) -> str:
+    """Return a text with its controls written out; line ends and tabs stay.
+
+    What turns or hides the text beside it (bidirectional overrides, zero width) is such a control.
+    """
+    return _CONTROL.sub(lambda char: f"\\u{ord(char.group()):04x}", text)
+
+
+def shown(value: object) -> str:
+    """Return a text for `print` as it is: no markup is taken from it, and controls are visible."""
+    return escape(visible(str(value)))
 
 
 def emit_json(value: object) -> None:
@@ -26,7 +44,7 @@ def emit_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> Non
     if not rows:
         stdout.print(empty)
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=shown(title), title_justify="left", header_style="bold")
     for column in rows[0]:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
@@ -43,4 +61,4 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return shown(value)

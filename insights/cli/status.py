@@ -3,9 +3,8 @@
 import datetime as dt
 
 import typer
-from rich.markup import escape
 
-from insights.cli.output import Json, emit_json, stdout
+from insights.cli.output import Json, emit_json, shown, stdout
 from insights.store import hashkeys
 from insights.store.insights import Registry
 from insights.store.reports import (
@@ -75,9 +74,9 @@ def _show_stream(stream: StreamReport) -> None:
         highlight=False,
     )
     if stream.stopped_reason:
-        stdout.print(f"  [bold red]stopped:[/] {escape(stream.stopped_reason)}")
+        stdout.print(f"  [bold red]stopped:[/] {shown(stream.stopped_reason)}")
     if stream.paused:
-        stdout.print("  [bold yellow]paused[/] (store.stream.paused)")
+        stdout.print("  [bold yellow]paused[/] (`insights resume` lets it go on)")
 
 
 def _show_version(version: VersionReport) -> None:
@@ -89,7 +88,7 @@ def _show_version(version: VersionReport) -> None:
         highlight=False,
     )
     if version.stopped_reason:
-        stdout.print(f"  [bold red]stopped:[/] {escape(version.stopped_reason)}")
+        stdout.print(f"  [bold red]stopped:[/] {shown(version.stopped_reason)}")
     elif version.stranded:
         stdout.print(
             "  [yellow]Its work waits:[/] start a daemon with its files, or make another version "
@@ -105,7 +104,7 @@ def _show_sink(sink: SinkReport) -> None:
         f"{sink.tombstoned:,} tombstoned; last published {_ago(sink.last_published_at)}"
     )
     if sink.stopped_reason:
-        stdout.print(f"  [bold red]stopped:[/] {escape(sink.stopped_reason)}")
+        stdout.print(f"  [bold red]stopped:[/] {shown(sink.stopped_reason)}")
 
 
 def _ago(moment: dt.datetime | None) -> str:

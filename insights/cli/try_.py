@@ -7,8 +7,9 @@ from rich.panel import Panel
 from rich.text import Text
 
 from insights import errors
-from insights.cli.output import Json, emit_json, stdout
-from insights.enriching.recipe import passages_for, request_for, shown
+from insights.cli.output import Json, emit_json, shown, stdout, visible
+from insights.enriching import recipe as recipes
+from insights.enriching.recipe import passages_for, request_for
 from insights.governance import redact
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
 from insights.pipeline import NOTHING_RELEVANT
@@ -49,7 +50,7 @@ def try_(
         if passages or recipe.retriever is None:
             generation = recipe.generator.submit(request).result()
             verdict = validate(generation, recipe.output_schema, row.values, passages)
-            texts = shown(recipe, row, passages)
+            texts = recipes.shown(recipe, row, passages)
             verdict = redact.judged(verdict, texts, recipe.stream.redaction)
     if as_json:
         emit_json({"row": row, "passages": passages, "request": request, "made": generation,
@@ -69,19 +70,19 @@ def _show(
     for message in request.messages:
         prompt.append(f"{message.role}\n", style="bold")
         for segment in message.segments:
-            prompt.append(segment.text, style="" if segment.is_template else "cyan")
+            prompt.append(visible(segment.text), style="" if segment.is_template else "cyan")
         prompt.append("\n")
     found = ", ".join(f"{count} {kind}" for kind, count in row.redactions.items()) or "nothing"
     stdout.print(Panel(prompt, title="prompt (data in colour)", title_align="left"))
-    stdout.print(f"[bold]redacted[/] {found}")
+    stdout.print(f"[bold]redacted[/] {shown(found)}")
     for passage in passages:
         stdout.print(
-            f"[bold]passage {passage.number}[/] {passage.uri} · {passage.title} "
+            f"[bold]passage {passage.number}[/] {shown(passage.uri)} · {shown(passage.title)} "
             f"(score {passage.score:.4f})",
             highlight=False,
         )
     if generation is not None:
-        stdout.print(Panel(Text(generation.text), title="output", title_align="left"))
+        stdout.print(Panel(Text(visible(generation.text)), title="output", title_align="left"))
         stdout.print(
             f"[bold]cost[/] {generation.prompt_tokens} prompt tokens "
             f"({generation.reused_tokens} reused), {generation.sampled_tokens} sampled, "
@@ -89,10 +90,13 @@ def _show(
             f"{generation.decode_ms:.0f} ms; route {generation.route}"
         )
     stdout.print(
-        f"[bold]verdict[/] {verdict.status}" + (f": {verdict.reason}" if verdict.reason else "")
+        f"[bold]verdict[/] {verdict.status}"
+        + (f": {shown(verdict.reason)}" if verdict.reason else "")
     )
     for citation in verdict.citations:
         if citation.claim_start is not None:
             continue  # its support is scored by the daemon, when it is written
         quote = f' "{citation.quote}"' if citation.quote else ""
-        stdout.print(f"  {citation.field} ← {citation.source} {citation.title or ''}{quote}")
+        stdout.print(
+            f"  {citation.field} ← {citation.source} {shown(citation.title or '')}{shown(quote)}"
+        )

@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from insights import errors
+from insights.ground import connections
 
 # What drivers, CUDA, the maths libraries and Python need to know. Everything else stays here: a
 # child gets its own secrets in its first message, and those of others never.
@@ -29,7 +30,6 @@ _FOR_CHILDREN = re.compile(
 )
 
 DEFAULT_CONFIG = Path("/etc/insights/insights.toml")
-_PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 
 
 def config_path(given: Path | None) -> Path:
@@ -40,25 +40,25 @@ def config_path(given: Path | None) -> Path:
     return Path(named) if named else DEFAULT_CONFIG
 
 
-def reveal(text: str, where: str) -> str:
-    """Return `text` with each `${name}` replaced by that credential.
+def reveal(text: str, where: str, put: connections.Put = "plain") -> str:
+    """Return `text` with each `${name}` replaced by that credential, encoded for where it is put.
 
     Raises:
         errors.SettingsError: If a credential is not there.
     """
 
-    def value(match: re.Match[str]) -> str:
-        found = credential(match.group(1))
+    def secret(name: str) -> str:
+        found = credential(name)
         if found is None:
             raise errors.SettingsError(
-                f"the credential {match.group(1)!r} is not there",
+                f"the credential {name!r} is not there",
                 where=where,
-                fix=f"LoadCredential={match.group(1)}:FILE in the unit, "
-                f"or set INSIGHTS_CREDENTIAL_{match.group(1).upper()}",
+                fix=f"LoadCredential={name}:FILE in the unit, "
+                f"or set INSIGHTS_CREDENTIAL_{name.upper()}",
             )
         return found
 
-    return _PLACEHOLDER.sub(value, text)
+    return connections.filled(text, secret, put)
 
 
 def credential(name: str) -> str | None:

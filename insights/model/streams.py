@@ -57,6 +57,7 @@ class StreamSpec(Value, frozen=True):
     schema: str | None = None
     query: str | None = None
     where: str | None = None
+    before: str | None = None  # only rows whose cursor is older than this, or that have none
     cursor: str | None = None
     pending: str | None = None
     extra: tuple[str, ...] = ()

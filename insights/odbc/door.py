@@ -12,6 +12,7 @@ import pyodbc
 import sqlalchemy as sa
 
 from insights import errors
+from insights.ground import connections
 from insights.odbc.dialects import drivername
 
 DriverError = pyodbc.Error  # what escapes SQLAlchemy where a driver is asked directly
@@ -51,8 +52,10 @@ _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
 # full, cannot open. MySQL and MariaDB: connections, shutdown, network, limits, lock wait, read-only
 # while failing over, killed.
 _SQLITE_PASSING = {5, 6, 10, 13, 14}
-_MYSQL_OWN = range(1000, 2000)
+_MYSQL_LEAST = 1000
+_MYSQL_CLIENT = range(2000, 3000)  # the connection's own: refused, gone, lost
 _MYSQL_PASSING = {
+    *(1021, 1037, 1038, 1078, 1079, 1129, 1135, 1152, 1184, 1317, 3024, 4031),
     *(1040, 1041, 1053, 1158, 1159, 1160, 1161),
     *(1203, 1205, 1213, 1226, 1290, 1836, 1927, 1969),
 }
@@ -87,11 +90,22 @@ _MEANINGS = (
     ),
     _Meaning(
         errors.StreamError,
-        "the database refuses our login or a right",
+        "the database refuses our login or its password",
+        "correct UID in the connection string, and the credential that holds the password",
+        states=("28",),
+        numbers=(1045, 1820, 1862, 3118, 4151, 18456),  # expired and locked ones among them
+        words=(
+            *("authentication failed", "no pg_hba.conf entry"),  # psqlodbc says 08001 to these
+            *("no password supplied", 'FATAL:  role "'),
+            *("ORA-01005", "ORA-01017", "ORA-28000", "ORA-28001"),
+        ),
+    ),
+    _Meaning(
+        errors.StreamError,
+        "the database refuses our login a right",
         "grant SELECT on the table to the login; see sql/grants/",
-        states=("28", "42501"),
-        numbers=(1044, 1045, 1142, 1143, 229, 230, 1031),
-        words=("authentication failed", "no pg_hba.conf entry"),  # psqlodbc says 08001 to these
+        states=("42501",),
+        numbers=(1044, 1142, 1143, 229, 230, 1031),
     ),
     _Meaning(
         errors.SettingsError,
@@ -209,11 +223,11 @@ def _is_refusal(state: str, number: int | None, message: str) -> bool:
         return False
     if "[SQLite]" in message:
         return number not in _SQLITE_PASSING
-    return number in _MYSQL_OWN and number not in _MYSQL_PASSING
+    return number >= _MYSQL_LEAST and number not in {*_MYSQL_CLIENT, *_MYSQL_PASSING}
 
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:
     """Append driver options that the connection string does not set itself."""
-    given = {part.partition("=")[0].strip().casefold() for part in odbc.split(";")}
+    given = {part.key.casefold() for part in connections.attributes(odbc)}
     added = [f"{name}={value}" for name, value in options.items() if name.casefold() not in given]
     return ";".join([odbc.rstrip(";"), *added])

@@ -271,7 +271,7 @@ class Poller:
                 raise errors.StreamError(
                     f"column {name} was {was} and is {found.columns[name]} now",
                     where=f"stream {self._stream.name}",
-                    fix="if that is meant, clear the stream's shape in store.stream",
+                    fix=f"check what reads it, then `insights resume {self._stream.name}`",
                 )
         if found.columns != state.shape or state.stopped_reason:
             self._ledger.shape(state.stream_id, found.columns)

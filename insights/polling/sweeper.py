@@ -198,10 +198,7 @@ class Sweeper:
             return self._stream, True
         if self._stream.start == "now" or self._stream.cursor is None:
             return self._stream, False
-        cursor = self._stream.cursor
-        older = f"({cursor} < '{self._stream.start}' OR {cursor} IS NULL)"
-        where = f"({self._stream.where}) AND {older}" if self._stream.where else older
-        return msgspec.structs.replace(self._stream, where=where), False
+        return msgspec.structs.replace(self._stream, before=self._stream.start), False
 
 
 class _Marks:

@@ -176,9 +176,15 @@ def statements(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: 
     return [_tidy(statement) for statement in made]
 
 
-def grants(spec: SinkSpec, login: str) -> list[str]:
+def named(table: str, schema: str | None, dialect: Dialect) -> str:
+    """Return a table's name as an engine's statements write it."""
+    quote = dialect.identifier_preparer.quote
+    return f"{quote(schema)}.{quote(table)}" if schema else quote(table)
+
+
+def grants(spec: SinkSpec, login: str, dialect: Dialect) -> list[str]:
     """Return what the publisher's login needs: three rights on one table, and nothing else."""
-    table = f"{spec.schema}.{spec.table}" if spec.schema else spec.table
+    table = named(spec.table, spec.schema, dialect)
     return [f"GRANT SELECT, INSERT, UPDATE ON {table} TO {login}"]
 
 
@@ -187,13 +193,13 @@ def script(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: str)
     name = dialect.name
     end = "\nGO\n" if name == "mssql" else ";\n"
     shown = spec.view or spec.table
-    view = f"{spec.schema}.{shown}" if spec.schema else shown
+    view = named(shown, spec.schema, dialect)
     lines = [f"-- Sink {spec.name}: made once, by the owner of the legacy schema.\n"]
     lines += [made + end for made in statements(spec, legacy, dialect, home)]
     if name != "sqlite":
         lines += [
             "-- Rights of the publisher's login and the legacy application's: put in your names.",
-            *(f"-- {grant};" for grant in grants(spec, "insights_writer")),
+            *(f"-- {grant};" for grant in grants(spec, "insights_writer", dialect)),
             f"-- GRANT SELECT ON {view} TO legacy_application;",
         ]
     return "\n".join(lines).rstrip()
@@ -203,9 +209,12 @@ def _carried(type_: TypeEngine[Any], *, home: bool) -> TypeEngine[Any]:
     if home:
         return type_
     try:
-        return type_.as_generic()
+        generic = type_.as_generic()
     except NotImplementedError:
         return sa.String(255)
+    if isinstance(generic, sa.String):
+        generic.collation = None  # another engine knows it not
+    return generic
 
 
 def _tidy(statement: str) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from insights import errors
 from insights.ground import failpoints, keys
 from insights.model import MarkSpec, Outcome, Told, Verb
 from insights.odbc import door
+from insights.odbc.described import described
 from insights.sinks.statements import bound
 from insights.sinks.table import login, reflected
 from insights.sinks.values import key_part, parameter
@@ -109,7 +109,7 @@ class MarkTable:
         spec = self._spec
         name = f"{spec.schema}.{spec.table}" if spec.schema else spec.table
         grant = self._remedy(connection, name)
-        look = _described if connection.dialect.name in {"mysql", "mariadb"} else reflected
+        look = described if connection.dialect.name in {"mysql", "mariadb"} else reflected
         table = look(connection, spec.table, spec.schema)
         if table is None:
             raise errors.SinkError(
@@ -206,31 +206,6 @@ class MarkTable:
                     found.what, where=self._place, fix=found.fix or "start it"
                 ) from None
             raise errors.SinkError(found.what, where=self._place, fix=found.fix) from None
-
-
-def _described(connection: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
-    """Return the columns of a table that our login may see.
-
-    MySQL and MariaDB show a whole table, as reflection asks for it, only to those who have a right
-    on all of it: a right on columns is enough for this.
-    """
-    numbers = ("numeric_precision", "numeric_scale", "datetime_precision")
-    names = ("column_name", "data_type", *numbers, "table_name", "table_schema")
-    found = sa.table("columns", *map(sa.column, names), schema="information_schema")
-    columns: list[sa.Column[Any]] = []
-    for column, kind, precision, scale, fraction in connection.execute(
-        sa.select(*(found.c[part] for part in ("column_name", "data_type", *numbers))).where(
-            found.c.table_name == name, found.c.table_schema == (schema or sa.func.database())
-        )
-    ):
-        cls = connection.dialect.ischema_names.get(str(kind), sa.types.NullType)  # type: ignore[attr-defined]
-        if issubclass(cls, mysql.DECIMAL):
-            columns.append(sa.Column(column, mysql.DECIMAL(precision, scale)))
-        elif fraction is not None and issubclass(cls, sa.DateTime | sa.Time):
-            columns.append(sa.Column(column, cls(fsp=fraction)))
-        else:
-            columns.append(sa.Column(column, cls()))
-    return sa.Table(name, sa.MetaData(), *columns, schema=schema) if columns else None
 
 
 def _told(outcome: Outcome, *, changed: bool, error: str | None = None) -> Told:

@@ -19,6 +19,7 @@ from insights.sinks import ddl, values
 from insights.sinks.columns import rooms
 from insights.sinks.statements import Statements
 from insights.sinks.table import checked, legacy
+from insights.sinks.values import parameter
 
 CHUNK_ROWS = 100  # rows a transaction: a lock held for milliseconds; 5 key parts stay within 2,100
 # MySQL and MariaDB clip what does not fit, in silence, unless told otherwise.
@@ -99,12 +100,16 @@ class SinkTable:
         results: dict[int, SinkResult] = {}
         for state in states:
             try:
-                made = values.row(self._spec, table, self._rooms, state)
+                one = values.row(self._spec, table, self._rooms, state)
             except ValueError as exc:
                 results[state.row_id] = _refused(state, str(exc))
             else:
-                rows[state.row_id], noted[state.row_id] = made
-        for result in self._write([state for state in states if state.row_id in rows], rows):
+                rows[state.row_id], noted[state.row_id] = one
+        made = [state for state in states if state.row_id in rows]
+        gone = [state for state in made if state.shows == "tombstoned"]
+        live = [state for state in made if state.shows != "tombstoned"]
+        # First what lives: a key that changed in case alone is one row where a collation says so.
+        for result in self._write(live, rows) + self._write(gone, rows):
             results[result.row_id] = msgspec.structs.replace(result, notes=noted[result.row_id])
         return [results[state.row_id] for state in states]
 
@@ -135,19 +140,26 @@ class SinkTable:
                 for name in statements.key
             }
             standing = {
-                int(number): (int(revision), insight and int(insight), str(status).strip())
-                for number, revision, insight, status in connection.execute(
+                int(number): (
+                    (int(revision), insight and int(insight), str(status).strip()),
+                    tuple(map(_unpadded, texts)),
+                )
+                for number, revision, insight, status, *texts in connection.execute(
                     statements.look(len(states)), asked
                 )
             }
             missing, older, results = [], [], []
             for number, state in enumerate(states):
-                held = standing.get(number)
+                held, owner = standing.get(number, (None, ()))
                 ahead = None
+                ours = rows[state.row_id]
+                named = tuple(_unpadded(ours[parameter(name)]) for name in statements.texts)
                 if held is None:
-                    missing.append(rows[state.row_id])
+                    missing.append(ours)
+                elif state.shows == "tombstoned" and owner != named:
+                    pass  # another row's by now, whose key the collation takes for this one
                 elif held[0] < state.revision:
-                    older.append(rows[state.row_id])
+                    older.append(ours)
                 elif held != (state.revision, state.insight_id, values.status(state)):
                     ahead = held[0]
                 results.append(
@@ -189,6 +201,11 @@ class SinkTable:
             fix = found.fix or "start it; or correct the connection string of the sink's source"
             return errors.SinkUnavailable(found.what, where=self._place, fix=fix)
         return errors.SinkError(found.what, where=self._place, fix=found.fix)
+
+
+def _unpadded(text: object) -> str:
+    """Return a key's text as it was before a CHAR padded it."""
+    return str(text).rstrip(" ")
 
 
 def _refused(state: SinkState, reason: str) -> SinkResult:

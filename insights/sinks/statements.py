@@ -24,16 +24,20 @@ class Statements:
         self._spec = spec
         names = (*spec.key, *ddl.properties(spec), *ddl.FIXED)
         bound = {name: self._bound(name, parameter(name)) for name in names}
+        # Keys that a collation takes for one may differ in case: then the row says whose it is.
+        self.texts = tuple(name for name in spec.key if isinstance(table.c[name].type, sa.String))
         # Without its primary key, so that SQLAlchemy asks no driver for a generated one.
         plain = sa.table(table.name, *map(sa.column, names), schema=table.schema)
         self.insert = sa.insert(plain).values(bound)
-        match = (table.c[name] == bound.pop(name) for name in spec.key)
+        match = [table.c[name] == bound[name] for name in spec.key]
+        for name in set(spec.key).difference(self.texts):
+            del bound[name]
         newer = table.c.revision < bound["revision"]
         self.update = sa.update(table).where(*match, newer).values(bound)
         self.look = cache(self._look)
 
     def _look(self, rows: int) -> sa.CompoundSelect[Any]:
-        """Return the look-up of so many rows: number, revision, insight and status of each found.
+        """Return the look-up of so many rows: number, revision, insight, status, texts of the key.
 
         The database compares the keys; its answer says which by number. Key parameters are those
         of a row with `_<number>` appended.
@@ -46,6 +50,7 @@ class Statements:
                     table.c.revision,
                     table.c.insight_id,
                     table.c.status,
+                    *(table.c[name] for name in self.texts),
                 ).where(
                     *(
                         table.c[name] == self._bound(name, f"{parameter(name)}_{number}")

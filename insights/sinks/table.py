@@ -18,6 +18,13 @@ _CURRENT_LOGIN = {
 }
 
 
+_COLLATIONS = sa.text("""
+    SELECT column_name, character_set_name, collation_name FROM information_schema.columns
+    WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table
+      AND collation_name IS NOT NULL
+""")
+
+
 def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
     """Return the table, having looked at its columns, its key and our rights; changes nothing.
 
@@ -44,11 +51,13 @@ def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
             fix=f"add it as `insights sink ddl {spec.name}` shows it, as the table's owner",
         )
     if set(spec.key) not in _unique_keys(connection, spec):
-        columns = ", ".join(spec.key)
+        dialect = connection.dialect
+        columns = ", ".join(map(dialect.identifier_preparer.quote, spec.key))
+        whole = ddl.named(spec.table, spec.schema, dialect)
         raise errors.SinkError(
-            f"table {name} has no unique key over exactly ({columns})",
+            f"table {name} has no unique key over exactly ({', '.join(spec.key)})",
             where=place,
-            fix=f"ALTER TABLE {name} ADD PRIMARY KEY ({columns}); as the table's owner",
+            fix=f"ALTER TABLE {whole} ADD PRIMARY KEY ({columns}); as the table's owner",
         )
     for right, statement in _probes(table):
         try:
@@ -78,7 +87,22 @@ def legacy(connection: sa.Connection, spec: SinkSpec) -> sa.Table | None:
             where=f"sink {spec.name}",
             fix="correct the stream's table, or grant SELECT on it",
         )
+    if connection.dialect.name in {"mysql", "mariadb"}:
+        _collate(connection, table)
     return table
+
+
+def _collate(connection: sa.Connection, table: sa.Table) -> None:
+    """Give text columns their character set and collation, which reflection takes from none.
+
+    Those of the table are not its database's: without them the sink's keys would be of other ones,
+    and the view that joins them would be refused.
+    """
+    found = connection.execute(_COLLATIONS, {"schema": table.schema, "table": table.name}).all()
+    for name, charset, collation in found:
+        type_ = table.c[name].type if name in table.c else None
+        if isinstance(type_, sa.String):
+            type_.charset, type_.collation = charset, collation  # type: ignore[attr-defined]
 
 
 def reflected(connection: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
@@ -115,7 +139,10 @@ def _remedy(connection: sa.Connection, spec: SinkSpec) -> str:
     engine = connection.dialect.name
     if engine == "sqlite":
         return "let the daemon's user write the database file and its folder"
-    return "; ".join(ddl.grants(spec, login(connection) or "<the sink's login>")) + ";"
+    return (
+        "; ".join(ddl.grants(spec, login(connection) or "<the sink's login>", connection.dialect))
+        + ";"
+    )
 
 
 def login(connection: sa.Connection) -> str | None:

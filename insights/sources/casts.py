@@ -8,7 +8,7 @@ the *parameter* to the column's type, never of the column, so that its index sta
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
 
 Kind = Literal[
     "integer", "decimal", "float", "text", "char", "date", "time", "datetime", "binary", "guid",
@@ -40,6 +40,17 @@ _BY_NAME: dict[str, Kind] = {
 }
 
 
+# Types of PostgreSQL that are no text and have an order of their own, which their indexes keep.
+_POSTGRES_SORTED = (
+    postgresql.ENUM,
+    postgresql.INET,
+    postgresql.CIDR,
+    postgresql.MACADDR,
+    postgresql.INTERVAL,
+    postgresql.OID,
+)
+
+
 class Bits(sa.BigInteger):
     """MySQL's BIT: a number that prints as bytes. SQLAlchemy's own type knows no operators yet."""
 
@@ -48,6 +59,8 @@ def usable(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     """Return a reflected type, or one in its place that SQLAlchemy can compare with."""
     if isinstance(type_, mysql.BIT):
         return Bits()
+    if isinstance(type_, postgresql.DOMAIN):  # is sorted, compared and indexed as what it is of
+        return usable(type_.data_type)
     return sa.Integer() if isinstance(type_, mysql.YEAR) else type_
 
 
@@ -86,6 +99,11 @@ class Casts:
     def ordered(self, column: Column, kind: Kind) -> Column:
         """Return what to sort and compare by: the column, or its text where that is no order."""
         return self.exact(column, kind) if kind == "other" else column
+
+    def members(self, column: Column) -> list[str] | None:
+        """Return a column's values in its order, where that is neither its texts' nor a cast's."""
+        del column
+        return None
 
     def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
         """Return a bound text as a value of the column's type."""
@@ -170,6 +188,15 @@ class _MySql(Casts):
             return sa.cast(sa.func.left(column, max_chars + 1), sa.BINARY)
         return self.readable(column, kind, max_chars)
 
+    def ordered(self, column: Column, kind: Kind) -> Column:
+        if isinstance(column.type, mysql.ENUM):  # sorted and indexed by number, compared as text
+            return sa.type_coerce(column, sa.String())
+        return super().ordered(column, kind)
+
+    def members(self, column: Column) -> list[str] | None:
+        # '' is what a value that is none became.
+        return ["", *column.type.enums] if isinstance(column.type, mysql.ENUM) else None
+
     def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
         type_: sa.types.TypeEngine[Any] | None = None
         if kind in ("integer", "boolean"):
@@ -207,6 +234,11 @@ class _Postgres(Casts):
     def readable(self, column: Column, kind: Kind, max_chars: int) -> Column:
         text = sa.cast(column, sa.Text)
         return sa.func.left(text, max_chars + 1) if kind in ("text", "other") else text
+
+    def ordered(self, column: Column, kind: Kind) -> Column:
+        if isinstance(column.type, _POSTGRES_SORTED):
+            return sa.type_coerce(column, sa.String())  # as it is; a text takes its type
+        return super().ordered(column, kind)
 
     def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
         return sa.func.convert_to(

@@ -194,14 +194,16 @@ def refuse_scans(session: Session, stream: StreamSpec) -> None:
     raise errors.StreamError(
         f"a page by {scanning[0].by} would scan a table of more than {SMALL:,} rows",
         where=shape.place(stream),
-        fix=_index(stream, scanning[0]),
+        fix=_index(stream, scanning[0], session.engine.dialect),
     )
 
 
-def _index(stream: StreamSpec, walk: Walk) -> str:
+def _index(stream: StreamSpec, walk: Walk, dialect: sa.Dialect) -> str:
+    if stream.table is None:
+        columns = ", ".join(walk.columns)
+        return f"have a DBA index the query's ({columns}); or accept it: accept_scan = true"
     return (
-        f"have a DBA run: CREATE INDEX insights_{stream.name}_{walk.by} ON "
-        f"{stream.table or 'the table'} ({', '.join(walk.columns)}); or accept it: "
+        f"have a DBA run: {shape.index(stream, walk.by, walk.columns, dialect)}; or accept it: "
         "accept_scan = true"
     )
 
@@ -217,7 +219,7 @@ def _plan(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator
             yield Finding(
                 level="note" if stream.accept_scan else "error",
                 what=f"a page by {walk.by} scans the table",
-                fix=_index(stream, walk),
+                fix=_index(stream, walk, link.dialect),
             )
         else:
             yield Finding(level="ok", what=f"a page by {walk.by} walks an index")

@@ -76,8 +76,7 @@ def _lines(stream: StreamSpec, link: sa.Connection, found: Sequence[Walk]) -> It
             yield f"-- Optional, to see {purpose}:"
             yield f"-- {grant.format(login=login)}"
     for walk in found:
-        made = sa.Index(f"insights_{stream.name}_{walk.by}", *(table.c[c] for c in walk.columns))
-        create = str(sa.schema.CreateIndex(made).compile(dialect=dialect)).strip()
+        create = shape.index(stream, walk.by, walk.columns, dialect)
         if walk.scans:
             yield f"-- A page by {walk.by} scans the table without it:"
             yield f"{create};"

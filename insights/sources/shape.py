@@ -2,12 +2,16 @@
 
 import difflib
 import hashlib
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
+from insights.odbc.described import described
 from insights.sources.casts import usable
 from insights.sources.session import Session
 from insights.sources.statements import Statements, verbatim
@@ -27,6 +31,12 @@ _OF_PYTHON: dict[str, type[sa.types.TypeEngine[Any]]] = {
 }
 
 
+# What no statement reads as SQL: texts, quoted names, comments.
+_NO_SQL = re.compile(
+    r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL
+)
+
+
 def place(stream: StreamSpec) -> str:
     """Return how messages call a stream."""
     return f"stream {stream.name}"
@@ -38,6 +48,7 @@ def reflected(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
     Raises:
         errors.StreamError: If it, or a column of it, does not exist or is hidden from our login.
     """
+    _refuse_markers(stream)
     source = _query(link, stream) if stream.query else _table(link, stream)
     wanted = [*stream.key, *stream.projection, *stream.extra, *stream.redaction.columns]
     if stream.cursor:
@@ -50,6 +61,21 @@ def reflected(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
             fix=f"name one of: {', '.join(source.c.keys())}",
         )
     return source
+
+
+def _refuse_markers(stream: StreamSpec) -> None:
+    """Refuse a `?` of the settings' SQL outside texts, names and comments.
+
+    Over ODBC it stands for a parameter, also where PostgreSQL has an operator of that name.
+    """
+    for setting in ("query", "where", "pending"):
+        if "?" in _NO_SQL.sub("", getattr(stream, setting) or ""):
+            raise errors.StreamError(
+                f"`{setting}` holds a ?, which stands for a parameter over ODBC",
+                where=place(stream),
+                fix="for PostgreSQL's operators ?, ?| and ?& write jsonb_exists(a, b), "
+                "jsonb_exists_any(a, b) and jsonb_exists_all(a, b)",
+            )
 
 
 def checked(
@@ -67,7 +93,8 @@ def checked(
         raise errors.StreamError(
             f"key {keys} of {_name(stream)} is NULL in a row, which could not be found again",
             where=place(stream),
-            fix=f'leave such rows out with `where = "{stream.key[0]} IS NOT NULL"`',
+            fix="leave such rows out with "
+            f"`where = '{link.dialect.identifier_preparer.quote(stream.key[0])} IS NOT NULL'`",
         )
     unique = unique_keys(link, stream)
     guaranteed = any(columns <= set(stream.key) for columns in unique)
@@ -82,7 +109,7 @@ def checked(
             f"{_name(stream)} has no unique key within ({keys})",
             where=place(stream),
             fix="name the columns of one, or have a DBA run: "
-            f"CREATE UNIQUE INDEX {stream.table}_key ON {_name(stream)} ({keys})",
+            f"{index(stream, 'unique', stream.key, link.dialect, unique=True)}",
         )
     columns = types(source, stream)
     listing = "\n".join(f"{name} {type_}" for name, type_ in sorted(columns.items()))
@@ -91,6 +118,22 @@ def checked(
         shape=hashlib.blake2b(listing.encode(), digest_size=16).hexdigest(),
         grade=stream.grade or grade_of(link, stream, statements),
     )
+
+
+def index(
+    stream: StreamSpec,
+    purpose: str,
+    columns: Sequence[str],
+    dialect: sa.Dialect,
+    *,
+    unique: bool = False,
+) -> str:
+    """Return the statement that makes an index, its names quoted as that engine does."""
+    assert stream.table is not None  # noqa: S101 - a query has no index
+    made = [sa.Column(name, sa.Text) for name in columns]
+    table = sa.Table(stream.table, sa.MetaData(), *made, schema=stream.schema)
+    indexed = sa.Index(f"insights_{stream.name}_{purpose}", *table.c, unique=unique)
+    return str(sa.schema.CreateIndex(indexed).compile(dialect=dialect)).strip()
 
 
 def types(source: sa.FromClause, stream: StreamSpec) -> dict[str, str]:
@@ -114,7 +157,7 @@ def grade_of(link: sa.Connection, stream: StreamSpec, statements: Statements) ->
         default = next(
             (
                 str(column.get("default") or "")
-                for column in sa.inspect(link).get_columns(stream.table, stream.schema)
+                for column in _columns(link, stream.table, stream.schema)
                 if column["name"] == stream.cursor
             ),
             "",
@@ -142,6 +185,10 @@ def unique_keys(link: sa.Connection, stream: StreamSpec) -> list[set[str]]:
         ]
     except (NotImplementedError, sa.exc.NoSuchTableError):
         return []
+    except sa.exc.DBAPIError:
+        if _seen(link, table, schema) is None:
+            raise
+        return []  # a view whose definition is hidden has no key that could be seen
     return [columns for columns in found if columns]
 
 
@@ -152,10 +199,11 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
         errors.StreamError: If there is no such table.
     """
     schema, _, table = name.rpartition(".")
-    inspector = sa.inspect(link)
     try:
-        columns = inspector.get_columns(table, schema or None)
-        key = inspector.get_pk_constraint(table, schema or None)["constrained_columns"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            columns = _columns(link, table, schema or None)
+        key = _primary_key(link, table, schema or None)
     except sa.exc.NoSuchTableError:
         raise _missing(link, table, schema or None, where="source") from None
     return TableShape(
@@ -168,18 +216,53 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
 def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
     assert stream.table is not None  # noqa: S101 - exactly one of table and query is set
     try:
-        table = sa.Table(
-            stream.table,
-            sa.MetaData(),
-            schema=stream.schema,
-            autoload_with=link,
-            resolve_fks=False,
-        )
+        with warnings.catch_warnings():  # of types that SQLAlchemy does not know
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            table = sa.Table(
+                stream.table,
+                sa.MetaData(),
+                schema=stream.schema,
+                autoload_with=link,
+                resolve_fks=False,
+            )
     except sa.exc.NoSuchTableError:
         raise _missing(link, stream.table, stream.schema, where=place(stream)) from None
+    except sa.exc.DBAPIError:
+        # SHOW CREATE of a view needs SHOW VIEW; to SELECT from it does not.
+        seen = _seen(link, stream.table, stream.schema)
+        if seen is None:
+            raise
+        table = seen
     for column in table.c:
         column.type = usable(column.type)
     return table
+
+
+def _columns(link: sa.Connection, name: str, schema: str | None) -> Sequence[Mapping[str, Any]]:
+    """Return name, type and default of a table's columns; of a hidden view, without defaults."""
+    try:
+        return sa.inspect(link).get_columns(name, schema)
+    except sa.exc.DBAPIError:
+        seen = _seen(link, name, schema)
+        if seen is None:
+            raise
+        return [{"name": column.name, "type": column.type} for column in seen.c]
+
+
+def _primary_key(link: sa.Connection, name: str, schema: str | None) -> list[str]:
+    try:
+        return sa.inspect(link).get_pk_constraint(name, schema)["constrained_columns"]
+    except sa.exc.DBAPIError:
+        if _seen(link, name, schema) is None:
+            raise
+        return []
+
+
+def _seen(link: sa.Connection, name: str, schema: str | None) -> sa.Table | None:
+    """Return a view whose definition is hidden from our login; None if it cannot be seen at all."""
+    if link.dialect.name not in ("mysql", "mariadb"):
+        return None
+    return described(link, name, schema)
 
 
 def _missing(
@@ -205,7 +288,7 @@ def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
     assert stream.query is not None  # noqa: S101 - exactly one of table and query is set
     query = stream.query.strip().rstrip(";")
     described = link.exec_driver_sql(
-        f"SELECT * FROM ({query}) q WHERE 1 = 0"  # noqa: S608 - the query is the DBA's own SQL
+        f"SELECT * FROM ({query}\n) q WHERE 1 = 0"  # noqa: S608 - the query is the DBA's own SQL
     ).cursor
     if described is None or described.description is None:
         raise errors.StreamError("the query returns no columns", where=place(stream))
@@ -213,7 +296,7 @@ def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
         sa.column(str(entry[0]), _OF_PYTHON.get(getattr(entry[1], "__name__", ""), sa.String)())
         for entry in described.description
     ]
-    return sa.text(verbatim(query)).columns(*columns).subquery("q")
+    return sa.text(verbatim(f"{query}\n")).columns(*columns).subquery("q")
 
 
 def _is_view(link: sa.Connection, stream: StreamSpec) -> bool:

@@ -8,7 +8,7 @@ The redundant `>=` keeps the cursor's index in use. The row past the page tells 
 follows, and whether a key is there twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -41,6 +41,9 @@ class Statements:
         self._casts = casts
         self._kinds = kinds or {}
         self._where: list[Condition] = [_fragment(stream.where)] if stream.where else []
+        if stream.before is not None and stream.cursor is not None:
+            older = self._ordered(stream.cursor) < self._bound(stream.cursor, stream.before)
+            self._where.append(sa.or_(older, source.c[stream.cursor].is_(None)))
         self._pending: list[Condition] = [_fragment(stream.pending)] if stream.pending else []
         hidden = [*stream.extra, *stream.redaction.columns]
         self.inputs = stream.projection
@@ -91,6 +94,15 @@ class Statements:
     def sample(self) -> Selected:
         """Return the statement that reads every column of any row."""
         return self._select([*self.inputs, *self.hidden], "plain").where(*self._where).limit(1)
+
+    def bare_sample(self) -> Selected:
+        """Return the statement that reads the key and the cursor of any row."""
+        return self._select((), "bare").where(*self._where).limit(1)
+
+    def each(self) -> Iterator[tuple[str, Selected]]:
+        """Yield, for each input by name, the statement that reads it alone of any row."""
+        for name in (*self.inputs, *self.hidden):
+            yield name, self._select([name], "plain").where(*self._where).limit(1)
 
     def gaps(self, low: str, high: str, most: int) -> Selected:
         """Return the statement that finds identities missing between two, the latest first.
@@ -223,15 +235,24 @@ class Statements:
 
     def _past(self, names: Sequence[str], texts: Sequence[str], *, closed: bool) -> list[Column]:
         """Return the conditions of rows past (closed: at or past) a bookmark."""
-        first = self._ordered(names[0]) >= self._bound(names[0], texts[0])
+        first = self._beyond(names[0], texts[0], closed=True)
         if closed and len(names) == 1:
             return [first]
         beyond: Column | None = None
         for name, text in reversed(list(zip(names, texts, strict=True))):
             column, value = self._ordered(name), self._bound(name, text)
-            here = column > value
+            here = self._beyond(name, text, closed=False)
             beyond = here if beyond is None else sa.or_(here, sa.and_(column == value, beyond))
         return [first] if beyond is None else [first, beyond]
+
+    def _beyond(self, name: str, text: str, *, closed: bool) -> Column:
+        """Return the condition of values past (closed: at or past) one, in the column's order."""
+        column, value = self._ordered(name), self._bound(name, text)
+        members = self._casts.members(self._source.c[name])
+        if members is None:
+            return column >= value if closed else column > value
+        at = members.index(text) + (not closed) if text in members else 0
+        return column.in_([self._bound(name, member) for member in members[at:]])
 
     def _found(self, keys: Sequence[tuple[str, ...]]) -> Column:
         names = self._stream.key
@@ -270,4 +291,5 @@ def verbatim(sql: str) -> str:
 
 def _fragment(condition: str) -> sa.TextClause:
     """Return a condition of the settings as it stands: the DBA's own SQL."""
-    return sa.text(f"({verbatim(condition)})")
+    end = "\n" if "--" in condition or "#" in condition else ""  # it may end in a comment
+    return sa.text(f"({verbatim(condition)}{end})")

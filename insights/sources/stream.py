@@ -153,8 +153,12 @@ class Stream:
     def inspect(self) -> StreamShape:
         """Look at the stream in the database anew; see `ports.Source`."""
         self._built = None
-        with contextlib.suppress(errors.RowError), self._session.reading(self._where) as link:
-            link.execute(self._statements(link).sample()).first()  # may we read every column?
+        try:
+            with contextlib.suppress(errors.RowError), self._session.reading(self._where) as link:
+                link.execute(self._statements(link).sample()).first()  # may we read every column?
+        except errors.StreamError:
+            self._explain_each()
+            raise
         with self._session.reading(self._where) as link:
             source = shape.reflected(link, self._spec)
             return shape.checked(self._session, link, self._spec, source)
@@ -237,6 +241,24 @@ class Stream:
                     where=self._where,
                     fix=f"check what reads it, then `insights resume {self._spec.name}`",
                 )
+
+    def _explain_each(self) -> None:
+        """Raise the column that cannot be read as text, if one alone is why a statement failed."""
+        if self._built is None:
+            return
+        with self._session.reading(self._where) as link:
+            link.execute(self._built.bare_sample()).first()  # a right on it, or the whole table
+        for name, statement in self._built.each():
+            try:
+                with contextlib.suppress(errors.RowError), self._session.reading() as link:
+                    link.execute(statement).first()
+            except errors.StreamError as exc:
+                raise errors.StreamError(
+                    f"column {name} cannot be read as text: {exc.what}",
+                    where=self._where,
+                    fix="read a query that casts it, such as ST_AsText(column) for a geometry or "
+                    "CAST(column AS CHAR(100)); or leave it out of the prompt",
+                ) from None
 
     def _paged(self, rows: list[_Raw]) -> Page:
         limit, width = self._spec.page_rows, len(self._spec.key)

@@ -1,36 +1,27 @@
 """Is this output what was asked for, and does it stand on what the model was shown?
 
 Schema first; then citations must point at passages of the prompt; quotes must stand there word for
-word; numbers, dates and identifiers inside free text must occur in the row or in a cited passage,
-separators and formats aside. Whatever fails is withheld with its reason: that is an outcome, not
+word; numbers, dates and identifiers inside free text must occur in the row or in a passage of the
+prompt (`grounding`). Whatever fails is withheld with its reason: that is an outcome, not
 an error, and identical input is not tried again. What passes names its sentences, so that their
 support can be scored.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
-from pathlib import PurePosixPath
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from insights.model import Citation, Generation, Json, Passage, Verdict
+from insights.steps import grounding
 from insights.steps.attribution import sentences
 from insights.steps.schema import CITED, QUOTE, normal, parts_for, validator
 
 ABSTAIN = "abstain"  # the one property of an abstention
 
-# A run that holds a digit: 42, 1,234.50, E1234, KB-0042, 10.0.0.7, 2026-11-23.
-_MARKED = re.compile(r"[^\W_][\w.,:/'\u2019\-]*")
-_SEPARATORS = re.compile(r"[^0-9a-z]+")
-_DATE_NUMERIC = re.compile(r"\b(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})\b")
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_DATE_WORDS = re.compile(
-    r"\b(?:(\d{1,2})(?:st|nd|rd|th)?\.? ([a-z]{3})[a-z]*"
-    r"|([a-z]{3})[a-z]* (\d{1,2})(?:st|nd|rd|th)?),? (\d{4})\b"
-)
+_MARKER = re.compile(r"\[(\d{1,3})\]")  # how a text names a passage of the prompt
 _FREE_FORMATS = frozenset({"date", "date-time", "time", "duration", "uri", "uuid"})
 
 
@@ -76,7 +67,6 @@ def _judged(
     for number in cited:
         if number not in numbers:
             raise _WithheldError(f"it cites passage {number}, which was not in the prompt")
-    cited_passages = [numbers[number] for number in cited] or list(passages)
     root = normal(schema)
     placed = {span.field for span in generation.quotes}
     said: list[Citation] = []
@@ -84,9 +74,9 @@ def _judged(
         if quoted and pointer not in placed:
             raise _WithheldError(f"{pointer} is no literal quote")
         if quoted:
-            _check_quote(pointer, quoted, text, row, cited_passages)
+            _check_quote(pointer, quoted, text, row, passages)
         else:
-            _check_facts(pointer, text, row, cited_passages)
+            _check_facts(pointer, text, row, passages)
             said += [
                 Citation(field=pointer, source="prompt", claim_start=start, claim_end=end)
                 for start, end in sentences(text)
@@ -124,7 +114,7 @@ def _texts(part: Json, value: Any, pointer: str, root: Json) -> Iterator[tuple[s
     elif isinstance(value, str) and (quoted := part.get(QUOTE)):
         yield pointer, str(quoted), value
     elif part.get("x-grounded"):
-        yield pointer, "", str(value)
+        yield pointer, "", _printed(value)
     elif isinstance(value, str) and not any(_exempt(one) for one in parts):
         yield pointer, "", value
 
@@ -152,6 +142,13 @@ def _item(parts: Sequence[Json], at: int) -> Json:
     return {}
 
 
+def _printed(value: object) -> str:
+    """Return a scalar as a text would say it: no exponent, and no word for what is no number."""
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    return "" if value is None or isinstance(value, bool) else str(value)
+
+
 def _check_quote(
     pointer: str,
     quoted: str,
@@ -170,58 +167,16 @@ def _check_quote(
 def _check_facts(
     pointer: str, text: str, row: Mapping[str, str | None], passages: Sequence[Passage]
 ) -> None:
-    known: set[str] = set()
-    for value in row.values():
-        known |= facts(value or "")
-    for passage in passages:
-        known |= facts(f"{PurePosixPath(passage.uri).stem} {passage.title}\n{passage.text}")
-    for word in _MARKED.findall(text):
-        forms = facts(word)
-        if forms and not forms & known:
-            raise _WithheldError(f"{pointer} says {word.strip('.,:')!r}, which no source says")
-
-
-def facts(text: str) -> set[str]:
-    """Return the normalised forms of all numbers, dates and identifiers in a text.
-
-    `1,234.50`, `1234.5` and `1.234,50` share a form; so do `2026-11-23`, `23.11.2026` and
-    `November 23, 2026`, and `E-1234` and `e1234`. Where a format is ambiguous (day and month,
-    thousands and decimals) every reading counts: this refuses what stands nowhere, not what can be
-    read two ways.
-    """
-    text = unicodedata.normalize("NFKC", text).casefold()
-    found: set[str] = set()
-    for word in _MARKED.findall(text):
-        if any(char.isdigit() for char in word):
-            found.add(_SEPARATORS.sub("", word))
-            found.update(_readings(word.strip(".,:/'\u2019-")))
-    for match in _DATE_NUMERIC.finditer(text):
-        first, second, third = (int(part) for part in match.groups())
-        readings = [(first, second, third), (third, second, first), (third, first, second)]
-        found.update(form for reading in readings if (form := _iso(*reading)))
-    for match in _DATE_WORDS.finditer(text):
-        month = match.group(2) or match.group(3)
-        day = int(match.group(1) or match.group(4))
-        if month in _MONTHS and (form := _iso(int(match.group(5)), _MONTHS.index(month) + 1, day)):
-            found.add(form)
-    return found
-
-
-def _readings(word: str) -> Iterator[str]:
-    """Yield a number's value under each convention of separators."""
-    for thousands, point in ((",", "."), (".", ","), ("'", "."), ("\u2019", ".")):
-        plain = word.replace(thousands, "").replace(point, ".")
-        if re.fullmatch(r"\d+(\.\d+)?", plain):
-            whole, _, fraction = plain.partition(".")
-            fraction = fraction.rstrip("0")
-            yield "#" + (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
-
-
-def _iso(year: int, month: int, day: int) -> str | None:
-    try:
-        return "@" + date(year if year > 99 else 2000 + year, month, day).isoformat()  # noqa: PLR2004
-    except ValueError:
-        return None
+    """Withhold what states a number, date or identifier that the prompt did not show."""
+    shown = {passage.number for passage in passages}
+    stated = grounding.claims(
+        _MARKER.sub(lambda at: "" if int(at[1]) in shown else at.group(), text)
+    )
+    if not stated:
+        return
+    known = [grounding.of_row(row), *map(grounding.of_passage, passages)]
+    if wrong := grounding.unfounded(stated, known):
+        raise _WithheldError(f"{pointer} says {wrong!r}, which no source says")
 
 
 def _citations(

@@ -1,5 +1,7 @@
 """The typed view of a pipeline: one column a property of its output schema, for analysts."""
 
+from typing import LiteralString
+
 from psycopg import sql
 
 from insights import errors
@@ -8,7 +10,14 @@ from insights.steps.schema import columns, kind
 from insights.store.derived import DerivedObject
 
 _TAKEN = frozenset({"current", "citation", "history", "completeness", "lateness"})
-_TYPES = {"integer": "bigint", "number": "numeric", "boolean": "boolean"}
+# An integer may be written 3.0, and exceed a bigint.
+_CASTS: dict[str, LiteralString] = {
+    "integer": "CASE WHEN (c.output ->> {key})::numeric % 1 = 0"
+    " AND abs((c.output ->> {key})::numeric) < 9223372036854775808"
+    " THEN (c.output ->> {key})::numeric::bigint END",
+    "number": "(c.output ->> {key})::numeric",
+    "boolean": "(c.output ->> {key})::boolean",
+}
 _FIXED = (
     "row_key", "status", "reason", "insight_id", "model", "pipeline_version", "source_cursor",
     "generated_at", "stale",
@@ -46,9 +55,18 @@ def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
 
 
 def _column(name: str, part: Json) -> sql.Composed:
+    """Return a property as a column; NULL where a row of an older schema holds another type.
+
+    CASE decides before it casts, as AND need not: one such row would fail everybody's SELECT.
+    """
     found = kind(part)
-    column, key = sql.Identifier(name), sql.Literal(name)
+    value = {"column": sql.Identifier(name), "key": sql.Literal(name)}
     if found == "json":
-        return sql.SQL("c.output -> {} AS {}").format(key, column)
-    cast = sql.SQL(_TYPES.get(found, "text"))
-    return sql.SQL("(c.output ->> {})::{} AS {}").format(key, cast, column)
+        return sql.SQL("c.output -> {key} AS {column}").format(**value)
+    if found not in _CASTS:
+        return sql.SQL("c.output ->> {key} AS {column}").format(**value)
+    return sql.SQL(
+        "CASE WHEN jsonb_typeof(c.output -> {key}) = {json} THEN "
+        + _CASTS[found]
+        + " END AS {column}"
+    ).format(json=sql.Literal("boolean" if found == "boolean" else "number"), **value)

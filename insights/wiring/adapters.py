@@ -45,7 +45,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0  # between two looks for a store th
 def store_url(settings: Settings) -> Iterator[str]:
     """Give the store's URL; with none in the settings, that of the embedded server, started."""
     if settings.store.url is not None:
-        yield environment.reveal(settings.store.url, "store.url")
+        yield environment.reveal(settings.store.url, "store.url", "store")
         return
     with EmbeddedPostgres(settings.resolve(settings.state_dir)) as embedded:
         yield embedded.url
@@ -123,7 +123,7 @@ def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[Sourc
     found = settings.source[name]
     client = SourceClient(
         name,
-        environment.reveal(found.odbc, f"source.{name}.odbc"),
+        environment.reveal(found.odbc, f"source.{name}.odbc", "odbc"),
         hash_key=keys.key,
         hash_key_former=keys.former,
         timeout_s=found.timeout,
@@ -153,7 +153,7 @@ def open_sink(config: Path | Settings, sink: str | SinkSpec) -> Iterator[SinkCli
     settings = load(config) if isinstance(config, Path) else config
     spec = _sink(settings, sink) if isinstance(sink, str) else sink
     found = settings.source[spec.source]
-    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc")
+    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc", "odbc")
     client = SinkClient(spec, odbc, timeout_s=found.timeout)
     try:
         yield client
@@ -176,7 +176,7 @@ def _sink(settings: Settings, name: str) -> SinkSpec:
 def open_marks(settings: Settings, spec: MarkSpec) -> Iterator[MarksClient]:
     """Open the marks of a stream; its acknowledger starts at the first call."""
     found = settings.source[spec.source]
-    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc")
+    odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc", "odbc")
     client = MarksClient(spec, odbc, timeout_s=found.timeout)
     try:
         yield client

@@ -1,0 +1,97 @@
+"""Connection strings by ODBC's own rules, and secrets encoded for where they are put.
+
+A value that begins with a brace ends at the next single closing one; `}}` within it is a brace, and
+`;` is text. See SQLDriverConnect, "Comments", in Microsoft's ODBC reference. Both psqlodbc and
+MariaDB's driver take any value in that form; psqlodbc would decode `%41` and `+` in a bare one.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+from urllib.parse import quote
+
+Put = Literal["plain", "odbc", "store"]
+
+PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
+_KEPT = "\0{}\0"  # what a placeholder is while its own braces are in the way
+_KEPT_AGAIN = re.compile("\0([^\0]+)\0")
+_ATTRIBUTE = re.compile(
+    r"""\s*(?P<key>[^=;{}]*?)\s*=
+    (?: \s*\{(?P<braced>(?:[^}]|\}\})*)\}\s*(?=;|$) | (?P<bare>[^;]*) )""",
+    re.VERBOSE,
+)
+
+
+class Attribute(NamedTuple):
+    """One `key=value` of a connection string: the value without its quoting, and all as written."""
+
+    key: str
+    value: str
+    raw: str
+
+
+def attributes(odbc: str) -> Iterator[Attribute]:
+    """Yield the attributes of a connection string; text that is none has no key."""
+    at = 0
+    while at < len(odbc):
+        match = _ATTRIBUTE.match(odbc, at)
+        if match is None:
+            end = odbc.find(";", at)
+            end = len(odbc) if end < 0 else end
+            if text := odbc[at:end].strip():
+                yield Attribute("", text, odbc[at:end])
+        else:
+            end = match.end()
+            braced = match["braced"]
+            value = match["bare"].strip() if braced is None else braced.replace("}}", "}")
+            yield Attribute(match["key"], value, match.group())
+        at = end + 1
+
+
+def quoted(value: str) -> str:
+    """Return a value in braces, as it may stand in a connection string whatever it holds."""
+    return "{" + value.replace("}", "}}") + "}"
+
+
+def without_password(odbc: str, credential: str) -> tuple[str, bool]:
+    """Return a connection string with a placeholder for its password; tell whether it had one."""
+    found = False
+    parts = []
+    for part in attributes(odbc):
+        if part.key.casefold() in {"pwd", "password"} and part.value:
+            found = True
+            parts.append(f"{part.key}=${{{credential}}}")
+        else:
+            parts.append(part.raw)
+    return ";".join(parts), found
+
+
+def filled(text: str, secret: Callable[[str], str], put: Put) -> str:
+    """Return a text with each `${name}` replaced by its secret, encoded for where it stands.
+
+    In an ODBC string the whole value is put in braces, in the store's URL a secret is
+    percent-encoded, in its keyword form quoted. A text that is one placeholder is that secret.
+    """
+    if put == "plain" or PLACEHOLDER.fullmatch(text.strip()):
+        return PLACEHOLDER.sub(lambda match: secret(match[1]), text)
+    if put == "store":
+        encode = _in_url if "://" in text else _in_keywords
+        return PLACEHOLDER.sub(lambda match: encode(secret(match[1])), text)
+    kept = PLACEHOLDER.sub(lambda match: _KEPT.format(match[1]), text)
+    parts = []
+    for part in attributes(kept):
+        if not _KEPT_AGAIN.search(part.raw):
+            parts.append(part.raw)
+            continue
+        value = _KEPT_AGAIN.sub(lambda match: secret(match[1]), part.value)
+        parts.append(f"{part.key}={quoted(value)}" if part.key else value)
+    return ";".join(parts)
+
+
+def _in_url(secret: str) -> str:
+    return quote(secret, safe="")
+
+
+def _in_keywords(secret: str) -> str:
+    """Quote as libpq's `keyword = value` form asks for."""
+    return "'" + secret.replace("\\", "\\\\").replace("'", "\\'") + "'"
