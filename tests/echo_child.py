@@ -8,15 +8,17 @@ from pathlib import Path
 
 import msgspec
 
+from insights import errors
 from insights.workers import serve
 
 
 class Init(msgspec.Struct):
-    """How it starts: `load_s` seconds late; `secret` must be nowhere to be seen."""
+    """How it starts: `load_s` seconds late, or not at all; `secret` must be nowhere to be seen."""
 
     load_s: float = 0.0
     secret: str = ""
     polls: bool = False
+    refuses: str = ""
 
 
 class Ask(msgspec.Struct):
@@ -57,6 +59,8 @@ def main() -> None:
     with serve.connect() as server:
         init = server.init(Init)
         time.sleep(init.load_s)
+        if init.refuses:
+            raise errors.ModelError(init.refuses, where="a model")
         if init.polls:
             while True:
                 for call in server.poll(None):

@@ -7,12 +7,14 @@ waiting; if it does not, or cannot be reached, the answer will never come.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import PQGen, Query
+
+from insights.store import queries
 
 RV = TypeVar("RV")
 
@@ -28,6 +30,16 @@ FROM pg_stat_activity WHERE pid = %s
 """
 
 
+class _Cursor(psycopg.Cursor[Any]):
+    """Notes what is asked, so that silence has a name."""
+
+    def execute(self, query: Query, *args: Any, **kwargs: Any) -> "_Cursor":  # noqa: ANN401 - psycopg's
+        if isinstance(self.connection, BoundedConnection):
+            self.connection.asked = query
+        super().execute(query, *args, **kwargs)
+        return self
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection whose every wait ends; a statement that gets no answer raises.
 
@@ -37,12 +49,13 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     ask_on: str | None = None
     """The URL on which the server is asked; None gives up without asking."""
-    on_mute: Callable[[float], None] | None = None
-    """Told the time, in monotonic seconds, when the connection was found mute."""
+    asked: Query | None = None
+    """The last statement."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's own
         super().__init__(*args, **kwargs)
-        self.heard = time.monotonic()
+        self.cursor_factory = _Cursor
+        self.made = self.heard = time.monotonic()
         self._quiet_s = QUIET_S
         self._asks = True
 
@@ -106,8 +119,10 @@ class BoundedConnection(psycopg.Connection[Any]):
         return row is not None and bool(row[0])
 
     def _give_up(self, after_s: float) -> None:
-        at = time.monotonic()
         self.pgconn.finish()
-        if self.on_mute is not None:
-            self.on_mute(at)
-        raise psycopg.OperationalError(f"no answer within {after_s:.0f} s; connection closed")
+        asked = queries.name(self.asked)
+        raise psycopg.OperationalError(
+            f"no answer within {after_s:.0f} s"
+            + (f" to {asked}" if asked else "")
+            + "; connection closed"
+        )

@@ -3,12 +3,16 @@
 Every adapter of this room takes a `Store` and runs named statements on `Store.transaction()`.
 """
 
+import re
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import psycopg_pool
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import namedtuple_row
 
 from insights import errors
@@ -28,6 +32,12 @@ _NETWORK = {
 }
 # A forgotten transaction would hold row locks and the vacuum horizon of the whole store.
 _SESSION = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+# libpq keeps no error code of a connection that failed. In another language than English such a
+# refusal reads as an outage: it is waited for, with its words in the log.
+_REFUSED = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry"
+    r'|(?:database|role) "[^"]*" does not exist'
+)
 _POOL_WAIT_S = 15.0
 _IDLE_S = 30.0  # a connection heard of within this is lent without a question
 
@@ -42,7 +52,8 @@ class Store:
 
     def __init__(self, url: str, *, connections: int = 8) -> None:
         self._url = url
-        self._doubted = 0.0  # when a connection was last found mute: those heard of before may be
+        self._renewing = threading.Lock()
+        self._renewed = 0.0  # connections that were made before are replaced
         self._pool = psycopg_pool.ConnectionPool(
             url,
             min_size=1,
@@ -68,7 +79,7 @@ class Store:
         Raises:
             errors.StoreUnavailable: If the server does not answer.
         """
-        with _translated():
+        with _translated(self._url):
             try:
                 self._pool.open(wait=True, timeout=_POOL_WAIT_S)
             except psycopg_pool.PoolTimeout:
@@ -84,33 +95,51 @@ class Store:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend a connection in autocommit mode: each statement is a transaction."""
-        with _translated(), self._pool.connection() as connection:
+        with self._lent() as connection:
             yield connection
-        beats.beat()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Lend a connection inside one transaction, committed at the end, rolled back on error."""
-        with _translated(), self._pool.connection() as connection, connection.transaction():
+        with self._lent() as connection, connection.transaction():
             yield connection
+
+    @contextmanager
+    def _lent(self) -> Iterator[BoundedConnection]:
+        with _translated(self._url), self._pool.connection() as connection:
+            connection.asked = None
+            try:
+                yield connection
+            finally:
+                if connection.closed:
+                    self._renew(connection)
         beats.beat()
 
     def _bound(self, connection: BoundedConnection) -> None:
         connection.ask_on = self._url
-        connection.on_mute = self._doubt
-
-    def _doubt(self, at: float) -> None:
-        self._doubted = max(self._doubted, at)
 
     def _check(self, connection: BoundedConnection) -> None:
-        """Ask a connection before it is lent, if it was not heard of for a while, or others died.
-
-        A cut that mutes one connection mutes its neighbours: each is asked, and given a moment.
-        """
-        if connection.silent_s() < _IDLE_S and connection.heard > self._doubted:
+        """Ask a connection before it is lent, if it was not heard of for a while."""
+        if connection.silent_s() < _IDLE_S:
             return
-        with connection.hurried():
-            psycopg_pool.ConnectionPool.check_connection(connection)
+        try:
+            with connection.hurried():
+                psycopg_pool.ConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            self._renew(connection)
+            raise
+
+    def _renew(self, broken: BoundedConnection) -> None:
+        """Replace every connection of the broken one's age: what cut it has cut them too.
+
+        Asked one after the other instead, with the pool's pauses between, eight mute ones would
+        keep everybody waiting for half a minute.
+        """
+        with self._renewing:
+            if broken.made <= self._renewed:
+                return
+            self._renewed = time.monotonic()
+        self._pool.drain()
 
 
 def reach(url: str) -> None:
@@ -120,20 +149,35 @@ def reach(url: str) -> None:
         errors.StoreUnavailable: If the server does not answer.
         errors.StoreError: If it refuses us.
     """
-    with _translated():
+    with _translated(url):
         psycopg.connect(url, connect_timeout=_NETWORK["connect_timeout"]).close()
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        raise translate(exc) from exc
+        raise translate(exc, _place(url)) from exc
 
 
-def translate(exc: psycopg.Error) -> errors.InsightsError:
-    """Return the error that psycopg's means to us, without any value a statement carried."""
+def _place(url: str) -> str:
+    """Return where a store is, for people: no login, no password."""
+    try:
+        known = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return ""
+    host, port, name = (str(known.get(part) or "") for part in ("host", "port", "dbname"))
+    return f"{host or 'the local socket'}{port and f':{port}'}{name and f'/{name}'}"
+
+
+def translate(exc: psycopg.Error, place: str = "") -> errors.InsightsError:
+    """Return the error that psycopg's means to us, without any value a statement carried.
+
+    Args:
+        exc: What psycopg raised.
+        place: Where the store is.
+    """
     problem = exc.diag.message_primary or str(exc).strip().split("\n")[0]
     match exc:
         case psycopg.errors.InsufficientPrivilege():
@@ -142,7 +186,7 @@ def translate(exc: psycopg.Error) -> errors.InsightsError:
                 where="store",
                 fix="run sql/grants/store_daemon.sql as the owner of the schema",
             )
-        case psycopg.errors.InvalidPassword() | psycopg.errors.InvalidCatalogName():
+        case _ if _refuses(exc, problem):
             return errors.StoreError(problem, where="store.url", fix="correct the setting")
         case (
             psycopg.errors.UndefinedTable()
@@ -167,6 +211,16 @@ def translate(exc: psycopg.Error) -> errors.InsightsError:
             | psycopg.errors.ReadOnlySqlTransaction()
             | psycopg.errors.ForeignKeyViolation()  # a passage vanished meanwhile: try again
         ):
-            return errors.StoreUnavailable(f"the store does not answer: {problem}", where="store")
+            at = f" at {place}" if place else ""
+            return errors.StoreUnavailable(
+                f"the store{at} does not answer: {problem}", where="store"
+            )
         case _:
             return errors.StoreError(f"the store refused a statement: {problem}", where="store")
+
+
+def _refuses(exc: psycopg.Error, problem: str) -> bool:
+    """Return whether the server answers and does not let us in."""
+    if isinstance(exc, psycopg.errors.InvalidPassword | psycopg.errors.InvalidCatalogName):
+        return True
+    return isinstance(exc, psycopg.OperationalError) and _REFUSED.search(problem) is not None

@@ -9,6 +9,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+_WORDS = 3  # of a statement without a name
+_names: dict[str, str] = {}
 _NAME = re.compile(r"^-- name: (?P<name>[a-z0-9_]+)\s*$", re.MULTILINE)
 
 
@@ -31,4 +33,16 @@ def load(file: str) -> dict[str, str]:
     names, bodies = parts[::2], parts[1::2]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"sql/store/{file}.sql: no statement, or a name given twice")
-    return {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
+    found = {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
+    _names.update({body: f"{file}.{name}" for name, body in found.items()})
+    return found
+
+
+def name(statement: object) -> str:
+    """Return what a statement is called, as `work.claim`, for people; its first words if nothing.
+
+    An empty one, or one that is no text, has no name.
+    """
+    if not isinstance(statement, str):
+        return ""
+    return _names.get(statement) or " ".join(statement.split()[:_WORDS])

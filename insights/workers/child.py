@@ -19,6 +19,8 @@ from insights.workers.channel import Channel, Fault, Frame, Ready
 T = TypeVar("T")
 
 _TICK_S = 0.2  # how often deadlines are looked at
+_REFUSED_S = 0.5  # for a child that has said why it cannot start, or was killed, to be gone
+_REAP_S = 5.0  # a killed process that is still there then is waited for by nobody
 
 
 class EndCallback(Protocol):
@@ -117,8 +119,15 @@ class Child:
         """
         ready: Future[Ready] = Future()
         self._calls[0] = Call(ready, Ready, "start", None, deadline_s, time.monotonic())  # type: ignore[arg-type]
-        threading.Thread(target=self._receive, name=f"{self.name} replies", daemon=True).start()
-        threading.Thread(target=self._watch, name=f"{self.name} deadlines", daemon=True).start()
+        receiver = threading.Thread(target=self._receive, name=f"{self.name} replies", daemon=True)
+        watcher = threading.Thread(target=self._watch, name=f"{self.name} deadlines", daemon=True)
+        try:
+            watcher.start()
+            receiver.start()
+        except RuntimeError as exc:  # no memory for a thread: it must not be left behind
+            self.kill("could not be watched")
+            self._ended()
+            raise errors.WorkerDied(f"{self.name} could not be started: {exc}") from exc
         try:
             self._channel.send(0, "init", "", init)
         except OSError as exc:
@@ -127,7 +136,8 @@ class Child:
         try:
             self._one_at_a_time = ready.result().one_at_a_time
         except errors.InsightsError:
-            self.close(0.5)
+            self._leave(_REFUSED_S)
+            receiver.join(_REFUSED_S)  # its end is noted, and with it the pause before the next
             raise
 
     def send(self, call: Call) -> None:
@@ -167,12 +177,16 @@ class Child:
         self._wanted = True
         if drain_s <= 0:
             self.kill("was closed")
+        self._leave(drain_s)
+
+    def _leave(self, drain_s: float) -> None:
         self._channel.close()
         try:
-            self.process.wait(drain_s or None)
+            self.process.wait(max(drain_s, _REFUSED_S))
         except subprocess.TimeoutExpired:
             self.kill("did not drain in time")
-            self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs inside the kernel
+                self.process.wait(_REAP_S)
 
     def _receive(self) -> None:
         try:

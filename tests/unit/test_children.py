@@ -1,5 +1,6 @@
 """Children: what they inherit, when their calls are late, and that nobody waits for their start."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -147,6 +148,37 @@ def test_a_child_that_dies_in_its_load_fails_each_call_and_backs_off() -> None:
             assert worker.deaths == deaths
         assert worker.last_end is not None
         assert not worker.last_end.ready
+
+
+def test_a_child_that_refuses_to_start_says_why_and_backs_off() -> None:
+    with _worker(Init(refuses="the file is damaged")) as worker:
+        for deaths in (1, 2, 3):
+            with pytest.raises(errors.ModelError, match="the file is damaged"):
+                worker.call("sleep", Ask(), Ask, deadline_s=30)
+            assert worker.deaths == deaths
+        began = time.monotonic()
+        with pytest.raises(errors.ModelError):
+            worker.call("sleep", Ask(), Ask, deadline_s=30)
+        assert time.monotonic() - began > 1  # of 2, with jitter
+
+
+def test_a_child_that_cannot_be_watched_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, spawned = threading.Thread.start, []
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "echo deadlines":
+            spawned.extend(psutil.Process().children())
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with _worker() as worker, pytest.raises(errors.WorkerDied, match="can't start new thread"):
+        worker.call("sleep", Ask(), Ask, deadline_s=30)
+    assert spawned
+    psutil.wait_procs(spawned, 5)
+    assert not [process for process in spawned if process.is_running()]
 
 
 def test_a_child_that_ends_fails_what_is_in_flight_and_the_next_starts_anew() -> None:
