@@ -181,6 +181,15 @@ def test_a_child_that_cannot_be_watched_is_not_left_behind(
     assert not [process for process in spawned if process.is_running()]
 
 
+def test_a_start_returns_when_the_child_is_ready() -> None:
+    with _worker(Init(load_s=0.5)) as worker:
+        worker.start()
+        pid = worker.pid
+        assert pid is not None
+        worker.start()
+        assert worker.pid == pid
+
+
 def test_a_child_that_ends_fails_what_is_in_flight_and_the_next_starts_anew() -> None:
     with _worker() as worker:
         with pytest.raises(errors.WorkerDied, match="ended with 3"):
