@@ -11,6 +11,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors
+from insights.store import audit
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
@@ -200,10 +201,15 @@ class Deployments:
         values = {**version, "pipeline": pipeline, "sha256": sha256, "actor": self._actor}
         for statement in ("retire", "deploy", "repoint"):
             connection.execute(self._sql[statement], values)
+        details = {"pipeline": pipeline, "version": sha256, "stage": "full"}
+        event = audit.Event("deployed", stream_id=version["stream_id"], details=details)
+        audit.append(connection, self._actor, [event])
 
     def _backfill(self, connection: Connection, pipeline: str, version_id: int) -> int:
-        values = {"pipeline": pipeline, "version_id": version_id, "actor": self._actor}
-        return int(self._one(connection, "backfill", **values).details["rows"])
+        rows = connection.execute(self._sql["backfill"], {"version_id": version_id}).rowcount
+        details = {"pipeline": pipeline, "rows": rows}
+        audit.append(connection, self._actor, [audit.Event("backfilled", details=details)])
+        return rows
 
     def _one(self, connection: Connection, statement: str, **values: object) -> Any:  # noqa: ANN401
         row = connection.execute(self._sql[statement], values).fetchone()

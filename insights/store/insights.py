@@ -7,6 +7,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Citation, Insight
+from insights.store import audit
 from insights.store.postgres import Store
 from insights.store.queries import load
 
@@ -31,11 +32,24 @@ class InsightStore:
         """
         rows = [_record(insight) for insight in finished]
         with self._store.transaction() as connection:
-            row = connection.execute(
-                self._sql["write"], {"rows": Jsonb(rows, dumps=_dumps), "holder": self._holder}
-            ).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always returns a row
-        return int(row.written)
+            values = {"rows": Jsonb(rows, dumps=_dumps)}
+            held = connection.execute(self._sql["write"], values).fetchall()
+            audit.append(
+                connection,
+                self._holder,
+                (
+                    audit.Event(
+                        action="insight",
+                        stream_id=row.stream_id,
+                        row_id=row.row_id,
+                        insight_id=row.insight_id,
+                        details={"status": row.status},
+                    )
+                    for row in held
+                    if row.insight_id is not None
+                ),
+            )
+        return len(held)
 
 
 class Registry:

@@ -19,7 +19,7 @@ from insights.model import (
     StreamState,
     Window,
 )
-from insights.store import forms
+from insights.store import audit, forms
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 from insights.store.sweeps import Sweeps, as_bookmark, as_json
@@ -181,7 +181,15 @@ class Ledger(Sweeps):
                 connection.execute(self._sql["restamp_page"], values)
             row = self._recorded(connection, values, page)
             if bookmark and self._seen is not None:
-                connection.execute(self._seen, values)
+                again = connection.execute(self._seen, values).fetchall()
+                audit.append(
+                    connection,
+                    self._holder,
+                    (
+                        audit.Event("asked for again", stream_id=stream_id, row_id=row.row_id)
+                        for row in again
+                    ),
+                )
             if bookmark and page.last is not None and not row.outdated:
                 connection.execute(
                     self._sql["bookmark"], {"stream_id": stream_id, "bookmark": as_json(page.last)}
@@ -274,7 +282,12 @@ class Ledger(Sweeps):
         """Raise the overlap, because a sweep found rows that came later; True if it was lower."""
         values = {**self._values, "stream_id": stream_id, "overlap_s": overlap_s, "rows": rows}
         with self._fenced(lease) as connection:
-            return connection.execute(self._sql["widen"], values).fetchone() is not None
+            if connection.execute(self._sql["widen"], values).fetchone() is None:
+                return False
+            details = {"overlap_s": overlap_s, "rows": rows}
+            event = audit.Event("overlap widened", stream_id=stream_id, details=details)
+            audit.append(connection, self._holder, [event])
+            return True
 
     def new_epoch(self, lease: Lease, stream_id: int, identity: str | None) -> None:
         """Begin again on another replica or another history."""

@@ -7,6 +7,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.model import Outcome, PassingRow, Told, Verb
+from insights.store import audit
 from insights.store.leases import Leases
 from insights.store.postgres import Store
 from insights.store.queries import load
@@ -54,9 +55,20 @@ class StreamRequests:
         """Record what a batch of statements did, and the primary's position after them."""
         known = Jsonb([msgspec.to_builtins(one) for one in told])
         with self._store.transaction() as connection:
-            connection.execute(
-                self._sql["settle"],
-                {"told": known, "position": position, "holder": self._holder},
+            values = {"told": known, "position": position}
+            settled = connection.execute(self._sql["settle"], values).fetchall()
+            audit.append(
+                connection,
+                self._holder,
+                (
+                    audit.Event(
+                        action=row.state,
+                        stream_id=row.stream_id,
+                        row_id=row.row_id,
+                        details={"changed": row.changed},
+                    )
+                    for row in settled
+                ),
             )
 
     def told(self, stream_id: int, limit: int) -> list[str]:

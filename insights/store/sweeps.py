@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from insights import errors
 from insights.model import Bookmark, Lease, StreamState, SweepState
+from insights.store import audit
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
@@ -24,7 +25,8 @@ class Sweeps:
 
     def __init__(self, store: Store, *, holder: str, key_version: int) -> None:
         self._store = store
-        self._values: dict[str, Any] = {"holder": holder, "key_version": key_version}
+        self._holder = holder
+        self._values: dict[str, Any] = {"key_version": key_version}
         self._sql = load("ledger")
 
     def open_sweep(self, lease: Lease, state: StreamState) -> SweepState:
@@ -90,12 +92,18 @@ class Sweeps:
         with self._fenced(lease) as connection:
             deleted = 0
             if gone:
-                row = connection.execute(
-                    self._sql["bury_rows"],
-                    {**self._values, "row_ids": list(gone), "stream_id": stream_id},
-                ).fetchone()
-                assert row is not None  # noqa: S101 - an aggregate always returns a row
-                deleted = int(row.deleted)
+                rows = connection.execute(
+                    self._sql["bury_rows"], {"row_ids": list(gone)}
+                ).fetchall()
+                audit.append(
+                    connection,
+                    self._holder,
+                    (
+                        audit.Event("row deleted", stream_id=stream_id, row_id=row.row_id)
+                        for row in rows
+                    ),
+                )
+                deleted = len(rows)
             connection.execute(
                 self._sql["end_sweep"],
                 {

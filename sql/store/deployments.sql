@@ -39,14 +39,9 @@ WITH deployed AS (
     VALUES (%(version_id)s, %(pipeline_id)s, %(stream_id)s, %(sink_id)s, %(columns)s, 'full', %(actor)s)
     ON CONFLICT (pipeline_version_id) DO UPDATE
     SET stage = 'full', share = 1, changed_at = now(), changed_by = excluded.changed_by
-    RETURNING stream_id, pipeline_version_id
-), noted AS (
-    UPDATE store.stream s SET generation = s.generation + 1 FROM deployed d WHERE s.stream_id = d.stream_id
+    RETURNING stream_id
 )
-INSERT INTO store.audit_event (actor, action, stream_id, details)
-SELECT %(actor)s, 'deployed', stream_id,
-       jsonb_build_object('pipeline', %(pipeline)s::text, 'version', %(sha256)s::text, 'stage', 'full')
-FROM deployed;
+UPDATE store.stream s SET generation = s.generation + 1 FROM deployed d WHERE s.stream_id = d.stream_id;
 
 -- name: repoint
 -- Work that waits under a retired version is done under the live one of its pipeline. Where that one reads other columns,
@@ -126,31 +121,23 @@ WHERE p.name = %(pipeline)s AND d.stage = 'full'
 -- name: backfill
 -- Rows that the live version of a pipeline has made nothing of become its work. Where it reads all columns that the rows'
 -- hashes are over, these are its own; else the hash is found out when the row is read.
-WITH queued AS (
-    INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
-    SELECT l.row_id, l.stream_id,
-           CASE WHEN s.columns = d.columns AND l.hash_version = s.hash_version THEN l.input_hash
-                ELSE gen_random_uuid() END,
-           d.pipeline_version_id
-    FROM store.deployment d
-    JOIN store.stream s USING (stream_id)
-    JOIN store.ledger l ON l.stream_id = d.stream_id AND l.gone_at IS NULL
-    WHERE d.pipeline_version_id = %(version_id)s
-      AND NOT EXISTS (SELECT FROM store.current_insight c JOIN store.insight i USING (insight_id)
-                      WHERE c.row_id = l.row_id AND c.pipeline_id = d.pipeline_id
-                        AND i.pipeline_version_id = d.pipeline_version_id)
-      AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = l.row_id AND o.pipeline_version_id = d.pipeline_version_id
-                      AND o.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT o.overtaken)
-    ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
-    SET state = 'pending', attempts = 0, not_before = now(), reason = NULL, finished_at = NULL, overtaken = false
-    WHERE w.state IN ('superseded', 'missing', 'cancelled')
-    RETURNING w.stream_id
-)
-INSERT INTO store.audit_event (actor, action, stream_id, details)
-SELECT %(actor)s, 'backfilled', max(stream_id),
-       jsonb_build_object('pipeline', %(pipeline)s::text, 'rows', count(*))
-FROM queued
-RETURNING details;
+INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
+SELECT l.row_id, l.stream_id,
+       CASE WHEN s.columns = d.columns AND l.hash_version = s.hash_version THEN l.input_hash
+            ELSE gen_random_uuid() END,
+       d.pipeline_version_id
+FROM store.deployment d
+JOIN store.stream s USING (stream_id)
+JOIN store.ledger l ON l.stream_id = d.stream_id AND l.gone_at IS NULL
+WHERE d.pipeline_version_id = %(version_id)s
+  AND NOT EXISTS (SELECT FROM store.current_insight c JOIN store.insight i USING (insight_id)
+                  WHERE c.row_id = l.row_id AND c.pipeline_id = d.pipeline_id
+                    AND i.pipeline_version_id = d.pipeline_version_id)
+  AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = l.row_id AND o.pipeline_version_id = d.pipeline_version_id
+                  AND o.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT o.overtaken)
+ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
+SET state = 'pending', attempts = 0, not_before = now(), reason = NULL, finished_at = NULL, overtaken = false
+WHERE w.state IN ('superseded', 'missing', 'cancelled');
 
 -- name: first_of_its_pipeline
 -- Whether rows that are known already are to be done by a pipeline that is new: not where a stream starts late.

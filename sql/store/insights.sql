@@ -1,6 +1,6 @@
 -- name: write
 -- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, usage, ledger,
--- outbox, audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
+-- outbox. Returns what was held, for the audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
@@ -67,11 +67,8 @@ WITH finished AS (
     ON CONFLICT (sink_id, row_id) DO UPDATE
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
         not_before = now(), attempts = 0, error = NULL
-), audited AS (
-    INSERT INTO store.audit_event (actor, action, stream_id, row_id, insight_id, details)
-    SELECT %(holder)s, 'insight', stream_id, row_id, insight_id, jsonb_build_object('status', status) FROM joined
 )
-SELECT count(*) AS written FROM held;
+SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status FROM held h LEFT JOIN joined j USING (work_id);
 
 -- name: sink
 -- Record a sink if it is new, and return its id.

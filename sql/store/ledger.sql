@@ -292,16 +292,9 @@ UPDATE store.stream SET gaps = %(gaps)s::jsonb WHERE stream_id = %(stream_id)s;
 
 -- name: widen
 -- A sweep found rows that came later than the overlap: it is raised, and the audit says so.
-WITH widened AS (
-    UPDATE store.stream SET widened_s = %(overlap_s)s
-    WHERE stream_id = %(stream_id)s AND greatest(overlap_s, widened_s) < %(overlap_s)s
-    RETURNING stream_id
-)
-INSERT INTO store.audit_event (actor, action, stream_id, details)
-SELECT %(holder)s, 'overlap widened', stream_id,
-       jsonb_build_object('overlap_s', %(overlap_s)s::float8, 'rows', %(rows)s::bigint)
-FROM widened
-RETURNING event_id;
+UPDATE store.stream SET widened_s = %(overlap_s)s
+WHERE stream_id = %(stream_id)s AND greatest(overlap_s, widened_s) < %(overlap_s)s
+RETURNING stream_id;
 
 -- name: stop
 -- The stream cannot go on until somebody acts; status shows why.
@@ -381,11 +374,8 @@ WITH gone AS (
         attempts = 0, error = NULL
     FROM gone, store.sink k
     WHERE o.sink_id = k.sink_id AND o.row_id = gone.row_id
-), audited AS (
-    INSERT INTO store.audit_event (actor, action, stream_id, row_id)
-    SELECT %(holder)s, 'row deleted', %(stream_id)s, row_id FROM gone
 )
-SELECT count(*) AS deleted FROM gone;
+SELECT row_id FROM gone;
 
 -- name: end_sweep
 -- The sweep is complete. Blocks older than the one before it are of no use any more.

@@ -51,8 +51,7 @@ WITH live AS MATERIALIZED (
         isolated = false, not_before = now(), enqueued_at = now(), reason = NULL, finished_at = NULL, overtaken = false
     WHERE w.state = 'dead' OR (w.state = 'done' AND %(regenerate)s)
 )
-INSERT INTO store.audit_event (actor, action, stream_id, row_id)
-SELECT %(holder)s, 'asked for again', %(stream_id)s, row_id FROM again;
+SELECT row_id FROM again;
 
 -- name: told
 -- Positions of the primary that the replica may not have reached yet, oldest first.
@@ -117,14 +116,10 @@ SELECT (SELECT count(*) FROM looked) AS looked, (SELECT max(row_id) FROM looked)
 -- name: settle
 -- What came of the statements, after they committed at this position. A request that another publisher has settled, or
 -- that was opened again, counts only where our statement did change the mark.
-WITH settled AS (
-    UPDATE store.request r
-    SET state = CASE t.verb WHEN 'reject' THEN 'rejected' ELSE 'acknowledged' END, passed = false,
-        mark_rejected = (t.verb = 'reject'), told_at = now(), position = %(position)s,
-        misses = CASE WHEN t.changed THEN 0 ELSE least(r.misses + 1, 100) END
-    FROM jsonb_to_recordset(%(told)s) AS t (row_id bigint, verb text, requests integer, changed boolean)
-    WHERE r.row_id = t.row_id AND (t.changed OR (r.state = 'open' AND r.requests = t.requests))
-    RETURNING r.row_id, r.stream_id, r.state, t.changed
-)
-INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
-SELECT %(holder)s, state, stream_id, row_id, jsonb_build_object('changed', changed) FROM settled;
+UPDATE store.request r
+SET state = CASE t.verb WHEN 'reject' THEN 'rejected' ELSE 'acknowledged' END, passed = false,
+    mark_rejected = (t.verb = 'reject'), told_at = now(), position = %(position)s,
+    misses = CASE WHEN t.changed THEN 0 ELSE least(r.misses + 1, 100) END
+FROM jsonb_to_recordset(%(told)s) AS t (row_id bigint, verb text, requests integer, changed boolean)
+WHERE r.row_id = t.row_id AND (t.changed OR (r.state = 'open' AND r.requests = t.requests))
+RETURNING r.row_id, r.stream_id, r.state, t.changed;
