@@ -51,6 +51,7 @@ class Daemon:
         jobs: Polling, sweeping and publishing, each leased by itself.
         lease_s: How long a claim lasts, seconds.
         drain_s: How long rows in flight may take after SIGTERM, seconds.
+        at_end: Called once nothing is held any more: other daemons need not wait for our leases.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Daemon:
         *,
         lease_s: float,
         drain_s: float,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline = pipeline
         self._work = work
         self._jobs = jobs
         self._lease_s = lease_s
         self._drain_s = drain_s
+        self._at_end = at_end
         self._stop = threading.Event()  # set by the main thread, never by a handler
         self._stop_writer = threading.Event()
         self._adopted = False
@@ -165,7 +168,11 @@ class Daemon:
 
     def _work_off(self, report: Callable[[Progress], None], publishing: Sequence[Job]) -> None:
         moved, seen = time.monotonic(), (-1, -1, -1, -1)
+        expired = moved
         while self._pipeline is not None and not self._stop.is_set():
+            if time.monotonic() - expired > EXPIRE_S:  # another daemon may have died meanwhile
+                self._work.expire()
+                expired = time.monotonic()
             left = self._work.outstanding()
             report(Progress(stage="enrich", done=self._written, open=left.all_open))
             held = self._pipeline.held
@@ -207,6 +214,7 @@ class Daemon:
         assert self._pipeline is not None  # noqa: S101 - started only with one
         if not self._adopted:  # before the first claim: it takes whatever is held in our name
             self._work.adopt()
+            self._work.expire()  # what was taken back is free at once
             self._adopted = True
         claimed = self._pipeline.advance()
         self._failed = self._pipeline.failure
@@ -249,19 +257,19 @@ class Daemon:
             deadline = time.monotonic() + self._drain_s
             while self._pipeline.held and time.monotonic() < deadline:
                 time.sleep(TICK_S / 5)
-            giving = threading.Thread(target=self._give_back, name="give back", daemon=True)
-            giving.start()
-            giving.join(GIVE_BACK_S)
-            if giving.is_alive():
-                log.warning("rows stay claimed until their leases end", reason="no answer")
+        giving = threading.Thread(target=self._give_back, name="give back", daemon=True)
+        giving.start()
+        giving.join(GIVE_BACK_S)
+        if giving.is_alive():
+            log.warning("rows stay claimed until their leases end", reason="no answer")
         self._stop_writer.set()
         self._runner.join(2.0)
 
     def _give_back(self) -> None:
-        assert self._pipeline is not None  # noqa: S101 - called only with one
         try:
-            if given_back := self._pipeline.give_back_all():
+            if self._pipeline is not None and (given_back := self._pipeline.give_back_all()):
                 log.info("given back", rows=given_back)
+            self._at_end()
         except BaseException as exc:  # noqa: BLE001 - it is the end; their leases end too
             log.warning("rows stay claimed until their leases end", reason=str(exc))
 

@@ -41,7 +41,7 @@ class Leases:
                 is not None
             )
 
-    def release(self, lease: Lease) -> None:
-        """Give a lease back."""
+    def give_back(self) -> None:
+        """Free all that this daemon holds: it ends."""
         with self._store.connection() as connection:
-            connection.execute(self._sql["release"], {"name": lease.name, "token": lease.token})
+            connection.execute(self._sql["give_back"], {"holder": self._holder})

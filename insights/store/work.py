@@ -7,6 +7,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from insights.model import Claim, Outstanding, Row, Share
+from insights.store import audit
 from insights.store.postgres import Store
 from insights.store.queries import load
 
@@ -86,10 +87,10 @@ class WorkQueue:
             "isolate": isolate,
             "reason": reason,
             "max_attempts": self._max_attempts,
-            "releaser": self._holder,
         }
-        with self._store.connection() as connection:
+        with self._store.transaction() as connection:
             rows = connection.execute(self._sql["release"], values).fetchall()
+            audit.append(connection, self._holder, _buried(rows))
         return {row.work_id for row in rows if row.state == "dead"}
 
     def bury(self, claim: Claim, reason: str) -> None:
@@ -98,10 +99,10 @@ class WorkQueue:
             "work_id": claim.work_id,
             "token": claim.token,
             "reason": reason,
-            "holder": self._holder,
         }
-        with self._store.connection() as connection:
-            connection.execute(self._sql["bury"], values)
+        with self._store.transaction() as connection:
+            rows = connection.execute(self._sql["bury"], values).fetchall()
+            audit.append(connection, self._holder, _buried(rows))
 
     def missing(self, claims: Sequence[Claim]) -> None:
         """Record that claimed rows are absent from the replica: no attempt, no deletion."""
@@ -152,12 +153,12 @@ class WorkQueue:
 
     def expire(self) -> int:
         """Take back leases whose holder died, and work of retired versions; tell how many died."""
-        with self._store.connection() as connection:
+        values = {"max_attempts": self._max_attempts}
+        with self._store.transaction() as connection:
             connection.execute(self._repoint)
-            return connection.execute(
-                self._sql["expire"],
-                {"max_attempts": self._max_attempts, "finder": self._holder},
-            ).rowcount
+            rows = connection.execute(self._sql["expire"], values).fetchall()
+            audit.append(connection, self._holder, _buried(rows))
+        return len(rows)
 
     def adopt(self) -> int:
         """At start: take back at once what a former run of this daemon held."""
@@ -197,12 +198,18 @@ class DeadLetters:
 
     def retry(self, *, stream: str | None, work_id: int | None, actor: str) -> int:
         """Give dead letters a fresh start; return how many."""
-        with self._store.connection() as connection:
-            row = connection.execute(
-                self._sql["dead_retry"], {"stream": stream, "work_id": work_id, "actor": actor}
-            ).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always returns a row
-        return int(row.revived)
+        values = {"stream": stream, "work_id": work_id}
+        with self._store.transaction() as connection:
+            rows = connection.execute(self._sql["dead_retry"], values).fetchall()
+            audit.append(
+                connection,
+                actor,
+                (
+                    audit.Event("dead-letter retried", stream_id=row.stream_id, row_id=row.row_id)
+                    for row in rows
+                ),
+            )
+        return len(rows)
 
 
 def _held(claims: Iterable[Claim]) -> dict[str, list[Any]]:
@@ -211,6 +218,20 @@ def _held(claims: Iterable[Claim]) -> dict[str, list[Any]]:
         "work_ids": [claim.work_id for claim in held],
         "tokens": [claim.token for claim in held],
     }
+
+
+def _buried(rows: Iterable[Any]) -> list[audit.Event]:
+    """Return the events of what became dead letters."""
+    return [
+        audit.Event(
+            "dead-letter",
+            stream_id=row.stream_id,
+            row_id=row.row_id,
+            details={"reason": row.reason},
+        )
+        for row in rows
+        if row.state == "dead"
+    ]
 
 
 def _claim(row: Any) -> Claim:  # noqa: ANN401 - a psycopg named tuple

@@ -35,7 +35,14 @@ def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
         jobs += publishing.jobs(app)
     if pipeline is None and not jobs and set(roles) != {"knowledge"}:
         raise _nothing_to_do(app, roles)
-    return Daemon(pipeline, work, jobs, lease_s=settings.lease, drain_s=settings.drain)
+    return Daemon(
+        pipeline,
+        work,
+        jobs,
+        lease_s=settings.lease,
+        drain_s=settings.drain,
+        at_end=app.leases.give_back,
+    )
 
 
 def _nothing_to_do(app: App, roles: Sequence[str]) -> errors.SettingsError:

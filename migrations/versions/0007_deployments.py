@@ -62,6 +62,7 @@ FROM store.ledger l
 WHERE l.row_id = w.row_id AND w.state IN ('claimed', 'dead') AND w.input_hash <> l.input_hash;
 DROP INDEX store.work_ready;
 CREATE INDEX work_ready ON store.work (pipeline_version_id, work_id) WHERE state = 'pending';
+CREATE INDEX work_suspect ON store.work (pipeline_version_id, work_id) WHERE state = 'pending' AND isolated;
 
 -- The form of the hashes of a stream's rows: by which key, over which columns. hash_version counts the forms.
 UPDATE store.stream SET hash_version = greatest(1, (SELECT count(*) FROM store.setting WHERE name LIKE 'hash\\_key\\_check%'));
@@ -238,6 +239,7 @@ CROSS JOIN LATERAL (
 GROUP BY s.stream_id;
 COMMENT ON VIEW insights.history IS 'Every insight ever made, newest and superseded';
 COMMENT ON VIEW insights.completeness IS 'Where every known row stands; the outcome columns sum to rows_known';
+DROP INDEX store.work_suspect;
 DROP INDEX store.work_ready;
 CREATE INDEX work_ready ON store.work (stream_id, work_id) WHERE state = 'pending';
 ALTER TABLE store.work DROP COLUMN overtaken;

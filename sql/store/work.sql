@@ -52,36 +52,24 @@ WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'cla
 RETURNING w.work_id;
 
 -- name: release
--- Give rows back. Without blame the attempt is taken back; with it the last one allowed makes a dead letter, which the audit
--- is told.
-WITH released AS (
-    UPDATE store.work w
-    SET state = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
-        attempts = CASE WHEN %(blame)s THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
-        isolated = w.isolated OR %(isolate)s,
-        not_before = now() + make_interval(secs => %(delay_s)s * CASE WHEN %(blame)s THEN w.attempts ELSE 1 END),
-        finished_at = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN now() END,
-        lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s
-    FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
-    WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed'
-    RETURNING w.work_id, w.row_id, w.stream_id, w.state
-), audited AS (
-    INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
-    SELECT %(releaser)s, 'dead-letter', stream_id, row_id, jsonb_build_object('reason', %(reason)s::text)
-    FROM released WHERE state = 'dead'
-)
-SELECT work_id, state FROM released;
+-- Give rows back. Without blame the attempt is taken back; with it the last one allowed makes a dead letter.
+UPDATE store.work w
+SET state = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
+    attempts = CASE WHEN %(blame)s THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
+    isolated = w.isolated OR %(isolate)s,
+    not_before = now() + make_interval(secs => %(delay_s)s * CASE WHEN %(blame)s THEN w.attempts ELSE 1 END),
+    finished_at = CASE WHEN %(blame)s AND w.attempts >= %(max_attempts)s THEN now() END,
+    lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s
+FROM unnest(%(work_ids)s::bigint[], %(tokens)s::uuid[]) AS held (work_id, token)
+WHERE w.work_id = held.work_id AND w.lease_token = held.token AND w.state = 'claimed'
+RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason;
 
 -- name: bury
--- Dead-letter one row with its reason, and tell the audit.
-WITH buried AS (
-    UPDATE store.work w
-    SET state = 'dead', lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s, finished_at = now()
-    WHERE w.work_id = %(work_id)s AND w.lease_token = %(token)s AND w.state = 'claimed'
-    RETURNING w.row_id, w.stream_id
-)
-INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
-SELECT %(holder)s, 'dead-letter', stream_id, row_id, jsonb_build_object('reason', %(reason)s::text) FROM buried;
+-- Dead-letter one row with its reason.
+UPDATE store.work w
+SET state = 'dead', lease_token = NULL, lease_until = NULL, holder = NULL, reason = %(reason)s, finished_at = now()
+WHERE w.work_id = %(work_id)s AND w.lease_token = %(token)s AND w.state = 'claimed'
+RETURNING w.row_id, w.stream_id, w.state, w.reason;
 
 -- name: missing
 -- A claimed row is absent from the replica. That is no deletion (only sweeps declare one) and no attempt.
@@ -182,24 +170,17 @@ SELECT identity, coalesce(pass #>> '{horizon,position}', position) AS position F
 
 -- name: expire
 -- Take back leases whose holder died. The first times are nobody's fault; a row that was there three times runs alone,
--- and alone it is counted, so that one that kills daemons ends as a dead letter, which the audit is told.
-WITH expired AS (
-    UPDATE store.work w
-    SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
-        attempts = CASE WHEN w.isolated THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
-        expiries = w.expiries + 1,
-        isolated = w.isolated OR w.expiries >= 2,
-        finished_at = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN now() END,
-        lease_token = NULL, lease_until = NULL, holder = NULL, not_before = now(),
-        reason = 'the daemon that held it (' || coalesce(w.holder, 'unknown') || ') did not finish it'
-    WHERE w.state = 'claimed' AND w.lease_until < now()
-    RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason
-), audited AS (
-    INSERT INTO store.audit_event (actor, action, stream_id, row_id, details)
-    SELECT %(finder)s, 'dead-letter', stream_id, row_id, jsonb_build_object('reason', reason)
-    FROM expired WHERE state = 'dead'
-)
-SELECT work_id, state FROM expired;
+-- and alone it is counted, so that one that kills daemons ends as a dead letter.
+UPDATE store.work w
+SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' ELSE 'pending' END,
+    attempts = CASE WHEN w.isolated THEN w.attempts ELSE greatest(w.attempts - 1, 0) END,
+    expiries = w.expiries + 1,
+    isolated = w.isolated OR w.expiries >= 2,
+    finished_at = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN now() END,
+    lease_token = NULL, lease_until = NULL, holder = NULL, not_before = now(),
+    reason = 'the daemon that held it (' || coalesce(w.holder, 'unknown') || ') did not finish it'
+WHERE w.state = 'claimed' AND w.lease_until < now()
+RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason;
 
 -- name: adopt
 -- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.
@@ -253,8 +234,5 @@ WITH revived AS (
     UPDATE store.request r
     SET state = 'open', passed = false, requests = r.requests + 1, opened_at = now(), not_before = now()
     FROM revived v WHERE r.row_id = v.row_id AND r.state = 'rejected'
-), audited AS (
-    INSERT INTO store.audit_event (actor, action, stream_id, row_id)
-    SELECT %(actor)s, 'dead-letter retried', stream_id, row_id FROM revived
 )
-SELECT count(*) AS revived FROM revived;
+SELECT row_id, stream_id FROM revived;

@@ -27,9 +27,11 @@ class Work:
         self.left = left
         self.expired: list[float] = []
         self.adopted = 0
+        self.freed = 0  # adoptions that an expiry followed
 
     def expire(self) -> int:
         self.expired.append(time.monotonic())
+        self.freed = self.adopted
         return 0
 
     def adopt(self) -> int:
@@ -205,10 +207,10 @@ def test_leases_are_prolonged_only_while_feeder_and_writer_move(
 
 def test_what_a_former_self_held_is_taken_back_before_the_first_claim() -> None:
     pipeline, work = Pipeline(), Work()
-    adopted: list[int] = []
-    pipeline.acts["advance"] = lambda _: adopted.append(work.adopted)
-    run(made(pipeline, work), lambda: len(adopted) > 3)
-    assert set(adopted) == {1}
+    freed: list[int] = []
+    pipeline.acts["advance"] = lambda _: freed.append(work.freed)
+    run(made(pipeline, work), lambda: len(freed) > 3)
+    assert set(freed) == {1}
 
 
 def test_a_dead_daemon_is_noticed_within_its_lease_and_five_seconds() -> None:
