@@ -5,10 +5,8 @@ mark's old value. It is built from the settings' names and values: there is no t
 would have to be checked. A repeat finds another value and changes nothing.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,18 +14,11 @@ import sqlalchemy as sa
 from insights import errors
 from insights.ground import failpoints, keys
 from insights.model import MarkSpec, Outcome, Told, Verb
-from insights.odbc import door
+from insights.odbc import door, positions
 from insights.odbc.described import described
 from insights.sinks.statements import bound
 from insights.sinks.table import login, reflected
 from insights.sinks.values import key_part, parameter
-
-# What a replica can be compared with: see sources.replica. Anything else gives none.
-_POSITION = {
-    "mariadb": "SELECT NULLIF(@@gtid_binlog_pos, '')",
-    "postgresql": "SELECT pg_current_wal_insert_lsn()::text",
-}
-_CHANGES_AT = 24  # https://www.sqlite.org/fileformat.html, 1.3.7: a copy takes it along
 
 
 class MarkTable:
@@ -59,7 +50,7 @@ class MarkTable:
         """
         told = self._told(outcomes)
         with self._begin() as connection:
-            return told, _position(connection)
+            return told, positions.primary(connection)
 
     def _told(self, outcomes: Sequence[Outcome]) -> list[Told]:
         """Run the statements in one transaction; halve what the database refuses."""
@@ -234,28 +225,3 @@ def _value(mark: sa.Column[Any], value: str | int) -> sa.ColumnElement[Any]:
     type_ = sa.String() if isinstance(mark.type, sa.String) else mark.type
     given = str(value) if isinstance(mark.type, sa.String) else value
     return sa.bindparam(None, given, type_=type_, unique=True)
-
-
-def _position(connection: sa.Connection) -> str | None:
-    """Return how far the primary has come; None where no replica could be compared with it."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        return _file_position(connection)
-    if dialect not in _POSITION:
-        return None
-    found = connection.exec_driver_sql(_POSITION[dialect]).scalar()
-    return None if found is None else str(found)
-
-
-def _file_position(connection: sa.Connection) -> str | None:
-    """Return a SQLite file's change counter, as a copy of it has it.
-
-    A write-ahead log leaves the counter alone until a checkpoint: then there is no position.
-    """
-    if str(connection.exec_driver_sql("PRAGMA journal_mode").scalar()).casefold() == "wal":
-        return None
-    path = connection.exec_driver_sql("PRAGMA database_list").all()[0][2]
-    with Path(path).open("rb") as file:
-        file.seek(_CHANGES_AT)
-        (changes,) = struct.unpack(">I", file.read(4))
-    return f"{changes}:0:0:0:0"

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Bookmark, Finding, StreamSpec
-from insights.odbc import door
-from insights.sources import replica, shape
+from insights.odbc import door, positions
+from insights.sources import shape
 from insights.sources.canonical import Hasher
 from insights.sources.clock import is_zoned
 from insights.sources.plan import SMALL, scans
@@ -77,7 +77,7 @@ def _grade(stream: StreamSpec, grade: str) -> Finding:
 
 
 def _replica(session: Session, _stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
-    now = replica.fingerprint(session, link)
+    now = positions.fingerprint(session, link)
     if now.position is None:
         grant = _SEES_POSITION.get(session.dialect)
         yield Finding(

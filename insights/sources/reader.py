@@ -4,7 +4,8 @@ from typing import Any
 
 from insights import errors
 from insights.model import Fingerprint, Page, StreamShape, StreamSpec, TableShape, Window
-from insights.sources import examine, messages, replica, script, shape
+from insights.odbc import positions
+from insights.sources import examine, messages, script, shape
 from insights.sources.canonical import Hasher
 from insights.sources.session import Session
 from insights.sources.stream import Stream
@@ -41,12 +42,12 @@ class Reader:
     def fingerprint(self, _request: None) -> Fingerprint:
         """Tell which replica this is."""
         with self._session.reading() as link:
-            return replica.fingerprint(self._session, link)
+            return positions.fingerprint(self._session, link)
 
     def is_behind(self, request: messages.BehindRequest) -> messages.BehindReply:
         """Compare it with what was recorded."""
         now = request.now or self.fingerprint(None)
-        behind = replica.is_behind(self._session.dialect, now, request.identity, request.position)
+        behind = positions.is_behind(self._session.dialect, now, request.identity, request.position)
         return messages.BehindReply(behind=behind)
 
     def page(self, request: messages.PageRequest) -> Page:

@@ -110,8 +110,8 @@ def test_every_reader_understands_what_pydantic_writes() -> None:
     assert types["due"].startswith("DATE")
     assert types["score"].startswith("DOUBLE")
     view = typed_view("report", "rows", REPORT).create
-    assert "(c.output ->> 'priority')::bigint" in view
-    assert "(c.output ->> 'team')::text" in view
+    assert "(c.output ->> 'priority')::numeric::bigint END END AS \"priority\"" in view
+    assert "c.output ->> 'team' AS \"team\"" in view
     assert "c.output -> 'device'" in view
 
 

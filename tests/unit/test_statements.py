@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mssql, oracle
 from sqlglot import exp
 
 from insights.model import Bookmark, Fingerprint, Gap, StreamSpec
-from insights.sources import replica
+from insights.odbc import positions
 from insights.sources.casts import casts_of
 from insights.sources.clock import age, not_in_the_future
 from insights.sources.statements import Statements
@@ -125,12 +125,12 @@ def test_missing_identities_are_asked_for_in_that_engines_language(
     ("statement", "language", "columns", "tables"),
     [
         (
-            replica.MSSQL,
+            positions.MSSQL,
             "tsql",
             4,
             {"database_recovery_status", "dm_hadr_database_replica_states"},
         ),
-        (replica.ORACLE, "oracle", 2, {"V$DATABASE"}),
+        (positions.ORACLE, "oracle", 2, {"V$DATABASE"}),
     ],
 )
 def test_a_fingerprint_is_asked_for_in_that_engines_language(
@@ -146,6 +146,6 @@ def test_a_fingerprint_is_asked_for_in_that_engines_language(
 @pytest.mark.parametrize("dialect", ["mssql", "oracle"])
 def test_positions_of_engines_that_number_them_are_compared_as_numbers(dialect: str) -> None:
     now = Fingerprint(identity="a/1", position="9")
-    assert replica.is_behind(dialect, now, "a/1", "10")
-    assert not replica.is_behind(dialect, now, "a/1", "9")
-    assert replica.is_behind(dialect, now, "a/2", "9")  # restored, or failed over and diverged
+    assert positions.is_behind(dialect, now, "a/1", "10")
+    assert not positions.is_behind(dialect, now, "a/1", "9")
+    assert positions.is_behind(dialect, now, "a/2", "9")  # restored, or failed over and diverged

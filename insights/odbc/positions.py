@@ -1,4 +1,6 @@
-"""Which replica answers, and how far it has applied; what each engine offers is docs/polling.md.
+"""Which replica answers, how far it has applied, and how far a primary has come, by engine.
+
+What each engine offers is docs/polling.md.
 
 A position is only ever compared with one of the same identity. Where an engine has none, it is None
 and every poll reads: nothing is skipped on a guess.
@@ -8,14 +10,13 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Fingerprint
 from insights.odbc import door
-from insights.sources.session import Session
 
 # A standby that has replayed all it received is current if it is connected; else its lag is the age
 # of the last transaction it replayed. A standby's snapshot knows the transactions that are open on
@@ -61,13 +62,37 @@ ORACLE = """
 SELECT TO_CHAR(d.DBID) || '/' || TO_CHAR(d.RESETLOGS_CHANGE#), TO_CHAR(d.CURRENT_SCN)
 FROM V$DATABASE d
 """
+# What a replica can be compared with on its primary. Anything else gives none.
+_PRIMARY = {
+    "mariadb": "SELECT NULLIF(@@gtid_binlog_pos, '')",
+    "postgresql": "SELECT pg_current_wal_insert_lsn()::text",
+}
 _UNKNOWN = Fingerprint(identity=None, position=None)
 _HEADER = struct.Struct(">I")
 _CHANGES_AT = 24  # https://www.sqlite.org/fileformat.html, 1.3.7: the file change counter
 _SALTS = slice(16, 24)  # 4.1: they change when the write-ahead log starts over
 
 
-def fingerprint(session: Session, link: sa.Connection) -> Fingerprint:
+class Replica(Protocol):
+    """What is known of the database that is read: its dialect, and its file if it is one.
+
+    `blind` is set once its lag may not be seen.
+    """
+
+    blind: bool
+
+    @property
+    def dialect(self) -> str:
+        """The engine's name, as SQLAlchemy has it."""
+        ...
+
+    @property
+    def file(self) -> Path | None:
+        """The database's file."""
+        ...
+
+
+def fingerprint(replica: Replica, link: sa.Connection) -> Fingerprint:
     """Return identity, applied position and clocks of the database that answers."""
     read = {
         "sqlite": _sqlite,
@@ -76,8 +101,19 @@ def fingerprint(session: Session, link: sa.Connection) -> Fingerprint:
         "mysql": _mysql,
         "mssql": _mssql,
         "oracle": _oracle,
-    }.get(session.dialect)
-    return _UNKNOWN if read is None else read(session, link)
+    }.get(replica.dialect)
+    return _UNKNOWN if read is None else read(replica, link)
+
+
+def primary(link: sa.Connection) -> str | None:
+    """Return how far a primary has come; None where no replica could be compared with it."""
+    dialect = link.dialect.name
+    if dialect == "sqlite":
+        return _copied_position(link)
+    if dialect not in _PRIMARY:
+        return None
+    found = link.exec_driver_sql(_PRIMARY[dialect]).scalar()
+    return None if found is None else str(found)
 
 
 def is_behind(dialect: str, now: Fingerprint, identity: str | None, position: str | None) -> bool:
@@ -90,9 +126,9 @@ def is_behind(dialect: str, now: Fingerprint, identity: str | None, position: st
     return older is not None and older(now.position, position)
 
 
-def _sqlite(session: Session, link: sa.Connection) -> Fingerprint:
+def _sqlite(replica: Replica, link: sa.Connection) -> Fingerprint:
     link.exec_driver_sql("SELECT 1").scalar_one()  # is it there, and a database?
-    path = session.file
+    path = replica.file
     if path is None:
         return _UNKNOWN
     return Fingerprint(identity=f"sqlite:{path}", position=_file_position(path))
@@ -125,7 +161,21 @@ def _file_position(path: Path) -> str:
     return f"{changes}:{written}:{size}:{log_size}:{int.from_bytes(salts)}"
 
 
-def _postgres(_session: Session, link: sa.Connection) -> Fingerprint:
+def _copied_position(link: sa.Connection) -> str | None:
+    """Return a SQLite file's change counter, as a copy of it has it.
+
+    A write-ahead log leaves the counter alone until a checkpoint: then there is no position.
+    """
+    if str(link.exec_driver_sql("PRAGMA journal_mode").scalar()).casefold() == "wal":
+        return None
+    path = link.exec_driver_sql("PRAGMA database_list").all()[0][2]
+    with Path(path).open("rb") as file:
+        file.seek(_CHANGES_AT)
+        (changes,) = _HEADER.unpack(file.read(_HEADER.size))
+    return f"{changes}:0:0:0:0"
+
+
+def _postgres(_replica: Replica, link: sa.Connection) -> Fingerprint:
     identity, position, applied, oldest, next_, lag = link.exec_driver_sql(_POSTGRES).one()
     return Fingerprint(
         identity=identity,
@@ -137,15 +187,15 @@ def _postgres(_session: Session, link: sa.Connection) -> Fingerprint:
     )
 
 
-def _mysql(session: Session, link: sa.Connection) -> Fingerprint:
-    statement = _MARIADB if session.dialect == "mariadb" else _MYSQL
+def _mysql(replica: Replica, link: sa.Connection) -> Fingerprint:
+    statement = _MARIADB if replica.dialect == "mariadb" else _MYSQL
     identity, position = link.exec_driver_sql(statement).one()
     return Fingerprint(
-        identity=str(identity), position=position or None, lag_s=_mysql_lag(session, link)
+        identity=str(identity), position=position or None, lag_s=_mysql_lag(replica, link)
     )
 
 
-def _mssql(_session: Session, link: sa.Connection) -> Fingerprint:
+def _mssql(_replica: Replica, link: sa.Connection) -> Fingerprint:
     found = _permitted(link, MSSQL)
     if found is None:
         return _UNKNOWN
@@ -158,7 +208,7 @@ def _mssql(_session: Session, link: sa.Connection) -> Fingerprint:
     )
 
 
-def _oracle(_session: Session, link: sa.Connection) -> Fingerprint:
+def _oracle(_replica: Replica, link: sa.Connection) -> Fingerprint:
     found = _permitted(link, ORACLE)
     return _UNKNOWN if found is None else Fingerprint(identity=found[0], position=found[1])
 
@@ -173,16 +223,16 @@ def _permitted(link: sa.Connection, statement: str) -> Sequence[Any] | None:
         return None
 
 
-def _mysql_lag(session: Session, link: sa.Connection) -> float | None:
+def _mysql_lag(replica: Replica, link: sa.Connection) -> float | None:
     """Return the replication lag in seconds; None without the right to see it, asked for once."""
-    if session.blind:
+    if replica.blind:
         return None
     try:
         row: Any = link.exec_driver_sql("SHOW SLAVE STATUS").mappings().one_or_none()
     except sa.exc.DBAPIError as exc:
         if isinstance(door.translate(exc), errors.Transient):
             raise
-        session.blind = True
+        replica.blind = True
         return None
     if row is None:
         return 0.0  # a primary
