@@ -6,8 +6,7 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, emit_json, emit_table, shown, stdout
-from insights.store.work import DeadLetters
-from insights.wiring.adapters import open_store
+from insights.wiring.commands import dead_letters
 
 app = typer.Typer(help="Dead letters: rows given up after their attempts.", no_args_is_help=True)
 
@@ -22,8 +21,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    with open_store(ctx.obj) as store:
-        rows = DeadLetters(store).list(stream, limit)
+    with dead_letters(ctx.obj) as letters:
+        rows = letters.list(stream, limit)
     if as_json:
         emit_json(rows)
     else:
@@ -33,8 +32,8 @@ def list_(
 @app.command("show")
 def show(ctx: typer.Context, work_id: int, as_json: Json = False) -> None:
     """Show one dead letter and what the audit knows of its row."""
-    with open_store(ctx.obj) as store:
-        letter = DeadLetters(store).show(work_id)
+    with dead_letters(ctx.obj) as letters:
+        letter = letters.show(work_id)
     if letter is None:
         raise errors.RowError(
             f"there is no dead letter {work_id}", where="dead show", fix="`insights dead list`"
@@ -54,8 +53,8 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Give dead letters a fresh start: one, those of a stream, or all."""
-    with open_store(ctx.obj) as store:
-        revived = DeadLetters(store).retry(stream=stream, work_id=work_id, actor="insights dead")
+    with dead_letters(ctx.obj) as letters:
+        revived = letters.retry(stream=stream, work_id=work_id, actor="insights dead")
     if as_json:
         emit_json({"revived": revived})
     else:

@@ -8,12 +8,10 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, emit_json, shown, stdout
-from insights.inference.remote_client import RemoteGenerator
 from insights.model import Finding
 from insights.site import definitions, files
 from insights.site.definitions import Definition
 from insights.site.settings import Settings
-from insights.store import hashkeys
 from insights.wiring.adapters import open_generator, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
 
@@ -104,6 +102,8 @@ class Examination:
                 check_store(app)
                 self._ok("store", "indexes and views that depend on the settings are there")
             self._keys(app)
+            with self._looking("store"):
+                self._versions(app)
             for made in self._definitions:
                 place = f"stream {made.stream.name}"
                 with self._looking(place):
@@ -115,7 +115,7 @@ class Examination:
         keys = app.hash_keys
         if keys.former is None:
             return
-        if keys.version > hashkeys.version(app.registry):
+        if app.rotates:
             what = "hash_key is new: the next `insights run` begins to rotate it"
             self._add("store", Finding(level="note", what=what))
         elif remaining := app.registry.former_rows(keys.version):
@@ -125,6 +125,22 @@ class Examination:
             what = "no row needs hash_key_former any more"
             fix = "remove the credential, and restart the daemon"
             self._add("store", Finding(level="note", what=what, fix=fix))
+
+    def _versions(self, app: App) -> None:
+        """Tell of work that waits for a version that nobody serves, and of what cannot run."""
+        for version in app.reports.versions():
+            place = f"pipeline {version.pipeline}"
+            if version.stopped_reason:
+                self._add(place, Finding(level="error", what=version.stopped_reason))
+            elif version.stranded and version.sha256 != self._own(app, version.pipeline):
+                what = f"{version.pending:,} rows wait for version {version.sha256[:12]}, of which "
+                fix = f"`insights pipeline promote {version.pipeline}` makes the one here live"
+                self._add(place, Finding("warning", f"{what}the files are not here", fix))
+
+    def _own(self, app: App, pipeline: str) -> str | None:
+        """Return the version of the files here."""
+        made = next((made for made in self._definitions if made.name == pipeline), None)
+        return None if made is None else app.sha256(made)
 
     def _model(self, made: Definition) -> None:
         place = f"model {made.settings.model}"
@@ -138,9 +154,10 @@ class Examination:
                 + (f"; chat template: {info.chat_template}" if info.chat_template else ""),
             )
             where = str(made.settings.schema_)
-            if isinstance(generator, RemoteGenerator):
-                return  # its schema is checked where it is used: servers differ
-            notes = generator.check(
+            check = getattr(generator, "check", None)
+            if check is None:
+                return  # a server's: its schema is checked where it is used, servers differ
+            notes: list[str] = check(
                 made.output_schema,
                 made.settings.abstain,
                 where=where,

@@ -6,8 +6,8 @@ import typer
 
 from insights.cli.output import Json, emit_json, shown, stdout
 from insights.site.files import load
-from insights.store import derived
 from insights.wiring.adapters import derived_objects, store_url
+from insights.wiring.commands import derive
 
 
 def migrate(
@@ -41,7 +41,7 @@ def migrate(
     with store_url(settings) as stored:
         owner = url or stored
         door.upgrade(owner)
-        made = derived.make(owner, derived_objects(settings, owner))
+        made = derive(settings, owner)
     names = [f"{thing.schema}.{thing.name}" for thing in made]
     if as_json:
         emit_json({"schema": "current", "made": names})

@@ -6,10 +6,8 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, emit_json, emit_table, stdout
-from insights.site.files import load
-from insights.store.deployments import Deployments
-from insights.wiring.adapters import open_store
 from insights.wiring.app import open_app
+from insights.wiring.commands import deployments
 
 app = typer.Typer(
     help="Pipelines: their versions, and which of them makes new work.", no_args_is_help=True
@@ -29,8 +27,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List versions: which is live, since when, and how many insights each has made."""
-    with open_store(ctx.obj) as store:
-        rows = Deployments(store).rows(name)
+    with deployments(ctx.obj, ACTOR) as deployed:
+        rows = deployed.rows(name)
     if as_json:
         emit_json(rows)
         return
@@ -71,18 +69,16 @@ def promote(
                 )
             version = opened.sha256(opened.definition(name))
             opened.register(opened.definition(name))
-            sha256 = Deployments(opened.store, ACTOR).promote(name, version)
-    else:
-        with open_store(ctx.obj) as store:
-            sha256 = Deployments(store, ACTOR).promote(name, version)
+    with deployments(ctx.obj, ACTOR) as deployed:
+        sha256 = deployed.promote(name, version)
     stdout.print(f"{name}: version {sha256[:_SHORT]} is live.", markup=False)
 
 
 @app.command("rollback")
 def rollback(ctx: typer.Context, name: Name) -> None:
     """Make the version live again that was so before this one."""
-    with open_store(ctx.obj) as store:
-        sha256 = Deployments(store, ACTOR).rollback(name)
+    with deployments(ctx.obj, ACTOR) as deployed:
+        sha256 = deployed.rollback(name)
     stdout.print(
         f"{name}: version {sha256[:_SHORT]} is live again. Give the daemons its files back.",
         markup=False,
@@ -95,10 +91,8 @@ def backfill(ctx: typer.Context, name: Name, yes: Yes = False) -> None:
     A changed prompt regenerates nothing by itself. This says how many rows that is and what it
     would cost, and asks.
     """
-    settings = load(ctx.obj)
-    with open_store(settings) as store:
-        deployments = Deployments(store, ACTOR)
-        wanted = deployments.to_backfill(name)
+    with deployments(ctx.obj, ACTOR) as deployed:
+        wanted = deployed.to_backfill(name)
         if wanted.rows == 0:
             stdout.print(f"{name}: there is nothing to do.", markup=False)
             return
@@ -111,4 +105,4 @@ def backfill(ctx: typer.Context, name: Name, yes: Yes = False) -> None:
         stdout.print(f"{name}: {wanted.rows:,} rows; {cost}.", markup=False)
         if not yes:
             typer.confirm("Do them?", abort=True)
-        stdout.print(f"{deployments.backfill(name):,} rows are queued.")
+        stdout.print(f"{deployed.backfill(name):,} rows are queued.")

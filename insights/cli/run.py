@@ -11,7 +11,7 @@ from insights.cli.output import Json, console, emit_json, stdout
 from insights.ground import logs
 from insights.service import daemon, signals
 from insights.site.files import load
-from insights.store.reports import Reports, Totals
+from insights.store.reports import Totals
 from insights.wiring import enriching
 from insights.wiring.adapters import await_store
 from insights.wiring.app import check_store, open_app
@@ -52,7 +52,7 @@ def run(
         if not once:
             supervisor.run()
             return
-        before = Reports(app.store).totals()
+        before = app.reports.totals()
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -72,7 +72,7 @@ def run(
             raise next(iter(app.refused.values()))
         if "enrich" in chosen and (waits := enriching.stranded(app)) is not None:
             raise waits
-        after = Reports(app.store).totals()
+        after = app.reports.totals()
     changed = {
         name: getattr(after, name) - getattr(before, name) for name in Totals.__struct_fields__
     }

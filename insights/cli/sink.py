@@ -6,9 +6,8 @@ import typer
 
 from insights.cli.output import Json, emit_json, emit_table, stdout
 from insights.site import definitions, files
-from insights.store.leases import Leases
-from insights.store.outbox import SinkOutbox
-from insights.wiring.adapters import open_marks, open_sink, open_store
+from insights.wiring.adapters import open_marks, open_sink
+from insights.wiring.commands import outbox
 
 app = typer.Typer(
     help="Sinks: the tables in legacy databases that show insights.", no_args_is_help=True
@@ -56,8 +55,8 @@ def refused(
     as_json: Json = False,
 ) -> None:
     """List rows that a sink refused for good, with the reason."""
-    with open_store(ctx.obj) as store:
-        rows = SinkOutbox(store, Leases(store, "insights sink", ttl_s=1), name).refused(limit)
+    with outbox(ctx.obj, name) as told:
+        rows = told.refused(limit)
     if as_json:
         emit_json(rows)
     else:
@@ -67,8 +66,8 @@ def refused(
 @app.command("retry")
 def retry(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
     """Publish refused rows again, once what they were refused for is mended."""
-    with open_store(ctx.obj) as store:
-        revived = SinkOutbox(store, Leases(store, "insights sink", ttl_s=1), name).retry()
+    with outbox(ctx.obj, name) as told:
+        revived = told.retry()
     if as_json:
         emit_json({"revived": revived})
     else:

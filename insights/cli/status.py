@@ -5,26 +5,21 @@ import datetime as dt
 import typer
 
 from insights.cli.output import Json, emit_json, shown, stdout
-from insights.store import hashkeys
-from insights.store.insights import Registry
 from insights.store.reports import (
     OUTCOMES,
-    Reports,
     SinkReport,
     StreamReport,
     VersionReport,
 )
-from insights.wiring.adapters import open_store
+from insights.wiring.commands import reports
 
 
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows."""
-    with open_store(ctx.obj) as store:
-        reports, registry = Reports(store), Registry(store)
-        streams, versions = reports.streams(), reports.versions()
-        sinks, usage = reports.sinks(), reports.usage()
-        key_version = hashkeys.version(registry)
-        former_rows = registry.former_rows(key_version) if key_version > 1 else 0
+    with reports(ctx.obj) as opened:
+        streams, versions = opened.streams(), opened.versions()
+        sinks, usage = opened.sinks(), opened.usage()
+        former_rows = opened.former_key_rows()
     if as_json:
         emit_json(
             {
@@ -32,7 +27,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
                 "pipelines": versions,
                 "sinks": sinks,
                 "last_day": usage,
-                "former_key_rows": former_rows,
+                "former_key_rows": former_rows or 0,
             }
         )
         return
@@ -46,7 +41,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         _show_sink(sink)
     if former_rows:
         stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
-    elif key_version > 1:
+    elif former_rows is not None:
         stdout.print("No row needs hash_key_former any more: it may be removed.")
     stdout.print(
         f"Last day: {usage.insights:,} generations, {usage.prompt_tokens:,} prompt tokens "

@@ -13,7 +13,7 @@ from insights.inference.tuning import Subject, Tuned, store
 from insights.site.files import load
 from insights.site.settings import Settings
 from insights.wiring.adapters import tuned_folder
-from insights.workers.process import Worker
+from insights.wiring.commands import tuner
 
 _LOAD_S, _TRIAL_S = 600.0, 900.0
 _ROWS = (1, 4, 16, 32, 64)  # 8 are measured first
@@ -35,14 +35,11 @@ def tune(
     """
     settings = load(ctx.obj)
     name, init = _init(settings, model)
-    worker = Worker("insights.inference.tuner", init, name="tuner", start_deadline_s=_LOAD_S)
-    try:
+    with tuner(init, start_s=_LOAD_S) as worker:
         subject = worker.call("subject", None, Subject, deadline_s=_LOAD_S)
         tried, best = _try_all(
             lambda trial: worker.call("measure", trial, Speeds, deadline_s=_TRIAL_S)
         )
-    finally:
-        worker.close()
     kept = store(tuned_folder(settings), Tuned(subject=subject, best=best))
     if as_json:
         emit_json({"model": name, "tried": tried, "best": best, "kept": str(kept)})

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
+from insights.store import hashkeys
+from insights.store.insights import Registry
 from insights.store.postgres import Store
 from insights.store.queries import load
 
@@ -123,6 +125,12 @@ class Reports:
     def totals(self) -> Totals:
         """Return the counters."""
         return self._read("totals", Totals)[0]
+
+    def former_key_rows(self) -> int | None:
+        """Return how many rows are still known by an older hash key; None: it never changed."""
+        registry = Registry(self._store)
+        version = hashkeys.version(registry)
+        return registry.former_rows(version) if version > 1 else None
 
     def _read(self, statement: str, report: type[Report]) -> list[Report]:
         with self._store.connection() as connection:

@@ -28,6 +28,7 @@ from insights.store.insights import Registry
 from insights.store.leases import Leases
 from insights.store.passages import PassageStore
 from insights.store.postgres import Store
+from insights.store.reports import Reports
 from insights.store.revision import check_collation
 from insights.store.views import typed_view
 from insights.wiring.adapters import (
@@ -132,6 +133,16 @@ class App:
             overlap_s=made.stream.overlap_s,
             from_the_beginning=made.stream.start == "beginning",
         )
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the hash key is new to the store: the next daemon begins to rotate it."""
+        return self.hash_keys.version > hashkeys.version(self.registry)
+
+    @property
+    def reports(self) -> Reports:
+        """What the store tells people."""
+        return Reports(self.store)
 
     def sha256(self, made: Definition) -> str:
         """Return what the version of a pipeline's files is known by."""
