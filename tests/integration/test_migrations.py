@@ -9,6 +9,10 @@ from sqlalchemy.exc import OperationalError
 
 from insights import errors
 from insights.store import migrate
+from insights.store.deployments import Deployments
+from insights.store.leases import Leases
+from insights.store.ledger import Ledger
+from insights.store.postgres import Store
 from tests.servers import Postgres
 from tests.site import Site
 
@@ -22,6 +26,23 @@ SELECT format('%s: %s', conrelid::regclass, pg_get_constraintdef(oid))
 FROM pg_constraint WHERE connamespace = 'store'::regnamespace
 UNION ALL
 SELECT indexdef FROM pg_indexes WHERE schemaname = 'store'
+"""
+
+# As the release before deployments left it: `a` done, `b` changed since, `c` not done yet.
+IN_USE = """
+INSERT INTO store.pipeline (name) VALUES ('triage');
+INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
+VALUES (1, repeat('0', 64), '{}'), (1, repeat('1', 64), '{}');
+INSERT INTO store.stream (name, pipeline_version_id, overlap_s) VALUES ('ticket', 2, 60);
+INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version)
+SELECT 1, key, md5(key)::uuid, 1 FROM unnest(ARRAY['a', 'b', 'c']) AS key;
+INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, output)
+SELECT row_id, 1, CASE row_key WHEN 'a' THEN input_hash ELSE md5('before')::uuid END, 'ok', '{}'
+FROM store.ledger WHERE row_key <> 'c';
+UPDATE store.ledger l SET insight_id = i.insight_id FROM store.insight i WHERE i.row_id = l.row_id;
+INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id, state)
+SELECT row_id, 1, input_hash, 2, CASE row_key WHEN 'a' THEN 'done' ELSE 'pending' END
+FROM store.ledger;
 """
 
 
@@ -105,3 +126,42 @@ def test_a_store_whose_texts_were_sorted_by_other_rules_is_refused(site: Site) -
     assert "REINDEX DATABASE" in site.insights("doctor", "--json", code=33).stdout
     site.query(recorded + " RETURNING 1", None)
     assert site.run_once()["generations"] == 40
+
+
+def test_a_store_in_use_keeps_its_insights_when_versions_become_deployments(
+    empty_store_url: str,
+) -> None:
+    migrate.upgrade(empty_store_url, "0006")
+    with psycopg.connect(empty_store_url, autocommit=True) as link:
+        link.execute(IN_USE)
+    migrate.upgrade(empty_store_url)
+    store = Store(empty_store_url).open()
+    with psycopg.connect(empty_store_url) as link:
+        assert link.execute(
+            "SELECT row_key, pipeline, stale FROM insights.current ORDER BY 1"
+        ).fetchall() == [("a", "triage", False), ("b", "triage", True)]
+        assert link.execute(
+            "SELECT rows_known, ok, pending FROM insights.completeness"
+        ).fetchall() == [(3, 1, 2)]
+        assert link.execute(
+            "SELECT pipeline_version, stage FROM insights.deployment ORDER BY 1"
+        ).fetchall() == [("0" * 64, "retired"), ("1" * 64, "full")]
+    registered = Deployments(store).register(
+        "triage", "1" * 64, {}, stream="ticket", columns=("body",)
+    )
+    assert registered.live
+    lease = Leases(store, "test", ttl_s=60).take("stream ticket")
+    assert lease is not None
+    following = Ledger(store, "ticket", holder="test").follow(lease)
+    assert (following.columns, following.changes, following.hash_version) == (("body",), False, 1)
+    store.close()
+    with psycopg.connect(empty_store_url) as link:
+        assert link.execute("SELECT count(*) FROM store.work").fetchall() == [(3,)]
+    migrate.downgrade(empty_store_url, "0006")
+    with psycopg.connect(empty_store_url) as link:
+        found = link.execute("SELECT row_key, insight_id FROM store.ledger ORDER BY 1").fetchall()
+        assert [(key, number is not None) for key, number in found] == [
+            ("a", True),
+            ("b", True),
+            ("c", False),
+        ]
