@@ -165,11 +165,12 @@ def test_a_child_that_refuses_to_start_says_why_and_backs_off() -> None:
 def test_a_child_that_cannot_be_watched_is_not_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start, spawned = threading.Thread.start, []
+    start, others = threading.Thread.start, set(psutil.Process().children())
+    spawned: list[psutil.Process] = []
 
     def fail(thread: threading.Thread) -> None:
         if thread.name == "echo deadlines":
-            spawned.extend(psutil.Process().children())
+            spawned.extend(set(psutil.Process().children()) - others)  # servers of other tests
             raise RuntimeError("can't start new thread")
         start(thread)
 
