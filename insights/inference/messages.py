@@ -46,6 +46,8 @@ class RemoteInit(Value, frozen=True):
 
     `url` is its base (".../v1"), `model` the name it serves; `parallel` requests are out at once.
     Each is asked `retries` more times at most, `timeout_s` each, all within its own deadline.
+    `proxy` is the only proxy; `ca_file` is trusted instead of the system's authorities, and
+    `client_cert` (certificate and key in PEM) is shown to the server.
     """
 
     name: str
@@ -56,6 +58,9 @@ class RemoteInit(Value, frozen=True):
     retries: int = 3
     parallel: int = 16
     context: int = 8_192
+    proxy: str | None = None
+    ca_file: str | None = None
+    client_cert: str | None = None
 
 
 class CheckRequest(Value, frozen=True):

@@ -9,11 +9,13 @@ the row's fault.
 
 import json
 import random
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import openai
 from openai.types.chat import ChatCompletionMessageParam
@@ -88,6 +90,7 @@ class Remote:
             api_key=init.api_key or "none",
             timeout=init.timeout_s,
             max_retries=0,  # its own retries know no deadline for all of them together
+            http_client=_transport(init),
         )
 
     def generate(
@@ -165,6 +168,20 @@ def _pause(tries: int, cause: BaseException | None) -> float:
             return float(said)
     longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(1 << min(tries - 1, 10)))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def _transport(init: RemoteInit) -> Any:  # noqa: ANN401 - the client's own type is not exported
+    """Return a client that goes where the settings say, and nowhere else.
+
+    It follows no redirect and takes no proxy from the environment: either would carry rows and the
+    key to a host that nobody named.
+    """
+    context = ssl.create_default_context(cafile=init.ca_file)
+    if init.client_cert:
+        context.load_cert_chain(init.client_cert)
+    return openai.DefaultHttpx2Client(
+        verify=context, proxy=init.proxy, trust_env=False, follow_redirects=False
+    )
 
 
 @contextmanager

@@ -11,10 +11,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from insights import errors
+from insights.ground import connections
 from insights.site.settings import PipelineSettings, Settings
 
-_LITERAL_PASSWORD = re.compile(r"(?i)(?:^|;)\s*(?:pwd|password)\s*=\s*\{?(?!\$\{)[^;\s{}]")
-_LITERAL_URL_PASSWORD = re.compile(r"://[^/@:\s]*:(?!\$\{)[^@/\s]+@")
+_PASSWORD_KEYS = frozenset({"pwd", "password", "passwd", "sslpassword", "sslkeypassword"})
+_WHOLE_CREDENTIAL = re.compile(r"^\{?\$\{[A-Za-z0-9_.-]+\}\}?$")
+_LITERAL_URL_PASSWORD = re.compile(
+    r"(?i)://[^/@:\s]*:(?!\$\{)[^@/\s]+@|[?&](?:password|passwd|sslpassword)=(?!\$\{)[^&\s]"
+)
 
 
 def load(path: Path) -> Settings:
@@ -69,11 +73,25 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _refuse_literal_secrets(data: dict[str, Any], path: Path) -> None:
     for name, source in data.get("source", {}).items():
-        if isinstance(source, dict) and _LITERAL_PASSWORD.search(str(source.get("odbc", ""))):
+        odbc = str(source.get("odbc", "")) if isinstance(source, dict) else ""
+        if any(
+            part.key.casefold() in _PASSWORD_KEYS
+            and part.value
+            and not _WHOLE_CREDENTIAL.match(part.raw.partition("=")[2].strip())
+            for part in connections.attributes(odbc)
+        ):
             raise errors.SettingsError(
                 "a password stands in the settings file",
                 where=f"{path}: source.{name}.odbc",
                 fix=f"write PWD=${{{name}_password}} and give that credential to the service",
+            )
+    for name, model in data.get("model", {}).items():
+        key = str(model.get("api_key", "")) if isinstance(model, dict) else ""
+        if key and not _WHOLE_CREDENTIAL.match(key):
+            raise errors.SettingsError(
+                "a key stands in the settings file",
+                where=f"{path}: model.{name}.api_key",
+                fix=f"write ${{{name}_key}} and give that credential to the service",
             )
     if _LITERAL_URL_PASSWORD.search(str(data.get("store", {}).get("url", ""))):
         raise errors.SettingsError(

@@ -195,6 +195,11 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGene
                 model=model.model or name,
                 api_key=environment.reveal(model.api_key or "", f"model.{name}.api_key"),
                 timeout_s=model.timeout,
+                proxy=environment.reveal(model.proxy, f"model.{name}.proxy")
+                if model.proxy
+                else None,
+                ca_file=str(settings.resolve(model.ca_file)) if model.ca_file else None,
+                client_cert=str(settings.resolve(model.client_cert)) if model.client_cert else None,
                 **{
                     field: value
                     for field in ("parallel", "context")

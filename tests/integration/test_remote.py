@@ -40,6 +40,7 @@ class Provider(ThreadingHTTPServer):
         self.answers: list[tuple[int, str]] = [(200, '{"problem":"on fire"}')]
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.location = ""  # where a status of 3xx sends the caller
         self.open = threading.Event()
         self.open.set()
 
@@ -74,6 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
         }
         raw = json.dumps(body if status == 200 else {"error": {"message": text}}).encode()
         self.send_response(status)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
@@ -230,3 +233,30 @@ def test_an_outage_opens_the_breaker_and_blames_no_row(
     assert not generator.breaker.works
     with pytest.raises(errors.ProviderUnavailable, match="after a pause"):
         generator.submit(REQUEST).result(30)
+
+
+def test_a_redirect_is_not_followed(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    elsewhere = Provider()
+    thread = threading.Thread(target=elsewhere.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        provider.location, provider.answers = f"{elsewhere.url}/chat/completions", [(307, "there")]
+        with pytest.raises(errors.InsightsError):
+            connect().submit(REQUEST).result(30)
+        assert provider.asked
+        assert elsewhere.asked == []
+    finally:
+        elsewhere.shutdown()
+        thread.join()
+        elsewhere.server_close()
+
+
+def test_no_proxy_is_taken_from_the_environment(
+    provider: Provider, connect: Callable[..., RemoteGenerator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody listens
+    assert connect().submit(REQUEST).result(30).text
+    assert provider.asked

@@ -1,0 +1,90 @@
+"""No secret stands in a settings file, and rows go nowhere in the clear."""
+
+from pathlib import Path
+
+import pytest
+
+from insights import errors
+from insights.site.files import load
+
+SITE = """
+[store]
+url = "{store}"
+[source.erp]
+odbc = "{odbc}"
+[stream.t]
+source = "erp"
+table = "t"
+key = ["id"]
+[model.far]
+url = "{url}"
+{model}
+"""
+GOOD = {
+    "store": "postgresql://insights:${store_password}@db/insights",
+    "odbc": "DRIVER={X};SERVER=a;UID=r;PWD=${erp_password}",
+    "url": "https://gpu1:8000/v1",
+    "model": 'api_key = "${far_key}"',
+}
+
+
+def made(folder: Path, **changed: str) -> Path:
+    text = SITE
+    for name, value in {**GOOD, **changed}.items():
+        text = text.replace("{" + name + "}", value)
+    path = folder / "insights.toml"
+    path.write_text(text)
+    return path
+
+
+def test_credentials_by_name_are_taken(tmp_path: Path) -> None:
+    load(made(tmp_path))
+    load(made(tmp_path, odbc="DRIVER={X};UID=r;PWD={${erp_password}}"))
+    load(made(tmp_path, store="postgresql://db/insights?password=${store_password}"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"odbc": "DRIVER={X};PWD=hunter2"}, "source.erp.odbc"),
+        ({"odbc": "DRIVER={X};PASSWD={hunter2}"}, "source.erp.odbc"),
+        ({"odbc": "DRIVER={X}; Password = pre${erp_password}"}, "source.erp.odbc"),
+        ({"store": "postgresql://insights:hunter2@db/insights"}, "store.url"),
+        ({"store": "postgresql://db/insights?user=i&password=hunter2"}, "store.url"),
+        ({"model": 'api_key = "sk-hunter2"'}, "model.far.api_key"),
+    ],
+)
+def test_a_literal_secret_is_refused_and_not_repeated(
+    tmp_path: Path, changed: dict[str, str], where: str
+) -> None:
+    with pytest.raises(errors.SettingsError, match=where) as refused:
+        load(made(tmp_path, **changed))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://gpu1:8000/v1",
+        "http://10.0.0.7/v1",
+        "ftp://gpu1/v1",
+        "gpu1:8000",
+        "https://me:hunter2@gpu1/v1",
+        "https://gpu1/v1?key=hunter2",
+    ],
+)
+def test_a_server_is_https_or_this_machine(tmp_path: Path, url: str) -> None:
+    with pytest.raises(errors.SettingsError, match=r"model\.far") as refused:
+        load(made(tmp_path, url=url))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:1/v1", "http://127.0.0.1:1", "http://[::1]:1"])
+def test_this_machine_needs_no_encryption(tmp_path: Path, url: str) -> None:
+    load(made(tmp_path, url=url))
+
+
+def test_plain_text_has_to_be_written(tmp_path: Path) -> None:
+    load(made(tmp_path, url="http://gpu1:8000/v1", model="insecure = true"))
+    with pytest.raises(errors.SettingsError):
+        load(made(tmp_path, url="x", model="").with_name("insights.toml"))
