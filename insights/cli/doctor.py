@@ -78,6 +78,7 @@ class Examination:
             with self._looking(f"pipeline {name}"):
                 self._definitions.append(definitions.read(self._settings, name))
                 self._ok(f"pipeline {name}", "prompt and schema are in order")
+                self._nulls(self._definitions[-1])
         with self._looking("store"):
             self._store()
         for made in self._definitions:
@@ -94,6 +95,16 @@ class Examination:
                     self._ok(place, f"{verbs}: {made.marks.table} can be changed on the primary")
             with self._looking(f"model {made.settings.model}"):
                 self._model(made)
+
+    def _nulls(self, made: Definition) -> None:
+        """Render the prompt for rows that lack a value: one that fails would be a dead letter."""
+        texts: dict[str, str | None] = dict.fromkeys(made.stream.inputs, "text")
+        for name in made.stream.inputs:
+            try:
+                made.template.render({**texts, name: None}, (), "{}")
+            except errors.RowError as exc:
+                what = f"a row whose {name} is NULL would be a dead letter: {exc.where}: {exc.what}"
+                self._add(f"pipeline {made.name}", Finding("warning", what, exc.fix))
 
     def _store(self) -> None:
         with open_app(self._settings) as app:

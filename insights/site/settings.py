@@ -5,20 +5,14 @@
 an error that names the nearest valid one.
 """
 
-import ipaddress
-import re
 import socket
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
 import phonenumbers
 import regex
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -29,37 +23,41 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)$")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+from insights.site.models import EmbeddingSettings, ModelSettings
+from insights.site.values import Duration, Name, Section, seconds
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+__all__ = [
+    "CollectionSettings",
+    "DaemonSettings",
+    "Duration",
+    "EmbeddingSettings",
+    "LogSettings",
+    "MarkSettings",
+    "ModelSettings",
+    "Name",
+    "PersonalKind",
+    "PipelineSettings",
+    "RedactionSettings",
+    "RetrievalSettings",
+    "SamplingSettings",
+    "Settings",
+    "SinkSettings",
+    "SourceSettings",
+    "StoreSettings",
+    "StreamSettings",
+    "TextRedactionSettings",
+    "seconds",
+]
 
 
-def seconds(text: str | float) -> float:
-    """Return a duration such as `5s`, `2min`, `1h` or a number of seconds, in seconds."""
-    if isinstance(text, int | float):
-        return float(text)
-    match = _DURATION.match(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is no duration; write 500ms, 5s, 10min, 6h or 1d")
-    return float(match.group(1)) * _UNIT_S[match.group(2)]
-
-
-Duration = Annotated[float, BeforeValidator(seconds)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """`[store]`: the PostgreSQL database that holds ledger, insights and knowledge."""
 
     url: str | None = None
     connections: int = Field(default=8, ge=2, le=64)
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """`[source.<name>]`: a read replica, or the database of a sink."""
 
     odbc: str
@@ -83,7 +81,7 @@ PersonalKind = Literal[
 ]
 
 
-class TextRedactionSettings(_Section):
+class TextRedactionSettings(Section):
     """`[collection.<name>.redact]`: what becomes a placeholder before a document is cut.
 
     `link` is the one kind that is not on by default: every URL, not only those with credentials.
@@ -104,7 +102,7 @@ class TextRedactionSettings(_Section):
         "secret",
     )
     regions: tuple[str, ...] = ()
-    patterns: dict[Name, str] = {}
+    patterns: dict[Name, str] = Field(default_factory=dict)
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
@@ -143,7 +141,7 @@ class RedactionSettings(TextRedactionSettings):
     columns: tuple[str, ...] = ()
 
 
-class MarkSettings(_Section):
+class MarkSettings(Section):
     """`acknowledge`, `reject` of a stream: one column of marked rows, changed on the primary.
 
     The statement is built from these names and values, never from text: an UPDATE of this column
@@ -164,7 +162,7 @@ class MarkSettings(_Section):
         return self
 
 
-class StreamSettings(_Section):
+class StreamSettings(Section):
     """`[stream.<name>]`: one table or query of a source, its key, and how its changes are found."""
 
     source: Name
@@ -221,7 +219,7 @@ class StreamSettings(_Section):
         return self
 
 
-class CollectionSettings(_Section):
+class CollectionSettings(Section):
     """`[collection.<name>]`: knowledge from a folder of documents, or from a stream's rows.
 
     Of a stream, `text` names the columns that make a document and `title` the one that names it.
@@ -236,7 +234,7 @@ class CollectionSettings(_Section):
     chunk_tokens: int = Field(default=240, ge=20, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
     language: str = "english"
-    filters: dict[Name, Literal["text", "integer", "boolean", "date"]] = {}
+    filters: dict[Name, Literal["text", "integer", "boolean", "date"]] = Field(default_factory=dict)
     sync_every: Duration = seconds("10min")
     redact: TextRedactionSettings = TextRedactionSettings()
 
@@ -251,81 +249,7 @@ class CollectionSettings(_Section):
         return self
 
 
-class EmbeddingSettings(_Section):
-    """`[embedding]`: the sentence-transformers model of all collections.
-
-    `previous` is the model it replaces: it answers until every passage has the new one's vector.
-    """
-
-    model: str = "all-MiniLM-L6-v2"
-    path: Path | None = None
-    sha256: str | None = None
-    threads: int | None = None
-    reranker: Path | None = None
-    previous: "EmbeddingSettings | None" = None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class ModelSettings(_Section):
-    """`[model.<name>]`: a GGUF file with its SHA-256, or an OpenAI-compatible server."""
-
-    path: Path | None = None
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    chat_template: str | None = None
-    url: str | None = None
-    model: str | None = None
-    api_key: str | None = None
-    insecure: bool = False
-    proxy: str | None = None
-    ca_file: Path | None = None
-    client_cert: Path | None = None
-    gpu_layers: int | None = None
-    context: int | None = Field(default=None, ge=256)
-    parallel: int | None = Field(default=None, ge=1, le=512)
-    threads: int | None = Field(default=None, ge=1)
-    kv_type: Literal["f16", "q8_0", "f32"] | None = None
-    memory_mb: int | None = Field(default=None, ge=64)
-    timeout: Duration = seconds("5min")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "ModelSettings":
-        if (self.path is None) == (self.url is None):
-            raise ValueError("give exactly one of path (a GGUF file) and url (a server)")
-        if self.path is not None and self.sha256 is None:
-            raise ValueError("a GGUF file needs its sha256 (`sha256sum FILE` prints it)")
-        if self.url is not None and self.chat_template is not None:
-            raise ValueError("a server applies its own chat template: set it there")
-        return self
-
-    @model_validator(mode="after")
-    def _private(self) -> "ModelSettings":
-        """Rows and the key go over the wire: encrypted, unless the machine itself is the server."""
-        if self.url is None:
-            if self.insecure or self.proxy or self.ca_file or self.client_cert:
-                raise ValueError("insecure, proxy, ca_file and client_cert belong to a url")
-            return self
-        found = urlsplit(self.url)
-        if found.scheme not in ("http", "https") or not found.hostname:
-            raise ValueError("url is no http or https address, such as https://gpu1:8000/v1")
-        if found.username or found.password or found.query:
-            raise ValueError("url holds a user, a password or a query: give api_key instead")
-        if found.scheme == "http" and not _is_loopback(found.hostname) and not self.insecure:
-            raise ValueError(
-                "rows would cross the network as plain text: use https (ca_file names a private "
-                "authority), or write insecure = true"
-            )
-        return self
-
-
-class SinkSettings(_Section):
+class SinkSettings(Section):
     """`[sink.<name>]`: the table in a legacy database that shows a pipeline's insights."""
 
     source: Name
@@ -335,7 +259,7 @@ class SinkSettings(_Section):
     text: Literal["plain", "html", "csv"] = "plain"
 
 
-class DaemonSettings(_Section):
+class DaemonSettings(Section):
     """`[daemon]`: how this process works through the rows."""
 
     name: str = Field(default_factory=socket.gethostname)
@@ -352,14 +276,14 @@ class DaemonSettings(_Section):
     )
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """`[log]`: JSON for journald, pretty for people; `auto` asks whether stderr is a terminal."""
 
     format: Literal["auto", "json", "pretty"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class RetrievalSettings(_Section):
+class RetrievalSettings(Section):
     """`[retrieval]` of a pipeline: which passages a row is given."""
 
     collections: tuple[Name, ...] = ()
@@ -367,7 +291,7 @@ class RetrievalSettings(_Section):
     passages: int = Field(default=3, ge=1, le=20)
     order: Literal["canonical", "relevance"] = "canonical"
     max_tokens: int = Field(default=800, ge=50)
-    filters: dict[Name, str] = {}
+    filters: dict[Name, str] = Field(default_factory=dict)
     min_similarity: float = Field(default=0.3, ge=0, le=1)
     rerank: bool = False
 
@@ -378,7 +302,7 @@ class RetrievalSettings(_Section):
         return self
 
 
-class SamplingSettings(_Section):
+class SamplingSettings(Section):
     """`[sampling]` of a pipeline. Temperature 0 is greedy; `max_tokens` bounds the output."""
 
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
@@ -386,7 +310,7 @@ class SamplingSettings(_Section):
     max_tokens: int = Field(default=512, ge=8, le=8192)
 
 
-class PipelineSettings(_Section):
+class PipelineSettings(Section):
     """`pipelines/<name>.toml`: what is made of a stream's rows."""
 
     stream: Name
@@ -414,12 +338,12 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     daemon: DaemonSettings = Field(default_factory=DaemonSettings)
     log: LogSettings = LogSettings()
-    source: dict[Name, SourceSettings] = {}
-    stream: dict[Name, StreamSettings] = {}
-    collection: dict[Name, CollectionSettings] = {}
+    source: dict[Name, SourceSettings] = Field(default_factory=dict)
+    stream: dict[Name, StreamSettings] = Field(default_factory=dict)
+    collection: dict[Name, CollectionSettings] = Field(default_factory=dict)
     embedding: EmbeddingSettings = EmbeddingSettings()
-    model: dict[Name, ModelSettings] = {}
-    sink: dict[Name, SinkSettings] = {}
+    model: dict[Name, ModelSettings] = Field(default_factory=dict)
+    sink: dict[Name, SinkSettings] = Field(default_factory=dict)
     pipeline: dict[Name, PipelineSettings] = Field(default_factory=dict, exclude=True)
     config_dir: Path = Field(default=Path(), exclude=True)
 

@@ -145,7 +145,6 @@ def test_a_right_that_is_revoked_under_a_running_daemon(
     site: Site, store_url: str, tmp_path: Path
 ) -> None:
     legacy = Helpdesk.of(tmp_path / "legacy.sqlite")
-    legacy.add(range(41, 81))
     site.environment["INSIGHTS_STORE__URL"] = re.sub("//[^@]+@", f"//clerk:{SECRET}@", store_url)
     with psycopg.connect(store_url, autocommit=True) as owner:
         owner.execute(
@@ -156,8 +155,9 @@ def test_a_right_that_is_revoked_under_a_running_daemon(
         )
         daemon = site.start()
         try:
-            _until(lambda: site.query("SELECT count(*) > 2 FROM store.insight"))
+            _until(lambda: site.query("SELECT count(*) = 40 FROM store.insight"))
             owner.execute("REVOKE INSERT ON store.insight FROM clerk")
+            legacy.add(range(41, 81))  # rows that nothing can be written of, however fast it is
             _until(lambda: site.query("SELECT count(*) >= 8 FROM store.work WHERE state='claimed'"))
             why = "SELECT strpos(stopped_reason, 'permission denied') > 0 FROM store.deployment"
             _until(lambda: site.query(why))  # as `insights status` shows it

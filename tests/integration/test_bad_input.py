@@ -74,6 +74,15 @@ def test_a_prompt_that_names_a_missing_column(site: Site) -> None:
     assert "subjekt" in message
 
 
+def test_doctor_says_which_null_would_cost_a_row(site: Site) -> None:
+    site.prompt = "{{ row.subject }} {{ row.body | truncate(9) }}\n"
+    found = json.loads(site.write().insights("doctor", "--json").stdout)
+    told = [one["what"] for one in found if "NULL" in one["what"]]
+    assert len(told) == 1
+    assert "body is NULL" in told[0]
+    assert "line 1" in told[0]
+
+
 def test_a_schema_that_is_none(site: Site) -> None:
     site.schema["properties"]["category"] = {"type": "strin"}
     message = _error(site.write(), "run", "--once", code=78)

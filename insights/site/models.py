@@ -1,0 +1,84 @@
+"""The settings of models: embeddings, GGUF files, and servers that speak the OpenAI protocol."""
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from insights.site.values import Duration, Section, seconds
+
+
+class EmbeddingSettings(Section):
+    """`[embedding]`: the sentence-transformers model of all collections.
+
+    `previous` is the model it replaces: it answers until every passage has the new one's vector.
+    """
+
+    model: str = "all-MiniLM-L6-v2"
+    path: Path | None = None
+    sha256: str | None = None
+    threads: int | None = None
+    reranker: Path | None = None
+    previous: "EmbeddingSettings | None" = None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class ModelSettings(Section):
+    """`[model.<name>]`: a GGUF file with its SHA-256, or an OpenAI-compatible server."""
+
+    path: Path | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    chat_template: str | None = None
+    url: str | None = None
+    model: str | None = None
+    api_key: str | None = None
+    insecure: bool = False
+    proxy: str | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    gpu_layers: int | None = None
+    context: int | None = Field(default=None, ge=256)
+    parallel: int | None = Field(default=None, ge=1, le=512)
+    threads: int | None = Field(default=None, ge=1)
+    kv_type: Literal["f16", "q8_0", "f32"] | None = None
+    memory_mb: int | None = Field(default=None, ge=64)
+    timeout: Duration = seconds("5min")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "ModelSettings":
+        if (self.path is None) == (self.url is None):
+            raise ValueError("give exactly one of path (a GGUF file) and url (a server)")
+        if self.path is not None and self.sha256 is None:
+            raise ValueError("a GGUF file needs its sha256 (`sha256sum FILE` prints it)")
+        if self.url is not None and self.chat_template is not None:
+            raise ValueError("a server applies its own chat template: set it there")
+        return self
+
+    @model_validator(mode="after")
+    def _private(self) -> "ModelSettings":
+        """Rows and the key go over the wire: encrypted, unless the machine itself is the server."""
+        if self.url is None:
+            if self.insecure or self.proxy or self.ca_file or self.client_cert:
+                raise ValueError("insecure, proxy, ca_file and client_cert belong to a url")
+            return self
+        found = urlsplit(self.url)
+        if found.scheme not in ("http", "https") or not found.hostname:
+            raise ValueError("url is no http or https address, such as https://gpu1:8000/v1")
+        if found.username or found.password or found.query:
+            raise ValueError("url holds a user, a password or a query: give api_key instead")
+        if found.scheme == "http" and not _is_loopback(found.hostname) and not self.insecure:
+            raise ValueError(
+                "rows would cross the network as plain text: use https (ca_file names a private "
+                "authority), or write insecure = true"
+            )
+        return self
