@@ -23,6 +23,7 @@ from insights.cli import (
     tune,
 )
 from insights.cli.output import console, shown
+from insights.ground import logs
 from insights.ground.environment import config_path
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ def root(
     ] = None,
 ) -> None:
     """AI insights for software that cannot be changed."""
+    logs.configure("auto", "warning")  # to standard error: what commands print is for scripts too
     ctx.obj = config_path(config)
 
 
