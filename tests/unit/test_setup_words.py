@@ -140,6 +140,8 @@ def test_progress_is_read_from_what_builds_print(line: str, found: tuple[int, in
 
 def test_ctrl_c_ends_the_step_and_says_that_the_rest_is_kept(tmp_path: Path) -> None:
     script = (
+        # A shell's background job, as CI may be, ignores Ctrl-C, and its children with it.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys, console, pathlib; sys.exit(console.guarded(lambda: console.run("
         "['sh', '-c', 'echo begun; exec sleep 60'], pathlib.Path('log'), failing='sleeping')))"
     )
