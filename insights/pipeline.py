@@ -76,8 +76,7 @@ class Pipeline:
         self._failures = Failures(work, self._flight, self._shares, clock)
         self._unwritten: list[Insight] = []
         self._idle = self._full = False
-        self.progress = 0
-        """Grows with each row that passes a step: what does not grow for long hangs."""
+        self.progress = 0  # grows with each row that passes a step: what does not hangs
 
     # --- what the two threads call -------------------------------------------------------------
 
@@ -134,8 +133,6 @@ class Pipeline:
         claims = self._flight.claims()
         self._failures.put_off(claims, "the daemon was stopped", 0.0)
         return len(claims)
-
-    # --- what it says of itself ----------------------------------------------------------------
 
     @property
     def held(self) -> int:
