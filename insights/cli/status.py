@@ -70,6 +70,8 @@ def _show_stream(stream: StreamReport) -> None:
     )
     if stream.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {shown(stream.stopped_reason)}")
+    elif stream.last_error:
+        stdout.print(f"  [bold yellow]not polled:[/] {shown(stream.last_error)}")
     if stream.paused:
         stdout.print("  [bold yellow]paused[/] (`insights resume` lets it go on)")
 

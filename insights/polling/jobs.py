@@ -5,9 +5,11 @@ read before a poll and recorded after it, would put an older copy of a row back 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
+from insights import errors
 from insights.model import StreamSpec
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
@@ -54,6 +56,18 @@ class StreamJob:
 
     def run_once(self) -> bool:
         """Poll, then sweep if there is a reason to; True while a sweep goes on."""
+        try:
+            return self._poll_and_sweep()
+        except errors.StoreUnavailable:
+            raise  # where it would be noted is what is down
+        except Exception as exc:
+            foreseen = isinstance(exc, errors.InsightsError)
+            reason = str(exc) if foreseen else f"internal error: {type(exc).__name__}, see the log"
+            with suppress(errors.InsightsError):  # what failed is what is raised
+                self._ledger.trouble(reason)
+            raise
+
+    def _poll_and_sweep(self) -> bool:
         lease = self._leases.take(f"stream {self._stream.name}")
         if lease is None:
             log.debug("not polled", job=self.name, reason="another daemon polls this stream")

@@ -184,6 +184,10 @@ class Ledger(Protocol):
         """Begin again on another replica or another history."""
         ...
 
+    def trouble(self, reason: str) -> None:
+        """Note why the stream is not polled at present; the next poll that ends clears it."""
+        ...
+
     def stop(self, stream_id: int, reason: str) -> None:
         """Stop the stream until somebody acts."""
         ...

@@ -293,6 +293,11 @@ class Ledger(Sweeps):
         """Begin again on another replica or another history."""
         self._note(lease, "new_epoch", stream_id=stream_id, identity=identity)
 
+    def trouble(self, reason: str) -> None:
+        """Note why the stream is not polled at present; the next poll that ends clears it."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["trouble"], {"stream": self._stream, "reason": reason})
+
     def stop(self, stream_id: int, reason: str) -> None:
         """Stop the stream until somebody acts."""
         with self._store.connection() as connection:

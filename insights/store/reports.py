@@ -43,6 +43,7 @@ class StreamReport(msgspec.Struct, frozen=True):
     open_gaps: int
     lateness_p50_s: float | None
     lateness_p99_s: float | None
+    last_error: str | None
 
 
 OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")

@@ -132,7 +132,7 @@ SELECT s.name AS stream,
        jsonb_array_length(s.gaps) AS open_gaps,
        (SELECT p50_s FROM insights.lateness t WHERE t.stream = s.name) AS lateness_p50_s,
        (SELECT p99_s FROM insights.lateness t WHERE t.stream = s.name) AS lateness_p99_s,
-       p.name AS pipeline
+       p.name AS pipeline, s.last_error
 FROM store.stream s
 LEFT JOIN store.deployment d ON d.stream_id = s.stream_id AND d.stage = 'full'
 LEFT JOIN store.pipeline p ON p.pipeline_id = d.pipeline_id

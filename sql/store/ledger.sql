@@ -300,6 +300,10 @@ RETURNING stream_id;
 -- The stream cannot go on until somebody acts; status shows why.
 UPDATE store.stream SET stopped_reason = %(reason)s, last_error = %(reason)s WHERE stream_id = %(stream_id)s;
 
+-- name: trouble
+-- Why the stream is not polled at present; the next poll that ends clears it.
+UPDATE store.stream SET last_error = %(reason)s WHERE name = %(stream)s AND last_error IS DISTINCT FROM %(reason)s;
+
 -- name: shape
 -- The columns and types that are read from now on.
 UPDATE store.stream SET shape = %(shape)s::jsonb, stopped_reason = NULL WHERE stream_id = %(stream_id)s;

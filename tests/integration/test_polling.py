@@ -11,8 +11,10 @@ import msgspec
 import psycopg
 import pytest
 
+from insights import errors
 from insights.model import Bookmark, Horizon, Page, Row, Share, StreamSpec
 from insights.polling.courtesy import Courtesy
+from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.sources.client import SourceClient
@@ -411,3 +413,23 @@ def test_times_in_mixed_zones_lose_no_row(store_url: str, tmp_path: Path, reques
         assert site.poll() == 0
         assert site.sweep() == 1
     store.close()
+
+
+def test_a_job_that_fails_says_so_in_the_store_until_it_works(site: Site) -> None:
+    site.follow()
+    broken = [KeyError("unforeseen"), errors.SourceUnavailable("the replica is down")]
+
+    def build(_: StreamSpec) -> tuple[Poller, Sweeper]:
+        if broken:
+            raise broken.pop(0)
+        return site.poller, site.sweeper
+
+    job = StreamJob(site.spec, site.ledger, site.leases, build, 5.0)
+    with pytest.raises(KeyError):
+        job.run_once()
+    assert site.completeness["last_error"] == "internal error: KeyError, see the log"
+    with pytest.raises(errors.SourceUnavailable):
+        job.run_once()
+    assert site.completeness["last_error"] == "the replica is down"
+    job.run_once()
+    assert site.completeness["last_error"] is None
