@@ -155,9 +155,10 @@ class WorkQueue:
         """Take back leases whose holder died, and work of retired versions; tell how many died."""
         values = {"max_attempts": self._max_attempts}
         with self._store.transaction() as connection:
-            connection.execute(self._repoint)
             rows = connection.execute(self._sql["expire"], values).fetchall()
             audit.append(connection, self._holder, _buried(rows))
+        with self._store.connection() as connection:  # apart: neither waits for the other
+            connection.execute(self._repoint)
         return len(rows)
 
     def adopt(self) -> int:

@@ -55,13 +55,18 @@ WITH waiting AS (
     JOIN store.work w ON w.pipeline_version_id = r.pipeline_version_id AND w.state = 'pending'
     WHERE r.stage = 'retired'
     FOR UPDATE OF w SKIP LOCKED
+), ranked AS (
+    -- Of two retired versions that wait for one row, the later work stands.
+    SELECT work_id, live_id,
+           twice OR row_number() OVER (PARTITION BY row_id, live_id ORDER BY work_id DESC) > 1 AS twice
+    FROM waiting
 )
 UPDATE store.work w
 SET pipeline_version_id = CASE WHEN t.twice THEN w.pipeline_version_id ELSE t.live_id END,
     state = CASE WHEN t.twice THEN 'superseded' ELSE w.state END,
     reason = CASE WHEN t.twice THEN 'another version of the pipeline does it' ELSE w.reason END,
     finished_at = CASE WHEN t.twice THEN now() END
-FROM waiting t WHERE w.work_id = t.work_id;
+FROM ranked t WHERE w.work_id = t.work_id;
 
 -- name: found
 -- The versions of a pipeline, newest first, whose SHA-256 begins like this.

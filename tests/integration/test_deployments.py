@@ -13,6 +13,7 @@ from insights.store.deployments import Deployments
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
+from insights.store.work import WorkQueue
 from tests.helpdesk import Helpdesk
 from tests.site import PROMPT, Site
 
@@ -230,4 +231,31 @@ def test_a_page_read_for_other_versions_is_not_recorded(store_url: str) -> None:
         stream.ledger.record(stream.lease, following.stream_id, page, read_at=0.0)
     stream.ledger.record(stream.lease, following.stream_id, page, read_at=0.0)
     assert (stream.one, "pending") not in stream.work()  # it waits for the live version now
+    store.close()
+
+
+def test_work_of_two_retired_versions_for_one_row_becomes_one(store_url: str) -> None:
+    store = Store(store_url).open()
+    deployments = Deployments(store)
+    first, second, third = (
+        deployments.register("p", digit * 64, {}, stream="s", columns=("a",)).version_id
+        for digit in "123"
+    )
+    with store.connection() as connection:
+        connection.execute(
+            "INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version)"
+            " SELECT stream_id, 'k', md5('a')::uuid, 1 FROM store.stream"
+        )
+        connection.execute(
+            "INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id)"
+            " SELECT row_id, stream_id, input_hash, version FROM store.ledger,"
+            f" unnest(ARRAY[{first}, {second}]) AS version"
+        )
+    queue = WorkQueue(store, "test", [third], ttl_s=60, max_attempts=3)
+    queue.expire()
+    with store.connection() as connection:
+        found = connection.execute(
+            "SELECT pipeline_version_id, state FROM store.work ORDER BY work_id"
+        ).fetchall()
+    assert [tuple(row) for row in found] == [(first, "superseded"), (third, "pending")]
     store.close()
