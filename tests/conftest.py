@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pyodbc
 import pytest
+import structlog
 
 from demo import standin
 from insights.ground import logs
@@ -29,6 +30,14 @@ def _need(missing: str) -> None:
         pytest.fail(f"CI needs {missing}", pytrace=False)
     if missing:
         pytest.skip(f"needs {missing}")
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a test's commands set up for logging ends with it, in whatever order tests run."""
+    former = structlog.get_config()
+    yield
+    structlog.configure(**former)
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,8 @@ def configure(
             logging.getLevelNamesMapping()[level.upper()]
         ),
         logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]  # it only writes
-        cache_logger_on_first_use=True,
+        # Not cached: a logger must follow a later call, here and in whatever embeds this program.
+        cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=stream, level=logging.WARNING, format="%(name)s: %(message)s")
     for name in _SILENCED:

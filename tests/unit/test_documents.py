@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from insights import errors
 from insights.documents.filters import FilterType, canonical
@@ -201,14 +202,11 @@ def test_a_declared_encoding_is_believed_and_a_guess_is_told(tmp_path: Path) -> 
     assert "guessed as cp1252; it could be" in guessed.doubts[0]
 
 
-def test_a_doubt_is_logged_with_the_documents_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_doubt_is_logged_with_the_documents_name(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("Müller".encode("cp1252"))
-    with Folder(tmp_path) as documents:
+    with Folder(tmp_path) as documents, capture_logs() as logs:
         documents.load("a.txt")
-    told = capsys.readouterr()
-    assert str(tmp_path / "a.txt") in told.out + told.err
+    assert [line["document"] for line in logs] == [str(tmp_path / "a.txt")]
 
 
 @pytest.mark.parametrize(
