@@ -158,7 +158,7 @@ table = "ai_insight"
             return connection.execute(statement, values).fetchall()
 
     def assert_exactly_once(self, keys: set[str]) -> None:
-        """Each row has one insight and one usage; nothing is open, dead or lost."""
+        """Each row has one insight; nothing is open, dead or lost."""
         found = self.query(
             "SELECT l.row_key, count(i.*) FROM store.ledger l LEFT JOIN store.insight i"
             " ON i.row_id = l.row_id AND i.input_hash = l.input_hash"

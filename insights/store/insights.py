@@ -113,7 +113,6 @@ def _record(insight: Insight) -> dict[str, Any]:
         "redactions": insight.redactions,
         "notes": insight.notes,
         "citations": [_citation(at, c) for at, c in enumerate(insight.verdict.citations)],
-        "generated": made is not None,
         "shared": made is not None and made.shared,
     }
     if made is not None:

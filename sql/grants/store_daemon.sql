@@ -1,6 +1,6 @@
 -- What the daemon may do in the store. By the owner, after each `insights migrate`; repeating it changes nothing.
 -- No TRUNCATE, no DDL. History cannot be rewritten: insights (but for the hash of
--- their inputs), citations, usage and audit events are only ever added.
+-- their inputs), citations and audit events are only ever added.
 
 GRANT USAGE ON SCHEMA store, insights TO insights_daemon;
 GRANT SELECT ON ALL TABLES IN SCHEMA store TO insights_daemon;
@@ -10,7 +10,7 @@ GRANT SELECT ON insights.completeness, insights.deployment TO insights_daemon;
 -- Added to, never changed.
 -- A rotated hash key gives an insight the new hash of the same inputs.
 GRANT UPDATE (input_hash) ON store.insight TO insights_daemon;
-GRANT INSERT ON store.insight, store.citation, store.usage, store.audit_event, store.setting TO insights_daemon;
+GRANT INSERT ON store.insight, store.citation, store.audit_event, store.setting TO insights_daemon;
 
 -- Facts about streams, pipelines and sinks, and where each stands.
 GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.deployment, store.stream, store.sink

@@ -106,13 +106,11 @@ ORDER BY d.pipeline, (d.stage = 'retired'), d.changed_at DESC;
 -- How many rows the live version of a pipeline has made nothing of, and the tokens a row has cost of late.
 SELECT count(*) AS rows,
        (SELECT avg(u.prompt_tokens + u.sampled_tokens + u.forced_tokens)::float8
-        FROM (SELECT i.insight_id FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
-              WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) i
-        JOIN store.usage u USING (insight_id)) AS tokens_a_row,
+        FROM (SELECT i.* FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+              WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) u) AS tokens_a_row,
        (SELECT avg(u.prompt_ms + u.decode_ms)::float8
-        FROM (SELECT i.insight_id FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
-              WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) i
-        JOIN store.usage u USING (insight_id)) AS ms_a_row
+        FROM (SELECT i.* FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+              WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) u) AS ms_a_row
 FROM store.deployment d
 JOIN store.pipeline p USING (pipeline_id)
 JOIN store.ledger l ON l.stream_id = d.stream_id AND l.gone_at IS NULL

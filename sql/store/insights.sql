@@ -1,11 +1,11 @@
 -- name: write
--- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, usage, ledger,
+-- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, ledger,
 -- outbox. Returns what was held, for the audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, source_cursor text, redactions jsonb, notes jsonb,
-        citations jsonb, generated boolean, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
+        citations jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real)
 ), held AS (
     UPDATE store.work w
@@ -16,10 +16,12 @@ WITH finished AS (
     RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
-                               shared, confidence, source_cursor, redactions, notes, request)
+                               shared, confidence, source_cursor, redactions, notes, request, prompt_tokens,
+                               reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms)
     SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
            f.shared, f.confidence, f.source_cursor, f.redactions,
-           ARRAY(SELECT jsonb_array_elements_text(f.notes)), h.request
+           nullif(ARRAY(SELECT jsonb_array_elements_text(f.notes)), '{}'), h.request, f.prompt_tokens, f.reused_tokens,
+           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms
     FROM held h JOIN finished f USING (work_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
     RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
@@ -28,8 +30,7 @@ WITH finished AS (
     FROM made m
     JOIN held h USING (row_id, input_hash, pipeline_version_id)
     JOIN store.deployment d USING (pipeline_version_id)
-    JOIN (SELECT work_id, citations, generated, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens,
-                 queue_ms, prompt_ms, decode_ms FROM finished) f USING (work_id)
+    JOIN (SELECT work_id, citations FROM finished) f USING (work_id)
 ), known AS (
     -- What of a row is shown: of inputs that it still has, and of a retired version only where the live one has made nothing.
     INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
@@ -54,11 +55,6 @@ WITH finished AS (
         ordinal smallint, field text, source text, passage_id bigint, uri text, title text, quote text, start integer,
         stop integer, support real, claim_start integer, claim_end integer)
     LEFT JOIN store.passage p ON p.passage_id = c.passage_id
-), used AS (
-    INSERT INTO store.usage (insight_id, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens, queue_ms,
-                             prompt_ms, decode_ms)
-    SELECT insight_id, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms
-    FROM joined WHERE generated
 ), told AS (
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
     SELECT j.sink_id, j.row_id, nextval('store.revision'), j.insight_id, 'current'
@@ -121,13 +117,13 @@ GROUP BY k.sink_id ORDER BY k.name;
 SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
        coalesce(sum(u.reused_tokens), 0) AS reused_tokens,
        coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens
-FROM store.usage u JOIN store.insight i USING (insight_id)
-WHERE i.generated_at > now() - interval '1 day';
+FROM store.insight u
+WHERE u.prompt_tokens IS NOT NULL AND u.generated_at > now() - interval '1 day';
 
 -- name: totals
 -- Counters that a run compares before and after.
 SELECT (SELECT count(*) FROM store.ledger) AS rows, (SELECT count(*) FROM store.insight) AS insights,
-       (SELECT count(*) FROM store.usage) AS generations,
+       (SELECT count(*) FROM store.insight WHERE prompt_tokens IS NOT NULL) AS generations,
        (SELECT count(*) FROM store.insight WHERE status = 'abstained') AS abstained,
        (SELECT count(*) FROM store.insight WHERE status = 'withheld') AS withheld,
        (SELECT count(*) FROM store.work WHERE state = 'dead') AS dead,

@@ -218,7 +218,7 @@ def clerk(store: Store, store_url: str) -> Iterator[Store]:
         owner.execute("DROP OWNED BY clerk; DROP ROLE clerk")
 
 
-@pytest.mark.parametrize("table", ["insight", "outbox", "usage", "audit_event"])
+@pytest.mark.parametrize("table", ["insight", "outbox", "current_insight", "audit_event"])
 def test_a_revoked_right_keeps_what_is_finished_and_is_named_once(
     store: Store, clerk: Store, request: pytest.FixtureRequest, tmp_path: Path, table: str
 ) -> None:

@@ -165,3 +165,22 @@ def test_a_store_in_use_keeps_its_insights_when_versions_become_deployments(
             ("b", True),
             ("c", False),
         ]
+
+
+def test_what_insights_cost_moves_into_their_rows_and_back(empty_store_url: str) -> None:
+    migrate.upgrade(empty_store_url, "0006")
+    with psycopg.connect(empty_store_url, autocommit=True) as link:
+        link.execute(IN_USE)
+        link.execute("INSERT INTO store.usage VALUES (1, 10, 1, 2, 3, 4, 5, 6)")
+    migrate.upgrade(empty_store_url, "0008")
+    with psycopg.connect(empty_store_url) as link:
+        found = link.execute(
+            "SELECT insight_id, prompt_tokens, forced_tokens, decode_ms FROM store.insight"
+            " ORDER BY 1"
+        ).fetchall()
+        assert found == [(1, 10, 3, 6.0), (2, None, None, None)]
+        link.execute("UPDATE store.insight SET notes = NULL")
+    migrate.downgrade(empty_store_url, "0007")
+    with psycopg.connect(empty_store_url) as link:
+        assert link.execute("SELECT * FROM store.usage").fetchall() == [(1, 10, 1, 2, 3, 4, 5, 6)]
+        assert link.execute("SELECT DISTINCT notes FROM store.insight").fetchall() == [([],)]

@@ -56,7 +56,6 @@ def test_a_changed_row_is_done_again_and_only_that(rotated: Site, tmp_path: Path
 
 def test_pending_dead_and_missing_work_is_carried(rotated: Site) -> None:
     for row, state in ((1, "pending"), (2, "dead"), (3, "missing")):
-        rotated.query("DELETE FROM store.usage WHERE insight_id = %s RETURNING 1", row)
         rotated.query(
             "UPDATE store.work SET state = %s, finished_at = NULL WHERE row_id = %s RETURNING 1",
             state,
