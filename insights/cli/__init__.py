@@ -11,6 +11,7 @@ from insights.cli import (
     dead,
     doctor,
     init,
+    key,
     knowledge,
     migrate,
     pipeline,
@@ -63,6 +64,7 @@ app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")
+app.add_typer(key.app, name="key")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(redact.app, name="redact")

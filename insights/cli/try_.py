@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.panel import Panel
 from rich.text import Text
@@ -38,11 +39,12 @@ def try_(
             )
         recipe = enriching.recipe(app, pipeline or names[0])
         rows = recipe.source.fetch(recipe.stream, [key])
+        shown_key = app.row_keys.shown(key, personal=recipe.stream.key_personal)
         if not rows:
             raise errors.RowError(
-                f"there is no row with the key {key}", where=f"stream {recipe.stream.name}"
+                f"there is no row with the key {shown_key}", where=f"stream {recipe.stream.name}"
             )
-        row = rows[0]
+        row = msgspec.structs.replace(rows[0], key=shown_key)
         passages = passages_for(recipe, [row])[0]
         request = request_for(recipe, row, passages)
         generation: Generation | None = None

@@ -1,7 +1,8 @@
 """Logging: JSON lines for journald, readable lines on a terminal; never row text.
 
 Events carry identifiers (stream, work id, counts), errors their own words. Third-party libraries
-log through the standard library and appear from WARNING on. A log that cannot be written (its pipe
+log through the standard library and appear from WARNING on. Tracebacks name lines and classes,
+never what a foreign exception says: see `traces`. A log that cannot be written (its pipe
 is closed, its disk is full) loses lines and stops no work.
 """
 
@@ -12,6 +13,8 @@ import sys
 from typing import Literal, TextIO
 
 import structlog
+
+from insights.ground import traces
 
 _SILENCED = ("psycopg.pool",)  # it repeats what our own errors say better
 
@@ -46,6 +49,20 @@ class _Lossy:
                 self._stream.flush()
 
 
+def _traced(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Put the exception of an event into words that quote no data."""
+    found = event.pop("exc_info", None)
+    if found is True:
+        found = sys.exc_info()[1]
+    elif isinstance(found, tuple):
+        found = found[1]
+    if isinstance(found, BaseException):
+        event["exception"] = traces.told(found)
+    return event
+
+
 def configure(
     format_: Literal["auto", "json", "pretty"], level: Literal["debug", "info", "warning", "error"]
 ) -> None:
@@ -60,7 +77,7 @@ def configure(
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            _traced,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -70,6 +87,9 @@ def configure(
         # Not cached: a logger must follow a later call, here and in whatever embeds this program.
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(stream=stream, level=logging.WARNING, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(traces.Formatter("%(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    traces.guard()
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)

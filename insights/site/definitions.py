@@ -137,6 +137,10 @@ def redaction(found: TextRedactionSettings) -> Redaction:
 
 def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpec:
     found = settings.stream[name]
+    redacted = redaction(found.redact)
+    if found.key_personal:  # what names a person in the key names it in the row's texts too
+        columns = tuple(dict.fromkeys((*redacted.columns, *found.key)))
+        redacted = msgspec.structs.replace(redacted, columns=columns)
     return StreamSpec(
         name=name,
         source=found.source,
@@ -148,8 +152,8 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         where=found.where,
         cursor=found.cursor,
         pending=found.pending,
-        extra=tuple(sorted(set(found.redact.columns) - set(inputs))),
-        redaction=redaction(found.redact),
+        extra=tuple(sorted(set(redacted.columns) - set(inputs))),
+        redaction=redacted,
         grade=found.grade,
         start=found.start,
         overlap_s=found.overlap,

@@ -201,6 +201,8 @@ class StreamSettings(Section):
             raise ValueError("give at most one of cursor and pending")
         if self.overlap > self.longest_transaction:
             raise ValueError("overlap is longer than longest_transaction, which bounds it")
+        if self.key_personal and self.cursor in self.key:
+            raise ValueError("a personal key cannot be the cursor, which is shown beside insights")
         if self.time_zone is not None and self.time_zone not in zoneinfo.available_timezones():
             raise ValueError(f"there is no time zone {self.time_zone!r}; write it as Europe/Zurich")
         return self

@@ -51,7 +51,7 @@ class Deployments:
         self._key_version = key_version
         self._sql = load("deployments")
 
-    def register(
+    def register(  # noqa: PLR0913 - what is told of a version
         self,
         pipeline: str,
         sha256: str,
@@ -61,6 +61,7 @@ class Deployments:
         columns: Sequence[str],
         sink_id: int | None = None,
         overlap_s: float = 60.0,
+        key_personal: bool = False,
         from_the_beginning: bool = True,
     ) -> Registered:
         """Record a version; one never seen before is live from now on.
@@ -76,6 +77,7 @@ class Deployments:
             columns: What it reads of a row.
             sink_id: The sink it tells; None without one.
             overlap_s: The stream's overlap in the settings, seconds.
+            key_personal: Whether people are shown the stream's keys as keyed hashes only.
             from_the_beginning: Whether the stream starts with the rows that are there already.
         """
         with self._store.transaction() as connection:
@@ -85,6 +87,7 @@ class Deployments:
                 "stream",
                 name=stream,
                 overlap_s=overlap_s,
+                key_personal=key_personal,
                 key_version=self._key_version,
             ).stream_id
             found = self._one(

@@ -31,7 +31,11 @@ _NETWORK = {
     "tcp_user_timeout": 10_000,
 }
 # A forgotten transaction would hold row locks and the vacuum horizon of the whole store.
-_SESSION = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+# A statement that fails is logged by the server without what it was given: quotes, keys.
+_SESSION = (
+    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    " -c log_parameter_max_length_on_error=0"
+)
 # libpq keeps no error code of a connection that failed. In another language than English such a
 # refusal reads as an outage: it is waited for, with its words in the log.
 _REFUSED = re.compile(
@@ -202,7 +206,8 @@ def translate(exc: psycopg.Error, place: str = "") -> errors.InsightsError:
         # Class 22 and limits of a value: what a row brought, whatever is wrong with the store.
         case psycopg.DataError() | psycopg.errors.ProgramLimitExceeded():
             return errors.RowError(
-                f"the store cannot hold a value of it ({exc.sqlstate}: {problem})", where="store"
+                f"the store cannot hold a value of it ({exc.sqlstate}, {type(exc).__name__})",
+                where="store",
             )
         case (
             psycopg.OperationalError()

@@ -30,6 +30,7 @@ from insights.store.passages import PassageStore
 from insights.store.postgres import Store
 from insights.store.reports import Reports
 from insights.store.revision import check_collation
+from insights.store.rowkeys import RowKeys
 from insights.store.views import typed_view
 from insights.wiring.adapters import (
     embedding_files,
@@ -131,6 +132,7 @@ class App:
             columns=made.stream.inputs,
             sink_id=None if made.sink is None else self.registry.sink(made.sink.name),
             overlap_s=made.stream.overlap_s,
+            key_personal=made.stream.key_personal,
             from_the_beginning=made.stream.start == "beginning",
         )
 
@@ -143,6 +145,11 @@ class App:
     def reports(self) -> Reports:
         """What the store tells people."""
         return Reports(self.store)
+
+    @property
+    def row_keys(self) -> RowKeys:
+        """How keys are shown to people."""
+        return RowKeys(self.store)
 
     def sha256(self, made: Definition) -> str:
         """Return what the version of a pipeline's files is known by."""

@@ -13,6 +13,7 @@ from insights.store.derived import DerivedObject
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 from insights.store.reports import Reports
+from insights.store.rowkeys import RowKeys
 from insights.store.work import DeadLetters
 from insights.wiring.adapters import derived_objects, open_store
 from insights.workers.process import Worker
@@ -32,6 +33,13 @@ def dead_letters(config: Config) -> Iterator[DeadLetters]:
     """Open the dead letters."""
     with open_store(config) as store:
         yield DeadLetters(store)
+
+
+@contextmanager
+def row_keys(config: Config) -> Iterator[RowKeys]:
+    """Open how keys are shown."""
+    with open_store(config) as store:
+        yield RowKeys(store)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from insights.ground import traces
 from insights.workers.channel import Channel, Fault, Frame, Ready
 
 T = TypeVar("T")
@@ -127,4 +128,5 @@ def connect() -> Server:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Secrets and row text: no core dump, no debugger of the same user, nothing in /proc to read.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    traces.guard()  # a child's standard error is the daemon's log
     return Server(Channel(socket.socket(fileno=int(sys.argv[-1]))))

@@ -5,10 +5,10 @@ ON CONFLICT (name) DO UPDATE SET name = excluded.name
 RETURNING pipeline_id;
 
 -- name: stream
--- Record a stream if it is new, and the overlap that the settings name.
-INSERT INTO store.stream (name, overlap_s, key_version, hash_version)
-VALUES (%(name)s, %(overlap_s)s, %(key_version)s, 1)
-ON CONFLICT (name) DO UPDATE SET overlap_s = excluded.overlap_s
+-- Record a stream if it is new, and what the settings say of it: its overlap, whether its keys are personal.
+INSERT INTO store.stream (name, overlap_s, key_personal, key_version, hash_version)
+VALUES (%(name)s, %(overlap_s)s, %(key_personal)s, %(key_version)s, 1)
+ON CONFLICT (name) DO UPDATE SET overlap_s = excluded.overlap_s, key_personal = excluded.key_personal
 RETURNING stream_id;
 
 -- name: version

@@ -92,10 +92,9 @@ WHERE k.name = %(sink)s AND o.sink_id = k.sink_id AND o.error IS NOT NULL;
 
 -- name: refused
 -- Rows that a sink refused for good, with the reason.
-SELECT s.name AS stream, l.row_key, o.revision, o.shows, o.error
+SELECT r.stream, r.shown_key AS row_key, o.revision, o.shows, o.error
 FROM store.outbox o
 JOIN store.sink k USING (sink_id)
-JOIN store.ledger l USING (row_id)
-JOIN store.stream s USING (stream_id)
+JOIN store.shown_key r USING (row_id)
 WHERE k.name = %(sink)s AND o.error IS NOT NULL
 ORDER BY o.revision LIMIT %(limit)s;

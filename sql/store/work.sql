@@ -198,24 +198,22 @@ WHERE w.pipeline_version_id = ANY(%(versions)s) AND w.state IN ('pending', 'clai
 
 -- name: dead_list
 -- Dead letters, newest first.
-SELECT w.work_id, s.name AS stream, l.row_key, w.attempts, w.reason, w.enqueued_at
+SELECT w.work_id, k.stream, k.shown_key AS row_key, w.attempts, w.reason, w.enqueued_at
 FROM store.work w
-JOIN store.stream s USING (stream_id)
-JOIN store.ledger l USING (row_id)
-WHERE w.state = 'dead' AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+JOIN store.shown_key k USING (row_id)
+WHERE w.state = 'dead' AND (%(stream)s::text IS NULL OR k.stream = %(stream)s)
 ORDER BY w.work_id DESC
 LIMIT %(limit)s;
 
 -- name: dead_show
 -- One dead letter with what the audit knows of its row.
-SELECT w.work_id, s.name AS stream, l.row_key, w.attempts, w.expiries, w.reason, w.enqueued_at, w.input_hash,
+SELECT w.work_id, k.stream, k.shown_key AS row_key, w.attempts, w.expiries, w.reason, w.enqueued_at, w.input_hash,
        v.sha256 AS pipeline_version,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('at', a.at, 'action', a.action, 'actor', a.actor,
                                                      'details', a.details) ORDER BY a.event_id), '[]')
         FROM store.audit_event a WHERE a.row_id = w.row_id) AS events
 FROM store.work w
-JOIN store.stream s USING (stream_id)
-JOIN store.ledger l USING (row_id)
+JOIN store.shown_key k USING (row_id)
 JOIN store.pipeline_version v ON v.pipeline_version_id = w.pipeline_version_id
 WHERE w.work_id = %(work_id)s AND w.state = 'dead';
 

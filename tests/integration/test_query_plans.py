@@ -90,3 +90,24 @@ def test_recording_a_page_reads_its_own_rows_alone(
 def test_claiming_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> None:
     with filled.transaction():
         assert scanned(plan(filled, load("work")["claim"])) == []
+
+
+@pytest.mark.parametrize("view", ["current", "history", "citation"])
+def test_analysts_find_a_row_by_its_key_without_reading_the_others(
+    filled: psycopg.Connection[Any], view: str
+) -> None:
+    filled.execute(
+        f"INSERT INTO store.current_insight SELECT n, n, 1 FROM generate_series(1, {ROWS} / 2) n"
+    )
+    asked = f"SELECT * FROM insights.{view} WHERE stream = 's' AND row_key = '7'"
+    assert scanned(plan(filled, asked)) == []
+
+
+@pytest.mark.parametrize("statement", ["dead_list", "dead_show"])
+def test_dead_letters_read_no_other_rows_of_the_ledger(
+    filled: psycopg.Connection[Any], statement: str
+) -> None:
+    filled.execute("UPDATE store.work SET state = 'dead' WHERE work_id = 5")
+    filled.execute("ANALYZE store.work")
+    asked = load("work")[statement].replace("%(work_id)s", "5").replace("%(limit)s", "50")
+    assert "ledger" not in dict(scanned(plan(filled, asked.replace("%(stream)s", "NULL"))))
