@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli.output import Json, emit_json, shown, stdout
+from insights.cli.output import Json, emit_json, next_step, shown, stdout
 from insights.model import Finding
 from insights.site import definitions, files
 from insights.site.definitions import Definition
@@ -60,6 +60,8 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
             )
             if found.fix:
                 stdout.print(f"        fix: {shown(found.fix)}", soft_wrap=True, highlight=False)
+        if examination.code == 0:
+            next_step(ctx, "run", "--once")
     raise typer.Exit(examination.code)
 
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from insights.cli.output import Json, emit_json, shown, stdout
+from insights.cli.output import Json, emit_json, next_step, shown, stdout
 from insights.site.files import load
-from insights.wiring.adapters import derived_objects, store_url
+from insights.wiring.adapters import client_of, derived_objects, store_url
 from insights.wiring.commands import derive
 
 
@@ -49,3 +49,7 @@ def migrate(
         stdout.print("The store's schema is current.")
         for name in names:
             stdout.print(f"Made {shown(name)}.")
+        if sinks := list(settings.sink):
+            next_step(ctx, "sink", "ddl", *sinks[-1:], then=client_of(settings, sinks[-1]))
+        else:
+            next_step(ctx, "doctor")

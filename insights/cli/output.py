@@ -1,8 +1,11 @@
 """How commands print: tables for people on a terminal, JSON for scripts, messages on stderr."""
 
 import re
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from insights.ground.environment import config_path
 
 # All controls but tab and line end; the marks that turn or hide what stands beside them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -31,6 +36,30 @@ def visible(text: str) -> str:
 def shown(value: object) -> str:
     """Return a text for `print` as it is: no markup is taken from it, and controls are visible."""
     return escape(visible(str(value)))
+
+
+def typed(ctx: typer.Context, *words: str) -> str:
+    """Return a command of this program as it can be typed here, with these settings."""
+    called = Path(sys.argv[0])
+    program = [f"{sys.executable}", "-m", "insights"] if called.suffix == ".py" else [sys.argv[0]]
+    path: Path = ctx.obj
+    named = [] if path.absolute() == config_path(None).absolute() else ["-c", _near(path)]
+    return shlex.join([*program, *named, *words])
+
+
+def next_step(ctx: typer.Context, *words: str, then: str = "") -> None:
+    """Tell on standard error what comes next, so that it can be copied; scripts do not see it."""
+    console.print(
+        f"[bold]Next:[/] {shown(typed(ctx, *words))}{shown(then)}", soft_wrap=True, highlight=False
+    )
+
+
+def _near(path: Path) -> str:
+    """Return a path as short as it can be written here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def emit_json(value: object) -> None:

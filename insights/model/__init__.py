@@ -53,6 +53,7 @@ from insights.model.streams import (
     TableShape,
     Window,
 )
+from insights.model.tables import ColumnProfile, TableProfile
 from insights.model.work import (
     Claim,
     Insight,
@@ -70,6 +71,7 @@ __all__ = [
     "Claim",
     "Claims",
     "CollectionStatus",
+    "ColumnProfile",
     "Document",
     "EmbeddingModel",
     "Finding",
@@ -116,6 +118,7 @@ __all__ = [
     "StreamState",
     "Support",
     "SweepState",
+    "TableProfile",
     "TableShape",
     "Told",
     "Value",

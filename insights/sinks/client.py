@@ -9,6 +9,7 @@ from insights.sinks.messages import (
     ApplyRequest,
     DdlReply,
     DdlRequest,
+    DialectReply,
     PublisherInit,
     RevisionReply,
     TellReply,
@@ -57,6 +58,11 @@ class SinkClient:
     def check(self) -> None:
         """Raise the first thing that keeps us from writing the sink; change nothing."""
         self._worker.call("check", None, type(None), deadline_s=self._deadline_s)
+
+    def dialect(self) -> str:
+        """Return the name of the engine's dialect, as `ddl` takes it."""
+        call = self._worker.call
+        return call("dialect", None, DialectReply, deadline_s=self._deadline_s).dialect
 
     def ddl(self, dialect: str | None = None) -> str:
         """Return the script a DBA runs to make the sink."""

@@ -41,6 +41,12 @@ class DdlReply(Value, frozen=True):
     script: str
 
 
+class DialectReply(Value, frozen=True):
+    """Which engine the sink is on."""
+
+    dialect: str
+
+
 class AcknowledgerInit(Value, frozen=True):
     """The first frame: whose marks, and the ODBC connection string with its password."""
 

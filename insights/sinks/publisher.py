@@ -5,6 +5,7 @@ from insights.sinks.messages import (
     ApplyRequest,
     DdlReply,
     DdlRequest,
+    DialectReply,
     PublisherInit,
     RevisionReply,
 )
@@ -30,6 +31,10 @@ class Publisher:
         """Look whether the sink can be written."""
         self._sink.check()
 
+    def dialect(self, _request: None) -> DialectReply:
+        """Tell which engine it is."""
+        return DialectReply(dialect=self._sink.dialect())
+
     def ddl(self, request: DdlRequest) -> DdlReply:
         """Write the sink's DDL."""
         return DdlReply(script=self._sink.ddl(request.dialect))
@@ -45,6 +50,7 @@ def main() -> None:
                 "apply": (ApplyRequest, publisher.apply),
                 "max_revision": (type(None), publisher.max_revision),
                 "check": (type(None), publisher.check),
+                "dialect": (type(None), publisher.dialect),
                 "ddl": (DdlRequest, publisher.ddl),
             }
         )

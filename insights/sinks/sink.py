@@ -76,6 +76,15 @@ class SinkTable:
             self._rooms = rooms(connection, table, self._spec.text)
             self._statements = Statements(self._spec, table)
 
+    def dialect(self) -> str:
+        """Return the name of the engine's dialect.
+
+        Raises:
+            errors.SinkUnavailable: The database does not answer now.
+        """
+        with self._begin() as connection:
+            return connection.dialect.name
+
     def ddl(self, dialect: str | None) -> str:
         """Return the script that makes the sink, for this engine or the one named.
 

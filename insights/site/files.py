@@ -58,6 +58,15 @@ def load(path: Path) -> Settings:
     return settings
 
 
+def raw(path: Path) -> dict[str, Any]:
+    """Return a settings file as it is written, not checked.
+
+    Raises:
+        errors.SettingsError: If it is missing or no TOML.
+    """
+    return _toml(path)
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

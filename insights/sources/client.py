@@ -12,6 +12,7 @@ from insights.model import (
     Row,
     StreamShape,
     StreamSpec,
+    TableProfile,
     TableShape,
     Walk,
     Window,
@@ -141,6 +142,11 @@ class SourceClient:
         """Return the columns and the key of `table` or `schema.table`, for `insights init`."""
         request = messages.TableRequest(table=table)
         return self._worker.call("describe", request, TableShape, deadline_s=self._deadline_s)
+
+    def profile(self, table: str) -> TableProfile:
+        """Return what a table's catalogue and a sample of its rows tell, for `insights init`."""
+        request = messages.TableRequest(table=table)
+        return self._worker.call("profile", request, TableProfile, deadline_s=self._deadline_s)
 
     def close(self, drain_s: float = 5.0) -> None:
         """End the reader."""

@@ -187,15 +187,20 @@ def refuse_scans(session: Session, stream: StreamSpec) -> None:
     with session.reading(shape.place(stream)) as link:
         scanning = [walk for walk in walks(session, stream, link) if walk.scans]
     with session.reading(shape.place(stream)) as link:
-        source = shape.reflected(link, stream)
-        beyond = Statements(stream, source, session.casts).row_beyond(SMALL)
-        if not scanning or link.execute(beyond).first() is None:
+        if not scanning or not _is_large(session, stream, link):
             return
     raise errors.StreamError(
         f"a page by {scanning[0].by} would scan a table of more than {SMALL:,} rows",
         where=shape.place(stream),
         fix=_index(stream, scanning[0], session.engine.dialect),
     )
+
+
+def _is_large(session: Session, stream: StreamSpec, link: sa.Connection) -> bool:
+    """Tell whether a scan of the table is felt: the one bound of `run` and of `doctor`."""
+    source = shape.reflected(link, stream)
+    beyond = Statements(stream, source, session.casts).row_beyond(SMALL)
+    return link.execute(beyond).first() is not None
 
 
 def _index(stream: StreamSpec, walk: Walk, dialect: sa.Dialect) -> str:
@@ -212,13 +217,19 @@ def _plan(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator
     found = list(walks(session, stream, link))
     if not found:
         yield Finding(level="note", what="the table is empty: its plans were not looked at")
+    large = any(walk.scans for walk in found) and _is_large(session, stream, link)
     for walk in found:
         if walk.scans is None:
             yield Finding(level="note", what=f"this engine's plan by {walk.by} is not looked at")
+        elif walk.scans and not large:
+            yield Finding(
+                level="ok",
+                what=f"a page by {walk.by} scans the table, which has no more than {SMALL:,} rows",
+            )
         elif walk.scans:
             yield Finding(
                 level="note" if stream.accept_scan else "error",
-                what=f"a page by {walk.by} scans the table",
+                what=f"a page by {walk.by} would scan a table of more than {SMALL:,} rows",
                 fix=_index(stream, walk, link.dialect),
             )
         else:

@@ -3,9 +3,17 @@
 from typing import Any
 
 from insights import errors
-from insights.model import Fingerprint, Page, StreamShape, StreamSpec, TableShape, Window
+from insights.model import (
+    Fingerprint,
+    Page,
+    StreamShape,
+    StreamSpec,
+    TableProfile,
+    TableShape,
+    Window,
+)
 from insights.odbc import positions
-from insights.sources import examine, messages, script, shape
+from insights.sources import examine, messages, profile, script, shape
 from insights.sources.canonical import Hasher
 from insights.sources.session import Session
 from insights.sources.stream import Stream
@@ -37,6 +45,7 @@ class Reader:
             "examine": (messages.StreamRequest, self.examine),
             "script": (messages.StreamRequest, self.script),
             "describe": (messages.TableRequest, self.describe),
+            "profile": (messages.TableRequest, self.profile),
         }
 
     def fingerprint(self, _request: None) -> Fingerprint:
@@ -99,6 +108,10 @@ class Reader:
         """Look at a table as `insights init` does."""
         with self._session.reading() as link:
             return shape.table_shape(link, request.table)
+
+    def profile(self, request: messages.TableRequest) -> TableProfile:
+        """Look at a table and a sample of its rows."""
+        return profile.profile(self._session, request.table)
 
     def _stream(self, spec: StreamSpec) -> Stream:
         if (spec.table is None) == (spec.query is None):

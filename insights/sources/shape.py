@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
 from insights.odbc.described import described
-from insights.sources.casts import usable
+from insights.sources.casts import kind_of, usable
 from insights.sources.session import Session
 from insights.sources.statements import Statements, verbatim
 
@@ -35,6 +35,11 @@ _OF_PYTHON: dict[str, type[sa.types.TypeEngine[Any]]] = {
 _NO_SQL = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL
 )
+
+
+_NAMED = 8  # tables that a message names
+_SCHEMAS = 100  # that are searched for a table
+_SYSTEM = re.compile(r"(?i)pg_|information_schema$|sys$|mysql$|performance_schema$|db_|main$|temp$")
 
 
 def place(stream: StreamSpec) -> str:
@@ -104,7 +109,7 @@ def checked(
             where=place(stream),
             fix="name all columns that together tell rows apart, or read a query that does",
         )
-    if stream.table and not guaranteed and not _is_view(link, stream):
+    if stream.table and not guaranteed and not is_view(link, stream):
         raise errors.StreamError(
             f"{_name(stream)} has no unique key within ({keys})",
             where=place(stream),
@@ -141,7 +146,7 @@ def types(source: sa.FromClause, stream: StreamSpec) -> dict[str, str]:
     read = {*stream.key, *stream.projection, *stream.extra, *stream.redaction.columns}
     if stream.cursor:
         read.add(stream.cursor)
-    return {name: _type_text(source.c[name].type) for name in sorted(read)}
+    return {name: type_text(source.c[name].type) for name in sorted(read)}
 
 
 def grade_of(link: sa.Connection, stream: StreamSpec, statements: Statements) -> Grade:
@@ -168,19 +173,24 @@ def grade_of(link: sa.Connection, stream: StreamSpec, statements: Statements) ->
 
 def unique_keys(link: sa.Connection, stream: StreamSpec) -> list[set[str]]:
     """Return the columns of every unique key of the stream's table; none for a query."""
+    return [set(columns) for columns in ordered_keys(link, stream)]
+
+
+def ordered_keys(link: sa.Connection, stream: StreamSpec) -> list[tuple[str, ...]]:
+    """Return the columns of every unique key in their order, the primary key's first."""
     if stream.table is None:
         return []
     inspector = sa.inspect(link)
     table, schema = stream.table, stream.schema
     try:
-        found = [set(inspector.get_pk_constraint(table, schema)["constrained_columns"])]
+        found = [tuple(inspector.get_pk_constraint(table, schema)["constrained_columns"])]
         found += [
-            {name for name in index["column_names"] if name}
+            tuple(name for name in index["column_names"] if name)
             for index in inspector.get_indexes(table, schema)
             if index["unique"] and not _is_partial(index)
         ]
         found += [
-            set(constraint["column_names"])
+            tuple(constraint["column_names"])
             for constraint in inspector.get_unique_constraints(table, schema)
         ]
     except (NotImplementedError, sa.exc.NoSuchTableError):
@@ -190,6 +200,30 @@ def unique_keys(link: sa.Connection, stream: StreamSpec) -> list[set[str]]:
             raise
         return []  # a view whose definition is hidden has no key that could be seen
     return [columns for columns in found if columns]
+
+
+def leading(link: sa.Connection, stream: StreamSpec) -> set[str]:
+    """Return the columns that lead an index, as far as the catalogue tells."""
+    found = {key[0] for key in ordered_keys(link, stream)}
+    assert stream.table is not None  # noqa: S101 - asked of tables
+    try:
+        for index in sa.inspect(link).get_indexes(stream.table, stream.schema):
+            if not _is_partial(index) and index["column_names"] and index["column_names"][0]:
+                found.add(index["column_names"][0])
+    except (NotImplementedError, sa.exc.NoSuchTableError, sa.exc.DBAPIError):
+        pass
+    return found
+
+
+def set_by_itself(link: sa.Connection, stream: StreamSpec) -> set[str]:
+    """Return the columns that the engine sets at every change: ON UPDATE, or a row version."""
+    assert stream.table is not None  # noqa: S101 - asked of tables
+    return {
+        column["name"]
+        for column in _columns(link, stream.table, stream.schema)
+        if "on update" in str(column.get("default") or "").casefold()
+        or kind_of(column["type"]) == "rowversion"
+    }
 
 
 def table_shape(link: sa.Connection, name: str) -> TableShape:
@@ -207,7 +241,7 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
     except sa.exc.NoSuchTableError:
         raise _missing(link, table, schema or None, where="source") from None
     return TableShape(
-        columns={column["name"]: _type_text(column["type"]) for column in columns},
+        columns={column["name"]: type_text(column["type"]) for column in columns},
         key=tuple(key),
         dialect=link.dialect.name,
     )
@@ -249,6 +283,12 @@ def _columns(link: sa.Connection, name: str, schema: str | None) -> Sequence[Map
         return [{"name": column.name, "type": column.type} for column in seen.c]
 
 
+def primary_key(link: sa.Connection, stream: StreamSpec) -> tuple[str, ...]:
+    """Return the columns of the primary key of the stream's table; empty where it has none."""
+    assert stream.table is not None  # noqa: S101 - asked of tables
+    return tuple(_primary_key(link, stream.table, stream.schema))
+
+
 def _primary_key(link: sa.Connection, name: str, schema: str | None) -> list[str]:
     try:
         return sa.inspect(link).get_pk_constraint(name, schema)["constrained_columns"]
@@ -268,19 +308,43 @@ def _seen(link: sa.Connection, name: str, schema: str | None) -> sa.Table | None
 def _missing(
     link: sa.Connection, table: str, schema: str | None, *, where: str
 ) -> errors.StreamError:
+    inspector = sa.inspect(link)
     try:
-        names = sorted(
-            [*sa.inspect(link).get_table_names(schema), *sa.inspect(link).get_view_names(schema)]
-        )
+        names = sorted([*inspector.get_table_names(schema), *inspector.get_view_names(schema)])
     except NotImplementedError:
         names = []
-    near = difflib.get_close_matches(table, names, n=3)
-    fix = f"did you mean {', '.join(near)}?" if near else f"the login sees {len(names)} tables"
+    elsewhere = [] if schema else _elsewhere(link, table)
+    near = difflib.get_close_matches(table.casefold(), [name.casefold() for name in names], n=3)
+    if elsewhere:
+        fix = f"it is outside the login's search path: write {' or '.join(elsewhere)}"
+    elif near:
+        alike = sorted(
+            (name for name in names if name.casefold() in near),
+            key=lambda name: near.index(name.casefold()),
+        )
+        fix = f"write {' or '.join(alike)}; or GRANT SELECT on it to the login"
+    else:
+        seen = f"the login sees {', '.join(names[:_NAMED])}" + (" …" if len(names) > _NAMED else "")
+        fix = f"{seen if names else 'the login sees no table'}; correct the name, or GRANT SELECT"
     return errors.StreamError(
-        f"table {table} does not exist, or our login cannot see it",
-        where=where,
-        fix=f"{fix} Correct the name, or GRANT SELECT on it to the login",
+        f"table {table} does not exist, or our login cannot see it", where=where, fix=fix
     )
+
+
+def _elsewhere(link: sa.Connection, table: str) -> list[str]:
+    """Return `schema.table` for each schema that has a table or view of this name."""
+    inspector = sa.inspect(link)
+    try:
+        found = [
+            f"{schema}.{name}"
+            for schema in inspector.get_schema_names()[:_SCHEMAS]
+            if not _SYSTEM.match(schema)
+            for name in (*inspector.get_table_names(schema), *inspector.get_view_names(schema))
+            if name.casefold() == table.casefold()
+        ]
+    except (NotImplementedError, sa.exc.SQLAlchemyError):
+        return []
+    return found[:3]
 
 
 def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
@@ -299,7 +363,8 @@ def _query(link: sa.Connection, stream: StreamSpec) -> sa.FromClause:
     return sa.text(verbatim(f"{query}\n")).columns(*columns).subquery("q")
 
 
-def _is_view(link: sa.Connection, stream: StreamSpec) -> bool:
+def is_view(link: sa.Connection, stream: StreamSpec) -> bool:
+    """Return whether the stream's table is a view; true as well where the engine cannot tell."""
     try:
         return stream.table in sa.inspect(link).get_view_names(stream.schema)
     except NotImplementedError:
@@ -317,7 +382,7 @@ def _name(stream: StreamSpec) -> str:
     return f"{stream.schema}.{stream.table}" if stream.schema else stream.table
 
 
-def _type_text(type_: sa.types.TypeEngine[Any]) -> str:
+def type_text(type_: sa.types.TypeEngine[Any]) -> str:
     """Return a reflected type as text; collations and the like included where it has them."""
     try:
         return str(type_)

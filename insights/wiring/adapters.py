@@ -3,6 +3,7 @@
 These two modules are the only places that name concrete classes.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +13,13 @@ import structlog
 
 from insights import errors
 from insights.embedding.files import ModelFiles
-from insights.ground import environment
+from insights.ground import connections, environment
 from insights.inference import chat_names
 from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings, RemoteInit
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
-from insights.model import MarkSpec, SinkSpec, TableShape
+from insights.model import MarkSpec, SinkSpec
 from insights.ports import Generator
 from insights.service import systemd
 from insights.sinks.client import MarksClient, SinkClient
@@ -134,11 +135,13 @@ def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[Sourc
         client.close()
 
 
-def describe_table(odbc: str, table: str) -> TableShape:
-    """Return a table's columns and key, for `insights init`."""
+@contextmanager
+def looking_at(odbc: str) -> Iterator[SourceClient]:
+    """Open a database that no settings name yet, for `insights init`."""
+    odbc = environment.reveal(odbc, "ODBC", "odbc")
     client = SourceClient("legacy", odbc, hash_key=b"", timeout_s=30.0)
     try:
-        return client.describe(table)
+        yield client
     finally:
         client.close()
 
@@ -159,6 +162,52 @@ def open_sink(config: Path | Settings, sink: str | SinkSpec) -> Iterator[SinkCli
         yield client
     finally:
         client.close()
+
+
+def sink_ddl(settings: Settings, name: str, dialect: str | None) -> str:
+    """Return a sink's DDL: the reader of its stream tells how the legacy table is made.
+
+    The login that writes insights needs to see nothing but its own table. It is asked only which
+    engine it is on, where that may be another one than the reader's.
+    """
+    spec = _sink(settings, name)
+    stream = next(
+        settings.stream[made.stream]
+        for made in settings.pipeline.values()
+        if made.sink == spec.name
+    )
+    reader, writer = settings.source[stream.source], settings.source[spec.source]
+    if dialect is None and _driver(reader.odbc) != _driver(writer.odbc):
+        with open_sink(settings, spec) as sink:
+            dialect = sink.dialect()
+    odbc = environment.reveal(reader.odbc, f"source.{stream.source}.odbc", "odbc")
+    client = SinkClient(spec, odbc, timeout_s=reader.timeout)
+    try:
+        return client.ddl(dialect)
+    finally:
+        client.close()
+
+
+def client_of(settings: Settings, sink: str) -> str:
+    """Return how a DBA pipes a script into a sink's database; empty where that is not known."""
+    odbc = settings.source[settings.sink[sink].source].odbc
+    found = {part.key.casefold(): part.value for part in connections.attributes(odbc)}
+    driver, base = _driver(odbc), found.get("database") or found.get("db") or ""
+    server, port = found.get("server") or found.get("servername"), found.get("port")
+    if "sqlite" in driver:
+        return f" | sqlite3 {shlex.quote(base)}"
+    if "maria" in driver or "mysql" in driver:
+        words = ["mariadb", *(["-h", server] if server else []), *(["-P", port] if port else [])]
+        return f" | {shlex.join([*words, '-u', '<the DBA>', '-p', base])}"
+    if "postgres" in driver or "psql" in driver:
+        words = ["psql", *(["-h", server] if server else []), *(["-p", port] if port else [])]
+        return f" | {shlex.join([*words, '-U', '<the DBA>', base])}"
+    return ""
+
+
+def _driver(odbc: str) -> str:
+    found = {part.key.casefold(): part.value for part in connections.attributes(odbc)}
+    return (found.get("driver") or found.get("dsn") or "").casefold()
 
 
 def _sink(settings: Settings, name: str) -> SinkSpec:

@@ -1,0 +1,196 @@
+"""The files that `insights init` writes: settings of a new site, or more for one there is."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from insights import errors
+from insights.cli.recipes import Recipe, quoted, template
+from insights.ground.environment import DEFAULT_CONFIG
+from insights.model import TableProfile
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True):
+    """What was chosen for one table. `odbc` and `writer` hold no password; a writer may be None."""
+
+    name: str
+    table: str
+    schema: str
+    source: str
+    odbc: str
+    writer: str | None
+    key: tuple[str, ...]
+    key_why: str
+    cursor: str | None
+    cursor_why: str
+    sweep: str
+    sweep_why: str
+    personal: dict[str, str]
+    accept_scan: bool
+    model: Path
+    sha256: str
+    folder: Path | None
+    sink_table: str
+
+
+class Site(NamedTuple):
+    """The settings file as it is: empty where there is none."""
+
+    path: Path
+    found: dict[str, dict[str, dict[str, object]]]
+
+    def free(self, section: str, wanted: str) -> str:
+        """Return a name that the section does not have yet."""
+        taken, name, number = self.found.get(section, {}), wanted, 2
+        while name in taken:
+            name, number = f"{wanted}_{number}", number + 1
+        return name
+
+    def named(self, section: str, setting: str, value: object) -> str | None:
+        """Return what in a section has a setting of this value already."""
+        for name, values in self.found.get(section, {}).items():
+            if values.get(setting) == value:
+                return name
+        return None
+
+
+def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dict[Path, str]:
+    """Return what is to be written: whole files, the settings with what they had before."""
+    folder, name = site.path.parent, made.name
+    text = site.path.read_text(encoding="utf-8") if site.found else _head(site.path)
+    if made.source not in site.found.get("source", {}):
+        text += _filled("source.toml", name=made.source, odbc=quoted(made.odbc))
+    text += _filled(
+        "stream.toml",
+        columns="\n".join(f"#   {' '.join(c.name.split())}  {c.type}" for c in table.columns),
+        name=name,
+        source=quoted(made.source),
+        schema=_schema(made.schema),
+        table=quoted(made.table),
+        key_why=_sentence(made.key_why),
+        key=_array(made.key),
+        cursor=f"# New rows: {made.cursor_why}.\n"
+        + (f"cursor = {quoted(made.cursor)}" if made.cursor else '# cursor = "updated_at"'),
+        sweep=made.sweep,
+        sweep_why=made.sweep_why,
+        extra=_extra(made),
+        personal_why="\n".join(
+            f"#   {' '.join(column.split())}: {why}" for column, why in made.personal.items()
+        )
+        or "# None was seen.",
+        personal=_array(made.personal),
+    )
+    model = site.named("model", "sha256", made.sha256)
+    if model is None:
+        model = site.free("model", "default")
+        text += _filled("model.toml", name=model, path=quoted(str(made.model)), sha256=made.sha256)
+    collections = "# collections = []"
+    if made.folder is not None:
+        collection = site.named("collection", "folder", str(made.folder))
+        if collection is None:
+            collection = site.free("collection", "manuals")
+            text += _filled("collection.toml", name=collection, folder=quoted(str(made.folder)))
+        collections = f"collections = {_array((collection,))}"
+    source = made.source
+    if made.writer is not None:
+        found = site.named("source", "odbc", made.writer)
+        source = found if found not in (None, made.source) else ""
+        if not source:
+            source = site.free("source", f"{made.source}_writer")
+            note = (
+                ", with a login of its own."
+                if made.writer != made.odbc
+                else (".\n# For a trial: the reader's login. Give it one of its own (sql/grants/).")
+            )
+            text += _filled("writer.toml", name=source, note=note, odbc=quoted(made.writer))
+    text += _filled(
+        "sink.toml",
+        name=name,
+        source=quoted(source),
+        schema=_schema(made.schema),
+        table=quoted(made.sink_table),
+    )
+    pipelines = site.found.get("pipelines_dir", "pipelines")
+    pipeline = _filled(
+        "pipeline.toml",
+        about=recipe.about,
+        stream=quoted(name),
+        model=quoted(model),
+        sink=quoted(name),
+        prompt=quoted(f"../prompts/{name}.j2"),
+        schema=quoted(f"../schemas/{name}.json"),
+        abstain=_array(recipe.abstain),
+        cut=_array(recipe.cut),
+        collections=collections,
+        max_tokens=recipe.max_tokens,
+    )
+    return {
+        site.path: text.replace("\n\n\n", "\n\n"),
+        folder / str(pipelines) / f"{name}.toml": pipeline,
+        folder / "prompts" / f"{name}.j2": recipe.prompt,
+        folder / "schemas" / f"{name}.json": recipe.schema,
+    }
+
+
+def write(contents: dict[Path, str], *, replaced: Path, force: bool) -> None:
+    """Write files; those that are there are kept, but for the settings, which only grow.
+
+    Raises:
+        errors.SettingsError: If a file is there, or cannot be written; nothing is written then.
+    """
+    for path in contents:
+        if path.exists() and path != replaced and not force:
+            raise errors.SettingsError(
+                "the file exists", where=str(path), fix="--name another, or --force"
+            )
+    for path, content in contents.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            partial.write_text(content, encoding="utf-8")
+            if path.exists():
+                partial.chmod(path.stat().st_mode & 0o777)
+            partial.replace(path)
+        except OSError as exc:
+            raise errors.SettingsError(
+                f"cannot be written: {exc.strerror}",
+                where=str(path),
+                fix="name another place: insights --config ./insights/insights.toml init …",
+            ) from None
+
+
+def _head(path: Path) -> str:
+    state = "/var/lib/insights" if path.parent == DEFAULT_CONFIG.parent else "state"
+    return _filled("insights.toml", state_dir=quoted(state))
+
+
+def _extra(made: Choices) -> str:
+    lines = []
+    if made.accept_scan:
+        lines.append(
+            "# A page of this view scans it, and no index can help from here: accepted by init.\n"
+            "accept_scan = true\n"
+        )
+    if set(made.key) & set(made.personal):
+        lines.append(
+            "# The key itself is personal: logs show only its keyed hash.\nkey_personal = true\n"
+        )
+    return "".join(lines)
+
+
+def _schema(name: str) -> str:
+    return f"schema = {quoted(name)}\n" if name else ""
+
+
+def _filled(file: str, **values: object) -> str:
+    return template(file).substitute(values)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _array(names: object) -> str:
+    return "[" + ", ".join(map(quoted, names)) + "]"  # type: ignore[call-overload]
