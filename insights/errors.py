@@ -51,109 +51,184 @@ class InsightsError(Exception):
 
 
 class Transient(InsightsError):
-    """Retry later, with backoff; the row is not to blame."""
+    """Retry later, with backoff; the row is not to blame.
+
+    Cause: something that this program needs is not there now.
+    Fix: wait: it is tried again; `insights status` says what it waits for.
+    """
 
     exit_code = 75  # EX_TEMPFAIL of sysexits(3)
 
 
 class SourceUnavailable(Transient):
-    """A source did not answer, or refused us, in a way that may pass."""
+    """A source did not answer, or refused us, in a way that may pass.
+
+    Cause: the replica is down, restarting, out of connections, or the network is cut.
+    Fix: start it, or correct SERVER and PORT in `[source.<name>] odbc`; the daemon goes on by
+    itself.
+    """
 
     exit_code = 20
 
 
 class StoreUnavailable(Transient):
-    """The PostgreSQL store did not answer."""
+    """The store, PostgreSQL, did not answer.
+
+    Cause: the server of `store.url` is down, restarting or full.
+    Fix: start it; rows in flight are given back, none is lost.
+    """
 
     exit_code = 21
 
 
 class SinkUnavailable(Transient):
-    """A sink's database did not answer."""
+    """A sink's database did not answer.
+
+    Cause: the legacy primary is down or not reachable.
+    Fix: start it, or correct the sink's source; the outbox keeps what it has to be told.
+    """
 
     exit_code = 22
 
 
 class ProviderUnavailable(Transient):
-    """A remote model server did not answer or limits our rate."""
+    """A remote model server did not answer or limits our rate.
+
+    Cause: the server of `[model.<name>] url` is down, slow, or says 429.
+    Fix: start it, or name a file as `fallback` in the pipeline.
+    """
 
     exit_code = 23
 
 
 class WorkerDied(Transient):
-    """A child process ended, hung past its deadline, or was killed."""
+    """A child process ended, hung past its deadline, or was killed.
+
+    Cause: a driver crashed, memory ran out, or a call took longer than `timeout`.
+    Fix: look into the log for its last words; it is started again by itself.
+    """
 
     exit_code = 24
 
 
 class Overloaded(Transient):
-    """A bounded queue is full."""
+    """A bounded queue is full.
+
+    Cause: more rows are in hand than the model or the disk keep up with.
+    Fix: wait; or a smaller `daemon.in_flight`, a faster model, one more daemon.
+    """
 
     exit_code = 25
 
 
 class MustWait(Transient):
-    """A source must be left alone now: quiet hours, a pause, or a replica that lags."""
+    """A source must be left alone now: quiet hours, a pause, or a replica that lags.
+
+    Cause: `quiet_hours`, `insights pause`, or a replica behind its primary.
+    Fix: wait for the hour that is named, or `insights resume STREAM`.
+    """
 
     exit_code = 26
 
 
 class Permanent(InsightsError):
-    """Retrying the same input changes nothing."""
+    """Retrying the same input changes nothing.
+
+    Cause: what was asked cannot be done as it is.
+    Fix: the message names what to change.
+    """
 
     exit_code = 65  # EX_DATAERR
 
 
 class RowError(Permanent):
-    """One row cannot be processed: it is dead-lettered with this reason."""
+    """One row cannot be processed: it is dead-lettered with this reason.
+
+    Cause: a value cannot be read, the prompt fails on a NULL, or there is no such key.
+    Fix: `insights dead list` has row and reason; mend it, then `insights dead retry`.
+    """
 
     exit_code = 30
 
 
 class StreamError(Permanent):
-    """One stream cannot go on: it stops, and says why."""
+    """One stream cannot go on: it stops, and says why.
+
+    Cause: a table or column is gone, a right is missing, the password is wrong, a key is not
+    unique, or a page would scan.
+    Fix: do what the message says, then `insights resume STREAM`.
+    """
 
     exit_code = 31
 
 
 class SinkError(Permanent):
-    """One sink cannot be written: publishing to it stops, insights go on."""
+    """One sink cannot be written: publishing to it stops, insights go on.
+
+    Cause: its table, a column, its key or a right is missing.
+    Fix: have a DBA run `insights sink ddl NAME`, or the GRANT that the message has.
+    """
 
     exit_code = 32
 
 
 class SettingsError(Permanent):
-    """A setting is unknown, missing or contradictory."""
+    """A setting is unknown, missing or contradictory.
+
+    Cause: a key is misspelt, a file is missing, a credential is not there.
+    Fix: the message names file, key and the nearest valid one.
+    """
 
     exit_code = 78  # EX_CONFIG
 
 
 class StoreError(Permanent):
-    """The store's schema, extensions, rights or credentials do not fit this program."""
+    """The store's schema, extensions, rights or credentials do not fit this program.
+
+    Cause: `insights migrate` has not run since the upgrade, or a grant of sql/grants is
+    missing.
+    Fix: run `insights migrate` as the schema's owner, or the grant that is named.
+    """
 
     exit_code = 33
 
 
 class ModelError(Permanent):
-    """A model file is missing, malformed, or not the one the settings name."""
+    """A model file is missing, malformed, or not the one the settings name.
+
+    Cause: `path` or `sha256` of `[model.<name>]` is wrong, or the file is cut.
+    Fix: correct the setting; `sha256sum FILE` prints the hash.
+    """
 
     exit_code = 34
 
 
 class GeneratorBroken(ModelError):
-    """The generator ends before it has made one token: its build or the machine, nobody's row."""
+    """The generator ends before it has made one token: its build or the machine, nobody's row.
+
+    Cause: llama.cpp was compiled for another processor, or the driver of the GPU does not fit.
+    Fix: `make demo` tries the build and compiles one that works (docs/install.md).
+    """
 
     exit_code = 37
 
 
 class KnowledgeError(Permanent):
-    """A document or a collection cannot be used."""
+    """A document or a collection cannot be used.
+
+    Cause: a folder is missing, or a document is encrypted, damaged or too large.
+    Fix: mend or remove the document that is named, then `insights knowledge sync`.
+    """
 
     exit_code = 35
 
 
 class Fenced(Permanent):
-    """A lease was lost to somebody else; what was done under it is void."""
+    """A lease was lost to somebody else; what was done under it is void.
+
+    Cause: this daemon was paused, or its clock stood, longer than `daemon.lease`.
+    Fix: none: another daemon has the work. If it comes often, a longer `daemon.lease`.
+    """
 
     exit_code = 36
 

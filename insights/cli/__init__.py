@@ -1,6 +1,7 @@
 """The command line. Commands are thin: they read options, call the wired parts, print."""
 
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from insights import errors
 from insights.cli import (
     dead,
     doctor,
+    exits,
     init,
     key,
     knowledge,
@@ -23,7 +25,7 @@ from insights.cli import (
     try_,
     tune,
 )
-from insights.cli.output import console, shown
+from insights.cli.output import console, remember, runnable, shown
 from insights.ground import logs
 from insights.ground.environment import config_path
 
@@ -35,9 +37,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First steps: insights init · insights migrate · insights doctor · insights try · "
-    "insights run",
+    epilog="First steps: insights init; each command prints the next.\n\n"
+    "Exit codes (docs/errors.md): 0 done; 1 an error nobody foresaw; 2 a wrong option; "
+    + "; ".join(f"{code} {what}" for code, what in exits.codes())
+    + ".",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"insights {metadata.version('legacy-insights')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -47,10 +57,18 @@ def root(
         Path | None,
         typer.Option("--config", "-c", help="Settings file [default: /etc/insights/insights.toml]"),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end", callback=_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """AI insights for software that cannot be changed."""
+    del version  # its callback has spoken
     logs.configure("auto", "warning")  # to standard error: what commands print is for scripts too
     ctx.obj = config_path(config)
+    remember(ctx.obj)
 
 
 app.command("init")(init.init)
@@ -81,5 +99,5 @@ def main() -> None:
             soft_wrap=True,
         )
         if exc.fix:
-            console.print(f"  [bold]fix[/] {shown(exc.fix)}", soft_wrap=True)
+            console.print(f"  [bold]fix[/] {shown(runnable(exc.fix))}", soft_wrap=True)
         sys.exit(exc.exit_code)

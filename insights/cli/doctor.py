@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from insights import errors
-from insights.cli.output import Json, emit_json, next_step, shown, stdout
+from insights.cli.output import Json, emit_json, next_step, runnable, shown, stdout
 from insights.model import Finding
 from insights.site import definitions, files
 from insights.site.definitions import Definition
@@ -59,9 +59,11 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
                 f"{_MARKS[found.level]} [bold]{shown(place)}[/] {shown(found.what)}", soft_wrap=True
             )
             if found.fix:
-                stdout.print(f"        fix: {shown(found.fix)}", soft_wrap=True, highlight=False)
+                stdout.print(
+                    f"        fix: {shown(runnable(found.fix))}", soft_wrap=True, highlight=False
+                )
         if examination.code == 0:
-            next_step(ctx, "run", "--once")
+            next_step("run", "--once")
     raise typer.Exit(examination.code)
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from insights import errors
 from insights.cli import recipes, writing
 from insights.cli.asking import Asking
-from insights.cli.output import next_step, shown, stdout
+from insights.cli.output import next_step, remember, shown, stdout
 from insights.cli.writing import Choices, Site
 from insights.ground import environment
 from insights.ground.connections import without_password
@@ -155,7 +155,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
     contents = writing.files(site, choices, profile, made)
     writing.write(contents, replaced=target, force=force)
     files.load(target)  # what was written is what the program reads
-    ctx.obj = target
+    remember(target)
     _tell(choices, contents, columns, quoted, made, profile)
     for secret in (reader_secret, writer_secret):
         if secret:
@@ -164,7 +164,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
                 f"  export INSIGHTS_CREDENTIAL_{secret.upper()}=…   (or the unit's LoadCredential)",
                 soft_wrap=True,
             )
-    next_step(ctx, "migrate")
+    next_step("migrate")
 
 
 def _target(ctx: typer.Context, asking: Asking) -> Path:

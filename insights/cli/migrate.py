@@ -50,6 +50,6 @@ def migrate(
         for name in names:
             stdout.print(f"Made {shown(name)}.")
         if sinks := list(settings.sink):
-            next_step(ctx, "sink", "ddl", *sinks[-1:], then=client_of(settings, sinks[-1]))
+            next_step("sink", "ddl", *sinks[-1:], then=client_of(settings, sinks[-1]))
         else:
-            next_step(ctx, "doctor")
+            next_step("doctor")

@@ -38,19 +38,33 @@ def shown(value: object) -> str:
     return escape(visible(str(value)))
 
 
-def typed(ctx: typer.Context, *words: str) -> str:
+_settings: list[Path] = []  # the file of this call, for commands that are printed
+_COMMAND = re.compile(r"`insights(?= [a-z])")
+
+
+def remember(path: Path) -> None:
+    """Let the commands that are printed name the settings of this call."""
+    _settings[:] = [path]
+
+
+def runnable(text: str) -> str:
+    """Return a text whose commands (`insights …`) can be typed as they stand in it."""
+    return _COMMAND.sub(lambda _: f"`{typed()}", text)
+
+
+def typed(*words: str) -> str:
     """Return a command of this program as it can be typed here, with these settings."""
     called = Path(sys.argv[0])
     program = [f"{sys.executable}", "-m", "insights"] if called.suffix == ".py" else [sys.argv[0]]
-    path: Path = ctx.obj
+    path = _settings[0] if _settings else config_path(None)
     named = [] if path.absolute() == config_path(None).absolute() else ["-c", _near(path)]
     return shlex.join([*program, *named, *words])
 
 
-def next_step(ctx: typer.Context, *words: str, then: str = "") -> None:
+def next_step(*words: str, then: str = "") -> None:
     """Tell on standard error what comes next, so that it can be copied; scripts do not see it."""
     console.print(
-        f"[bold]Next:[/] {shown(typed(ctx, *words))}{shown(then)}", soft_wrap=True, highlight=False
+        f"[bold]Next:[/] {shown(typed(*words))}{shown(then)}", soft_wrap=True, highlight=False
     )
 
 

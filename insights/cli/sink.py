@@ -36,7 +36,7 @@ def ddl(
     """
     settings = files.load(ctx.obj)
     print(sink_ddl(settings, name or _only(settings), dialect))
-    next_step(ctx, "doctor", then="   (once a DBA has run this)")
+    next_step("doctor", then="   (once a DBA has run this)")
 
 
 @app.command("check")

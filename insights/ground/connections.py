@@ -48,6 +48,14 @@ def attributes(odbc: str) -> Iterator[Attribute]:
         at = end + 1
 
 
+def credential_of(odbc: str) -> str:
+    """Return the credential that a connection string has its password from; empty for none."""
+    for part in attributes(PLACEHOLDER.sub(lambda match: _KEPT.format(match[1]), odbc)):
+        if part.key.casefold() in {"pwd", "password"} and (found := _KEPT_AGAIN.search(part.raw)):
+            return found[1]
+    return ""
+
+
 def quoted(value: str) -> str:
     """Return a value in braces, as it may stand in a connection string whatever it holds."""
     return "{" + value.replace("}", "}}") + "}"

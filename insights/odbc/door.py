@@ -44,6 +44,7 @@ _POSTGRES_OPTIONS = {
     "Fetch": "5000",
 }
 _SQLITE_OPTIONS = {"NoCreat": "1"}  # a path that is wrong, or empty for a moment, stays empty
+_LOGIN_FIX = "correct UID in the connection string, or {}"
 _NUMBER = re.compile(r"\((-?\d+)\)|ORA-(\d+)|SQLCODE=(-?\d+)")
 _CANNOT_OPEN = re.compile(r"Can't open lib '([^']+)'")
 
@@ -91,7 +92,7 @@ _MEANINGS = (
     _Meaning(
         errors.StreamError,
         "the database refuses our login or its password",
-        "correct UID in the connection string, and the credential that holds the password",
+        _LOGIN_FIX.format("the credential that holds the password"),
         states=("28",),
         numbers=(1045, 1820, 1862, 3118, 4151, 18456),  # expired and locked ones among them
         words=(
@@ -137,13 +138,14 @@ _MEANINGS = (
 )
 
 
-def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
+def engine(odbc: str, *, read_only: bool, timeout_s: float, credential: str = "") -> sa.Engine:
     """Return a SQLAlchemy engine over an ODBC connection string, its dialect found by asking.
 
     Args:
         odbc: The connection string, password included.
         read_only: Make every session refuse writes, as far as the engine can.
         timeout_s: Seconds a statement may take, enforced by the server where it can.
+        credential: What holds the password, for the message of a login that is refused.
 
     Raises:
         errors.SettingsError: If the driver or data source is not installed.
@@ -159,7 +161,11 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float) -> sa.Engine:
             dbms = str(probe.getinfo(pyodbc.SQL_DBMS_NAME))
             version = str(probe.getinfo(pyodbc.SQL_DBMS_VER))
     except pyodbc.Error as exc:
-        raise translate(exc) from None
+        found = translate(exc)
+        if credential and found.fix == _MEANINGS[1].fix:
+            given = f"the credential {credential} (INSIGHTS_CREDENTIAL_{credential.upper()}, or "
+            found.fix = _LOGIN_FIX.format(f"{given}its file)")
+        raise found from None
     name = drivername("mariadb" if "mariadb" in version.casefold() else dbms)
     dialect = name.partition("+")[0]
     if dialect == "postgresql":

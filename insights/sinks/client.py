@@ -27,14 +27,17 @@ class SinkClient:
         spec: The sink.
         odbc: The connection string of a login that may write its table, password included.
         timeout_s: Seconds that one statement may take.
+        credential: What holds the password, for messages.
     """
 
-    def __init__(self, spec: SinkSpec, odbc: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, spec: SinkSpec, odbc: str, *, timeout_s: float = 30.0, credential: str = ""
+    ) -> None:
         self.name = spec.name
         self._deadline_s = timeout_s + _GRACE_S
         self._worker = Worker(
             "insights.sinks.publisher",
-            PublisherInit(spec=spec, odbc=odbc, timeout_s=timeout_s),
+            PublisherInit(spec=spec, odbc=odbc, timeout_s=timeout_s, credential=credential),
             name=f"publisher {spec.name}",
             in_place=True,
         )

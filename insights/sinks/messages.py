@@ -9,6 +9,7 @@ class PublisherInit(Value, frozen=True):
     spec: SinkSpec
     odbc: str
     timeout_s: float
+    credential: str = ""
 
 
 class ApplyRequest(Value, frozen=True):

@@ -44,7 +44,9 @@ def main() -> None:
     """Serve one sink until the supervisor closes."""
     with serve.connect() as server:
         init = server.init(PublisherInit)
-        publisher = Publisher(SinkTable(init.spec, init.odbc, timeout_s=init.timeout_s))
+        publisher = Publisher(
+            SinkTable(init.spec, init.odbc, timeout_s=init.timeout_s, credential=init.credential)
+        )
         server.run(
             {
                 "apply": (ApplyRequest, publisher.apply),

@@ -35,12 +35,16 @@ class SinkTable:
         spec: Which table, key and columns.
         odbc: The connection string of a login that may write that table.
         timeout_s: Seconds that a statement may take.
+        credential: What holds the password, for messages.
     """
 
-    def __init__(self, spec: SinkSpec, odbc: str, *, timeout_s: float) -> None:
+    def __init__(
+        self, spec: SinkSpec, odbc: str, *, timeout_s: float, credential: str = ""
+    ) -> None:
         self._spec = spec
         self._odbc = odbc
         self._timeout_s = timeout_s
+        self._credential = credential
         self._opened: sa.Engine | None = None
         self._place = f"sink {spec.name}"
         self._statements: Statements | None = None
@@ -193,7 +197,12 @@ class SinkTable:
     def _engine(self) -> sa.Engine:
         """Connect at the first use: with the database down the child still starts."""
         if self._opened is None:
-            self._opened = door.engine(self._odbc, read_only=False, timeout_s=self._timeout_s)
+            self._opened = door.engine(
+                self._odbc,
+                read_only=False,
+                timeout_s=self._timeout_s,
+                credential=self._credential,
+            )
         return self._opened
 
     def _known(self) -> Statements:

@@ -35,7 +35,12 @@ def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
     place = f"sink {spec.name}"
     name = f"{spec.schema}.{spec.table}" if spec.schema else spec.table
     grant = _remedy(connection, spec)
-    table = reflected(connection, spec.table, spec.schema)
+    try:
+        table = reflected(connection, spec.table, spec.schema)
+    except sa.exc.DBAPIError as exc:  # MariaDB refuses a right on what is not there
+        if isinstance(door.translate(exc), errors.Transient):
+            raise
+        table = None
     if table is None:
         raise errors.SinkError(
             f"table {name} does not exist, or our login cannot see it",

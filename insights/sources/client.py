@@ -32,6 +32,7 @@ class SourceClient:
         hash_key: The credential `hash_key`.
         timeout_s: Seconds that one statement may take.
         hash_key_former: The key before it, while rows are still known by that one.
+        credential: What holds the password, for messages.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class SourceClient:
         hash_key: bytes,
         timeout_s: float = 60.0,
         hash_key_former: bytes | None = None,
+        credential: str = "",
     ) -> None:
         self.name = name
         self._deadline_s = timeout_s + _GRACE_S
@@ -53,6 +55,7 @@ class SourceClient:
                 hash_key=hash_key,
                 timeout_s=timeout_s,
                 hash_key_former=hash_key_former,
+                credential=credential,
             ),
             name=f"reader {name}",
             in_place=True,

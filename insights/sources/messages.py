@@ -21,6 +21,7 @@ class ReaderInit(Value, frozen=True):
     hash_key: bytes
     timeout_s: float
     hash_key_former: bytes | None = None
+    credential: str = ""
 
 
 class PageRequest(Value, frozen=True):

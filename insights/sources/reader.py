@@ -24,7 +24,7 @@ class Reader:
     """Answers the supervisor's calls for one source."""
 
     def __init__(self, init: messages.ReaderInit) -> None:
-        self._session = Session(init.name, init.odbc, init.timeout_s)
+        self._session = Session(init.name, init.odbc, init.timeout_s, credential=init.credential)
         self._hasher = Hasher(init.hash_key)
         former = init.hash_key_former
         self._former = None if former is None else Hasher(former)

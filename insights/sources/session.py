@@ -18,13 +18,15 @@ class Session:
         name: The source, for messages.
         odbc: Its connection string.
         timeout_s: Seconds that a statement may take.
+        credential: What holds the password, for messages.
     """
 
-    def __init__(self, name: str, odbc: str, timeout_s: float) -> None:
+    def __init__(self, name: str, odbc: str, timeout_s: float, *, credential: str = "") -> None:
         self.name = name
         self.blind = False  # the login may not see the replication's state; forgotten on reset
         self._odbc = odbc
         self._timeout_s = timeout_s
+        self._credential = credential
         self._engine: sa.Engine | None = None
         self._link: sa.Connection | None = None
         self._file: Path | None = None
@@ -50,7 +52,12 @@ class Session:
         """The engine; made at the first use, so that a replica that is down fails a call only."""
         if self._engine is None:
             try:
-                self._engine = door.engine(self._odbc, read_only=True, timeout_s=self._timeout_s)
+                self._engine = door.engine(
+                    self._odbc,
+                    read_only=True,
+                    timeout_s=self._timeout_s,
+                    credential=self._credential,
+                )
             except errors.InsightsError as exc:
                 raise self._placed(exc) from None
         return self._engine

@@ -128,6 +128,7 @@ def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[Sourc
         hash_key=keys.key,
         hash_key_former=keys.former,
         timeout_s=found.timeout,
+        credential=connections.credential_of(found.odbc),
     )
     try:
         yield client
@@ -157,7 +158,8 @@ def open_sink(config: Path | Settings, sink: str | SinkSpec) -> Iterator[SinkCli
     spec = _sink(settings, sink) if isinstance(sink, str) else sink
     found = settings.source[spec.source]
     odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc", "odbc")
-    client = SinkClient(spec, odbc, timeout_s=found.timeout)
+    credential = connections.credential_of(found.odbc)
+    client = SinkClient(spec, odbc, timeout_s=found.timeout, credential=credential)
     try:
         yield client
     finally:
@@ -181,7 +183,8 @@ def sink_ddl(settings: Settings, name: str, dialect: str | None) -> str:
         with open_sink(settings, spec) as sink:
             dialect = sink.dialect()
     odbc = environment.reveal(reader.odbc, f"source.{stream.source}.odbc", "odbc")
-    client = SinkClient(spec, odbc, timeout_s=reader.timeout)
+    credential = connections.credential_of(reader.odbc)
+    client = SinkClient(spec, odbc, timeout_s=reader.timeout, credential=credential)
     try:
         return client.ddl(dialect)
     finally:
