@@ -8,10 +8,12 @@ document it was given, which is then left out.
 import re
 import signal
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from insights import errors
 from insights.documents.messages import Limits, Loaded, LoaderInit, LoadReply, LoadRequest
+from insights.model import Redaction
 from insights.workers.process import Worker
 
 _START_S = 60.0
@@ -27,10 +29,24 @@ class LoaderClient:
     Args:
         root: The folder.
         limits: What one document may cost.
+        redaction: What is replaced in titles and texts before they leave the child; None: nothing.
+        properties: What leaves it of what files say of themselves.
     """
 
-    def __init__(self, root: Path, limits: Limits | None = None) -> None:
-        self._init = LoaderInit(root=str(root), limits=limits or Limits())
+    def __init__(
+        self,
+        root: Path,
+        limits: Limits | None = None,
+        *,
+        redaction: Redaction | None = None,
+        properties: Iterable[str] = (),
+    ) -> None:
+        self._init = LoaderInit(
+            root=str(root),
+            limits=limits or Limits(),
+            redaction=redaction,
+            properties=tuple(properties),
+        )
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._served = 0

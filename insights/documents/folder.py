@@ -4,7 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import structlog
@@ -15,7 +15,7 @@ from insights.documents.filters import FilterType, canonical
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import SUFFIXES, suffix
 from insights.documents.tree import Entry, Tree
-from insights.model import Document
+from insights.model import Document, Redaction
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +23,8 @@ _HASH_BYTES = 16
 _PIECE = 1024 * 1024
 # Grows when a loader reads the same bytes differently, so that everything is loaded anew.
 _LOADERS_VERSION = 2
+# So does this when the same text is redacted differently.
+_RULES_VERSION = 2
 # An unchanged file that could not be read is tried again after this: a library may have been
 # mended, a machine may have been short of memory. Until then it costs nothing.
 _AGAIN_S = 6 * 3600.0
@@ -47,6 +49,7 @@ class Folder:
         root: The folder.
         pattern: Which files, as a glob below the folder.
         filters: The declared filters: what a document's front matter may be searched by.
+        redaction: What is replaced in titles and texts, by the child; None: nothing.
         limits: What one document may cost.
         clock: Seconds; only differences count.
     """
@@ -57,13 +60,15 @@ class Folder:
         pattern: str = "**/*",
         filters: Mapping[str, FilterType] | None = None,
         *,
+        redaction: Redaction | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = Tree(root, pattern)
-        self._loader = LoaderClient(root, limits)
         self._filters = dict(filters or {})
+        self._loader = LoaderClient(root, limits, redaction=redaction, properties=self._filters)
         self._salt = repr((_LOADERS_VERSION, sorted(self._filters.items()))).encode()
+        self._policy = None if redaction is None else repr((_RULES_VERSION, redaction)).encode()
         self._clock = clock
         self._hashes: dict[str, bytes] = {}
         self._refused: dict[str, _Refusal] = {}
@@ -137,7 +142,7 @@ class Folder:
             log.warning("document read with a doubt", document=where, doubt=doubt)
         return Document(
             uri=uri,
-            title=loaded.title or PurePosixPath(uri).stem.replace("_", " "),
+            title=loaded.title,
             text=loaded.text,
             is_markdown=loaded.is_markdown,
             filters=values,
@@ -167,4 +172,6 @@ class Folder:
         except (OSError, errors.KnowledgeError):
             return b""
         digest.update(self._salt)
-        return digest.digest()
+        if self._policy is None:
+            return digest.digest()
+        return hashlib.blake2b(self._policy + digest.digest(), digest_size=_HASH_BYTES).digest()

@@ -2,18 +2,21 @@
 
 A document is a stranger's program for the library that reads it. So this process has little memory
 and time, writes no file, and takes whatever one document does to it as that document's fault.
+Personal data is replaced here: what leaves is redacted.
 """
 
 import gc
 import os
 import resource
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from insights import errors
 from insights.documents import registry
-from insights.documents.messages import Limits, LoaderInit, LoadReply, LoadRequest
+from insights.documents.messages import Limits, Loaded, LoaderInit, LoadReply, LoadRequest
 from insights.documents.tree import Tree
+from insights.governance import redact
+from insights.model import Document
 from insights.workers import serve
 
 _GRACE_S = 5  # processor seconds after SIGXCPU
@@ -27,6 +30,8 @@ class Loading:
     def __init__(self, init: LoaderInit) -> None:
         self._tree = Tree(Path(init.root))
         self._limits = init.limits
+        self._redaction = init.redaction
+        self._properties = frozenset(init.properties)
         confine(init.limits)
 
     def load(self, request: LoadRequest) -> LoadReply:
@@ -39,8 +44,8 @@ class Loading:
         try:
             with self._tree.open(uri) as descriptor:
                 data = _content(descriptor, self._limits.file_bytes)
-            return LoadReply(loaded=registry.read(uri, data, self._limits))
-        except errors.KnowledgeError as exc:
+            return LoadReply(loaded=self._leaving(uri, registry.read(uri, data, self._limits)))
+        except (errors.KnowledgeError, errors.RowError) as exc:  # a RowError: a site's own pattern
             return LoadReply(what=exc.what, fix=exc.fix)
         except OSError as exc:
             if exc.strerror is not None:
@@ -58,8 +63,27 @@ class Loading:
         except BaseException as exc:  # noqa: BLE001 - Rust panics are no Exceptions
             return _damaged(exc)
 
+    def _leaving(self, uri: str, read: Loaded) -> Loaded:
+        """Return what may leave this process of a document."""
+        title, text = read.title or PurePosixPath(uri).stem.replace("_", " "), read.text
+        if self._redaction is not None:
+            self._grant_time()
+            whole = Document(uri=uri, title=title, text=text)
+            made, _ = redact.document(whole, self._redaction)
+            title, text = made.title, made.text
+        declared = {
+            name: read.properties[name] for name in self._properties & read.properties.keys()
+        }
+        return Loaded(
+            text=text,
+            title=title,
+            is_markdown=read.is_markdown,
+            properties=declared,
+            doubts=read.doubts,
+        )
+
     def _grant_time(self) -> None:
-        """Give the next document its seconds; at their end the kernel ends this process."""
+        """Give the next step its seconds; at their end the kernel ends this process."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         until = int(usage.ru_utime + usage.ru_stime) + 1 + self._limits.cpu_s
         resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))

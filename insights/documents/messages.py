@@ -1,6 +1,6 @@
 """What the supervisor and the loader say to each other."""
 
-from insights.model import Value
+from insights.model import Redaction, Value
 
 _MIB = 1024 * 1024
 
@@ -29,10 +29,16 @@ class Limits(Value, frozen=True):
 
 
 class LoaderInit(Value, frozen=True):
-    """The folder whose files are read, and what each may cost."""
+    """The folder whose files are read, what each may cost, and what leaves the loader of them.
+
+    Of what files say of themselves only the `properties` named here do; titles and texts are
+    redacted by `redaction` (None: as they are, for tools and tests).
+    """
 
     root: str
     limits: Limits
+    redaction: Redaction | None = None
+    properties: tuple[str, ...] = ()
 
 
 class LoadRequest(Value, frozen=True):
@@ -44,9 +50,9 @@ class LoadRequest(Value, frozen=True):
 class Loaded(Value, frozen=True):
     """A file's content: Markdown with its headings, or plain text.
 
-    `title` is empty where the file names none. `properties` are what the file says of itself
-    (front matter); only declared filters among them are ever used. `doubts` say in words what may
-    have been read wrongly: a guessed encoding, pages without text.
+    Formats leave `title` empty where the file names none; the loader then calls the document like
+    its file. `properties` are what the file says of itself (front matter). `doubts` say in words
+    what may have been read wrongly: a guessed encoding, pages without text.
     """
 
     text: str

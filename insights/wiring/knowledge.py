@@ -7,7 +7,6 @@ from insights.documents.folder import Folder
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.following import Following
 from insights.knowledge.indexer import Collection, Indexer
-from insights.knowledge.redacted import RedactedDocuments
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Selection
 from insights.knowledge.stream import StreamDocuments
@@ -91,9 +90,13 @@ def _following(app: App, name: str, *, once: bool) -> Following:
 def _documents(app: App, name: str) -> Documents:
     found = app.settings.collection[name]
     if found.folder is not None:
-        folder = Folder(app.settings.resolve(found.folder), found.pattern, found.filters)
-        app.stack.enter_context(folder)
-        return RedactedDocuments(folder, definitions.redaction(found.redact))
+        folder = Folder(
+            app.settings.resolve(found.folder),
+            found.pattern,
+            found.filters,
+            redaction=definitions.redaction(found.redact),
+        )
+        return app.stack.enter_context(folder)
     spec = definitions.knowledge_stream(app.settings, name)
     return StreamDocuments(
         app.source(spec.source),

@@ -1,19 +1,20 @@
 """Where redaction meets the flows: documents before cutting, outputs before writing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insights import errors
+from insights.documents.client import LoaderClient
+from insights.documents.folder import Folder
+from insights.documents.messages import Loaded
 from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe
-from insights.governance.redact import custom
-from insights.knowledge.redacted import RedactedDocuments
 from insights.model import (
     Claim,
-    Document,
     GenerateRequest,
     Generation,
     Insight,
@@ -27,40 +28,39 @@ from insights.pipeline import Pipeline
 from insights.steps.prompt import Template
 
 
-class _Papers:
-    """Two documents, one of which cannot be read."""
-
-    def listing(self) -> Iterable[tuple[str, bytes]]:
-        return [("a.md", b"h" * 16), ("broken.md", b"")]
-
-    def load(self, uri: str) -> Document:
-        if uri == "broken.md":
-            raise errors.KnowledgeError("it cannot be read", where=uri)
-        text = "x" * 5_000 if uri == "long.md" else "Card 4111 1111 1111 1111."
-        return Document(uri=uri, title="Ask ann@mail.example", text=text)
+def _loaded(folder: Path, redaction: Redaction, uri: str, text: str) -> Loaded:
+    """Return a document as it leaves the child that reads it."""
+    (folder / uri).write_text(text)
+    client = LoaderClient(folder, redaction=redaction, properties=["product"])
+    try:
+        return client.load(uri)
+    finally:
+        client.close()
 
 
-def test_folder_documents_are_redacted_before_anything_sees_them() -> None:
-    documents = RedactedDocuments(_Papers(), Redaction())
-    made = documents.load("a.md")
-    assert (made.title, made.text) == ("Ask <EMAIL_1>", "Card <CARD_1>.")
-    with pytest.raises(errors.KnowledgeError, match="it cannot be read"):
-        documents.load("broken.md")
+def test_folder_documents_leave_their_loader_redacted(tmp_path: Path) -> None:
+    front = "---\ntitle: Ask ann@mail.example\nproduct: P1\nauthor: bob@mail.example\n---\n"
+    made = _loaded(tmp_path, Redaction(), "a.md", f"{front}Card 4111 1111 1111 1111.\n")
+    assert (made.title, made.text.strip()) == ("Ask <EMAIL_1>", "Card <CARD_1>.")
+    assert made.properties == {"product": "P1"}  # what nobody declared stays in the child
+    called = _loaded(tmp_path, Redaction(), "letter_to_ann@mail.example.txt", "Dear Ann\n")
+    assert called.title == "letter to <EMAIL_1>"
 
 
-def test_another_policy_makes_other_documents() -> None:
-    policies = (Redaction(), Redaction(), Redaction(kinds=("card",)), Redaction(deny=("x",)))
-    listed = [dict(RedactedDocuments(_Papers(), policy).listing()) for policy in policies]
+def test_another_policy_makes_other_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Text\n")
+    (tmp_path / "broken.md").symlink_to("nowhere")
+    policies = (Redaction(), Redaction(), Redaction(kinds=("card",)), Redaction(deny=("x",)), None)
+    listed = [dict(Folder(tmp_path, redaction=policy).listing()) for policy in policies]
     assert listed[0] == listed[1]
-    assert len({found["a.md"] for found in listed}) == 3
+    assert len({found["a.md"] for found in listed}) == 4
     assert {found["broken.md"] for found in listed} == {b""}  # loading says why
 
 
-def test_a_pattern_without_end_is_the_documents_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(custom, "PATTERN_LIMIT_S", 0.05)
+def test_a_pattern_without_end_is_the_documents_problem(tmp_path: Path) -> None:
     policy = Redaction(kinds=(), patterns=(("bad", r"(x+x+)+y"),))
     with pytest.raises(errors.KnowledgeError, match="the pattern bad took longer"):
-        RedactedDocuments(_Papers(), policy).load("long.md")
+        _loaded(tmp_path, policy, "long.md", "x" * 5_000)
 
 
 class _Shop:
