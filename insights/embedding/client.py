@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from insights import errors
-from insights.embedding.files import ModelFiles
+from insights.embedding.files import ModelFiles, verify
 from insights.embedding.messages import (
     EmbedderInit,
     EmbedRequest,
@@ -34,18 +34,33 @@ class EmbedderClient:
     Args:
         files: The checked model.
         reranker: Folder of a cross-encoder, if there is one.
+        reranker_sha256: Its pin; None accepts what is there.
         threads: Torch's threads; None leaves it to torch.
+
+    Raises:
+        errors.ModelError: If the reranker is not the pinned one.
     """
 
     def __init__(
-        self, files: ModelFiles, *, reranker: Path | None = None, threads: int | None = None
+        self,
+        files: ModelFiles,
+        *,
+        reranker: Path | None = None,
+        reranker_sha256: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self.files = files
+        self.reranker_sha256 = (
+            verify(reranker, reranker_sha256, "embedding.reranker_sha256") if reranker else None
+        )
         self._worker = Worker(
             module="insights.embedding.embedder",
             init=EmbedderInit(
                 path=str(files.path),
                 reranker=str(reranker) if reranker is not None else None,
+                # A child that starts again in a month loads what was checked today, or nothing.
+                sha256=files.model.sha256,
+                reranker_sha256=self.reranker_sha256,
                 threads=threads,
             ),
             name="embedder",

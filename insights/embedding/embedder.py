@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pgvector import HalfVector
 
 from insights import errors
+from insights.embedding.files import verify
 from insights.embedding.messages import (
     EmbedderInit,
     EmbedRequest,
@@ -21,9 +23,16 @@ _NEARLY = 0.01  # how far from 1 the length of a unit vector may be, in single p
 
 
 class Encoder:
-    """Loaded models. `init.path` was checked by the supervisor; nothing is ever downloaded."""
+    """Loaded models: those of the hashes that the supervisor found. Nothing is ever downloaded.
+
+    Raises:
+        errors.ModelError: If a folder's files are others by now, or cannot be loaded.
+    """
 
     def __init__(self, init: EmbedderInit) -> None:
+        verify(Path(init.path), init.sha256, "embedding.sha256")
+        if init.reranker is not None:
+            verify(Path(init.reranker), init.reranker_sha256, "embedding.reranker_sha256")
         os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251 - read by the library while it is imported
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # noqa: TID251 - as above
         import sentence_transformers  # noqa: PLC0415 - after the environment it reads

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,7 @@ class ModelFiles:
                 where=str(self.path),
                 fix="set embedding.path to the folder of a downloaded model",
             )
-        found = _digest(self.path)
-        if sha256 is not None and sha256 != found:
-            raise errors.ModelError(
-                f"is not the pinned model: sha256 of its files is {found}, not {sha256}",
-                where=str(self.path),
-                fix="restore the files, or correct embedding.sha256 if the change is wanted",
-            )
+        found = verify(self.path, sha256, "embedding.sha256")
         self.model = EmbeddingModel(
             name=name or (_PACKAGED_NAME if path is None else self.path.name),
             sha256=found,
@@ -88,6 +83,36 @@ class ModelFiles:
         return int(limit)
 
 
+def verify(folder: Path, sha256: str | None, setting: str) -> str:
+    """Return the hash of a model's folder, refusing one that is not the pinned one.
+
+    Args:
+        folder: A sentence-transformers model or a cross-encoder.
+        sha256: The pin; None accepts what is there.
+        setting: Where the pin stands, for the message.
+
+    Raises:
+        errors.ModelError: If it differs, or the folder holds no model.
+    """
+    try:
+        found = digest(folder)
+    except OSError as exc:
+        raise errors.ModelError(
+            f"cannot be read ({exc.strerror})", where=str(folder), fix="correct its owner and mode"
+        ) from exc
+    if found is None:
+        raise errors.ModelError(
+            "is no folder of a model", where=str(folder), fix="download the model into it"
+        )
+    if sha256 is not None and sha256 != found:
+        raise errors.ModelError(
+            f"is not the pinned model: sha256 of its files is {found}, not {sha256}",
+            where=str(folder),
+            fix=f"restore the files, or correct {setting} if the change is wanted",
+        )
+    return found
+
+
 def _packaged() -> Path:
     spec = importlib.util.find_spec(PACKAGED)
     if spec is None or spec.origin is None:
@@ -99,23 +124,28 @@ def _packaged() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def _digest(folder: Path) -> str:
-    """Return one SHA-256 over names and contents of the files that decide the vectors."""
+def digest(folder: Path) -> str | None:
+    """Return one SHA-256 over names and contents of the files that decide what is computed.
+
+    None if there is none of them. `python -m insights.embedding.files FOLDER` prints it.
+    """
     files = {
         file
         for pattern in _DECISIVE
         for file in folder.rglob(pattern)
         if file.name not in _IGNORED and not file.name.startswith(".")
     }
-    digest = hashlib.sha256()
+    if not files:
+        return None
+    whole = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.relative_to(folder).as_posix()):
         name = file.relative_to(folder).as_posix().encode()
-        digest.update(len(name).to_bytes(4, "big") + name)
-        digest.update(file.stat().st_size.to_bytes(8, "big"))
+        whole.update(len(name).to_bytes(4, "big") + name)
+        whole.update(file.stat().st_size.to_bytes(8, "big"))
         with file.open("rb") as data:
             while block := data.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
+                whole.update(block)
+    return whole.hexdigest()
 
 
 def _read(file: Path) -> Any:  # noqa: ANN401 - JSON of somebody else's making
@@ -125,3 +155,7 @@ def _read(file: Path) -> Any:  # noqa: ANN401 - JSON of somebody else's making
         raise errors.ModelError(
             f"cannot be read: {exc}", where=str(file), fix="download the model again"
         ) from exc
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{verify(Path(sys.argv[1]), None, '')}\n")

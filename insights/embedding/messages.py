@@ -6,10 +6,12 @@ from insights.model import Value
 
 
 class EmbedderInit(Value, frozen=True):
-    """Which models to load: folders, checked by the supervisor. None: no reranker."""
+    """Which models to load: folders and their hashes, checked again. None: no reranker."""
 
     path: str
     reranker: str | None = None
+    sha256: str | None = None
+    reranker_sha256: str | None = None
     threads: int | None = None
     batch: int = 32
 

@@ -61,14 +61,14 @@ class Engine:
     """
 
     def __init__(self, init: GeneratorInit) -> None:
-        path = Path(init.path)
-        self._weights = weights.inspect(path)
-        self._sha256 = weights.verify(path, init.sha256)
         here = machine.measure(gpu=llama.gpu())
-        subject = tuning.Subject(self._sha256, machine.name(), llama.build())
-        self._tuned = tuning.find(Path(init.tuned), subject) if init.tuned else None
-        self.plan = self._plan(here, init, init.shrink)
-        self._model = llama.Model(path, gpu_layers=self.plan.gpu_layers)
+        with weights.ModelFile(Path(init.path)) as file:
+            self._weights = file.inspect()
+            self._sha256 = file.verify(init.sha256)
+            subject = tuning.Subject(self._sha256, machine.name(), llama.build())
+            self._tuned = tuning.find(Path(init.tuned), subject) if init.tuned else None
+            self.plan = self._plan(here, init, init.shrink)
+            self._model = llama.Model(file.opened, gpu_layers=self.plan.gpu_layers, name=file.path)
         self._context = self._make_context(here, init)
         self._template = self._chat_template(init.chat_template)
         self._template.check()

@@ -5,6 +5,7 @@ tokenizer is safe from any thread. Nothing here forks: a fork after the load han
 """
 
 import ctypes
+import functools
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,16 +46,18 @@ class Model:
     """Loaded weights and their vocabulary.
 
     Args:
-        path: The GGUF file, already checked by `weights.inspect`.
+        path: The GGUF file, already checked by `weights.ModelFile`.
         gpu_layers: How many layers to keep on the GPU; ignored by a build without one.
+        name: What messages call it; None takes the path.
 
     Raises:
         errors.ModelError: If llama.cpp refuses the file (its load returns NULL).
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
+    def __init__(self, path: Path, *, gpu_layers: int = 0, name: Path | None = None) -> None:
         _last_error.clear()
         ll.llama_log_set(_keep_errors, ctypes.c_void_p(0))
+        load_variants()
         ll.llama_backend_init()
         params = ll.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
@@ -62,7 +65,7 @@ class Model:
         if not self.pointer:
             raise errors.ModelError(
                 f"llama.cpp cannot load it ({_reason()})",
-                where=str(path),
+                where=str(name or path),
                 fix="check that this llama.cpp knows the architecture and that memory suffices",
             )
         self.vocab: Any = ll.llama_model_get_vocab(self.pointer)
@@ -230,8 +233,25 @@ class Context:
         self.close()
 
 
+@functools.cache  # once a process, as llama.cpp registers what it loads, and crashes at twice
+def load_variants() -> None:
+    """Load the processor's own kernels, where the build keeps them in files of their own.
+
+    Such a build (GGML_BACKEND_DL, docs/install.md) has no processor at all before this; llama.cpp
+    takes of its variants the best that the processor has. Any other build is left as it is.
+    """
+    folder = Path(ll.__file__).parent / "lib"
+    if not any(folder.glob("libggml-cpu-*.so")):
+        return
+    ll.llama_log_set(_keep_errors, ctypes.c_void_p(0))
+    load = ctypes.CDLL(str(folder / "libggml.so")).ggml_backend_load_all_from_path
+    load.argtypes, load.restype = [ctypes.c_char_p], None
+    load(str(folder).encode())
+
+
 def gpu() -> bool:
     """Return whether this build of llama.cpp can use a GPU."""
+    load_variants()
     return bool(ll.llama_supports_gpu_offload())
 
 
@@ -242,6 +262,7 @@ def version() -> str:
 
 def compiled() -> tuple[str, ...]:
     """Return the instruction sets that llama.cpp was compiled for, by its own names."""
+    load_variants()
     said = ll.llama_print_system_info().decode("utf-8", "replace")
     pairs = (part.rpartition(":")[2].partition("=") for part in said.split("|"))
     return tuple(name.strip() for name, _, value in pairs if value.strip() == "1")
@@ -259,6 +280,7 @@ def quantize(source: Path, target: Path, ftype: int, *, threads: int = 2) -> Non
         errors.ModelError: If llama.cpp refuses.
     """
     ll.llama_log_set(_keep_errors, ctypes.c_void_p(0))
+    load_variants()
     params = ll.llama_model_quantize_default_params()
     params.ftype = ftype
     params.nthread = threads

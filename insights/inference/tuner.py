@@ -18,9 +18,9 @@ def main() -> None:
     """Load the model once and measure trials until the supervisor is gone."""
     with serve.connect() as server:
         init = server.init(GeneratorInit)
-        path = Path(init.path)
-        subject = tuning.Subject(weights.verify(path, init.sha256), machine.name(), llama.build())
-        trials = Trials(path, init.engine)
+        with weights.ModelFile(Path(init.path)) as file:
+            subject = tuning.Subject(file.verify(init.sha256), machine.name(), llama.build())
+            trials = Trials(file, init.engine)
         server.run({"measure": (Trial, trials.measure), "subject": (type(None), lambda _: subject)})
 
 
@@ -28,16 +28,16 @@ class Trials:
     """One loaded model, measured in contexts of different shapes.
 
     Args:
-        path: The GGUF file.
+        file: The open GGUF file.
         settings: What is not varied.
     """
 
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
-        self._weights = weights.inspect(path)
+    def __init__(self, file: weights.ModelFile, settings: EngineSettings) -> None:
+        self._weights = file.inspect()
         self._settings = settings
         self._machine = machine.measure(gpu=llama.gpu())
         made = planner.plan(self._weights, self._machine, settings)
-        self._model = llama.Model(path, gpu_layers=made.gpu_layers)
+        self._model = llama.Model(file.opened, gpu_layers=made.gpu_layers, name=file.path)
 
     def measure(self, trial: Trial) -> Speeds:
         """Return tokens per second of a prompt, and of all sequences writing, by decode alone."""

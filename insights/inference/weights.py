@@ -8,9 +8,12 @@ Source of the format: ggml-org/ggml `docs/gguf.md`, versions 2 and 3.
 
 import hashlib
 import mmap
+import os
+import stat
 import struct
-from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from insights import errors
 from insights.model import Value
@@ -116,49 +119,91 @@ class _Reader:
         return count
 
 
-def inspect(path: Path) -> Weights:
-    """Return a GGUF file's shape after checking its header and that all its tensors are there.
+class ModelFile:
+    """A GGUF file held open: what is inspected, hashed and loaded is one and the same file.
+
+    A path can name another file by the time it is opened again: what is behind a descriptor
+    stays. Who may write into the file itself can still change it: its owner and mode are for that.
+
+    Args:
+        path: The file.
 
     Raises:
-        errors.ModelError: If the file is missing, no GGUF, truncated or damaged.
+        errors.ModelError: If it is missing, cannot be read, or is no file.
     """
-    return _opened(path, lambda data: _inspect(path, data))
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # A pipe would wait for a writer without NONBLOCK; files do not know the flag.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as exc:
+            raise _unreadable(path, exc) from exc
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self.close()
+            raise errors.ModelError("is no file", where=str(path), fix=_FIX)
 
-def verify(path: Path, sha256: str) -> str:
-    """Return the file's SHA-256, refusing a file that is not the one the settings name.
+    @property
+    def opened(self) -> Path:
+        """A path that leads to the open file, whatever its name means by now; until `close`."""
+        return Path(f"/proc/self/fd/{self._descriptor}")
 
-    Raises:
-        errors.ModelError: If it differs from a non-empty `sha256`, or the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise _unreadable(path, exc) from exc
-    if sha256 and found != sha256.lower():
-        raise errors.ModelError(
-            f"is not the model that the settings name: its sha256 is {found}, not {sha256}",
-            where=str(path),
-            fix="put the right file there, or set model.sha256 to the new one after checking it",
-        )
-    return found
+    def inspect(self) -> Weights:
+        """Return its shape after checking its header and that all its tensors are there.
+
+        Raises:
+            errors.ModelError: If it is no GGUF, truncated, damaged or a part of a split model.
+        """
+        try:
+            with mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ) as data:
+                return _inspect(self.path, data)
+        except OSError as exc:
+            raise _unreadable(self.path, exc) from exc
+        except (ValueError, struct.error) as exc:
+            raise errors.ModelError(
+                f"is no usable GGUF model: {exc}", where=str(self.path), fix=_FIX
+            ) from exc
+
+    def verify(self, sha256: str) -> str:
+        """Return its SHA-256, refusing a file that is not the one the settings name.
+
+        Raises:
+            errors.ModelError: If it differs from a non-empty `sha256`, or cannot be read.
+        """
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as exc:
+            raise _unreadable(self.path, exc) from exc
+        if sha256 and found != sha256.lower():
+            raise errors.ModelError(
+                f"is not the model that the settings name: its sha256 is {found}, not {sha256}",
+                where=str(self.path),
+                fix="put the right file there, or set model.sha256 after checking the new one",
+            )
+        return found
+
+    def close(self) -> None:
+        """Let go of the file; what llama.cpp has mapped of it stays mapped."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def _unreadable(path: Path, exc: OSError) -> errors.ModelError:
     return errors.ModelError(f"cannot be read ({exc.strerror})", where=str(path), fix=_FIX)
-
-
-def _opened(path: Path, use: Callable[[mmap.mmap], Weights]) -> Weights:
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-            return use(data)
-    except OSError as exc:
-        raise _unreadable(path, exc) from exc
-    except (ValueError, struct.error) as exc:
-        raise errors.ModelError(
-            f"is no usable GGUF model: {exc}", where=str(path), fix=_FIX
-        ) from exc
 
 
 def _inspect(path: Path, data: mmap.mmap) -> Weights:
@@ -179,6 +224,11 @@ def _inspect(path: Path, data: mmap.mmap) -> Weights:
     if start + end > len(data):
         raise ValueError(
             f"it is truncated: its tensors need {start + end} bytes, it has {len(data)}"
+        )
+    if _int(values, "split.count", 1) > 1:
+        raise ValueError(
+            "it is one part of a split model, and one hash names one file: join its parts with "
+            "llama-gguf-split --merge"
         )
     if tensors == 0:
         raise ValueError("it holds a vocabulary only, no weights")

@@ -85,11 +85,18 @@ def read(settings: Settings, name: str) -> Definition:
     )
 
 
-def version(settings: Settings, definition: Definition, embedding_sha256: str) -> tuple[str, Json]:
+def version(
+    settings: Settings,
+    definition: Definition,
+    embedding_sha256: str,
+    *,
+    reranker_sha256: str | None = None,
+) -> tuple[str, Json]:
     """Return a pipeline's version and what it was taken over.
 
-    The version is the SHA-256 of canonical JSON: template, output schema, retrieval and embedding
-    model, generator, sampling, redaction. Not in it: hardware, speed, and the passages themselves.
+    The version is the SHA-256 of canonical JSON: template, output schema, retrieval, embedding and
+    reranking model, generator, sampling, redaction. Not in it: hardware, speed, and the passages
+    themselves.
     """
     pipeline = definition.settings
     model = settings.model[pipeline.model]
@@ -101,6 +108,8 @@ def version(settings: Settings, definition: Definition, embedding_sha256: str) -
         "cut": pipeline.cut,
         "retrieval": pipeline.retrieval.model_dump(),
         "embedding": embedding_sha256 if pipeline.retrieval.collections else None,
+        # Only where there is one: versions made before it was part of them stay what they are.
+        **({"reranker": reranker_sha256} if reranker_sha256 else {}),
         "generator": model.sha256 or {"url": model.url, "model": model.model},
         **_chat_template(settings, pipeline.model),
         "sampling": pipeline.sampling.model_dump(),

@@ -13,15 +13,31 @@ from insights.site.values import Duration, Section, seconds
 class EmbeddingSettings(Section):
     """`[embedding]`: the sentence-transformers model of all collections.
 
-    `previous` is the model it replaces: it answers until every passage has the new one's vector.
+    A folder that is named is pinned by its hash, as a GGUF file is; the packaged model is pinned by
+    the lock file. `previous` is the model it replaces: it answers until every passage has the new
+    one's vector.
     """
 
     model: str = "all-MiniLM-L6-v2"
     path: Path | None = None
-    sha256: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     threads: int | None = None
     reranker: Path | None = None
+    reranker_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     previous: "EmbeddingSettings | None" = None
+
+    @model_validator(mode="after")
+    def _pinned(self) -> "EmbeddingSettings":
+        for name, folder, sha256 in (
+            ("sha256", self.path, self.sha256),
+            ("reranker_sha256", self.reranker, self.reranker_sha256),
+        ):
+            if folder is not None and sha256 is None:
+                raise ValueError(
+                    f"a model's folder needs its {name} "
+                    f"(`python -m insights.embedding.files {folder}` prints it)"
+                )
+        return self
 
 
 def _is_loopback(host: str) -> bool:

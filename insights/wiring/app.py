@@ -95,7 +95,10 @@ class App:
                     continue
                 reranker = found.reranker and self.settings.resolve(found.reranker)
                 embedder = EmbedderClient(
-                    embedding_files(self.settings, found), reranker=reranker, threads=found.threads
+                    embedding_files(self.settings, found),
+                    reranker=reranker,
+                    reranker_sha256=found.reranker_sha256,
+                    threads=found.threads,
                 )
                 self.stack.callback(embedder.close)
                 self._embedders.append(embedder)
@@ -157,8 +160,13 @@ class App:
 
     def _version(self, made: Definition) -> tuple[str, Json]:
         wanted = made.settings.retrieval
-        embedding = self.embedders()[0].model.sha256 if wanted.collections else ""
-        return definitions.version(self.settings, made, embedding)
+        if not wanted.collections:
+            return definitions.version(self.settings, made, "")
+        embedder = self.embedders()[0]
+        reranker = embedder.reranker_sha256 if wanted.rerank else None
+        return definitions.version(
+            self.settings, made, embedder.model.sha256, reranker_sha256=reranker
+        )
 
     @cached_property
     def deployments(self) -> Deployments:

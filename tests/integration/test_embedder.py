@@ -137,6 +137,18 @@ def test_a_cross_encoder_judges_each_pair_alike_in_any_company(tmp_path: Path) -
     assert len({round(value, 3) for value in wanted}) == 3
 
 
+def test_files_that_changed_after_they_were_checked_are_not_loaded(tmp_path: Path) -> None:
+    shutil.copytree(ModelFiles().path, tmp_path / "model")
+    client = EmbedderClient(ModelFiles(tmp_path / "model"), threads=1)
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text() + " ")
+    try:
+        with pytest.raises(errors.ModelError, match="not the pinned model"):
+            client.embed(["paper jam"], "query")
+    finally:
+        client.close()
+
+
 def test_reranking_without_a_reranker_says_what_to_set(embedder: EmbedderClient) -> None:
     with pytest.raises(errors.SettingsError, match="no reranking model") as raised:
         embedder.rerank("paper jam", ["text"])

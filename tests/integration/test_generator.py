@@ -1,13 +1,17 @@
 """The generator child on a tiny model with random weights: what it makes, refuses and survives."""
 
+import hashlib
 import json
+import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gguf
 import msgspec
+import numpy as np
 import pytest
 
 from demo import standin
@@ -281,6 +285,52 @@ def test_a_swapped_model_is_refused(new: Callable[..., LocalGenerator]) -> None:
         new(sha256="0" * 64).info()
 
 
+def _inspect(path: Path) -> weights.Weights:
+    with weights.ModelFile(path) as file:
+        return file.inspect()
+
+
+def test_the_file_that_was_hashed_is_the_one_that_is_loaded(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "model.gguf", tmp_path / "other.gguf"
+    shutil.copy(stand_in, path)
+    other.write_bytes(b"no model at all")
+    verify = weights.ModelFile.verify
+
+    def swapped(file: weights.ModelFile, sha256: str) -> str:
+        found = verify(file, sha256)
+        other.replace(path)  # somebody puts another file there, right after the hash was taken
+        return found
+
+    monkeypatch.setattr(weights.ModelFile, "verify", swapped)
+    pinned = hashlib.sha256(stand_in.read_bytes()).hexdigest()
+    engine = Engine(GeneratorInit(path=str(path), sha256=pinned, engine=EngineSettings()))
+    try:
+        assert path.read_bytes() == b"no model at all"
+        assert engine.info().sha256 == pinned
+        engine.prove()
+    finally:
+        engine.close()
+
+
+def test_what_is_no_file_and_a_part_of_a_model_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.ModelError, match="is no file"):
+        _inspect(tmp_path / "pipe")
+    with pytest.raises(errors.ModelError, match="is no file"):
+        _inspect(tmp_path)
+    writer = gguf.GGUFWriter(tmp_path / "part.gguf", "llama")
+    writer.add_uint16("split.count", 2)
+    writer.add_tensor("token_embd.weight", np.zeros((4, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(errors.ModelError, match="one part of a split model"):
+        _inspect(tmp_path / "part.gguf")
+
+
 def test_damaged_models_are_refused_before_they_are_loaded(stand_in: Path, tmp_path: Path) -> None:
     whole = stand_in.read_bytes()
     broken = tmp_path / "broken.gguf"
@@ -288,7 +338,7 @@ def test_damaged_models_are_refused_before_they_are_loaded(stand_in: Path, tmp_p
     def refused(content: bytes) -> str:
         broken.write_bytes(content)
         with pytest.raises(errors.ModelError) as caught:
-            weights.inspect(broken)
+            _inspect(broken)
         return str(caught.value)
 
     assert "truncated" in refused(whole[:-1_000])
@@ -302,7 +352,7 @@ def test_damaged_models_are_refused_before_they_are_loaded(stand_in: Path, tmp_p
         damaged[draw.randrange(4_000)] ^= 1 << draw.randrange(8)
         broken.write_bytes(damaged)
         try:
-            weights.inspect(broken)
+            _inspect(broken)
         except errors.ModelError:
             continue
 
@@ -333,7 +383,8 @@ def test_what_was_tuned_is_used_for_this_file_on_this_machine_only(
     stand_in: Path, tmp_path: Path
 ) -> None:
     best = Speeds(threads=1, parallel=3, micro_batch=128, kv_type="f32")
-    sha256 = weights.verify(stand_in, "")
+    with weights.ModelFile(stand_in) as file:
+        sha256 = file.verify("")
     here = tuning.Subject(sha256, machine.name(), llama.build())
     tuning.store(tmp_path, tuning.Tuned(here, best))
 

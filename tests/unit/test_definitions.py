@@ -66,6 +66,18 @@ def test_columns_that_retrieval_filters_by_are_inputs_and_no_query(tmp_path: Pat
     assert made.stream.extra == ("customer",)
 
 
+def test_a_reranker_is_a_part_of_the_version_and_pinned(tmp_path: Path) -> None:
+    made, version = read(tmp_path)
+    loaded = files.load(tmp_path / "insights.toml")
+    one = definitions.version(loaded, made, "e", reranker_sha256="1" * 64)
+    other = definitions.version(loaded, made, "e", reranker_sha256="2" * 64)
+    assert len({version, one[0], other[0]}) == 3
+    for setting in ('reranker = "/srv/judge"', 'path = "/srv/model"'):
+        (tmp_path / "insights.toml").write_text(f"{SETTINGS}\n[embedding]\n{setting}\n")
+        with pytest.raises(errors.SettingsError, match="a model's folder needs its"):
+            files.load(tmp_path / "insights.toml")
+
+
 def test_the_schema_is_in_normal_form_and_the_version_over_it_as_written(tmp_path: Path) -> None:
     made, version = read(tmp_path)
     assert made.output_schema["properties"] == {"kind": {"enum": ["a", "b"]}}

@@ -1,6 +1,8 @@
 """Codes, passages, selection and measures, without a store or a model."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insights import errors
-from insights.embedding.files import ModelFiles
+from insights.embedding.client import EmbedderClient
+from insights.embedding.files import ModelFiles, digest
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.codes import codes, lexemes
 from insights.knowledge.evaluation import measure, read_judgements, read_queries
@@ -110,6 +113,27 @@ def test_a_swapped_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"Weights")
     with pytest.raises(errors.ModelError, match="not the pinned model"):
         ModelFiles(tmp_path, sha256=pinned.sha256)
+
+
+def test_a_swapped_reranker_is_refused_and_an_empty_folder_too(tmp_path: Path) -> None:
+    judge = tmp_path / "judge"
+    judge.mkdir()
+    with pytest.raises(errors.ModelError, match="is no folder of a model"):
+        EmbedderClient(ModelFiles(), reranker=judge)
+    (judge / "model.safetensors").write_bytes(b"weights")
+    pin = digest(judge)
+    EmbedderClient(ModelFiles(), reranker=judge, reranker_sha256=pin).close()
+    (judge / "vocab.txt").write_text("one more\n")
+    with pytest.raises(errors.ModelError, match="not the pinned model") as raised:
+        EmbedderClient(ModelFiles(), reranker=judge, reranker_sha256=pin)
+    assert "embedding.reranker_sha256" in raised.value.fix
+
+
+def test_the_hash_to_pin_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    command = [sys.executable, "-m", "insights.embedding.files", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == digest(tmp_path)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
