@@ -45,5 +45,5 @@ soak: ## 10,000 random polling histories; prints the seeds that failed
 	@.ci/setup.sh test
 	@$(PYTHON) -m pytest tests/conformance/test_polling_histories.py --soak --timeout 0 -s
 
-lock: ## Resolve requirements.lock anew
+lock: ## Resolve requirements.lock and .ci/*.lock anew
 	@.ci/lock.sh

@@ -31,6 +31,12 @@ _NOT_FOUND = "No matching distribution found"
 # a wrong clock also looks like a failing network or compiler.
 _REASONS = (
     Reason(
+        r"DO NOT MATCH THE HASHES|Hashes are required in --require-hashes mode",
+        "a package is not the file whose hash the lock files have: a download that was cut or "
+        "changed on its way, or a line without hashes (.ci/lock.sh keep writes them). Nothing of "
+        "it was installed",
+    ),
+    Reason(
         r"No space left on device|Disk quota exceeded|not enough free space",
         "the disk is full ({free}): free 4 GB, then run the same again; what is done is kept",
     ),

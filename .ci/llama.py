@@ -142,8 +142,8 @@ def _during(output: str | bytes | None) -> str:
 # --- compiling ------------------------------------------------------------------------------------
 
 
-def source(version: str) -> Path:
-    """Return llama-cpp-python's source, fetched and unpacked once."""
+def source(version: str, sha256: str) -> Path:
+    """Return llama-cpp-python's source, fetched, checked against its hash, and unpacked once."""
     folder = WORK / f"llama_cpp_python-{version}"
     if (folder / "whole").exists():
         return folder
@@ -160,6 +160,12 @@ def source(version: str) -> Path:
             count=lambda _: None,
         )
         (fetched / archive.name).replace(archive)
+    if (found := wheels.digest(archive)) != sha256:
+        archive.unlink()
+        raise Failed(
+            f"llama-cpp-python's source is not the file that requirements.lock names: its sha256 "
+            f"is {found}, not {sha256}. Find out who changed it: a mirror, a proxy or the lock file"
+        )
     shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(archive) as file:
         file.extractall(WORK, members=_needed(file), filter="data")
@@ -199,7 +205,7 @@ class Workshop:
         folder = WORK / candidate.folder
         target = "llama" if candidate.whole else "ggml-cpu"
         try:
-            run(self._configure(candidate, folder), LOG, failing="CMake")
+            run(configure(self._tree, candidate, folder), LOG, failing="CMake")
             build = ["cmake", "--build", str(folder), "--target", target]
             run([*build, "--parallel", str(self._jobs)], LOG, failing="the compiler")
         except Failed as error:
@@ -213,29 +219,6 @@ class Workshop:
         cpu = [path for path in made if path.name == "libggml-cpu.so"]
         return self._stage(candidate, [*self._base, *cpu])  # the later one replaces the base's
 
-    def _configure(self, candidate: Candidate, folder: Path) -> list[str]:
-        off = ("COMMON", "TESTS", "TOOLS", "EXAMPLES", "SERVER", "APP")
-        generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-        compiler = candidate.compiler
-        launchers = []
-        for language, command in (("C", compiler.c), ("CXX", compiler.cxx)):
-            launchers.append(f"-DCMAKE_{language}_COMPILER={command.split()[0]}")
-            flags = " ".join([*command.split()[1:], candidate.flags]).strip()
-            launchers.append(f"-DCMAKE_{language}_FLAGS={flags}")
-        return [
-            "cmake",
-            *("-S", str(self._tree / "vendor" / "llama.cpp"), "-B", str(folder)),
-            *generator,
-            *launchers,
-            *("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DLLAMA_CURL=OFF"),
-            # One file a library, found beside the one that asks for it.
-            *("-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON", "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON"),
-            "-DCMAKE_INSTALL_RPATH=$ORIGIN",
-            *(f"-DLLAMA_BUILD_{part}=OFF" for part in off),
-            *candidate.switches,
-            *shlex.split(os.environ.get("CMAKE_ARGS", "")),
-        ]
-
     def _stage(self, candidate: Candidate, libraries: Iterable[Path]) -> Path:
         stage = WORK / "stages" / candidate.folder
         shutil.rmtree(stage, ignore_errors=True)
@@ -247,6 +230,31 @@ class Workshop:
             strip = ["strip", "--strip-unneeded", str(package / "lib" / path.name)]
             subprocess.run(strip, check=False, capture_output=True)
         return stage
+
+
+def configure(tree: Path, candidate: Candidate, folder: Path) -> list[str]:
+    """Return CMake's command for a build of the source in a tree into a folder."""
+    off = ("COMMON", "TESTS", "TOOLS", "EXAMPLES", "SERVER", "APP")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    compiler = candidate.compiler
+    launchers = []
+    for language, command in (("C", compiler.c), ("CXX", compiler.cxx)):
+        launchers.append(f"-DCMAKE_{language}_COMPILER={command.split()[0]}")
+        flags = " ".join([*command.split()[1:], candidate.flags]).strip()
+        launchers.append(f"-DCMAKE_{language}_FLAGS={flags}")
+    return [
+        "cmake",
+        *("-S", str(tree / "vendor" / "llama.cpp"), "-B", str(folder)),
+        *generator,
+        *launchers,
+        *("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DLLAMA_CURL=OFF"),
+        # One file a library, found beside the one that asks for it.
+        *("-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON", "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON"),
+        "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+        *(f"-DLLAMA_BUILD_{part}=OFF" for part in off),
+        *candidate.switches,
+        *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+    ]
 
 
 def _why(candidate: Candidate, parallel: int) -> str:
@@ -265,17 +273,17 @@ def _is_ours(reason: str) -> bool:
 # --- the whole ------------------------------------------------------------------------------------
 
 
-def compile_and_choose(version: str, *, gpu: bool) -> tuple[Path, dict[str, object]]:
+def compile_and_choose(version: str, sha256: str, *, gpu: bool) -> tuple[Path, dict[str, object]]:
     """Return a wheel of the fastest build that passed, and the verdict on it."""
-    compiler = _compiler()
-    clang = builds.find_clang() if builds.wants_clang(features(), compiler) else None
-    if builds.wants_clang(features(), compiler):
+    own = compiler()
+    clang = builds.find_clang() if builds.wants_clang(features(), own) else None
+    if builds.wants_clang(features(), own):
         say(
-            f"{compiler.name} breaks AMX, which this processor has: "
+            f"{own.name} breaks AMX, which this processor has: "
             + (f"{clang.name} is tried for it" if clang else "it stays unused; clang-19 would do")
         )
-    wanted = builds.plan(platform.machine(), features(), compiler, clang, gpu=gpu)
-    tree = source(version)
+    wanted = builds.plan(platform.machine(), features(), own, clang, gpu=gpu)
+    tree = source(version, sha256)
     workshop = Workshop(tree, gpu=gpu)
 
     def measured(candidate: Candidate, package: Path) -> Mapping[str, float]:
@@ -300,7 +308,8 @@ def compile_and_choose(version: str, *, gpu: bool) -> tuple[Path, dict[str, obje
     }
 
 
-def _compiler() -> Compiler:
+def compiler() -> Compiler:
+    """Return this machine's compiler, or what CC and CXX name."""
     found = builds.find_compiler(os.environ.get("CC", "cc"), os.environ.get("CXX", "c++"))
     if found is None:
         raise Failed("no C++ compiler: install build-essential (dnf: gcc-c++), or set CC and CXX")
@@ -350,7 +359,7 @@ def installed(stamp: str) -> bool:
     return written == stamp and any(found)
 
 
-def install(version: str, *, gpu: bool) -> None:
+def install(version: str, sha256: str, *, gpu: bool) -> None:
     """Install a build that passed, from the cache or compiled."""
     WORK.mkdir(exist_ok=True)
     folder = cache_folder(version, gpu=gpu)
@@ -360,7 +369,7 @@ def install(version: str, *, gpu: bool) -> None:
     (VENV / "setup-llama").unlink(missing_ok=True)
     wheel = from_cache(folder) if folder else None
     if wheel is None:
-        wheel, about = compile_and_choose(version, gpu=gpu)
+        wheel, about = compile_and_choose(version, sha256, gpu=gpu)
         if not folder or not wheels.keep(wheel, folder, _verdict(about)):
             say("There is no home directory to keep it in: the next checkout compiles again")
         (VENV / "llama-build.json").write_text(json.dumps(_verdict(about), indent=1), "utf-8")
@@ -384,13 +393,18 @@ def _note(text: str) -> None:
         file.write(text.rstrip() + "\n")
 
 
+def locked() -> tuple[str, str]:
+    """Return the version and the source's SHA-256 that the lock file names."""
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    found = re.search(r"^llama.cpp.python==(\S+) --hash=sha256:(\w+)$", lock, re.MULTILINE)
+    if not found:
+        raise Failed("requirements.lock names no llama-cpp-python with one hash")
+    return found[1], found[2]
+
+
 def main() -> None:
     """Read the version from the lock file and install it."""
-    lock = (ROOT / "requirements.lock").read_text("utf-8")
-    found = re.search(r"^llama.cpp.python==(\S+)", lock, re.MULTILINE)
-    if not found:
-        raise Failed("requirements.lock names no llama-cpp-python")
-    install(found[1], gpu="cuda" in sys.argv[1:])
+    install(*locked(), gpu="cuda" in sys.argv[1:])
 
 
 if __name__ == "__main__":

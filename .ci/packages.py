@@ -1,4 +1,7 @@
-"""Installs the lock file's Python packages: `.venv/bin/python .ci/packages.py demo|test|bench`.
+"""Installs the lock files' Python packages: `.venv/bin/python .ci/packages.py demo|test|bench`.
+
+Every file is checked against the hashes in the locks; pip refuses any other. What has no hash there
+(PyTorch's CPU build for most Pythons, PyPI's with its CUDA) is installed with a word about it.
 
 PyPI's PyTorch for Linux brings 2 GB of CUDA, and does not import without it. Where no NVIDIA GPU
 is, the CPU's build is taken, from wherever pip is set up to look or from PyTorch's own index; only
@@ -7,6 +10,7 @@ if neither has it, PyPI's comes with all that it brings.
 
 import importlib.metadata
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -22,32 +26,38 @@ UNDER_WAY = VENV / "setup-installing"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 # Compiled and tried by .ci/llama.py.
 _NOT_HERE = ("llama-cpp-python",)
+# Each level needs those of the levels before it too.
+_LOCKS = ("requirements.lock", ".ci/demo.lock", ".ci/dev.lock", ".ci/bench.lock")
 
-Pip = Callable[[Sequence[str], str], None]
+Pip = Callable[[Sequence[str], str], None]  # arguments, and a line of a lock
 
 
-def wanted(lock: str, level: str) -> list[str]:
-    """Return a level's requirements: the lock's lines, the peers only for `bench`."""
-    base, _, bench = lock.partition("\n# --- bench")
-    lines = f"{base}\n{bench}" if level == "bench" else base
-    pinned = re.findall(r"^[A-Za-z0-9][^#\s]*==\S+", lines, re.MULTILINE)
+def locks(level: str) -> str:
+    """Return the text of the lock files that a level needs."""
+    names = _LOCKS[: 2 + ("demo", "test", "bench").index(level)]
+    return "\n".join((ROOT / name).read_text("utf-8") for name in names)
+
+
+def wanted(lock: str) -> list[str]:
+    """Return the lines of lock files that pip installs: a name, a version and hashes each."""
+    pinned = re.findall(r"^[A-Za-z0-9][^#\s]*==.+$", lock, re.MULTILINE)
     return [line for line in pinned if line.split("==")[0].lower() not in _NOT_HERE]
 
 
-def alone(lock: str, level: str) -> list[str]:
+def alone(lock: str) -> list[str]:
     """Return the packages of which only the files are used, without what they would bring along."""
-    return [] if level == "demo" else re.findall(r"^# no-deps: (\S+)", lock, re.MULTILINE)
+    return re.findall(r"^# no-deps: (.+)$", lock, re.MULTILINE)
 
 
-def torch_choices(version: str, *, gpu: bool) -> list[tuple[list[str], str]]:
-    """Return pip's arguments for PyTorch in the order to try, each with what to say before.
+def torch_choices(version: str, *, gpu: bool) -> list[tuple[list[str], str, str]]:
+    """Return ways to PyTorch in the order to try: pip's arguments, the version, what to say before.
 
     Args:
         version: The lock's version.
         gpu: Whether an NVIDIA GPU is here.
     """
     if gpu:
-        return [([f"torch=={version}"], "")]
+        return [([], version, "")]
     index = os.environ.get("INSIGHTS_TORCH_INDEX", TORCH_INDEX)
     quick = ["--retries", "1", "--timeout", "20", "--extra-index-url", index]
     large = (
@@ -56,38 +66,50 @@ def torch_choices(version: str, *, gpu: bool) -> list[tuple[list[str], str]]:
         "folder, and name that in PIP_FIND_LINKS"
     )
     return [
-        ([f"torch=={version}+cpu"], ""),
-        ([*quick, f"torch=={version}+cpu"], ""),
-        ([f"torch=={version}"], large),
+        (["--no-deps"], f"{version}+cpu", ""),
+        (["--no-deps", *quick], f"{version}+cpu", ""),
+        ([], version, large),
     ]
 
 
-def install_torch(version: str, present: str | None, pip: Pip, *, gpu: bool) -> None:
+def install_torch(
+    line: str, present: str | None, pip: Pip, *, gpu: bool, hashed: bool = True
+) -> None:
     """Install PyTorch, the CPU's build where that suffices.
 
     Args:
-        version: The lock's version.
+        line: The lock's line for it.
         present: The installed version, None if there is none.
-        pip: Runs `pip install` with arguments; raises `Failed`.
+        pip: Installs a requirement with arguments; raises `Failed`.
         gpu: Whether an NVIDIA GPU is here.
+        hashed: Whether the line has the hash of the CPU's build for this Python.
     """
+    pinned, _, hashes = line.partition(" ")
+    version = pinned.partition("==")[2]
     if present and present.partition("+")[0] == version:
         return
     choices = torch_choices(version, gpu=gpu)
-    for arguments, warning in choices[:-1]:
+    for arguments, build, warning in choices:
         if warning:
             say(warning)
+        checked = hashed and build != version  # PyPI's brings CUDA's packages, which no lock has
         try:
-            pip(["--no-deps", *arguments], "PyTorch was not installed")
+            pip(arguments, f"torch=={build}" + (f" {hashes}" if checked else ""))
         except Failed as error:
-            if "No matching distribution" in str(error) or "--extra-index-url" in arguments:
+            missing = "No matching distribution" in str(error) or "--extra-index-url" in arguments
+            if build != version and missing and "hash" not in str(error):
                 continue
             raise
+        if not checked:
+            say(f"PyTorch {build} was taken unchecked: requirements.lock has no hash of it")
         return
-    arguments, warning = choices[-1]
-    if warning:
-        say(warning)
-    pip(arguments, "PyTorch was not installed")
+
+
+def cpu_hashed(lock: str) -> bool:
+    """Return whether a lock file has the hash of PyTorch's CPU build for this Python."""
+    tags = re.findall(r"^# torch \S+\+cpu: (\S+)", lock, re.MULTILINE)
+    ours = f"cp{sys.version_info[0]}{sys.version_info[1]}-"
+    return any(each.startswith(ours) and each.endswith(platform.machine()) for each in tags)
 
 
 def broken(site: Path) -> list[str]:
@@ -122,6 +144,17 @@ def _pip(arguments: Sequence[str], failing: str, *, total: int = 0) -> None:
     run([*command, *arguments], LOG, failing=failing, count=count)
 
 
+def _install(arguments: Sequence[str], lines: Sequence[str], *, total: int = 0) -> None:
+    """Install lines of a lock file; only a file can give pip hashes."""
+    listed = VENV / "setup-requirements.txt"
+    listed.write_text("\n".join(lines) + "\n", "utf-8")
+    _pip([*arguments, "-r", str(listed)], "pip install failed", total=total)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _present(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -132,24 +165,28 @@ def _present(package: str) -> str | None:
 def main() -> None:
     """Install the level that the command line names."""
     level = sys.argv[1]
-    lock = (ROOT / "requirements.lock").read_text("utf-8")
-    requirements = wanted(lock, level)
+    lock = locks(level)
+    requirements = wanted(lock)
     say(f"Installing {len(requirements)} Python packages into {VENV.name}: about 1 GB")
     if UNDER_WAY.exists():
         for site in VENV.glob("lib/python*/site-packages"):
             if mending := broken(site):
                 say(f"Mending what was interrupted: {', '.join(mending)}")
-                mended = [r for r in requirements if r.split("==")[0] in mending]
-                _pip(["--force-reinstall", "--no-deps", *mended], "pip install failed")
+                names = {_normal(name) for name in mending}
+                mended = [r for r in requirements if _normal(r.split("==")[0]) in names]
+                _install(["--force-reinstall", "--no-deps"], mended)
     UNDER_WAY.touch()
-    version = next(line.partition("==")[2] for line in requirements if line.startswith("torch=="))
-    install_torch(version, _present("torch"), _pip, gpu=gpu_here())
-    listed = VENV / "setup-requirements.txt"
-    rest = [line for line in requirements if not line.startswith("torch==")]
-    listed.write_text("\n".join([*rest, f"torch=={_present('torch')}"]) + "\n", "utf-8")
-    _pip(["-r", str(listed)], "pip install failed", total=len(requirements))
-    if files := alone(lock, level):
-        _pip(["--no-deps", *files], "pip install failed")
+    torch = next(line for line in requirements if line.startswith("torch=="))
+    install_torch(
+        torch,
+        _present("torch"),
+        lambda arguments, line: _install(arguments, [line]),
+        gpu=gpu_here(),
+        hashed=cpu_hashed(lock),
+    )
+    # The locks are whole: what they do not name is not needed, and has no hash.
+    rest = [line for line in requirements if line != torch]
+    _install(["--no-deps"], [*rest, *alone(lock)], total=len(requirements))
     project = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
     _pip(project, "the project itself was not installed")
     UNDER_WAY.unlink()

@@ -36,7 +36,7 @@ fi
 digest() { sha256sum | cut -c1-16; }
 # A .venv that moves to another processor is tried there again.
 machine=$( { sed -n '/^flags/{p;q}' /proc/cpuinfo; uname -m; } | digest)
-wanted="$(cat requirements.lock pyproject.toml .ci/*.py "$0" | digest) $variant $machine"
+wanted="$(cat requirements.lock .ci/*.lock pyproject.toml .ci/*.py "$0" | digest) $variant $machine"
 stamp=$venv/setup-$level
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$venv/bin/python" ]; then
     exit 0

