@@ -185,8 +185,10 @@ def run_speeds(path: Path, parallel: int, settings: Json) -> Json:
     """Return tokens/s of plain prompts and of `parallel` rows writing, by llama_decode alone."""
     from insights.inference.messages import EngineSettings, Trial
     from insights.inference.tuner import Trials
+    from insights.inference.weights import ModelFile
 
-    trials = Trials(path, EngineSettings(**settings))
+    with ModelFile(path) as file:
+        trials = Trials(file, EngineSettings(**settings))
     trial = Trial(threads=settings.get("threads"), parallel=parallel)
     found: Json = msgspec.to_builtins(trials.measure(trial))
     return found
