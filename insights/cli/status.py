@@ -2,11 +2,13 @@
 
 import datetime as dt
 
+import msgspec
 import typer
 
 from insights.cli.output import Json, emit_json, shown, stdout
 from insights.store.reports import (
     OUTCOMES,
+    DaemonReport,
     SinkReport,
     StreamReport,
     VersionReport,
@@ -18,7 +20,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows."""
     with reports(ctx.obj) as opened:
         streams, versions = opened.streams(), opened.versions()
-        sinks, usage = opened.sinks(), opened.usage()
+        sinks, usage, daemons = opened.sinks(), opened.usage(), opened.daemons()
         former_rows = opened.former_key_rows()
     if as_json:
         emit_json(
@@ -26,6 +28,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
                 "streams": streams,
                 "pipelines": versions,
                 "sinks": sinks,
+                "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in daemons],
                 "last_day": usage,
                 "former_key_rows": former_rows or 0,
             }
@@ -39,6 +42,8 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         _show_version(version)
     for sink in sinks:
         _show_sink(sink)
+    for daemon in daemons:
+        _show_daemon(daemon)
     if former_rows:
         stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
     elif former_rows is not None:
@@ -102,6 +107,21 @@ def _show_sink(sink: SinkReport) -> None:
     )
     if sink.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {shown(sink.stopped_reason)}")
+
+
+def _show_daemon(daemon: DaemonReport) -> None:
+    lost = " [bold red](hangs, is cut off or was killed)[/]" if daemon.lost else ""
+    stdout.print(
+        f"[bold]daemon {shown(daemon.holder)}[/] {daemon.version} runs {', '.join(daemon.roles)} "
+        f"since {_ago(daemon.started_at)}, last heard of {_seconds(daemon.silent_s)} ago{lost}",
+        highlight=False,
+    )
+    for trouble in daemon.troubles:
+        stdout.print(
+            f"  [bold yellow]{shown(trouble.name)} fails[/] since {_ago(trouble.since)}: "
+            f"{shown(trouble.reason)}",
+            highlight=False,
+        )
 
 
 def _ago(moment: dt.datetime | None) -> str:

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 IDLE_S = 0.5  # between looks at an empty queue
 TICK_S = 0.25
 LONGEST_WRITE_PAUSE_S = 5.0  # finished rows wait for the store, and their leases do not
+TELL_S = 30.0  # between two words to the store that this daemon runs
 EXPIRE_S = 4.0  # a dead daemon's rows are free within the lease and five seconds
 IDLE_WORKER_S = 30.0  # a feeder or writer unheard of for so long prolongs no lease
 GIVE_BACK_S = 5.0  # a store that does not answer must not hold up the end
@@ -51,6 +52,7 @@ class Daemon:
         jobs: Polling, sweeping and publishing, each leased by itself.
         lease_s: How long a claim lasts, seconds.
         drain_s: How long rows in flight may take after SIGTERM, seconds.
+        tell: Told what does not do its work: at each change, and every half minute.
         at_end: Called once nothing is held any more: other daemons need not wait for our leases.
     """
 
@@ -62,6 +64,7 @@ class Daemon:
         *,
         lease_s: float,
         drain_s: float,
+        tell: Callable[[Sequence[dict[str, str]]], None] = lambda _troubles: None,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline = pipeline
@@ -69,6 +72,7 @@ class Daemon:
         self._jobs = jobs
         self._lease_s = lease_s
         self._drain_s = drain_s
+        self._tell = tell
         self._at_end = at_end
         self._stop = threading.Event()  # set by the main thread, never by a handler
         self._stop_writer = threading.Event()
@@ -92,7 +96,8 @@ class Daemon:
         """
         with Stop() as stop:
             self._runner = Runner(stop.wake)
-            for job in (*self._jobs, _Expire(self._work, self._lease_s)):
+            telling = _Tell(self._runner, self._tell)
+            for job in (*self._jobs, _Expire(self._work, self._lease_s), telling):
                 self._runner.schedule(job)
             self._start_threads()
             self._runner.begin()
@@ -285,4 +290,27 @@ class _Expire:
 
     def run_once(self) -> bool:
         self._work.expire()
+        return False
+
+
+class _Tell:
+    """Says in the store that this daemon runs, and what keeps it from its work."""
+
+    name = "tell"
+    every_s = 2.0
+
+    def __init__(self, runner: Runner, tell: Callable[[Sequence[dict[str, str]]], None]) -> None:
+        self._runner = runner
+        self._tell = tell
+        self._told: tuple[float, set[tuple[str, str]]] = (float("-inf"), set())
+
+    def run_once(self) -> bool:
+        """Tell what has changed, or that nothing has."""
+        troubles = [one for one in self._runner.troubles if one.name != self.name]
+        told_at, told = self._told
+        now = time.monotonic()
+        told_now = {(one.name, one.reason) for one in troubles}
+        if told_now != told or now - told_at >= TELL_S:
+            self._tell([{"name": t.name, "reason": t.reason, "since": t.since} for t in troubles])
+            self._told = (now, told_now)
         return False

@@ -6,6 +6,7 @@ off and goes on trying for ever; a thread that the daemon cannot do without ends
 has failed like that many times in a row: a restart may help, and hiding it does not.
 """
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable
@@ -38,12 +39,13 @@ class Job(Protocol):
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why a thread or a job does not do its work at present."""
+    """Why a thread or a job does not do its work at present, and since when (ISO 8601, UTC)."""
 
     name: str
     reason: str
     failures: int
     again_in_s: float
+    since: str
 
 
 class _Charge:
@@ -70,7 +72,9 @@ class _Charge:
         reason = str(exc) if foreseen else f"internal error: {type(exc).__name__} at {_place(exc)}"
         self.unforeseen = 0 if foreseen else self.unforeseen + 1
         failures = 1 + (self.trouble.failures if self.trouble is not None else 0)
-        self.trouble = Trouble(self.name, reason, failures, self._pause_s)
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        since = self.trouble.since if self.trouble is not None else now
+        self.trouble = Trouble(self.name, reason, failures, self._pause_s, since)
         if quiet:
             return self._pause_s
         again = {"task": self.name, "reason": reason, "again_in_s": self._pause_s}

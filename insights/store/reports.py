@@ -10,6 +10,7 @@ from insights.store.insights import Registry
 from insights.store.postgres import Store
 from insights.store.queries import load
 
+SILENT_S = 120.0  # four times what a daemon leaves between two words
 Report = TypeVar("Report", bound=msgspec.Struct)
 
 
@@ -79,6 +80,30 @@ class SinkReport(msgspec.Struct, frozen=True):
     last_published_at: dt.datetime | None
 
 
+class TroubleReport(msgspec.Struct, frozen=True):
+    """A thread or job of a daemon that does not do its work at present."""
+
+    name: str
+    reason: str
+    since: dt.datetime
+
+
+class DaemonReport(msgspec.Struct, frozen=True):
+    """A daemon that runs: last heard of `silent_s` seconds ago; every half minute if well."""
+
+    holder: str
+    roles: list[str]
+    version: str
+    started_at: dt.datetime
+    silent_s: float
+    troubles: list[TroubleReport]
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been silent for so long that it hangs, is cut off or was killed."""
+        return self.silent_s > SILENT_S
+
+
 class UsageReport(msgspec.Struct, frozen=True):
     """What the generations of the last day cost."""
 
@@ -105,7 +130,7 @@ class Reports:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sql = {**load("insights"), **load("deployments")}
+        self._sql = {**load("insights"), **load("deployments"), **load("daemons")}
 
     def streams(self) -> list[StreamReport]:
         """Return a report for each stream and pipeline."""
@@ -118,6 +143,10 @@ class Reports:
     def sinks(self) -> list[SinkReport]:
         """Return a report for each sink."""
         return self._read("sinks", SinkReport)
+
+    def daemons(self) -> list[DaemonReport]:
+        """Return a report for each daemon that has not ended."""
+        return self._read("daemons", DaemonReport)
 
     def usage(self) -> UsageReport:
         """Return what the last day cost."""

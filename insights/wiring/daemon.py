@@ -1,9 +1,11 @@
 """The daemon with the parts that its roles need, and no other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from insights import errors
 from insights.service.daemon import Daemon, Job
+from insights.store.daemons import Daemons
 from insights.wiring import enriching, knowledge, polling, publishing
 from insights.wiring.app import App, refuse_without_pipeline
 
@@ -35,14 +37,24 @@ def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
         jobs += publishing.jobs(app)
     if pipeline is None and not jobs and set(roles) != {"knowledge"}:
         raise _nothing_to_do(app, roles)
+    daemons = Daemons(app.store, app.holder, roles=roles, version=version("legacy-insights"))
     return Daemon(
         pipeline,
         work,
         jobs,
         lease_s=settings.lease,
         drain_s=settings.drain,
-        at_end=app.leases.give_back,
+        tell=daemons.tell,
+        at_end=_ending(app, daemons),
     )
+
+
+def _ending(app: App, daemons: Daemons) -> Callable[[], None]:
+    def end() -> None:
+        app.leases.give_back()
+        daemons.forget()
+
+    return end
 
 
 def _nothing_to_do(app: App, roles: Sequence[str]) -> errors.SettingsError:

@@ -19,6 +19,9 @@ GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.deployment
 -- Known rows, work to be done, which insight is current, what sinks shall show, and what marked rows were told.
 GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.outbox, store.request TO insights_daemon;
 
+-- Which daemons run; one that ends takes its word back.
+GRANT INSERT, UPDATE, DELETE ON store.daemon TO insights_daemon;
+
 -- Leases change hands; the rows stay, for their epochs.
 GRANT INSERT, UPDATE ON store.lease TO insights_daemon;
 

@@ -1,11 +1,12 @@
 """The daemon around a pipeline that fails, hangs or holds on, without any server."""
 
+import itertools
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,14 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemons, "TICK_S", 0.05)
 
 
-def made(pipeline: Pipeline, work: Work, *jobs: Job, lease_s: float = 0.1) -> Daemon:
-    return Daemon(pipeline, work, jobs, lease_s=lease_s, drain_s=0.5)  # type: ignore[arg-type]
+def made(
+    pipeline: Pipeline,
+    work: Work,
+    *jobs: Job,
+    lease_s: float = 0.1,
+    tell: Callable[[Sequence[dict[str, str]]], None] = lambda _: None,
+) -> Daemon:
+    return Daemon(pipeline, work, jobs, lease_s=lease_s, drain_s=0.5, tell=tell)  # type: ignore[arg-type]
 
 
 def run(daemon: Daemon, until: Callable[[], object], seconds: float = 20.0) -> float:
@@ -163,6 +170,26 @@ def test_a_key_error_in_a_job_is_told_and_outlived(log: LogCapture) -> None:
     assert job.rounds >= 3
     told = [entry for entry in log.entries if entry.get("task") == job.name]
     assert [entry["event"] for entry in told] == ["failed unforeseen"]
+
+
+def test_what_fails_is_told_at_each_change_and_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemons._Tell, "every_s", 0.01)
+    told: list[list[str]] = []
+
+    class Failing(Job):
+        def run_once(self) -> bool:
+            self.rounds += 1
+            if not any(told):
+                raise errors.SinkUnavailable("the sink is down")
+            return False
+
+    def tell(troubles: Sequence[dict[str, str]]) -> None:
+        told.append([f"{one['name']}: {one['reason']}" for one in troubles])
+
+    job = Failing()
+    run(made(Pipeline(), Work(), job, tell=tell), lambda: any(told) and not told[-1])
+    assert [words for words in told if words] == [[f"{job.name}: the sink is down"]]
+    assert all(one != other for one, other in itertools.pairwise(told))
 
 
 def test_a_thread_that_cannot_go_on_ends_the_daemon_with_a_code() -> None:

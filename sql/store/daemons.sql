@@ -1,0 +1,16 @@
+-- name: tell
+-- A daemon says that it runs, and what keeps it from its work. `started` is true for the first time.
+INSERT INTO store.daemon AS d (holder, roles, version, troubles)
+VALUES (%(holder)s, %(roles)s, %(version)s, %(troubles)s)
+ON CONFLICT (holder) DO UPDATE
+SET roles = excluded.roles, version = excluded.version, troubles = excluded.troubles, heard_at = now(),
+    started_at = CASE WHEN %(started)s THEN now() ELSE d.started_at END;
+
+-- name: forget
+-- A daemon ends; whoever has not been heard of for a week is forgotten with it.
+DELETE FROM store.daemon WHERE holder = %(holder)s OR heard_at < now() - interval '7 days';
+
+-- name: daemons
+-- Which daemons run, and what keeps each from its work.
+SELECT holder, roles, version, started_at, extract(epoch FROM now() - heard_at)::float8 AS silent_s, troubles
+FROM store.daemon ORDER BY holder;
