@@ -1,5 +1,6 @@
 """`insights try`: one row through the pipeline, shown step by step; nothing is written."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -8,29 +9,48 @@ from rich.panel import Panel
 from rich.text import Text
 
 from insights import errors
+from insights.cli import workbench
 from insights.cli.output import Json, emit_json, shown, stdout, visible
 from insights.enriching import recipe as recipes
-from insights.enriching.recipe import passages_for, request_for
+from insights.enriching.recipe import Recipe, passages_for, request_for
 from insights.governance import redact
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
 from insights.pipeline import NOTHING_RELEVANT
 from insights.steps.validate import validate
 from insights.wiring import enriching
-from insights.wiring.app import open_app
+from insights.wiring.app import App, open_app
 
 
 def try_(
     ctx: typer.Context,
-    key: Annotated[str, typer.Argument(help="The row's key; several parts as a JSON array")],
+    key: Annotated[
+        str | None, typer.Argument(help="The row's key; several parts as a JSON array")
+    ] = None,
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", "-p", help="Which pipeline, if there are several")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="So many rows instead of one, side by side", min=1, max=500)
+    ] = None,
+    diff: Annotated[
+        Path | None, typer.Option(help="With --sample: another prompt, to see what it changes")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="With --sample: write a report to this file")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what one row would get: redacted text, passages, prompt, output, verdict.
 
-    Reads the row from the replica and runs the model; writes nothing anywhere.
+    With --sample, so many rows: outputs, support, tokens, seconds, and what the whole table would
+    take. Reads rows from the replica and runs the model; writes no insight anywhere.
     """
+    if (key is None) == (sample is None):
+        raise errors.SettingsError(
+            "give a row's key, or --sample", where="try", fix="`insights try --sample 20`"
+        )
+    if sample is None and (diff or page):
+        raise errors.SettingsError("--diff and --html need --sample", where="try")
     with open_app(ctx.obj) as app:
         names = list(app.definitions)
         if pipeline is None and len(names) != 1:
@@ -38,6 +58,9 @@ def try_(
                 "there are several pipelines", where="try", fix=f"--pipeline {'|'.join(names)}"
             )
         recipe = enriching.recipe(app, pipeline or names[0])
+        if key is None:
+            _sampled(app, recipe, sample or 1, diff, page, as_json=as_json)
+            return
         rows = recipe.source.fetch(recipe.stream, [key])
         shown_key = app.row_keys.shown(key, personal=recipe.stream.key_personal)
         if not rows:
@@ -59,6 +82,28 @@ def try_(
                    "verdict": verdict})  # fmt: skip
     else:
         _show(row, passages, request, generation, verdict)
+
+
+def _sampled(
+    app: App, recipe: Recipe, count: int, diff: Path | None, page: Path | None, *, as_json: bool
+) -> None:
+    """Take a sample through one prompt, or through two."""
+    wanted = workbench.keys(recipe, count)
+    grounds, rows = enriching.grounds(app), enriching.rows(app, recipe)
+    prompts = [(str(app.definition(recipe.name).settings.prompt), recipe)]
+    if diff is not None:
+        prompts.append((str(diff), workbench.with_prompt(recipe, diff)))
+    trials = [
+        workbench.trial(one, wanted, grounds, prompt=name, rows=rows) for name, one in prompts
+    ]
+    if page is not None:
+        page.write_text(workbench.page(trials, recipe.name), encoding="utf-8")
+    if as_json:
+        emit_json(trials)
+        return
+    workbench.show(trials)
+    if page is not None:
+        stdout.print(f"wrote {shown(page)}", highlight=False)
 
 
 def _show(

@@ -108,6 +108,20 @@ def pipeline(app: App, bound: dict[int, Recipe], work: WorkQueue) -> Pipeline:
     )
 
 
+def grounds(app: App) -> SupportStore:
+    """Return what scores how far sentences are supported."""
+    return SupportStore(app.store)
+
+
+def rows(app: App, made: Recipe) -> int | None:
+    """Return how many rows a stream's table has, counted up to a million; None for a query."""
+    stream = made.stream
+    if stream.table is None:
+        return None
+    name = f"{stream.schema}.{stream.table}" if stream.schema else stream.table
+    return app.source(stream.source).profile(name).rows
+
+
 def _check(app: App, name: str) -> None:
     made = app.definition(name)
     generator = app.generator(made.settings.model)

@@ -1,0 +1,234 @@
+"""`insights try --sample`: real rows through a pipeline, side by side; nothing is written."""
+
+import html
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from insights import errors
+from insights.cli.output import emit_table, shown, stdout
+from insights.enriching import recipe as recipes
+from insights.enriching.recipe import Recipe, passages_for, request_for
+from insights.governance import redact
+from insights.model import Generation, Passage, Row, Verdict
+from insights.pipeline import NOTHING_RELEVANT
+from insights.ports import Grounds
+from insights.steps.attribution import Judged, scored
+from insights.steps.prompt import Template
+from insights.steps.validate import validate
+
+_LOOKED_THROUGH = 1_000  # rows that a sample is spread over
+_STYLE = """body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}
+td,th{border:1px solid #ccc;padding:4px 8px;text-align:left;vertical-align:top}
+.withheld,.failed{background:#fdd}.abstained{background:#eee}"""
+_SHORT = 60  # characters of an output in the table
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One row's outcome. `support` is the least of its sentences, None where none was scored."""
+
+    key: str
+    status: str
+    reason: str | None
+    output: dict[str, Any] | None
+    support: float | None
+    confidence: float | None
+    tokens: int
+    seconds: float
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One prompt over a sample: what each row got, and what it took; `rows` are the table's."""
+
+    prompt: str
+    tried: tuple[Tried, ...]
+    seconds: float
+    rows: int | None
+
+    def whole(self) -> str:
+        """Say what the whole table would take, at this pace."""
+        tokens = sum(one.tokens for one in self.tried)
+        many = max(1, len(self.tried))
+        said = f"{len(self.tried)} rows: {tokens:,} tokens, {self.seconds:.0f} s"
+        if self.rows is not None:
+            hours = self.rows * self.seconds / many / 3600
+            said += (
+                f"; all {self.rows:,} rows at this pace: {self.rows * tokens // many:,} tokens, "
+                f"{hours:.1f} h"
+            )
+        return said
+
+
+def keys(recipe: Recipe, count: int) -> list[str]:
+    """Return the keys of rows spread over the first thousand.
+
+    Raises:
+        errors.RowError: If the stream has no row.
+    """
+    spec = msgspec.structs.replace(recipe.stream, page_rows=_LOOKED_THROUGH)
+    source: Any = recipe.source
+    page = source.page(spec, None, by="key")
+    found = [line.split("\t")[0] for line in page.block.decode().splitlines()]
+    plain = [key for key in found if "\\" not in key]
+    if not plain:
+        raise errors.RowError("there is no row to try", where=f"stream {recipe.stream.name}")
+    step = max(1, len(plain) // count)
+    return plain[::step][:count]
+
+
+def with_prompt(recipe: Recipe, file: Path) -> Recipe:
+    """Return a recipe with another prompt, which may read other columns.
+
+    Raises:
+        errors.SettingsError: If the file cannot be read, or is no prompt.
+    """
+    try:
+        template = Template(file.read_text(encoding="utf-8"), where=str(file))
+    except OSError as exc:
+        raise errors.SettingsError(
+            f"the file cannot be read: {exc.strerror}", where=str(file)
+        ) from None
+    inputs = tuple(sorted({*recipe.stream.inputs, *template.columns()}))
+    stream = msgspec.structs.replace(recipe.stream, inputs=inputs)
+    return msgspec.structs.replace(recipe, template=template, stream=stream)
+
+
+def trial(
+    recipe: Recipe, wanted: Sequence[str], grounds: Grounds, *, prompt: str, rows: int | None
+) -> Trial:
+    """Take rows through a recipe, all at once as the daemon does."""
+    began = time.monotonic()
+    found: list[Row] = list(recipe.source.fetch(recipe.stream, wanted))
+    passages = passages_for(recipe, found)
+    pending = []
+    for row, some in zip(found, passages, strict=True):
+        asks = bool(some) or recipe.retriever is None
+        future = recipe.generator.submit(request_for(recipe, row, some)) if asks else None
+        pending.append((row, some, future))
+    tried = []
+    for row, some, future in pending:
+        try:
+            made = None if future is None else future.result()
+        except errors.InsightsError as exc:
+            tried.append(_failed(row, exc))
+            continue
+        tried.append(_judged(recipe, row, some, made, grounds, time.monotonic() - began))
+    return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
+
+
+def _failed(row: Row, exc: errors.InsightsError) -> Tried:
+    return Tried(row.key, "failed", exc.what, None, None, None, 0, 0.0)
+
+
+def _judged(
+    recipe: Recipe,
+    row: Row,
+    passages: tuple[Passage, ...],
+    made: Generation | None,
+    grounds: Grounds,
+    seconds: float,
+) -> Tried:
+    if made is None:
+        return Tried(row.key, "abstained", NOTHING_RELEVANT, None, None, None, 0, 0.0)
+    verdict: Verdict = validate(made, recipe.output_schema, row.values, passages)
+    verdict = redact.judged(verdict, recipes.shown(recipe, row, passages), recipe.stream.redaction)
+    (verdict,) = scored([Judged(verdict, row.values, passages)], grounds, recipe.collections)
+    supports = [one.support for one in verdict.citations if one.support is not None]
+    return Tried(
+        key=row.key,
+        status=verdict.status,
+        reason=verdict.reason,
+        output=verdict.output,
+        support=min(supports, default=None),
+        confidence=getattr(verdict, "confidence", getattr(made, "confidence", None)),
+        tokens=made.prompt_tokens + made.sampled_tokens + made.forced_tokens,
+        seconds=seconds,
+    )
+
+
+def show(trials: Sequence[Trial]) -> None:
+    """Print one trial as a table; of two only the rows whose outputs differ."""
+    if len(trials) == 1:
+        emit_table("Tried", [_cells(one) for one in trials[0].tried], "No row.")
+    else:
+        emit_table("Rows that differ", differing(*trials), "Both prompts give the same outputs.")
+    for one in trials:
+        label = f"{one.prompt}: " if len(trials) > 1 else ""
+        stdout.print(shown(label + one.whole()), soft_wrap=True, highlight=False)
+
+
+def differing(first: Trial, second: Trial) -> list[dict[str, Any]]:
+    """Return the fields in which two trials differ, a row each."""
+    return [
+        {
+            "key": one.key,
+            "field": name,
+            first.prompt: _short(_fields(one).get(name)),
+            second.prompt: _short(_fields(other).get(name)),
+        }
+        for one, other in zip(first.tried, second.tried, strict=True)
+        for name in dict.fromkeys([*_fields(one), *_fields(other)])
+        if _fields(one).get(name) != _fields(other).get(name)
+    ]
+
+
+def page(trials: Sequence[Trial], pipeline: str) -> str:
+    """Return a report that stands alone: HTML without a script, a link or a font from elsewhere."""
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        f"<title>{html.escape(pipeline)}</title>",
+        f"<style>{_STYLE}</style>",
+        f"<h1>{html.escape(pipeline)}</h1>",
+    ]
+    for one in trials:
+        parts.append(f"<h2>{html.escape(one.prompt)}</h2><p>{html.escape(one.whole())}</p>")
+        parts.append(_html_table([_cells(row, short=False) for row in one.tried]))
+    if len(trials) > 1:
+        parts += ["<h2>What differs</h2>", _html_table(differing(trials[0], trials[1]))]
+    return "\n".join(parts) + "\n"
+
+
+def _html_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "<p>Nothing.</p>"
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in names) + "</tr>"]
+    for row in rows:
+        cells = "".join(
+            f"<td>{html.escape('' if row.get(n) is None else str(row[n]))}</td>" for n in names
+        )
+        lines.append(f'<tr class="{html.escape(str(row.get("status", "")))}">{cells}</tr>')
+    return "<table>" + "\n".join(lines) + "</table>"
+
+
+def _fields(one: Tried) -> dict[str, Any]:
+    return {"status": one.status, **(one.output or {})}
+
+
+def _cells(one: Tried, *, short: bool = True) -> dict[str, Any]:
+    """Return a row of the table: the output's fields in one cell, since pipelines differ."""
+    output = one.output or {}
+    if short:
+        told: dict[str, Any] = {
+            "output": "\n".join(f"{name}: {_short(value)}" for name, value in output.items())
+            or one.reason
+        }
+    else:
+        told = {**output, "reason": one.reason}
+    return {
+        "key": one.key,
+        "status": one.status,
+        **told,
+        "support": None if one.support is None else f"{one.support:.2f}",
+        "confidence": None if one.confidence is None else f"{one.confidence:.2f}",
+        "tokens": one.tokens,
+        "after_s": f"{one.seconds:.1f}",
+    }
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= _SHORT else text[: _SHORT - 1].rsplit(" ", 1)[0] + " …"
