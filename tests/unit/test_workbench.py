@@ -46,8 +46,12 @@ class Echo:
 class Half:
     """Supports each sentence by half."""
 
-    def support(self, outputs: Sequence[Claims], _: Sequence[str]) -> list[list[Support]]:
-        return [[Support(share=0.5, source="prompt") for _ in one.sentences] for one in outputs]
+    def support(
+        self, outputs: Sequence[Claims], collections: Sequence[str]
+    ) -> list[tuple[Support, ...]]:
+        assert not collections
+        one = Support(share=0.5, source="prompt")
+        return [tuple(one for _ in output.sentences) for output in outputs]
 
 
 def _recipe(source: object) -> Recipe:
