@@ -1,8 +1,8 @@
 """`insights doctor`: is everything in place, and if not, what to do about it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, Any
 
 import typer
 
@@ -75,9 +75,15 @@ class Examination:
         self.code = 0
         self._settings = loaded
         self._definitions: list[Definition] = []
+        self._loaded: dict[str, Any] = {}
+        self._closing = ExitStack()
 
     def run(self) -> None:
         """Look at everything."""
+        with self._closing:
+            self._all()
+
+    def _all(self) -> None:
         for name in self._settings.pipeline:
             with self._looking(f"pipeline {name}"):
                 self._definitions.append(definitions.read(self._settings, name))
@@ -158,30 +164,32 @@ class Examination:
         return None if made is None else app.sha256(made)
 
     def _model(self, made: Definition) -> None:
-        place = f"model {made.settings.model}"
-        generator = open_generator(self._settings, made.settings.model)
-        try:
+        """Load a model once, whatever number of pipelines it has, and hold it to each schema."""
+        name = made.settings.model
+        place = f"model {name}"
+        generator = self._loaded.get(name)
+        if generator is None:
+            generator = open_generator(self._settings, name)
+            self._closing.callback(generator.close)
             info = generator.info()
+            self._loaded[name] = generator
             self._ok(
                 place,
                 f"{info.name} on {info.device}: {info.parallel} rows at once, "
                 f"{info.context} tokens each"
                 + (f"; chat template: {info.chat_template}" if info.chat_template else ""),
             )
-            where = str(made.settings.schema_)
-            check = getattr(generator, "check", None)
-            if check is None:
-                return  # a server's: its schema is checked where it is used, servers differ
-            notes: list[str] = check(
-                made.output_schema,
-                made.settings.abstain,
-                where=where,
-                roles=made.template.roles,
-            )
-            for note in notes:
-                self._add(place, Finding(level="note", what=note))
-        finally:
-            generator.close()
+        check = getattr(generator, "check", None)
+        if check is None:
+            return  # a server's: its schema is checked where it is used, servers differ
+        notes: list[str] = check(
+            made.output_schema,
+            made.settings.abstain,
+            where=str(made.settings.schema_),
+            roles=made.template.roles,
+        )
+        for note in notes:
+            self._add(place, Finding(level="note", what=note))
 
     @contextmanager
     def _looking(self, place: str) -> Iterator[None]:
