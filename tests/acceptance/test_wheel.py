@@ -43,6 +43,13 @@ def _run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_templates_of_init_are_in_it(installed: Path) -> None:
+    folder = Path("insights") / "cli" / "templates"
+    ours = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+    assert {path.name for path in (installed / folder).iterdir() if path.is_file()} == ours
+    assert "workorder.json" in ours
+
+
 def test_the_command_starts(installed: Path) -> None:
     done = _run(installed, "--help")
     assert done.returncode == 0, done.stderr
