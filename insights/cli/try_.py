@@ -1,5 +1,6 @@
 """`insights try`: one row through the pipeline, shown step by step; nothing is written."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,9 @@ def try_(
         shown_key = app.row_keys.shown(key, personal=recipe.stream.key_personal)
         if not rows:
             raise errors.RowError(
-                f"there is no row with the key {shown_key}", where=f"stream {recipe.stream.name}"
+                f"there is no row with the key {shown_key}",
+                where=f"stream {recipe.stream.name}",
+                fix="`insights try --sample 5` takes rows that are there",
             )
         row = msgspec.structs.replace(rows[0], key=shown_key)
         passages = passages_for(recipe, [row])[0]
@@ -96,6 +99,9 @@ def _sampled(
     trials = [
         workbench.trial(one, wanted, grounds, prompt=name, rows=rows) for name, one in prompts
     ]
+    if recipe.stream.key_personal:
+        shown_key = partial(app.row_keys.shown, personal=True)
+        trials = [workbench.with_keys(trial, shown_key) for trial in trials]
     if page is not None:
         page.write_text(workbench.page(trials, recipe.name), encoding="utf-8")
     if as_json:

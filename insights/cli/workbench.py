@@ -2,7 +2,7 @@
 
 import html
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,12 @@ def trial(
             continue
         tried.append(_judged(recipe, row, some, made, grounds, time.monotonic() - began))
     return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
+
+
+def with_keys(made: Trial, shown_key: Callable[[str], str]) -> Trial:
+    """Return a trial with its keys as they may be shown: a personal one as its keyed hash."""
+    tried = (msgspec.structs.replace(one, key=shown_key(one.key)) for one in made.tried)
+    return msgspec.structs.replace(made, tried=tuple(tried))
 
 
 def _failed(row: Row, exc: errors.InsightsError) -> Tried:

@@ -133,6 +133,7 @@ _MEANINGS = (
     _Meaning(
         errors.SourceUnavailable,
         "the database does not answer",
+        "start it, or correct the server, port or file in the connection string",
         states=("08", "57", "53", "40", "HYT", "HY000", "HY008", "S1T00"),
     ),
 )

@@ -218,7 +218,9 @@ def translate(exc: psycopg.Error, place: str = "") -> errors.InsightsError:
         ):
             at = f" at {place}" if place else ""
             return errors.StoreUnavailable(
-                f"the store{at} does not answer: {problem}", where="store"
+                f"the store{at} does not answer: {problem}",
+                where="store",
+                fix="start it, or correct store.url; a daemon goes on by itself",
             )
         case _:
             return errors.StoreError(f"the store refused a statement: {problem}", where="store")

@@ -95,6 +95,7 @@ def test_an_error_ends_with_its_code_its_place_and_its_fix(
     assert "error " in said
     assert "Traceback" not in said
     assert fix in said
+    assert "  fix " in said
 
 
 def test_no_error_is_left_out() -> None:

@@ -84,6 +84,8 @@ def test_a_trial_tells_outputs_support_tokens_and_what_the_table_would_take() ->
     assert (first.support, first.tokens) == (0.5, 15)
     assert (second.status, second.reason) == ("failed", "it broke")
     assert third.output is not None
+    hidden = workbench.with_keys(trial, lambda key: f"hash of {len(key)}")
+    assert {one.key for one in hidden.tried} == {"hash of 1"}
     assert "3 rows: 30 tokens" in trial.whole()
     assert "all 300 rows at this pace: 3,000 tokens" in trial.whole()
 
