@@ -31,6 +31,8 @@ from insights.workers import serve
 _TICK_S = 0.5  # how often queued requests are looked at whose time may have passed
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # as the openai client's own
 
+_FIX = "start the server, correct model.url, or name a file as the pipeline's fallback"
+
 
 class _Asked:
     """A call in the child: until when it may take, and whether anybody still waits for it."""
@@ -129,7 +131,7 @@ class Remote:
 
     def _ask_once(self, request: GenerateRequest, note: str, left_s: float) -> Generation:
         if left_s <= 0:
-            raise errors.ProviderUnavailable("no answer in time", where=self._init.url)
+            raise errors.ProviderUnavailable("no answer in time", where=self._init.url, fix=_FIX)
         with _translated(self._init.url):
             answer = self._client.chat.completions.create(
                 model=self._init.model,
@@ -203,14 +205,16 @@ def _translated(url: str) -> Iterator[None]:
         openai.InternalServerError,
         openai.ConflictError,
     ) as exc:
-        raise errors.ProviderUnavailable(f"no answer ({type(exc).__name__})", where=url) from exc
+        raise errors.ProviderUnavailable(
+            f"no answer ({type(exc).__name__})", where=url, fix=_FIX
+        ) from exc
     except openai.APIStatusError as exc:
         if exc.status_code == 408:  # noqa: PLR2004 - request timeout
-            raise errors.ProviderUnavailable("no answer in time", where=url) from exc
+            raise errors.ProviderUnavailable("no answer in time", where=url, fix=_FIX) from exc
         raise errors.RowError(f"the server refuses it with {exc.status_code}", where=url) from exc
     except openai.OpenAIError as exc:
         raise errors.ProviderUnavailable(
-            f"no usable answer ({type(exc).__name__})", where=url
+            f"no usable answer ({type(exc).__name__})", where=url, fix=_FIX
         ) from exc
 
 
