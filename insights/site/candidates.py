@@ -18,7 +18,8 @@ _SHARE = 0.02  # of the time that sweeps may take
 _LEAST_SWEEP_S, _MOST_SWEEP_S, _CALM_SWEEP_S = 30.0, 6 * 3600.0, 15 * 60.0
 _MOST_SHOWN = 8
 _FEW = 5  # values, of which one alone says nothing of the others
-_PROSE = 3.0  # words from which on a text can be quoted from
+_TEXT = 2.0  # mean words below which values are names of places and codes, not text
+_PROSE = 3.0  # words from which on a value is no single name
 _NAMES = 0.6  # share of values that look like names of persons
 
 _TOKEN = re.compile(r"[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+")
@@ -238,7 +239,7 @@ def texts(table: TableProfile, hidden: Collection[str]) -> list[str]:
         and column.name not in hidden
         and column.filled
         and column.moments < column.filled
-        and column.words > 1
+        and column.words >= _TEXT
         and (column.distinct > 1 or column.filled < _FEW)
     ]
     return [column.name for column in sorted(found, key=lambda c: -_richness(table, c))]

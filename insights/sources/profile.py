@@ -45,7 +45,11 @@ def profile(session: Session, name: str) -> TableProfile:
     )
     place = f"table {name}"
     with session.reading(place) as link:
-        source = shape.reflected(link, stream)
+        try:
+            source = shape.reflected(link, stream)
+        except errors.StreamError as exc:
+            exc.where = place
+            raise
         unique = _unique(link, stream, source)
         view = shape.is_view(link, stream)
         indexed = shape.leading(link, stream)

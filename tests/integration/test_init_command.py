@@ -161,6 +161,7 @@ def test_a_postgres_table_outside_the_search_path_is_proposed_and_taken(
     with pytest.raises(errors.StreamError, match="does not exist") as caught:
         initialised(tmp_path, odbc, "claim", model)
     assert "sales.claim" in caught.value.fix
+    assert caught.value.where == "table claim"
     settings = initialised(tmp_path, odbc, "sales.claim", model)
     (stream,) = settings.stream.values()
     assert (stream.schema_, stream.key, stream.cursor) == ("sales", ("claim_id",), "last_update")

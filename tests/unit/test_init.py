@@ -151,6 +151,8 @@ def test_a_table_without_text_gets_a_prompt_that_the_program_accepts() -> None:
     table = _table(ID, _column("price", "decimal"), _column("amount", "integer"))
     assert recipes.suited(table, ()) == "review"
     assert candidates.shown(table, (), ["id"]) == ["price", "amount"]
+    cities = _table(ID, _column("ship_city", words=1.3))
+    assert recipes.suited(cities, ()) == "review"
     alone = _table(ID)
     assert candidates.shown(alone, (), ["id"]) == ["id"]
     with pytest.raises(errors.SettingsError, match="no column of text") as caught:
