@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from insights import errors
 from insights.cli import recipes, writing
 from insights.cli.asking import Asking
-from insights.cli.output import next_step, remember, shown, stdout
+from insights.cli.output import console, next_step, remember, shown, stdout
 from insights.cli.writing import Choices, Site
 from insights.ground import environment
 from insights.ground.connections import without_password
@@ -165,6 +165,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
                 soft_wrap=True,
             )
     next_step("migrate")
+    console.print(f"then: sink ddl {called} · doctor · run --once", highlight=False)
 
 
 def _target(ctx: typer.Context, asking: Asking) -> Path:
