@@ -48,10 +48,10 @@ class Site(NamedTuple):
             name, number = f"{wanted}_{number}", number + 1
         return name
 
-    def named(self, section: str, setting: str, value: object) -> str | None:
-        """Return what in a section has a setting of this value already."""
+    def named(self, section: str, setting: str, value: object, *, but: str = "") -> str | None:
+        """Return what in a section, but for one, has a setting of this value already."""
         for name, values in self.found.get(section, {}).items():
-            if values.get(setting) == value:
+            if name != but and values.get(setting) == value:
                 return name
         return None
 
@@ -95,8 +95,7 @@ def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dic
         collections = f"collections = {_array((collection,))}"
     source = made.source
     if made.writer is not None:
-        found = site.named("source", "odbc", made.writer)
-        source = found if found not in (None, made.source) else ""
+        source = site.named("source", "odbc", made.writer, but=made.source) or ""
         if not source:
             source = site.free("source", f"{made.source}_writer")
             note = (

@@ -180,6 +180,10 @@ def test_a_second_table_is_added_and_what_is_there_stays(tmp_path: Path) -> None
     assert settings.sink["one"].source == settings.sink["two"].source == "legacy_writer"
     with pytest.raises(errors.SettingsError, match="the file exists"):
         add(name="two")
+    for name in ("three", "four"):  # a trial's: the writer is the reader's login, in its own place
+        add(name=name, sink_table=name, writer="DSN=x")
+    settings = files.load(target)
+    assert settings.sink["three"].source == settings.sink["four"].source == "legacy_writer_2"
 
 
 @pytest.mark.parametrize("engine", DIALECTS)
