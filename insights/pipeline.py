@@ -227,7 +227,7 @@ class Pipeline:
         recipe = self._recipes[row.claim.pipeline_version_id]
         redaction = recipe.stream.redaction
         generation: Generation | None = None
-        notes = row.row.notes
+        notes, texts = row.row.notes, (passage.text for passage in row.passages)
         if row.future is None:
             verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
         else:
@@ -242,6 +242,7 @@ class Pipeline:
             source_cursor=row.row.cursor,
             redactions=row.row.redactions,
             notes=notes,
+            sealed=redact.restorable(row.row.sealed, verdict.output, texts),
         )
 
     def score(self, made: Sequence[tuple[InHand, Insight]]) -> list[Insight]:

@@ -70,7 +70,7 @@ def try_(
                 where=f"stream {recipe.stream.name}",
                 fix="`insights try --sample 5` takes rows that are there",
             )
-        row = msgspec.structs.replace(rows[0], key=shown_key)
+        row = msgspec.structs.replace(rows[0], key=shown_key, sealed={})
         passages = passages_for(recipe, [row])[0]
         request = request_for(recipe, row, passages)
         generation: Generation | None = None

@@ -97,6 +97,22 @@ def hash_key_former(state_dir: Path) -> bytes | None:
     return None if secret is None else _derived(secret)
 
 
+def seal_key() -> bytes:
+    """Return the key that seals what a sink restores, 32 bytes of the credential `seal_key`.
+
+    Raises:
+        errors.SettingsError: If there is none.
+    """
+    secret = credential("seal_key")
+    if secret is None:
+        raise errors.SettingsError(
+            "a sink restores placeholders, and the credential seal_key is not there",
+            where="seal_key",
+            fix="`openssl rand -hex 32` into a file, and LoadCredential=seal_key:FILE",
+        )
+    return _derived(secret, b"insights seal")
+
+
 def machine_id(state_dir: Path) -> str:
     """Return a random word that names this state directory for ever, made at first need."""
     return _kept(state_dir / "daemon_id", 4)
@@ -115,10 +131,8 @@ def _kept(file: Path, random_bytes: int) -> str:
     return file.read_text().strip()
 
 
-def _derived(secret: str) -> bytes:
-    return hashlib.blake2b(
-        secret.strip().encode(), digest_size=32, person=b"insights hash"
-    ).digest()
+def _derived(secret: str, person: bytes = b"insights hash") -> bytes:
+    return hashlib.blake2b(secret.strip().encode(), digest_size=32, person=person).digest()
 
 
 def notify_socket() -> str | None:

@@ -41,7 +41,8 @@ class StreamSpec(Value, frozen=True):
     """One table or query of a source: what to read of it and how to find what changed.
 
     Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with
-    neither, only sweeps find rows. `extra` are columns read for redaction that are no input
+    neither, only sweeps find rows. `restored` are the kinds of placeholders whose values leave the
+    reader sealed, for the sink. `extra` are columns read for redaction that are no input
     and not part of the hash.
 
     A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
@@ -76,6 +77,7 @@ class StreamSpec(Value, frozen=True):
     accept_scan: bool = False
     key_personal: bool = False
     sensitive: bool = False
+    restored: tuple[str, ...] = ()
 
     @property
     def projection(self) -> tuple[str, ...]:
@@ -90,6 +92,7 @@ class Row(Value, frozen=True):
     `values` maps column to redacted text (None is SQL NULL). `input_hash` is BLAKE2b-128 over the
     canonical prompt inputs *before* redaction. `redactions` counts placeholders by kind; `notes`
     says what was normalised or cut. `former_hash` is that under the former key, if there is one.
+    `sealed` is what placeholders of the kinds `restored` stand for, sealed.
     """
 
     key: str
@@ -99,6 +102,7 @@ class Row(Value, frozen=True):
     redactions: dict[str, int] = {}
     notes: tuple[str, ...] = ()
     former_hash: bytes | None = None
+    sealed: dict[str, str] = {}
 
 
 class Bookmark(Value, frozen=True):

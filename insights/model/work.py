@@ -42,7 +42,10 @@ class Outstanding(Value, frozen=True):
 
 
 class Insight(Value, frozen=True):
-    """A finished row, ready to be written under its claim."""
+    """A finished row, ready to be written under its claim.
+
+    `sealed` is what placeholders of its output stand for, sealed for the sink's publisher.
+    """
 
     claim: Claim
     verdict: Verdict
@@ -50,6 +53,7 @@ class Insight(Value, frozen=True):
     source_cursor: str | None
     redactions: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    sealed: dict[str, str] = {}
 
 
 class SinkSpec(Value, frozen=True):
@@ -77,7 +81,7 @@ class SinkState(Value, frozen=True):
     """What a sink shall show for one row: the outbox's current state of it.
 
     `values` maps output property to its JSON value; empty for a tombstone and where there is
-    nothing to show.
+    nothing to show. `sealed` is what placeholders in them stand for, until the sink was told.
     """
 
     row_id: int
@@ -92,6 +96,7 @@ class SinkState(Value, frozen=True):
     model: str
     source_cursor: str | None
     generated_at: datetime | None
+    sealed: dict[str, str] = {}
 
 
 class SinkResult(Value, frozen=True):

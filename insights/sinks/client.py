@@ -28,16 +28,29 @@ class SinkClient:
         odbc: The connection string of a login that may write its table, password included.
         timeout_s: Seconds that one statement may take.
         credential: What holds the password, for messages.
+        seal_key: Opens what placeholders stand for; None where nothing is restored.
     """
 
     def __init__(
-        self, spec: SinkSpec, odbc: str, *, timeout_s: float = 30.0, credential: str = ""
+        self,
+        spec: SinkSpec,
+        odbc: str,
+        *,
+        timeout_s: float = 30.0,
+        credential: str = "",
+        seal_key: bytes | None = None,
     ) -> None:
         self.name = spec.name
         self._deadline_s = timeout_s + _GRACE_S
         self._worker = Worker(
             "insights.sinks.publisher",
-            PublisherInit(spec=spec, odbc=odbc, timeout_s=timeout_s, credential=credential),
+            PublisherInit(
+                spec=spec,
+                odbc=odbc,
+                timeout_s=timeout_s,
+                credential=credential,
+                seal_key=seal_key,
+            ),
             name=f"publisher {spec.name}",
             in_place=True,
         )

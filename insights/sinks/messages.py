@@ -4,12 +4,13 @@ from insights.model import MarkSpec, Outcome, SinkResult, SinkSpec, SinkState, T
 
 
 class PublisherInit(Value, frozen=True):
-    """The first frame: the sink, and the ODBC connection string with its password."""
+    """The first frame: the sink, the ODBC connection string with its password, and a seal's key."""
 
     spec: SinkSpec
     odbc: str
     timeout_s: float
     credential: str = ""
+    seal_key: bytes | None = None
 
 
 class ApplyRequest(Value, frozen=True):

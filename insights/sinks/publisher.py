@@ -1,5 +1,6 @@
 """The publisher: one child process a sink, the only one that writes to a legacy database."""
 
+from insights.governance.seal import Seal
 from insights.sinks.messages import (
     ApplyReply,
     ApplyRequest,
@@ -44,9 +45,14 @@ def main() -> None:
     """Serve one sink until the supervisor closes."""
     with serve.connect() as server:
         init = server.init(PublisherInit)
-        publisher = Publisher(
-            SinkTable(init.spec, init.odbc, timeout_s=init.timeout_s, credential=init.credential)
+        table = SinkTable(
+            init.spec,
+            init.odbc,
+            timeout_s=init.timeout_s,
+            credential=init.credential,
+            seal=None if init.seal_key is None else Seal(init.seal_key),
         )
+        publisher = Publisher(table)
         server.run(
             {
                 "apply": (ApplyRequest, publisher.apply),

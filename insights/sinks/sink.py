@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from insights import errors
+from insights.governance.seal import Seal
 from insights.model import SinkResult, SinkSpec, SinkState
 from insights.odbc import door
 from insights.sinks import ddl, values
@@ -36,15 +37,23 @@ class SinkTable:
         odbc: The connection string of a login that may write that table.
         timeout_s: Seconds that a statement may take.
         credential: What holds the password, for messages.
+        seal: Opens what placeholders stand for; None shows the placeholders.
     """
 
     def __init__(
-        self, spec: SinkSpec, odbc: str, *, timeout_s: float, credential: str = ""
+        self,
+        spec: SinkSpec,
+        odbc: str,
+        *,
+        timeout_s: float,
+        credential: str = "",
+        seal: Seal | None = None,
     ) -> None:
         self._spec = spec
         self._odbc = odbc
         self._timeout_s = timeout_s
         self._credential = credential
+        self._seal = seal
         self._opened: sa.Engine | None = None
         self._place = f"sink {spec.name}"
         self._statements: Statements | None = None
@@ -113,7 +122,7 @@ class SinkTable:
         results: dict[int, SinkResult] = {}
         for state in states:
             try:
-                one = values.row(self._spec, table, self._rooms, state)
+                one = values.row(self._spec, table, self._rooms, self._restored(state))
             except ValueError as exc:
                 results[state.row_id] = _refused(state, str(exc))
             else:
@@ -125,6 +134,13 @@ class SinkTable:
         for result in self._write(live, rows) + self._write(gone, rows):
             results[result.row_id] = msgspec.structs.replace(result, notes=noted[result.row_id])
         return [results[state.row_id] for state in states]
+
+    def _restored(self, state: SinkState) -> SinkState:
+        """Return a state as the sink shows it, with what its placeholders stand for."""
+        if self._seal is None or not state.sealed:
+            return state
+        made = self._seal.restored(state.values, state.sealed, state.row_key)
+        return msgspec.structs.replace(state, values=made)
 
     def _write(
         self, states: Sequence[SinkState], rows: _Rows, *, again: bool = True

@@ -73,6 +73,8 @@ def read(settings: Settings, name: str) -> Definition:
                 fix=f"use one of {', '.join(sorted(shown))}",
             )
     stream = _stream(settings, pipeline.stream, tuple(sorted(shown | asked)))
+    if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
+        stream = msgspec.structs.replace(stream, restored=_restored(settings, pipeline, stream))
     return Definition(
         name=name,
         settings=pipeline,
@@ -142,6 +144,23 @@ def redaction(found: TextRedactionSettings) -> Redaction:
         allow=found.allow,
         deny=found.deny,
     )
+
+
+def _restored(
+    settings: Settings, pipeline: PipelineSettings, stream: StreamSpec
+) -> tuple[str, ...]:
+    """Return the kinds of placeholders that a pipeline's sink shows the values of."""
+    policy = stream.redaction
+    names = {name for name, _ in policy.patterns}
+    known = {*policy.kinds, *names, *(column.casefold() for column in policy.columns)} - {"secret"}
+    wanted = {kind.casefold() for kind in settings.sink[str(pipeline.sink)].restore}
+    if unknown := sorted(wanted - known):
+        raise errors.SettingsError(
+            f"the stream {stream.name} has no kind {unknown[0]!r} that could be restored",
+            where=f"sink.{pipeline.sink}.restore",
+            fix=f"kinds: {', '.join(sorted(known)) or 'none'}",
+        )
+    return tuple(sorted(wanted))
 
 
 def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpec:

@@ -259,6 +259,7 @@ class SinkSettings(Section):
     schema_: str | None = Field(default=None, alias="schema")
     view: str | None = None
     text: Literal["plain", "html", "csv"] = "plain"
+    restore: tuple[str, ...] = ()
 
 
 class DaemonSettings(Section):

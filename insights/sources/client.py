@@ -33,6 +33,7 @@ class SourceClient:
         timeout_s: Seconds that one statement may take.
         hash_key_former: The key before it, while rows are still known by that one.
         credential: What holds the password, for messages.
+        seal_key: Seals what a sink restores; None where none does.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class SourceClient:
         timeout_s: float = 60.0,
         hash_key_former: bytes | None = None,
         credential: str = "",
+        seal_key: bytes | None = None,
     ) -> None:
         self.name = name
         self._deadline_s = timeout_s + _GRACE_S
@@ -56,6 +58,7 @@ class SourceClient:
                 timeout_s=timeout_s,
                 hash_key_former=hash_key_former,
                 credential=credential,
+                seal_key=seal_key,
             ),
             name=f"reader {name}",
             in_place=True,

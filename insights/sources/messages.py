@@ -14,7 +14,7 @@ from insights.model import (
 
 
 class ReaderInit(Value, frozen=True):
-    """A reader's first frame: which database, and the key of the hashes."""
+    """A reader's first frame: which database, the key of the hashes, and that of seals."""
 
     name: str
     odbc: str
@@ -22,6 +22,7 @@ class ReaderInit(Value, frozen=True):
     timeout_s: float
     hash_key_former: bytes | None = None
     credential: str = ""
+    seal_key: bytes | None = None
 
 
 class PageRequest(Value, frozen=True):

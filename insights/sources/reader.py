@@ -3,6 +3,7 @@
 from typing import Any
 
 from insights import errors
+from insights.governance.seal import Seal
 from insights.model import (
     Fingerprint,
     Page,
@@ -28,6 +29,7 @@ class Reader:
         self._hasher = Hasher(init.hash_key)
         former = init.hash_key_former
         self._former = None if former is None else Hasher(former)
+        self._seal = None if init.seal_key is None else Seal(init.seal_key)
         self._streams: dict[StreamSpec, Stream] = {}
 
     def handlers(self) -> dict[str, tuple[type[Any], serve.Handler]]:
@@ -117,7 +119,9 @@ class Reader:
         if (spec.table is None) == (spec.query is None):
             raise errors.StreamError("give exactly one of table and query", where=spec.name)
         if spec not in self._streams:
-            self._streams[spec] = Stream(self._session, spec, self._hasher, self._former)
+            self._streams[spec] = Stream(
+                self._session, spec, self._hasher, self._former, self._seal
+            )
         return self._streams[spec]
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.governance import redact
+from insights.governance.seal import Seal
 from insights.ground import keys
 from insights.model import (
     Bookmark,
@@ -45,6 +46,7 @@ class Stream:
         spec: The stream.
         hasher: The keyed hash.
         former: That under the former key, while rows are still known by it.
+        seal: Seals what the stream's `restored` placeholders stand for.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Stream:
         spec: StreamSpec,
         hasher: canonical.Hasher,
         former: canonical.Hasher | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self._session = session
         self._spec = spec
         self._hasher = hasher
         self._former = former
+        self._seal = seal
         self._where = shape.place(spec)
         self._names = spec.projection
         self._inputs = self._places(spec.inputs)
@@ -328,15 +332,19 @@ class Stream:
                 values[name], found = self._clean(raw)
                 notes += [f"{name}: {note}" for note in found]
             inputs = [values[name] for name in spec.inputs]
-            redacted, counts = redact.row(values, spec.redaction)
+            stood: dict[str, str] | None = {} if spec.restored else None
+            redacted, counts = redact.row(values, spec.redaction, stood)
+            key = keys.join(self._key(row))
+            sealed = self._seal and stood and self._seal.sealed(stood, key, spec.restored)
             yield Row(
-                key=keys.join(self._key(row)),
+                key=key,
                 input_hash=self._hasher.digest(inputs),
                 cursor=self._text(row[head - 1]),
                 values={name: redacted[name] for name in spec.inputs},
                 redactions=counts,
                 notes=tuple(notes),
                 former_hash=None if self._former is None else self._former.digest(inputs),
+                sealed=sealed or {},
             )
 
     def _hidden(self) -> tuple[str, ...]:

@@ -112,6 +112,7 @@ def _record(insight: Insight) -> dict[str, Any]:
         "source_cursor": insight.source_cursor,
         "redactions": insight.redactions,
         "notes": insight.notes,
+        "sealed": insight.sealed or None,
         "citations": [_citation(at, c) for at, c in enumerate(insight.verdict.citations)],
         "shared": made is not None and made.shared,
     }

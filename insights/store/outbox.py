@@ -113,4 +113,5 @@ def _state(row: Any) -> SinkState:  # noqa: ANN401 - psycopg makes the row's typ
         model=row.model,
         source_cursor=row.source_cursor,
         generated_at=row.generated_at,
+        sealed=(row.sealed or {}) if shown else {},
     )

@@ -5,7 +5,7 @@ These two modules are the only places that name concrete classes.
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -129,6 +129,7 @@ def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[Sourc
         hash_key_former=keys.former,
         timeout_s=found.timeout,
         credential=connections.credential_of(found.odbc),
+        seal_key=_seal_key(settings, settings.sink),
     )
     try:
         yield client
@@ -158,8 +159,13 @@ def open_sink(config: Path | Settings, sink: str | SinkSpec) -> Iterator[SinkCli
     spec = _sink(settings, sink) if isinstance(sink, str) else sink
     found = settings.source[spec.source]
     odbc = environment.reveal(found.odbc, f"source.{spec.source}.odbc", "odbc")
-    credential = connections.credential_of(found.odbc)
-    client = SinkClient(spec, odbc, timeout_s=found.timeout, credential=credential)
+    client = SinkClient(
+        spec,
+        odbc,
+        timeout_s=found.timeout,
+        credential=connections.credential_of(found.odbc),
+        seal_key=_seal_key(settings, [spec.name]),
+    )
     try:
         yield client
     finally:
@@ -211,6 +217,12 @@ def client_of(settings: Settings, sink: str) -> str:
 def _driver(odbc: str) -> str:
     found = {part.key.casefold(): part.value for part in connections.attributes(odbc)}
     return (found.get("driver") or found.get("dsn") or "").casefold()
+
+
+def _seal_key(settings: Settings, sinks: Iterable[str]) -> bytes | None:
+    """Return the key of seals, if one of these sinks restores anything."""
+    restores = any(settings.sink[name].restore for name in sinks if name in settings.sink)
+    return environment.seal_key() if restores else None
 
 
 def _sink(settings: Settings, name: str) -> SinkSpec:

@@ -5,7 +5,7 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, source_cursor text, redactions jsonb, notes jsonb,
-        citations jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
+        citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real)
 ), held AS (
     UPDATE store.work w
@@ -30,7 +30,7 @@ WITH finished AS (
     FROM made m
     JOIN held h USING (row_id, input_hash, pipeline_version_id)
     JOIN store.deployment d USING (pipeline_version_id)
-    JOIN (SELECT work_id, citations FROM finished) f USING (work_id)
+    JOIN (SELECT work_id, citations, sealed FROM finished) f USING (work_id)
 ), known AS (
     -- What of a row is shown: of inputs that it still has, and of a retired version only where the live one has made nothing.
     INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
@@ -56,13 +56,15 @@ WITH finished AS (
         stop integer, support real, claim_start integer, claim_end integer)
     LEFT JOIN store.passage p ON p.passage_id = c.passage_id
 ), told AS (
-    INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
-    SELECT j.sink_id, j.row_id, nextval('store.revision'), j.insight_id, 'current'
+    INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows, sealed)
+    SELECT j.sink_id, j.row_id, nextval('store.revision'), j.insight_id, 'current',
+           CASE WHEN j.sealed IS NOT NULL
+                THEN jsonb_build_object('insight_id', j.insight_id, 'values', j.sealed) END
     FROM joined j JOIN known k USING (insight_id)
     WHERE j.sink_id IS NOT NULL
     ON CONFLICT (sink_id, row_id) DO UPDATE
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
-        not_before = now(), attempts = 0, error = NULL
+        not_before = now(), attempts = 0, error = NULL, sealed = excluded.sealed
 )
 SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status FROM held h LEFT JOIN joined j USING (work_id);
 

@@ -2,12 +2,13 @@
 -- What a sink still has to be told, oldest first. The publisher's lease keeps others from reading the same rows; nothing
 -- is locked, and whoever reads late is refused by the sink.
 WITH due AS MATERIALIZED (
-    SELECT o.row_id, o.revision, o.shows, o.attempts, o.insight_id
+    SELECT o.row_id, o.revision, o.shows, o.attempts, o.insight_id,
+           CASE WHEN (o.sealed ->> 'insight_id')::bigint = o.insight_id THEN o.sealed -> 'values' END AS sealed
     FROM store.outbox o JOIN store.sink k USING (sink_id)
     WHERE k.name = %(sink)s AND o.delivered_at IS NULL AND o.error IS NULL AND o.not_before <= now()
     ORDER BY o.revision LIMIT %(limit)s
 )
-SELECT d.row_id, l.row_key, d.revision, d.shows, d.attempts, d.insight_id, i.status, i.output,
+SELECT d.row_id, l.row_key, d.revision, d.shows, d.attempts, d.insight_id, d.sealed, i.status, i.output,
        coalesce(v.sha256, '') AS pipeline_version, coalesce(i.model, '') AS model, i.source_cursor, i.generated_at,
        coalesce(c.citations, '') AS citations
 FROM due d
@@ -39,6 +40,7 @@ WITH told AS (
 ), settled AS (
     UPDATE store.outbox o
     SET delivered_at = CASE WHEN t.standing IS NULL AND t.error IS NULL THEN now() END,
+        sealed = CASE WHEN t.standing IS NULL AND t.error IS NULL THEN NULL ELSE o.sealed END,
         revision = CASE WHEN t.standing IS NULL THEN o.revision ELSE nextval('store.revision') END,
         attempts = CASE WHEN t.error IS NULL THEN 0 ELSE o.attempts + 1 END,
         error = t.error

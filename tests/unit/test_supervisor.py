@@ -22,6 +22,7 @@ HEAVY = {
     "striprtf",
     "yaml",
     "charset_normalizer",
+    "cryptography",
     "insights.documents.formats",
 }
 

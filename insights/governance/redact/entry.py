@@ -142,10 +142,12 @@ class _Numbers:
 
     Args:
         masked: Whether placeholders carry what they stand for, masked.
+        values: Takes what each placeholder stands for, as it stood first; None: nobody asks.
     """
 
-    def __init__(self, *, masked: bool = False) -> None:
+    def __init__(self, *, masked: bool = False, values: dict[str, str] | None = None) -> None:
         self._masked = masked
+        self._values = values
         self._known: dict[tuple[str, str], int] = {}
         self._last: dict[str, int] = {}
         self.counts: dict[str, int] = {}
@@ -161,7 +163,10 @@ class _Numbers:
         name = kind.casefold()
         self.counts[name] = self.counts.get(name, 0) + 1
         shown = f":{mask(found)}" if self._masked else ""
-        return f"<{kind}_{self.of(kind, same)}{shown}>"
+        made = f"<{kind}_{self.of(kind, same)}{shown}>"
+        if self._values is not None:
+            self._values.setdefault(made, found)
+        return made
 
 
 _KEPT = re.compile(r"\w+")
@@ -177,9 +182,11 @@ def mask(found: str) -> str:
 
 
 def row(
-    values: Mapping[str, str | None], redaction: Redaction
+    values: Mapping[str, str | None], redaction: Redaction, found: dict[str, str] | None = None
 ) -> tuple[dict[str, str | None], dict[str, int]]:
     """Return a row's texts with placeholders, and how many there are of each kind.
+
+    `found`, if it is given, takes what each placeholder stands for.
 
     A column of `redaction.columns` is replaced as a whole, and its value wherever else it stands,
     in whatever form people write it: see `names`.
@@ -188,7 +195,7 @@ def row(
         errors.RowError: If a pattern of the site's own takes too long over a text.
     """
     policy = _policy(redaction)
-    numbers = _Numbers(masked=redaction.masked)
+    numbers = _Numbers(masked=redaction.masked, values=found)
     names = Names(values, redaction.columns) if redaction.columns else None
 
     def redacted(column: str, text: str | None) -> str | None:
