@@ -124,11 +124,11 @@ class _App(App):
 
     def generator(self, name: str) -> Generator:
         """Return the model's generator, watched."""
-        if name not in self._generators:
+        if name not in self.generators:
             made = open_generator(self.settings, name)
             self.stack.callback(made.close)
-            self._generators[name] = _Watched(made, self.asked)
-        return self._generators[name]
+            self.generators[name] = _Watched(made, self.asked)
+        return self.generators[name]
 
 
 def _draw(rows: int) -> None:

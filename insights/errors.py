@@ -8,7 +8,9 @@
     │   ├── ProviderUnavailable  a remote model server is down or limits us
     │   ├── WorkerDied           a child process crashed, hung or was killed
     │   ├── Overloaded           a queue is full: come back later
-    │   └── MustWait             the source must be left alone now: no failure at all
+    │   ├── MustWait             the source must be left alone now: no failure at all
+    │   ├── DaemonUnavailable    no daemon answers where `insights health` asks
+    │   └── NotReady             a daemon answers, and cannot do its work now
     └── Permanent                retrying changes nothing
         ├── RowError             this row alone: dead-letter it with its reason
         ├── StreamError          this stream alone: stop it and say why
@@ -129,6 +131,26 @@ class MustWait(Transient):
     """
 
     exit_code = 26
+
+
+class DaemonUnavailable(Transient):
+    """No daemon answers where it is asked for its health.
+
+    Cause: it does not run, hangs, or listens somewhere else than `health.listen` says.
+    Fix: start it, or give the command the settings that the daemon was started with.
+    """
+
+    exit_code = 27
+
+
+class NotReady(Transient):
+    """A daemon answers, and does not live or cannot do its work now.
+
+    Cause: it starts or drains, or a part that its roles need does not answer: it is named.
+    Fix: mend what is named; the daemon goes on by itself.
+    """
+
+    exit_code = 28
 
 
 class Permanent(InsightsError):

@@ -99,6 +99,7 @@ table = "ai_insight"
             "INSIGHTS_STORE__URL": self.store_url,
             "INSIGHTS_CREDENTIAL_HASH_KEY": "a key for tests",
             "INSIGHTS_LOG__FORMAT": "json",
+            "INSIGHTS_HEALTH__LISTEN": "127.0.0.1:0",  # tests of other checkouts run beside
             **self.environment,
             **more,
         }

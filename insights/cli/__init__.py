@@ -12,6 +12,7 @@ from insights.cli import (
     dead,
     doctor,
     exits,
+    health,
     init,
     key,
     knowledge,
@@ -76,6 +77,7 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
 app.command("run")(run.run)
+app.command("health")(health.health)
 app.command("status")(status.status)
 app.command("pause")(streams.pause)
 app.command("resume")(streams.resume)

@@ -1,21 +1,33 @@
 """`insights run`: the daemon, or one pass through everything there is to do."""
 
 import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
+import structlog
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from insights import errors
 from insights.cli.output import Json, console, emit_json, stdout
-from insights.ground import logs
+from insights.ground import beats, logs
 from insights.service import daemon, signals
+from insights.service.health import Health
+from insights.service.runner import Runner
 from insights.site.files import load
+from insights.site.settings import Settings
 from insights.store.reports import Totals
+from insights.web.health import routes
+from insights.web.server import Server, application
 from insights.wiring import enriching
 from insights.wiring.adapters import await_store
 from insights.wiring.app import check_store, open_app
 from insights.wiring.daemon import ALL_ROLES, build
+from insights.wiring.health import Readiness
+
+log = structlog.get_logger(__name__)
 
 
 def run(
@@ -45,13 +57,11 @@ def run(
     # Until the daemon watches its signals, SIGTERM unwinds whatever waits, opens or loads.
     signal.signal(signal.SIGTERM, signals.unwind)
     if not once:
-        await_store(settings)
+        _serve(settings, chosen)
+        return
     with open_app(settings, begin=True) as app:
         check_store(app)
-        supervisor = build(app, chosen, once=once)
-        if not once:
-            supervisor.run()
-            return
+        supervisor = build(app, chosen, once=True)
         before = app.reports.totals()
         with Progress(
             TextColumn("{task.description}"),
@@ -84,3 +94,33 @@ def run(
         if any(changed.values())
         else "Done: nothing had changed."
     )
+
+
+def _serve(settings: Settings, roles: Sequence[str]) -> None:
+    """Run the daemon; health is answered from before the store is there until after the drain."""
+    runner = Runner()
+    beats.carry(runner.main)
+    health = Health(runner)
+    with _answering(settings.health.listen, runner, health):
+        await_store(settings, runner.waiting)
+        with open_app(settings, begin=True) as app:
+            check_store(app)
+            readiness = Readiness(app, roles, runner)
+            health.add(readiness)
+            build(app, roles, once=False, runner=runner, readiness=readiness).run()
+
+
+@contextmanager
+def _answering(listen: str, runner: Runner, health: Health) -> Iterator[None]:
+    if not listen:
+        yield
+        return
+    server = Server(listen, application(routes(health)))
+    over = threading.Event()
+    runner.thread("http", server.turn, over, vital=False)
+    log.info("health is answered", at=server.address)
+    try:
+        yield
+    finally:
+        over.set()
+        server.close()

@@ -17,7 +17,7 @@ from insights.embedding.messages import (
     Vectors,
 )
 from insights.model import EmbeddingModel
-from insights.workers.process import Worker
+from insights.workers.process import Standing, Worker
 
 T = TypeVar("T")
 
@@ -76,6 +76,11 @@ class EmbedderClient:
     def pid(self) -> int | None:
         """The living child's process id."""
         return self._worker.pid
+
+    @property
+    def standing(self) -> Standing:
+        """What the calls so far tell of it; asks nothing."""
+        return self._worker.standing
 
     def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> list[bytes]:
         """Return one unit vector a text, in order; any number of texts."""

@@ -163,6 +163,11 @@ class LocalGenerator:
         return self._finished > 0
 
     @property
+    def trouble(self) -> errors.InsightsError | None:
+        """Why it does not work at present; asks nothing."""
+        return self._broken or self._worker.standing.trouble
+
+    @property
     def pid(self) -> int | None:
         """The child's process id, while it lives."""
         return self._worker.pid

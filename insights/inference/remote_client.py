@@ -7,7 +7,7 @@ from insights import errors
 from insights.inference.breaker import Breaker
 from insights.inference.messages import RemoteInit
 from insights.model import GenerateRequest, Generation, ModelInfo
-from insights.workers.process import Worker
+from insights.workers.process import Standing, Worker
 
 _GRACE_S = 30.0  # the child answers by the request's deadline itself; past this it must be hung
 _FAILURES = 5  # in a row before the breaker opens
@@ -68,6 +68,11 @@ class RemoteGenerator:
     def pid(self) -> int | None:
         """The child's process id, while it lives."""
         return self._worker.pid
+
+    @property
+    def standing(self) -> Standing:
+        """What the calls so far tell of the server; asks nothing."""
+        return self._worker.standing
 
     def close(self, drain_s: float = 5.0) -> None:
         """End the child."""

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from insights import errors
-from insights.ground import environment
+from insights.ground import beats, environment
 from insights.pipeline import Pipeline
 from insights.ports import Work
 from insights.service import systemd
@@ -54,6 +54,7 @@ class Daemon:
         drain_s: How long rows in flight may take after SIGTERM, seconds.
         tell: Told what does not do its work: at each change, and every half minute.
         at_end: Called once nothing is held any more: other daemons need not wait for our leases.
+        runner: Runs threads and jobs; given where others look after it from outside.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Daemon:
         drain_s: float,
         tell: Callable[[Sequence[dict[str, str]]], None] = lambda _troubles: None,
         at_end: Callable[[], None] = lambda: None,
+        runner: Runner | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._work = work
@@ -81,7 +83,7 @@ class Daemon:
         self._failed: errors.InsightsError | None = None
         self._once: dict[str, errors.InsightsError] | None = None  # a job's trouble, by its name
         self._ended: BaseException | None = None
-        self._runner = Runner()
+        self._runner = Runner() if runner is None else runner
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -95,15 +97,18 @@ class Daemon:
             errors.InsightsError: If a thread cannot go on.
         """
         with Stop() as stop:
-            self._runner = Runner(stop.wake)
+            self._runner.wakes(stop.wake)
+            beats.carry(self._runner.main)
             telling = _Tell(self._runner, self._tell)
             for job in (*self._jobs, _Expire(self._work, self._lease_s), telling):
                 self._runner.schedule(job)
             self._start_threads()
             self._runner.begin()
+            self._runner.stage = "running"
             systemd.tell("READY=1")
             log.info("running", jobs=[job.name for job in self._jobs])
             self._watch(stop, lambda: self._runner.hopeless is not None)
+            self._runner.stage = "draining"
             systemd.tell("STOPPING=1")
             log.info("draining", rows=self._pipeline.held if self._pipeline else 0)
             self._drain()
@@ -122,7 +127,7 @@ class Daemon:
         """
         self._once = {}
         with Stop() as stop:
-            self._runner = Runner(stop.wake)
+            self._runner.wakes(stop.wake)
             self._work.expire()
             self._start_threads()
             done = threading.Event()
@@ -245,6 +250,7 @@ class Daemon:
         every = environment.watchdog_s()
         last = float("-inf")
         while not stop.wait(TICK_S) and not over():
+            beats.beat()
             now = time.monotonic()
             if every is None or now - last < every / 3:
                 continue
@@ -261,7 +267,7 @@ class Daemon:
         if self._pipeline is not None:
             deadline = time.monotonic() + self._drain_s
             while self._pipeline.held and time.monotonic() < deadline:
-                time.sleep(TICK_S / 5)
+                beats.sleep(TICK_S / 5)
         giving = threading.Thread(target=self._give_back, name="give back", daemon=True)
         giving.start()
         giving.join(GIVE_BACK_S)

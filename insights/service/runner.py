@@ -10,7 +10,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import structlog
@@ -25,6 +25,9 @@ FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 HOPELESS = 6  # unforeseen failures of a thread in a row: half a minute of backing off
 STUCK_S = 300.0  # every call is bounded well below this
+
+
+Stage = Literal["starting", "running", "draining"]
 
 
 class Job(Protocol):
@@ -48,11 +51,36 @@ class Trouble(msgspec.Struct, frozen=True):
     since: str
 
 
+class Vital(msgspec.Struct, frozen=True):
+    """One thread or job as whoever asks after our health sees it.
+
+    Attributes:
+        name: What logs call it.
+        alive: False for a thread that has ended and should not have.
+        busy: Whether it works now; an idle job is not heard of.
+        silent_s: Seconds since it was last heard of.
+        well_s: Seconds since a round of it went well; None: none has yet.
+        error: What its last round raised, if that failed.
+    """
+
+    name: str
+    alive: bool
+    busy: bool
+    silent_s: float
+    well_s: float | None
+    error: BaseException | None
+
+
 class _Charge:
     """One thread or job in our charge: its pulse, and how it fares."""
 
-    def __init__(self, name: str, longest_s: float) -> None:
+    def __init__(self, name: str, longest_s: float, *, vital: bool = True) -> None:
         self.name = name
+        self.vital = vital
+        self.thread: threading.Thread | None = None  # a job has another for each round
+        self.ended = False
+        self.well_at: float | None = None
+        self.error: BaseException | None = None
         self.pulse = beats.Pulse()
         self.busy = False
         self.unforeseen = 0
@@ -63,6 +91,7 @@ class _Charge:
 
     def went_well(self) -> None:
         self.unforeseen, self._pause_s, self._known, self.trouble = 0, 0.0, "", None
+        self.well_at, self.error = time.monotonic(), None
 
     def failed(self, exc: BaseException, *, quiet: bool) -> float:
         """Tell a failure, and return the seconds to wait."""
@@ -75,6 +104,7 @@ class _Charge:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         since = self.trouble.since if self.trouble is not None else now
         self.trouble = Trouble(self.name, reason, failures, self._pause_s, since)
+        self.error = exc
         if quiet:
             return self._pause_s
         again = {"task": self.name, "reason": reason, "again_in_s": self._pause_s}
@@ -104,6 +134,20 @@ class Runner:
         self._scheduled = False
         self.hopeless: errors.InsightsError | None = None
         """Why the daemon cannot go on."""
+        self.main = beats.Pulse()
+        """The main thread's, which carries it."""
+        self.stage: Stage = "starting"
+        """What the main thread is about."""
+        self.waits_for = ""
+        """While it starts: what for."""
+
+    def waiting(self, reason: str) -> None:
+        """Say what the main thread waits for before it runs; "" for nothing."""
+        self.waits_for = reason
+
+    def wakes(self, wake: Callable[[], None]) -> None:
+        """Say whom to wake from now on."""
+        self._wake = wake
 
     def thread(
         self,
@@ -112,20 +156,24 @@ class Runner:
         until: threading.Event,
         *,
         longest_s: float = LONGEST_BACKOFF_S,
+        vital: bool = True,
     ) -> None:
-        """Start a thread that the daemon cannot do without.
+        """Start a thread, one that the daemon cannot do without unless told otherwise.
 
         Args:
             name: What logs call it.
             turn: Does one round, and returns the seconds to wait before the next.
             until: Ends it.
             longest_s: Longest pause after failures.
+            vital: Whether the daemon ends where this thread cannot go on, and waits for its end.
         """
-        charge = self._charges[name] = _Charge(name, longest_s)
+        charge = self._charges[name] = _Charge(name, longest_s, vital=vital)
         thread = threading.Thread(
             target=self._loop, args=(charge, turn, until), name=name, daemon=True
         )
-        self._threads.append(thread)
+        charge.thread = thread
+        if vital:
+            self._threads.append(thread)
         thread.start()
 
     def schedule(self, job: Job) -> None:
@@ -162,6 +210,22 @@ class Runner:
         return [one.name for one in charges if one.busy and one.pulse.age_s() >= after_s]
 
     @property
+    def vitals(self) -> list[Vital]:
+        """All threads and jobs, and how they fare; takes no lock, waits for nobody."""
+        now = time.monotonic()
+        return [
+            Vital(
+                name=one.name,
+                alive=one.ended or one.thread is None or one.thread.is_alive(),
+                busy=one.busy,
+                silent_s=one.pulse.age_s(),
+                well_s=None if one.well_at is None else now - one.well_at,
+                error=one.error,
+            )
+            for one in list(self._charges.values())
+        ]
+
+    @property
     def troubles(self) -> list[Trouble]:
         """What fails at present."""
         return [one.trouble for one in list(self._charges.values()) if one.trouble is not None]
@@ -178,11 +242,11 @@ class Runner:
                 charge.went_well()
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it is told and outlived
                 pause = charge.failed(exc, quiet=until.is_set())
-                if charge.unforeseen >= HOPELESS:
+                if charge.vital and charge.unforeseen >= HOPELESS:
                     self._give_up(charge, exc)
-                    break
+                    return
             _pause(until, pause)
-        charge.busy = False
+        charge.busy, charge.ended = False, True
 
     def _give_up(self, charge: _Charge, exc: BaseException) -> None:
         self.hopeless = errors.InsightsError(

@@ -15,7 +15,7 @@ from insights.sinks.messages import (
     TellReply,
     TellRequest,
 )
-from insights.workers.process import Worker
+from insights.workers.process import Standing, Worker
 
 _GRACE_S = 15.0  # past the driver's own timeout, before the publisher is killed
 
@@ -59,6 +59,11 @@ class SinkClient:
     def pid(self) -> int | None:
         """The living publisher's process id."""
         return self._worker.pid
+
+    @property
+    def standing(self) -> Standing:
+        """What the calls so far tell of the sink; asks nothing."""
+        return self._worker.standing
 
     def apply(self, states: Sequence[SinkState]) -> list[SinkResult]:
         """Show states; see `ports.Sink`."""
@@ -108,6 +113,11 @@ class MarksClient:
             name=f"acknowledger {spec.stream}",
             in_place=True,
         )
+
+    @property
+    def standing(self) -> Standing:
+        """What the calls so far tell of the primary; asks nothing."""
+        return self._worker.standing
 
     def tell(self, outcomes: Sequence[Outcome]) -> tuple[list[Told], str | None]:
         """Tell outcomes; see `ports.Marks`."""

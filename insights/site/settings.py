@@ -31,6 +31,7 @@ __all__ = [
     "DaemonSettings",
     "Duration",
     "EmbeddingSettings",
+    "HealthSettings",
     "LogSettings",
     "MarkSettings",
     "ModelSettings",
@@ -48,6 +49,9 @@ __all__ = [
     "TextRedactionSettings",
     "seconds",
 ]
+
+
+_LAST_PORT = 65_535
 
 
 class StoreSettings(Section):
@@ -286,6 +290,21 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class HealthSettings(Section):
+    """`[health]`: where health is answered over HTTP, as `host:port`; "" answers nowhere."""
+
+    listen: str = "127.0.0.1:9187"
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, listen: str) -> str:
+        host, colon, port = listen.rpartition(":")
+        known = host and (":" not in host or host.startswith("[")) and port.isdecimal()
+        if listen and not (colon and known and int(port) <= _LAST_PORT):
+            raise ValueError(f"{listen!r} is no address; write it as 127.0.0.1:9187 or [::1]:9187")
+        return listen
+
+
 class RetrievalSettings(Section):
     """`[retrieval]` of a pipeline: which passages a row is given."""
 
@@ -341,6 +360,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     daemon: DaemonSettings = Field(default_factory=DaemonSettings)
     log: LogSettings = LogSettings()
+    health: HealthSettings = HealthSettings()
     source: dict[Name, SourceSettings] = Field(default_factory=dict)
     stream: dict[Name, StreamSettings] = Field(default_factory=dict)
     collection: dict[Name, CollectionSettings] = Field(default_factory=dict)

@@ -18,7 +18,7 @@ from insights.model import (
     Window,
 )
 from insights.sources import messages
-from insights.workers.process import Worker
+from insights.workers.process import Standing, Worker
 
 _GRACE_S = 15.0  # past the driver's own timeout, before the reader is killed
 
@@ -68,6 +68,11 @@ class SourceClient:
     def pid(self) -> int | None:
         """The living reader's process id."""
         return self._worker.pid
+
+    @property
+    def standing(self) -> Standing:
+        """What the calls so far tell of the source; asks nothing."""
+        return self._worker.standing
 
     def fingerprint(self) -> Fingerprint:
         """Return which replica answers; see `ports.Source`."""

@@ -125,16 +125,32 @@ class Totals(msgspec.Struct, frozen=True):
     deleted: int
 
 
+class StreamStanding(msgspec.Struct, frozen=True):
+    """How a stream fares, without a count of anything; durations are seconds."""
+
+    stream: str
+    paused: bool
+    stopped_reason: str | None
+    last_error: str | None
+    lag_s: float | None
+    polled_s: float | None
+
+
 class Reports:
     """Reads the reports; changes nothing."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sql = {**load("insights"), **load("deployments"), **load("daemons")}
+        named = ("insights", "deployments", "daemons", "streams")
+        self._sql = {name: text for file in named for name, text in load(file).items()}
 
     def streams(self) -> list[StreamReport]:
         """Return a report for each stream and pipeline."""
         return self._read("completeness", StreamReport)
+
+    def standing(self) -> list[StreamStanding]:
+        """Return how each stream fares; cheap, however many rows there are."""
+        return self._read("standing", StreamStanding)
 
     def versions(self) -> list[VersionReport]:
         """Return a report for each version that makes new work."""

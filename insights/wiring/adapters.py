@@ -4,7 +4,6 @@ These two modules are the only places that name concrete classes.
 """
 
 import shlex
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import structlog
 
 from insights import errors
 from insights.embedding.files import ModelFiles
-from insights.ground import connections, environment
+from insights.ground import beats, connections, environment
 from insights.inference import chat_names
 from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings, RemoteInit
@@ -52,8 +51,12 @@ def store_url(settings: Settings) -> Iterator[str]:
         yield embedded.url
 
 
-def await_store(settings: Settings) -> None:
+def await_store(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> None:
     """Wait until the store answers, with growing pauses; say once why it does not.
+
+    Args:
+        settings: Which store.
+        tell: Told why it is waited for, and "" at the end.
 
     Raises:
         errors.StoreError: If it answers, and refuses us: waiting would not help.
@@ -68,12 +71,14 @@ def await_store(settings: Settings) -> None:
         except errors.StoreUnavailable as exc:
             if str(exc) != said:
                 said = str(exc)
+                tell(said)
                 log.warning("waiting for the store", reason=said)
             # Not ready, and no failed start: systemd waits with us (sd_notify(3)).
             systemd.tell("STATUS=waiting for the store\nEXTEND_TIMEOUT_USEC=120000000")
-            time.sleep(pause)
+            beats.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         else:
+            tell("")
             if said:
                 log.info("the store answers")
                 systemd.tell("STATUS=")

@@ -16,6 +16,7 @@ from insights.embedding.client import EmbedderClient
 from insights.ground import environment
 from insights.model import Json
 from insights.ports import Generator
+from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
 from insights.site.definitions import Definition
 from insights.site.files import load
@@ -44,6 +45,9 @@ from insights.wiring.adapters import (
 class App:
     """Everything opened: see `open_app`."""
 
+    sinks: dict[str, SinkClient | MarksClient]
+    """What publishes, by what checks call it."""
+
     def __init__(
         self, settings: Settings, store: Store, stack: ExitStack, *, begin: bool = False
     ) -> None:
@@ -54,9 +58,10 @@ class App:
         self.stack = stack
         self.refused: dict[str, errors.InsightsError] = {}  # pipelines that cannot run here
         self.unreadable: dict[str, errors.SettingsError] = {}
-        self._embedders: list[EmbedderClient] = []
-        self._sources: dict[str, SourceClient] = {}
-        self._generators: dict[str, Generator] = {}
+        self.sinks = {}
+        self.opened_embedders: list[EmbedderClient] = []
+        self.sources: dict[str, SourceClient] = {}
+        self.generators: dict[str, Generator] = {}
         self.hash_keys = self._hash_keys(begin=begin)
 
     @cached_property
@@ -88,7 +93,7 @@ class App:
 
     def embedders(self) -> list[EmbedderClient]:
         """Return the configured embedder and, while it takes over, the one it replaces."""
-        if not self._embedders:
+        if not self.opened_embedders:
             configured = self.settings.embedding
             for found in (configured, configured.previous):
                 if found is None:
@@ -101,24 +106,24 @@ class App:
                     threads=found.threads,
                 )
                 self.stack.callback(embedder.close)
-                self._embedders.append(embedder)
-        return self._embedders
+                self.opened_embedders.append(embedder)
+        return self.opened_embedders
 
     def source(self, name: str) -> SourceClient:
         """Return a source, one reader each."""
-        if name not in self._sources:
-            self._sources[name] = self.stack.enter_context(
+        if name not in self.sources:
+            self.sources[name] = self.stack.enter_context(
                 open_source(self.settings, name, self.hash_keys)
             )
-        return self._sources[name]
+        return self.sources[name]
 
     def generator(self, name: str) -> Generator:
         """Return a model's generator, one each."""
-        if name not in self._generators:
+        if name not in self.generators:
             made = open_generator(self.settings, name)
             self.stack.callback(made.close)
-            self._generators[name] = made
-        return self._generators[name]
+            self.generators[name] = made
+        return self.generators[name]
 
     def register(self, made: Definition) -> Registered:
         """Record a pipeline's version and its sink in the store; one never seen before is live.

@@ -5,15 +5,31 @@ from importlib.metadata import version
 
 from insights import errors
 from insights.service.daemon import Daemon, Job
+from insights.service.runner import Runner
 from insights.store.daemons import Daemons
 from insights.wiring import enriching, knowledge, polling, publishing
 from insights.wiring.app import App, refuse_without_pipeline
+from insights.wiring.health import Readiness
 
 ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
 
 
-def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
+def build(
+    app: App,
+    roles: Sequence[str],
+    *,
+    once: bool,
+    runner: Runner | None = None,
+    readiness: Readiness | None = None,
+) -> Daemon:
     """Return the daemon.
+
+    Args:
+        app: The site, opened.
+        roles: What it does.
+        once: Everything there is to do is done once.
+        runner: What its health is asked of.
+        readiness: What is told which parts it has.
 
     Raises:
         errors.SettingsError: If this site gives its roles nothing to do.
@@ -27,6 +43,8 @@ def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
         work = enriching.queue(app, list(bound))
         pipeline = enriching.pipeline(app, bound, work)
         jobs.append(enriching.Serving(app, list(bound.values()), pipeline))
+        if readiness is not None:
+            readiness.pipeline = pipeline
     elif "poll" in roles:
         polling.register(app)
     if "poll" in roles:
@@ -41,11 +59,12 @@ def build(app: App, roles: Sequence[str], *, once: bool) -> Daemon:
     return Daemon(
         pipeline,
         work,
-        jobs,
+        jobs if readiness is None else [*jobs, readiness.observing],
         lease_s=settings.lease,
         drain_s=settings.drain,
         tell=daemons.tell,
         at_end=_ending(app, daemons),
+        runner=runner,
     )
 
 

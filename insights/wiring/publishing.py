@@ -16,8 +16,10 @@ def jobs(app: App) -> list[Job]:
     found: list[Job] = []
     for spec in (one.sink for one in made if one.sink is not None):
         sink = app.stack.enter_context(open_sink(app.settings, spec))
+        app.sinks[f"sink {spec.name}"] = sink
         found.append(Publishing(spec.name, sink, SinkOutbox(app.store, app.leases, spec.name)))
     for stream, marked in marks.items():
         client = app.stack.enter_context(open_marks(app.settings, marked))
+        app.sinks[f"marks of {stream}"] = client
         found.append(Acknowledging(stream, client, requests(app, marked)))
     return found

@@ -28,6 +28,18 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 
 
+class Standing(msgspec.Struct):
+    """What the calls of a child tell of what it stands for; moments are monotonic seconds.
+
+    An answer that refuses a request is one: whatever answers can be reached.
+    """
+
+    asked_at: float | None = None
+    answered_at: float | None = None
+    trouble: errors.InsightsError | None = None
+    """Why the last call came to nothing; None once one is answered."""
+
+
 class Worker:
     """One restartable child process, `python -m <module>`, and the calls in flight to it.
 
@@ -63,6 +75,7 @@ class Worker:
         self._deaths = 0
         self._not_before = 0.0
         self._closed = threading.Event()
+        self.standing = Standing()
         self.last_end: End | None = None
         """How the last child that nobody asked to leave ended."""
 
@@ -86,6 +99,8 @@ class Worker:
         Cancelling the future, at any time before its answer, tells the child that nobody waits.
         """
         future: Future[T] = Future()
+        self.standing.asked_at = time.monotonic()
+        future.add_done_callback(self._note)
         call = Call(future, reply, method, request, deadline_s)  # type: ignore[arg-type]
         with self._lock:
             child, closed = self._child, self._closed.is_set()
@@ -149,6 +164,16 @@ class Worker:
         for child in (self._child, self._loading):
             if child is not None:
                 child.kill("was killed on request")
+
+    def _note(self, done: Future[T]) -> None:
+        """Note what a call tells of what is behind the child."""
+        exc = None if done.cancelled() else done.exception()
+        if done.cancelled() or isinstance(exc, errors.MustWait | errors.Overloaded):
+            return
+        if isinstance(exc, errors.Transient):
+            self.standing.trouble = exc
+        else:
+            self.standing.answered_at, self.standing.trouble = time.monotonic(), None
 
     # --- starting ------------------------------------------------------------------------------
 

@@ -19,3 +19,9 @@ RETURNING f.stream_id, f.paused, f.stopped_reason;
 -- name: known
 -- Whether the store knows a stream.
 SELECT EXISTS (SELECT FROM store.stream WHERE name = %(stream)s) AS known;
+
+-- name: standing
+-- How each stream fares, of one small table: for health checks and metrics, which ask it every few seconds.
+SELECT name AS stream, paused, stopped_reason, last_error, lag_s,
+       extract(epoch FROM now() - last_poll_at)::float8 AS polled_s
+FROM store.stream ORDER BY name;

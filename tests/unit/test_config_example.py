@@ -18,6 +18,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "store": s.StoreSettings,
     "daemon": s.DaemonSettings,
     "log": s.LogSettings,
+    "health": s.HealthSettings,
     "source.erp": s.SourceSettings,
     "stream.ticket": s.StreamSettings,
     "stream.ticket.redact": s.RedactionSettings,

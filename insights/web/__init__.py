@@ -1,0 +1,1 @@
+"""What the daemon answers over HTTP: health, on a port of its own."""

@@ -1,0 +1,173 @@
+"""What readiness asks: the store, and for each role the parts that it needs."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from insights import errors
+from insights.inference.client import LocalGenerator
+from insights.inference.remote_client import RemoteGenerator
+from insights.pipeline import Pipeline
+from insights.polling.courtesy import LAG_BACKOFF_S
+from insights.ports import Generator
+from insights.service.health import Check, Status
+from insights.service.runner import Runner
+from insights.store import revision
+from insights.store.reports import Reports, StreamStanding
+from insights.wiring.app import App
+from insights.workers.process import Standing
+
+EVERY_S = 10.0
+STALE_S = 45.0  # a look at the store is bounded by its pool's and its statements' patience
+
+
+class Observing:
+    """Looks at the store every few seconds, so that whoever asks need not.
+
+    It is a job of its own, and keeps its trouble to itself: the jobs that work with the store tell
+    it already.
+    """
+
+    name = "observe"
+    every_s = EVERY_S
+
+    def __init__(self, app: App) -> None:
+        self._store = app.store
+        self._reports = Reports(app.store)
+        self.streams: dict[str, StreamStanding] = {}
+        self.error: errors.InsightsError | None = None
+        self._seen_at = time.monotonic()  # the store was opened just now
+
+    def run_once(self) -> bool:
+        """Look once."""
+        try:
+            revision.check(self._store)
+            self.streams = {one.stream: one for one in self._reports.standing()}
+        except errors.InsightsError as exc:
+            self.error = exc
+        else:
+            self.error, self._seen_at = None, time.monotonic()
+        return False
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the store answered."""
+        return time.monotonic() - self._seen_at
+
+    def checks(self) -> Iterator[Check]:
+        """Tell whether the store answers and its schema is right."""
+        if isinstance(self.error, errors.StoreError):
+            yield Check("store", "ok", "answers")
+            yield Check("schema", "failed", str(self.error))
+            return
+        if self.error is not None or self.age_s > STALE_S:
+            says = str(self.error or f"no answer for {self.age_s:.0f} s")
+            yield Check("store", "failed", says)
+            return
+        yield Check("store", "ok", f"answered {self.age_s:.0f} s ago")
+        yield Check("schema", "ok", "fits this program")
+
+
+class Readiness:
+    """The checks of this daemon's roles.
+
+    Args:
+        app: What it has opened.
+        roles: What it does.
+        runner: Its threads and jobs.
+    """
+
+    pipeline: Pipeline | None = None
+    """What enriches; known once it is built."""
+
+    def __init__(self, app: App, roles: Sequence[str], runner: Runner) -> None:
+        self._app = app
+        self._roles = roles
+        self._runner = runner
+        self.observing = Observing(app)
+
+    def __call__(self) -> Iterator[Check]:
+        """Return what is known now."""
+        yield from self.observing.checks()
+        if {"poll", "knowledge", "enrich"}.intersection(self._roles):
+            streams = self._app.settings.stream.items() if "poll" in self._roles else ()
+            for name, source in sorted(self._app.sources.items()):
+                polls = [f"poll {stream}" for stream, found in streams if found.source == name]
+                yield reached(f"source {name}", source.standing, untried=self._untried(polls))
+        if "poll" in self._roles:
+            for name in sorted(self._app.settings.stream):
+                if (stream := self.observing.streams.get(name)) is not None:
+                    yield _stream(stream)
+        if "enrich" in self._roles:
+            yield from self._enriching()
+        if "publish" in self._roles:
+            for name, client in sorted(self._app.sinks.items()):
+                job = f"publish {name.removeprefix('sink ')}"
+                yield reached(name, client.standing, untried=self._untried([job]))
+
+    def _untried(self, jobs: Sequence[str]) -> bool:
+        """Tell whether none of these jobs has ended a round: one would have asked, or had not to.
+
+        Where another daemon has the lease, a round ends well and asks nothing.
+        """
+        mine = [one for one in self._runner.vitals if one.name in jobs]
+        return bool(mine) and all(one.well_s is None for one in mine)
+
+    def _enriching(self) -> Iterator[Check]:
+        for name, generator in sorted(self._app.generators.items()):
+            yield _model(name, generator)
+        for at, embedder in enumerate(self._app.opened_embedders):
+            yield reached("embedder" if not at else "former embedder", embedder.standing)
+        for name, why in sorted(self._app.refused.items()):
+            yield Check(f"pipeline {name}", "failed", str(why))
+        if self.pipeline is not None:  # what it waits for has a check of its own, if it is a part
+            for name, reason in sorted(self.pipeline.stopped.items()):
+                yield Check(f"pipeline {name}", "warning", reason)
+
+
+def _stream(found: StreamStanding) -> Check:
+    name = f"stream {found.stream}"
+    if found.paused:
+        return Check(name, "ok", "paused")
+    if found.lag_s is not None and found.lag_s > LAG_BACKOFF_S:
+        says = f"the replica lags by {found.lag_s:.0f} s, at most {LAG_BACKOFF_S:.0f} s is read"
+        return Check(name, "failed", says)
+    if reason := found.stopped_reason or found.last_error:
+        return Check(name, "warning", reason)
+    lag = "unknown" if found.lag_s is None else f"{found.lag_s:.0f} s"
+    return Check(name, "ok", f"polled {_ago(found.polled_s)}, replica lag {lag}")
+
+
+def reached(name: str, standing: Standing, *, untried: bool = False) -> Check:
+    """Tell whether what stands behind a child answers, by the last call that there was.
+
+    Args:
+        name: What it is called.
+        standing: What its calls have told.
+        untried: It is to be asked, and was not yet.
+    """
+    if standing.trouble is not None:
+        return Check(name, "failed", str(standing.trouble))
+    if standing.answered_at is not None:
+        return Check(name, "ok", f"answered {_ago(time.monotonic() - standing.answered_at)}")
+    if standing.asked_at is not None:
+        waits_s = time.monotonic() - standing.asked_at
+        return Check(name, "failed", f"asked {waits_s:.0f} s ago, no answer yet")
+    return Check(name, "failed" if untried else "ok", "nothing was asked of it yet")
+
+
+def _model(name: str, generator: Generator) -> Check:
+    title = f"model {name}"
+    if isinstance(generator, RemoteGenerator):
+        return reached(title, generator.standing)
+    if not isinstance(generator, LocalGenerator):
+        return Check(title, "ok")
+    if (trouble := generator.trouble) is not None:
+        return Check(title, "failed", str(trouble))
+    if generator.pid is None:
+        return Check(title, "failed", "not loaded")
+    status: Status = "ok" if generator.proved else "failed"
+    return Check(title, status, f"loaded, {generator.finished_since_start:,} generations")
+
+
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.0f} s ago"
