@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from insights import errors
+from insights.enriching import counting
 from insights.enriching.blame import RETRY_S, Step
 from insights.enriching.breakers import Admission
 from insights.enriching.failures import STORE, Failures, needs
@@ -25,7 +26,7 @@ from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe, passages_for, request_for, shown
 from insights.enriching.shares import Shares
 from insights.governance import redact
-from insights.ground import failpoints
+from insights.ground import failpoints, metrics
 from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Verdict
 from insights.ports import Grounds, Insights, Work
 from insights.steps.attribution import Judged, scored
@@ -146,6 +147,11 @@ class Pipeline:
         return {name: reason for name, reason in found if reason}
 
     @property
+    def parts(self) -> Sequence[tuple[str, str, bool]]:
+        """What rows have needed so far: its kind, its name, and whether it is stopped."""
+        return self._failures.breakers.states
+
+    @property
     def failure(self) -> errors.InsightsError | None:
         """What has to be mended before anything moves on; `run --once` ends with it."""
         moving = None if self._idle else set(self._recipes)
@@ -165,6 +171,7 @@ class Pipeline:
             self._failures.refused(exc)
             return []
         self._flight.hold(claims)
+        counting.claimed(self._recipes, claims)
         self._shares.claimed(shares, claims)
         versions = {claim.pipeline_version_id for claim in claims}
         self._full = not shares
@@ -180,6 +187,7 @@ class Pipeline:
         absent = [claim for claim in claims if claim.row_key not in found]
         if absent:
             self._work.missing(absent)
+            metrics.MISSING.labels(recipe.name).inc(len(absent))
             self._flight.drop(absent)
         rows = [
             InHand(claim=claim, row=found[claim.row_key])
@@ -357,6 +365,7 @@ class Pipeline:
             self._failed("write", recipe, [claim], exc, alone=True)
             written = 0
         else:
+            counting.written(self._recipes, some)
             self._failures.breakers.of(STORE).passed()
         gone = {insight.claim.work_id for insight in some}
         self._unwritten = [one for one in self._unwritten if one.claim.work_id not in gone]

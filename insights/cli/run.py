@@ -20,12 +20,14 @@ from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store.reports import Totals
 from insights.web.health import routes
-from insights.web.server import Server, application
+from insights.web.metrics import Page
+from insights.web.server import BaseRoute, Server, application
 from insights.wiring import enriching
 from insights.wiring.adapters import await_store
 from insights.wiring.app import check_store, open_app
 from insights.wiring.daemon import ALL_ROLES, build
 from insights.wiring.health import Readiness
+from insights.wiring.measures import Measures
 
 log = structlog.get_logger(__name__)
 
@@ -101,21 +103,23 @@ def _serve(settings: Settings, roles: Sequence[str]) -> None:
     runner = Runner()
     beats.carry(runner.main)
     health = Health(runner)
-    with _answering(settings.health.listen, runner, health):
+    page = Page()
+    with _answering(settings.health.listen, runner, [*routes(health), page.route]):
         await_store(settings, runner.waiting)
         with open_app(settings, begin=True) as app:
             check_store(app)
             readiness = Readiness(app, roles, runner)
             health.add(readiness)
+            page.read = Measures(app, health, readiness)
             build(app, roles, once=False, runner=runner, readiness=readiness).run()
 
 
 @contextmanager
-def _answering(listen: str, runner: Runner, health: Health) -> Iterator[None]:
+def _answering(listen: str, runner: Runner, answered: Sequence[BaseRoute]) -> Iterator[None]:
     if not listen:
         yield
         return
-    server = Server(listen, application(routes(health)))
+    server = Server(listen, application(answered))
     over = threading.Event()
     runner.thread("http", server.turn, over, vital=False)
     log.info("health is answered", at=server.address)

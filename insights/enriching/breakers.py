@@ -181,6 +181,11 @@ class Breakers:
         """Tell whether any of these was stopped after a moment (monotonic seconds)."""
         return any(breaker.failed_since(moment) for breaker in self.open(keys))
 
+    @property
+    def states(self) -> list[tuple[Part, str, bool]]:
+        """All there are, and whether they are open."""
+        return [(*key, one.is_open) for key, one in list(self._all.items())]
+
     def open(self, keys: Iterable[Key]) -> list[Breaker]:
         """Return those that are stopped."""
         return [breaker for key in keys if (breaker := self.of(key)).is_open]

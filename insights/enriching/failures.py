@@ -14,6 +14,7 @@ from insights.enriching.breakers import Breaker, Breakers, Key
 from insights.enriching.flight import Flight
 from insights.enriching.recipe import Recipe
 from insights.enriching.shares import Shares
+from insights.ground import metrics
 from insights.model import Claim
 from insights.ports import Work
 
@@ -131,6 +132,8 @@ class Failures:
             again=again and not proved,  # it finished something when it started anew
         )
         ruling = blame.decide(step, exc, evidence)
+        if ruling.unforeseen:
+            metrics.UNFORESEEN.labels(step).inc()
         if ruling.unforeseen and self._first("unforeseen", step, recipe.title, _told(exc)):
             where = "".join(traceback.format_tb(exc.__traceback__))
             log.error(
@@ -157,7 +160,7 @@ class Failures:
             )
         if ruling.ease:
             self._shares.ease(recipe.version_id)
-        self._carry_out(ruling, claims, _told(exc))
+        self._carry_out(ruling, claims, _told(exc), (recipe.name, step))
         return False
 
     def refused(self, exc: errors.StoreError) -> None:
@@ -170,11 +173,14 @@ class Failures:
             self._work.release(claims, delay_s=delay_s, blame=False, isolate=False, reason=reason)
         self._flight.drop(claims)
 
-    def _carry_out(self, ruling: Ruling, claims: Sequence[Claim], reason: str) -> None:
+    def _carry_out(
+        self, ruling: Ruling, claims: Sequence[Claim], reason: str, labels: tuple[str, Step]
+    ) -> None:
         try:
             if ruling.bury:
                 for claim in claims:
                     self._work.bury(claim, reason)
+                    metrics.DEAD.labels(*labels).inc()
                     _tell_death(claim, reason)
                 return
             dead = self._work.release(
@@ -184,6 +190,9 @@ class Failures:
                 isolate=ruling.isolate,
                 reason=reason,
             )
+            metrics.DEAD.labels(*labels).inc(len(dead))
+            charged = "yes" if ruling.charge else "no"
+            metrics.GIVEN_BACK.labels(*labels, charged).inc(len(claims) - len(dead))
             for claim in claims:
                 if claim.work_id in dead:
                     _tell_death(claim, reason)

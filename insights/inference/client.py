@@ -79,6 +79,9 @@ class LocalGenerator:
         self._broken: errors.GeneratorBroken | None = None
         self._ask_again, self._pause_s = 0.0, _PAUSE_S
         self._info: ModelInfo | None = None
+        self._looking = False
+        self.engine = Counters()
+        """What the engine had done when it was looked at last."""
         self._worker = self._spawn()
 
     # --- the port ------------------------------------------------------------------------------
@@ -145,6 +148,33 @@ class LocalGenerator:
     def counters(self) -> Counters:
         """Return what the engine has done since the child started."""
         return self._call("counters", None, Counters)
+
+    def look(self) -> None:
+        """Have `engine` and `in_flight` brought up to date by and by; waits for nobody.
+
+        A child that is not there is started for it: a model that died while nothing was to do is
+        there again when the next row comes.
+        """
+        with self._lock:
+            if self._looking or self._closed or self._refusal() is not None:
+                return
+            self._looking = True
+        future = self._worker.submit("counters", None, Counters, deadline_s=_ASK_S)
+        future.add_done_callback(self._looked)
+
+    def _looked(self, done: Future[Counters]) -> None:
+        self._looking = False
+        exc = None if done.cancelled() else done.exception()
+        if isinstance(exc, errors.WorkerDied):
+            self._told(exc)
+        elif exc is None and not done.cancelled():
+            self._meet()
+            self.engine = done.result()
+
+    @property
+    def in_flight(self) -> int:
+        """How many generations are asked of it now."""
+        return self._in_flight
 
     # --- for whoever decides who is to blame ---------------------------------------------------
 

@@ -4,12 +4,14 @@ Polls and sweeps of a stream take turns under one lease and never run side by si
 read before a poll and recorded after it, would put an older copy of a row back into the ledger.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
 
 from insights import errors
+from insights.ground import metrics
 from insights.model import StreamSpec
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
@@ -82,7 +84,13 @@ class StreamJob:
         return self._round(self._built[1], self._built[2])
 
     def _round(self, poller: Poller, sweeper: Sweeper) -> bool:
+        began = time.monotonic()
         result = poller.run_once()
+        stream = self._stream.name
+        metrics.POLLS.labels(stream).observe(time.monotonic() - began)
+        metrics.POLLED.labels(stream).inc(result.rows)
+        for change, rows in (("new", result.new), ("changed", result.changed)):
+            metrics.CHANGES.labels(stream, change).inc(rows)
         if result.new or result.changed:
             log.info(
                 "polled",
@@ -100,9 +108,15 @@ class StreamJob:
         return self._sweep(sweeper)
 
     def _sweep(self, sweeper: Sweeper) -> bool:
+        began = time.monotonic()
         result = sweeper.run_once(None if self._once else self.every_s)
         if result is None:
             return False
+        stream = self._stream.name
+        metrics.SWEEPS.labels(stream).observe(time.monotonic() - began)
+        metrics.SWEPT.labels(stream).inc(result.rows)
+        metrics.RESCUED.labels(stream).inc(result.rescued)
+        metrics.CHANGES.labels(stream, "deleted").inc(result.deleted)
         if result.rescued or result.deleted or result.unconfirmed:
             log.info(
                 "swept",

@@ -4,11 +4,15 @@ The last step of a row's path. At least once towards the sink, whose writes are 
 revision: a repeat, a late duplicate, or a publisher that slept past its lease changes nothing.
 """
 
+import datetime as dt
+from collections.abc import Sequence
+
 import msgspec
 import structlog
 
 from insights import errors
-from insights.ground import failpoints
+from insights.ground import failpoints, metrics
+from insights.model import SinkState
 from insights.ports import Outbox, Sink
 
 log = structlog.get_logger(__name__)
@@ -88,9 +92,20 @@ class Publishing:
         fitted = sum(bool(result.notes) for result in results)
         if fitted or again:
             log.info("published with remarks", sink=self.name, fitted=fitted, again=again)
-        return PublishResult(
+        done = PublishResult(
             taken=len(states),
             delivered=len(states) - len(refused) - again,
             refused=len(refused),
             again=again,
         )
+        self._count(states, done)
+        return done
+
+    def _count(self, states: Sequence[SinkState], done: PublishResult) -> None:
+        sink, now = self.name.removeprefix("publish "), dt.datetime.now(dt.UTC)
+        for result in ("delivered", "refused", "again"):
+            metrics.PUBLISHED.labels(sink, result).inc(getattr(done, result))
+        for state in states:
+            if state.generated_at is not None:  # by the store's clock: a skew counts as no time
+                age_s = (now - state.generated_at).total_seconds()
+                metrics.SHOWN.labels(sink).observe(max(0.0, age_s))

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from insights import errors
-from insights.ground import beats
+from insights.ground import beats, metrics
 from insights.service.schedule import Schedule
 
 log = structlog.get_logger(__name__)
@@ -100,6 +100,8 @@ class _Charge:
         foreseen = isinstance(exc, errors.InsightsError)
         reason = str(exc) if foreseen else f"internal error: {type(exc).__name__} at {_place(exc)}"
         self.unforeseen = 0 if foreseen else self.unforeseen + 1
+        if not foreseen:
+            metrics.UNFORESEEN.labels(self.name).inc()
         failures = 1 + (self.trouble.failures if self.trouble is not None else 0)
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         since = self.trouble.since if self.trouble is not None else now

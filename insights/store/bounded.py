@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen, Query
 
+from insights.ground import metrics
 from insights.store import queries
 
 RV = TypeVar("RV")
@@ -36,7 +37,13 @@ class _Cursor(psycopg.Cursor[Any]):
     def execute(self, query: Query, *args: Any, **kwargs: Any) -> "_Cursor":  # noqa: ANN401 - psycopg's
         if isinstance(self.connection, BoundedConnection):
             self.connection.asked = query
-        super().execute(query, *args, **kwargs)
+        began = time.monotonic()
+        try:
+            super().execute(query, *args, **kwargs)
+        finally:
+            name = queries.name(query)
+            known = name if "." in name and " " not in name else "other"
+            metrics.STATEMENTS.labels(known).observe(time.monotonic() - began)
         return self
 
 

@@ -136,6 +136,32 @@ class StreamStanding(msgspec.Struct, frozen=True):
     polled_s: float | None
 
 
+class BacklogReport(msgspec.Struct, frozen=True):
+    """What waits for a version that makes new work, and since how many seconds the oldest of it."""
+
+    stream: str
+    pipeline: str
+    pending: int
+    oldest_s: float | None
+    served: bool
+
+
+class DeadReport(msgspec.Struct, frozen=True):
+    """The dead letters of a stream."""
+
+    stream: str
+    rows: int
+
+
+class OutboxReport(msgspec.Struct, frozen=True):
+    """What a sink still has to be told, and since how many seconds the oldest of it."""
+
+    sink: str
+    stopped_reason: str | None
+    due: int
+    oldest_s: float | None
+
+
 class Reports:
     """Reads the reports; changes nothing."""
 
@@ -151,6 +177,18 @@ class Reports:
     def standing(self) -> list[StreamStanding]:
         """Return how each stream fares; cheap, however many rows there are."""
         return self._read("standing", StreamStanding)
+
+    def backlog(self) -> list[BacklogReport]:
+        """Return what waits, by stream and pipeline."""
+        return self._read("backlog", BacklogReport)
+
+    def dead(self) -> list[DeadReport]:
+        """Return the dead letters, by stream."""
+        return self._read("dead", DeadReport)
+
+    def outboxes(self) -> list[OutboxReport]:
+        """Return what sinks still have to be told."""
+        return self._read("outboxes", OutboxReport)
 
     def versions(self) -> list[VersionReport]:
         """Return a report for each version that makes new work."""

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp
 from insights import errors
 from insights.ground import beats
 
+__all__ = ["BaseRoute", "Server", "application"]
+
 _AT_ONCE = 64  # connections; more are refused, not queued
 _QUIET_S = 5  # a kept connection that asks nothing is closed
 _LEAVE_S = 1  # for answers under way when it ends

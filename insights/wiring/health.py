@@ -12,11 +12,18 @@ from insights.ports import Generator
 from insights.service.health import Check, Status
 from insights.service.runner import Runner
 from insights.store import revision
-from insights.store.reports import Reports, StreamStanding
+from insights.store.reports import (
+    BacklogReport,
+    DeadReport,
+    OutboxReport,
+    Reports,
+    StreamStanding,
+)
 from insights.wiring.app import App
 from insights.workers.process import Standing
 
 EVERY_S = 10.0
+COUNT_EVERY = 3  # looks: counts of a million rows take a tenth of a second of the store
 STALE_S = 45.0  # a look at the store is bounded by its pool's and its statements' patience
 
 
@@ -31,17 +38,30 @@ class Observing:
     every_s = EVERY_S
 
     def __init__(self, app: App) -> None:
+        self._app = app
         self._store = app.store
         self._reports = Reports(app.store)
         self.streams: dict[str, StreamStanding] = {}
+        self.backlog: list[BacklogReport] = []
+        self.dead: list[DeadReport] = []
+        self.outboxes: list[OutboxReport] = []
+        self._looks = 0
         self.error: errors.InsightsError | None = None
         self._seen_at = time.monotonic()  # the store was opened just now
 
     def run_once(self) -> bool:
         """Look once."""
+        for generator in list(self._app.generators.values()):
+            if isinstance(generator, LocalGenerator):
+                generator.look()
         try:
             revision.check(self._store)
             self.streams = {one.stream: one for one in self._reports.standing()}
+            if self._looks % COUNT_EVERY == 0:
+                self.backlog = self._reports.backlog()
+                self.dead = self._reports.dead()
+                self.outboxes = self._reports.outboxes()
+            self._looks += 1
         except errors.InsightsError as exc:
             self.error = exc
         else:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from insights import errors
-from insights.ground import beats
+from insights.ground import beats, metrics
 from insights.workers.child import Call, Child, End, fail
 
 log = structlog.get_logger(__name__)
@@ -99,8 +99,8 @@ class Worker:
         Cancelling the future, at any time before its answer, tells the child that nobody waits.
         """
         future: Future[T] = Future()
-        self.standing.asked_at = time.monotonic()
-        future.add_done_callback(self._note)
+        self.standing.asked_at = began = time.monotonic()
+        future.add_done_callback(lambda done: self._note(done, method, began))
         call = Call(future, reply, method, request, deadline_s)  # type: ignore[arg-type]
         with self._lock:
             child, closed = self._child, self._closed.is_set()
@@ -165,8 +165,9 @@ class Worker:
             if child is not None:
                 child.kill("was killed on request")
 
-    def _note(self, done: Future[T]) -> None:
+    def _note(self, done: Future[T], method: str, began: float) -> None:
         """Note what a call tells of what is behind the child."""
+        metrics.CALLS.labels(self.name, method).observe(time.monotonic() - began)
         exc = None if done.cancelled() else done.exception()
         if done.cancelled() or isinstance(exc, errors.MustWait | errors.Overloaded):
             return
@@ -254,6 +255,7 @@ class Worker:
 
     def _back_off(self) -> None:
         self._deaths += 1
+        metrics.DEATHS.labels(self.name).inc()
         bound = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (self._deaths - 1))
         self._not_before = time.monotonic() + bound * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         log.warning("child ended", child=self.name, deaths=self._deaths, restart_within_s=bound)

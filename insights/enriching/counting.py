@@ -1,0 +1,52 @@
+"""Counts rows on their way for `insights.ground.metrics`."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from insights.enriching.recipe import Recipe
+from insights.ground import metrics
+from insights.model import Claim, Generation, Insight
+
+Recipes = Mapping[int, Recipe]
+
+
+def claimed(recipes: Recipes, claims: Iterable[Claim]) -> None:
+    """Count rows that were claimed."""
+    for version, rows in Counter(claim.pipeline_version_id for claim in claims).items():
+        metrics.CLAIMED.labels(recipes[version].name).inc(rows)
+
+
+def written(recipes: Recipes, insights: Sequence[Insight]) -> None:
+    """Count insights that were written, and what they cost."""
+    found = Counter((one.claim.pipeline_version_id, one.verdict.status) for one in insights)
+    for (version, status), rows in found.items():
+        metrics.OUTCOMES.labels(recipes[version].name, status).inc(rows)
+    redacted: Counter[str] = Counter()
+    made: dict[str, list[Generation]] = {}
+    for one in insights:
+        redacted.update(one.redactions)
+        if one.generation is not None:
+            made.setdefault(one.generation.model, []).append(one.generation)
+    for kind, values in redacted.items():
+        metrics.REDACTIONS.labels(kind).inc(values)
+    for model, generations in made.items():
+        _generated(model, generations)
+
+
+def _generated(model: str, made: Sequence[Generation]) -> None:
+    metrics.REUSED.labels(model).inc(sum(one.reused_tokens for one in made))
+    metrics.FORCED.labels(model).inc(sum(one.forced_tokens for one in made))
+    # Looked up once: finding a metric by its labels costs more than counting in it.
+    prompt, output = metrics.TOKENS.labels(model, "input"), metrics.TOKENS.labels(model, "output")
+    queue, first = metrics.QUEUE.labels(model), metrics.FIRST_TOKEN.labels(model)
+    whole, each = metrics.DURATION.labels(model), metrics.PER_TOKEN.labels(model)
+    for one in made:
+        tokens = one.sampled_tokens + one.forced_tokens
+        prompt.observe(one.prompt_tokens)
+        output.observe(tokens)
+        queue.observe(one.queue_ms / 1000)
+        first_s = (one.queue_ms + one.prompt_ms) / 1000
+        first.observe(first_s)
+        whole.observe(first_s + one.decode_ms / 1000)
+        if tokens > 1:
+            each.observe(one.decode_ms / 1000 / (tokens - 1))

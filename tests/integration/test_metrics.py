@@ -1,0 +1,287 @@
+"""A scrape of a real daemon: what it has, what it never has, and what alerts and pictures name."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.answering import Answering, answering
+from tests.site import Site
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+NAME = re.compile(r"\b(?:insights|gen_ai|process)_[a-z_]+\b(?!\s*=)")
+LABELS = {
+    "pipeline", "status", "step", "charged", "kind", "where", "stream", "change", "sink", "result",
+    "child", "method", "name", "part", "model", "le", "gen_ai_request_model", "gen_ai_token_type",
+}  # fmt: skip
+
+
+def _scrape(daemon: Answering) -> dict[str, Metric]:
+    status, text = daemon.get("/metrics")
+    assert status == 200
+    return {one.name: one for one in text_string_to_metric_families(text)}
+
+
+def _sum(found: dict[str, Metric], name: str, /, **labels: str) -> float:
+    family = found.get(name.removesuffix("_total")) or found[re.sub("_(sum|count)$", "", name)]
+    return sum(
+        one.value
+        for one in family.samples
+        if one.name == name and labels.items() <= one.labels.items()
+    )
+
+
+def _named() -> Iterator[tuple[str, str]]:
+    rules = (DEPLOY / "prometheus" / "insights.rules.yml").read_text()
+    for expr in re.findall(r"expr: >-\n\s+(.*)", rules):
+        yield from ((name, "rules") for name in NAME.findall(expr))
+    for panel in json.loads((DEPLOY / "grafana" / "insights.json").read_text())["panels"]:
+        for target in panel["targets"]:
+            bare = re.sub(r"by \([^)]*\)", "", target["expr"])
+            yield from ((name, panel["title"]) for name in NAME.findall(bare))
+
+
+def test_a_scrape_tells_what_happened_and_has_all_that_rules_and_dashboard_name(site: Site) -> None:
+    with answering(site) as daemon:
+        daemon.until(lambda: site.query("SELECT count(*) = 40 FROM store.insight")[0][0])
+        site.query("UPDATE store.stream SET lag_s = 3 RETURNING 1")
+        daemon.until(lambda: "insights_replica_lag_seconds" in _scrape(daemon))
+        daemon.until(lambda: _sum(_scrape(daemon), "insights_engine_rows_total") >= 40)
+        daemon.until(
+            lambda: _sum(_scrape(daemon), "insights_published_rows_total", result="delivered") == 40
+        )
+        found = _scrape(daemon)
+        assert _sum(found, "insights_outcomes_total") == 40
+        assert _sum(found, "insights_claimed_rows_total", pipeline="triage") >= 40
+        assert _sum(found, "insights_changes_total", change="new", stream="ticket") == 40
+        assert _sum(found, "gen_ai_client_token_usage_count", gen_ai_token_type="output") == 40
+        assert _sum(found, "gen_ai_server_time_to_first_token_seconds_count") == 40
+        assert _sum(found, "insights_child_call_seconds_count", child="reader legacy") > 0
+        assert _sum(found, "insights_store_statement_seconds_count", name="work.claim") > 0
+        assert _sum(found, "insights_ready") == 1
+        assert _sum(found, "insights_check_status") == 0
+        assert _sum(found, "insights_pending_rows", pipeline="triage") == 0
+        assert _sum(found, "process_resident_memory_bytes") < 120e6
+        assert _sum(found, "insights_child_resident_memory_bytes", child="generator stand_in") > 1e6
+        assert {key for one in found.values() for s in one.samples for key in s.labels} <= LABELS
+        samples = {s.name for one in found.values() for s in one.samples}
+        known = samples | set(found) | {f"{name}_total" for name in found}
+        known |= {f"{one.name}_bucket" for one in found.values() if one.type == "histogram"}
+        known |= {f"{one.name}_sum" for one in found.values()}
+        missing = {(name, where) for name, where in _named() if name not in known}
+        assert not missing
+        text = daemon.get("/metrics")[1]
+        for (key,) in site.query("SELECT row_key FROM store.ledger"):
+            assert f'"{key}"' not in text  # nothing of any row
+
+
+QUIET = {
+    'up{job="insights"}': "1",
+    "insights_live": "1",
+    "insights_ready": "1",
+    'insights_check_status{kind="store"}': "0",
+    'insights_check_status{kind="schema"}': "0",
+    'insights_check_status{kind="source",name="erp"}': "0",
+    'insights_check_status{kind="model",name="m"}': "0",
+    'insights_check_status{kind="embedder"}': "0",
+    'insights_check_status{kind="sink",name="desk"}': "0",
+    'insights_breaker_open{part="store",name="store"}': "0",
+    'insights_breaker_open{part="model",name="m"}': "0",
+    'insights_stream_paused{stream="s"}': "0",
+    'insights_stream_stopped{stream="s"}': "0",
+    'insights_replica_lag_seconds{stream="s"}': "2",
+    'insights_since_poll_seconds{stream="s"}': "5",
+    'insights_stranded{stream="s",pipeline="p"}': "0",
+    'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "30",
+    'insights_outbox_oldest_seconds{sink="desk"}': "1",
+    'insights_sink_stopped{sink="desk"}': "0",
+    'insights_published_rows_total{sink="desk",result="refused"}': "4",
+    'insights_dead_letters_total{pipeline="p",step="render"}': "2",
+    'insights_unforeseen_errors_total{where="feeder"}': "1",
+    'insights_child_deaths_total{child="reader erp"}': "1",
+}
+STOPPED = {'insights_check_status{kind="pipeline",name="p"}': "1", "insights_ready": "0"}
+FAULTS: dict[str, tuple[str, dict[str, str]]] = {
+    "the daemon is down": ("InsightsDown", {'up{job="insights"}': "0"}),
+    "a thread is dead": ("InsightsStuck", {"insights_live": "0"}),
+    "the store is down": (
+        "InsightsStoreDown",
+        {
+            **STOPPED,
+            'insights_check_status{kind="store"}': "2",
+            'insights_breaker_open{part="store",name="store"}': "1",
+            'insights_since_poll_seconds{stream="s"}': "5000",
+            'insights_outbox_oldest_seconds{sink="desk"}': "5000",
+            'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "5000",
+        },
+    ),
+    "the store is full, or a right is gone": (
+        "InsightsStoreDown",
+        {**STOPPED, 'insights_breaker_open{part="store",name="store"}': "1"},
+    ),
+    "the schema is another": (
+        "InsightsSchemaWrong",
+        {
+            **STOPPED,
+            'insights_check_status{kind="schema"}': "2",
+            'insights_breaker_open{part="store",name="store"}': "1",
+        },
+    ),
+    "a replica is down or hangs": (
+        "InsightsSourceDown",
+        {
+            **STOPPED,
+            'insights_check_status{kind="source",name="erp"}': "2",
+            'insights_since_poll_seconds{stream="s"}': "5000",
+            'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "5000",
+            'insights_child_deaths_total{child="reader erp"}': "0+1x400",
+        },
+    ),
+    "a replica lags": (
+        "InsightsReplicaLags",
+        {
+            'insights_replica_lag_seconds{stream="s"}': "90",
+            'insights_check_status{kind="stream",name="s"}': "2",
+            'insights_since_poll_seconds{stream="s"}': "5000",
+            "insights_ready": "0",
+        },
+    ),
+    "a replica went back in time": (
+        "InsightsStreamNotPolled",
+        {'insights_since_poll_seconds{stream="s"}': "5000"},
+    ),
+    "a column changed, or keys are twice there": (
+        "InsightsStreamStopped",
+        {
+            'insights_stream_stopped{stream="s"}': "1",
+            'insights_check_status{kind="stream",name="s"}': "1",
+            'insights_since_poll_seconds{stream="s"}': "5000",
+        },
+    ),
+    "a generator can do no row, or its file is damaged": (
+        "InsightsModelDown",
+        {
+            **STOPPED,
+            'insights_check_status{kind="model",name="m"}': "2",
+            'insights_breaker_open{part="model",name="m"}': "1",
+            'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "5000",
+        },
+    ),
+    "the embedder dies": (
+        "InsightsEmbedderDown",
+        {**STOPPED, 'insights_check_status{kind="embedder"}': "2"},
+    ),
+    "a template that no row passes": ("InsightsPipelineStopped", STOPPED),
+    "work that nobody serves": (
+        "InsightsStranded",
+        {
+            'insights_stranded{stream="s",pipeline="p"}': "1",
+            'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "5000",
+        },
+    ),
+    "a sink is down": (
+        "InsightsSinkDown",
+        {
+            "insights_ready": "0",
+            'insights_check_status{kind="sink",name="desk"}': "2",
+            'insights_sink_stopped{sink="desk"}': "1",
+            'insights_outbox_oldest_seconds{sink="desk"}': "5000",
+        },
+    ),
+    "a grant on the sink is missing": (
+        "InsightsSinkDown",
+        {
+            'insights_sink_stopped{sink="desk"}': "1",
+            'insights_outbox_oldest_seconds{sink="desk"}': "5000",
+        },
+    ),
+    "no daemon publishes": (
+        "InsightsOutboxOld",
+        {'insights_outbox_oldest_seconds{sink="desk"}': "5000"},
+    ),
+    "the sink refuses a row": (
+        "InsightsRowsRefused",
+        {'insights_published_rows_total{sink="desk",result="refused"}': "4 4 5x400"},
+    ),
+    "a poison row": (
+        "InsightsDeadLetters",
+        {'insights_dead_letters_total{pipeline="p",step="render"}': "2 2 3x400"},
+    ),
+    "an exception nobody foresaw": (
+        "InsightsUnforeseen",
+        {'insights_unforeseen_errors_total{where="feeder"}': "1 1 2x400"},
+    ),
+    "a driver that crashes on some rows": (
+        "InsightsChildDies",
+        {'insights_child_deaths_total{child="reader erp"}': "1+6x400"},
+    ),
+}
+
+
+def _case(name: str, alert: str | None, series: dict[str, str], at: str) -> dict[str, object]:
+    values = {**QUIET, **series}
+    written = {
+        one if "{" in one else f"{one}{{}}": value
+        if " " in value or "+" in value
+        else f"{value}x400"
+        for one, value in values.items()
+    }
+    firing = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if alert else []
+    return {
+        "name": name,
+        "interval": "15s",
+        "input_series": [
+            {"series": one.replace("{", '{instance="i",'), "values": value}
+            for one, value in written.items()
+        ],
+        "promql_expr_test": [{"expr": firing, "eval_time": at, "exp_samples": expected}],
+    }
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_each_fault_has_one_alert_within_two_minutes_and_a_quiet_hour_has_none(
+    tmp_path: Path,
+) -> None:
+    rules = DEPLOY / "prometheus" / "insights.rules.yml"
+    cases = [_case(name, alert, series, "2m") for name, (alert, series) in FAULTS.items()]
+    cases.append(_case("a quiet hour", None, {}, "60m"))
+    tests = tmp_path / "rules.test.yml"
+    tests.write_text(  # JSON is YAML
+        json.dumps({"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": cases})
+    )
+    done = subprocess.run(
+        ["promtool", "test", "rules", tests], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested = {alert for alert, _ in FAULTS.values()} | {"InsightsBehind"}
+    assert tested == set(re.findall(r"alert: (\w+)", rules.read_text()))
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_promtool_takes_rules_and_scrape_configuration() -> None:
+    for kind, file in (("rules", "insights.rules.yml"), ("config", "scrape.yml")):
+        command = ["promtool", "check", kind, str(DEPLOY / "prometheus" / file)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_each_alert_names_cause_and_fix_and_has_its_section() -> None:
+    rules = (DEPLOY / "prometheus" / "insights.rules.yml").read_text()
+    headings = re.findall(
+        r"^### (\w+)$", (DEPLOY.parent / "docs" / "operations.md").read_text(), re.MULTILINE
+    )
+    alerts = re.findall(r"alert: (\w+)", rules)
+    assert headings == alerts
+    assert re.findall(r"runbook_url: docs/operations\.md#(\w+)", rules) == [
+        alert.lower() for alert in alerts
+    ]
+    described = re.findall(r"description: (.*)", rules)
+    assert len(described) == len(alerts)
+    assert all("Fix: " in words for words in described)
