@@ -58,6 +58,7 @@ def run(
         )
     # Until the daemon watches its signals, SIGTERM unwinds whatever waits, opens or loads.
     signal.signal(signal.SIGTERM, signals.unwind)
+    signals.spare()
     if not once:
         _serve(settings, chosen)
         return

@@ -6,6 +6,7 @@ never what a foreign exception says: see `traces`. A log that cannot be written 
 is closed, its disk is full) loses lines and stops no work.
 """
 
+import atexit
 import contextlib
 import logging
 import os
@@ -15,6 +16,12 @@ from typing import Literal, TextIO
 import structlog
 
 from insights.ground import traces
+from insights.ground.flood import Flood
+
+FLOOD = Flood()
+"""What this process has said within the last minute."""
+
+_usual = ["info"]  # the level that was configured last
 
 _SILENCED = ("psycopg.pool",)  # it repeats what our own errors say better
 
@@ -63,10 +70,24 @@ def _traced(
     return event
 
 
+def turn(*, more: bool) -> str:
+    """Say everything from now on, or what was configured again; return the level."""
+    name = "debug" if more else _usual[-1]
+    structlog.configure(wrapper_class=_from(name))
+    return name
+
+
+def _from(name: str) -> type[structlog.typing.FilteringBoundLogger]:
+    return structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[name.upper()])
+
+
 def configure(
-    format_: Literal["auto", "json", "pretty"], level: Literal["debug", "info", "warning", "error"]
+    format_: Literal["auto", "json", "pretty"],
+    level: Literal["debug", "info", "warning", "error"],
 ) -> None:
     """Set up structlog for this process; children of the supervisor call it too."""
+    _usual[:] = [level]
+    FLOOD.forget()
     stream = _Lossy(sys.stderr)
     as_json = format_ == "json" or (format_ == "auto" and not sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
@@ -75,14 +96,13 @@ def configure(
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            FLOOD,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _traced,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
+        wrapper_class=_from(level),
         logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]  # it only writes
         # Not cached: a logger must follow a later call, here and in whatever embeds this program.
         cache_logger_on_first_use=False,
@@ -91,5 +111,12 @@ def configure(
     handler.setFormatter(traces.Formatter("%(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     traces.guard()
+    atexit.unregister(_last)
+    atexit.register(_last)
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _last() -> None:
+    """Say at the end how often was repeated what nobody will say any more."""
+    FLOOD.flush(all_=True)

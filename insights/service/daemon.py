@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from insights import errors
-from insights.ground import beats, environment
+from insights.ground import beats, environment, logs
 from insights.pipeline import Pipeline
 from insights.ports import Work
 from insights.service import systemd
@@ -249,8 +249,13 @@ class Daemon:
         """Feed systemd's watchdog as long as everything moves, until asked to stop or `over`."""
         every = environment.watchdog_s()
         last = float("-inf")
+        wordy = False
         while not stop.wait(TICK_S) and not over():
             beats.beat()
+            logs.FLOOD.flush()
+            if stop.wordy != wordy:
+                wordy = stop.wordy
+                log.info("log level changed", to=logs.turn(more=wordy))
             now = time.monotonic()
             if every is None or now - last < every / 3:
                 continue

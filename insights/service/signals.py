@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LEVELS = {signal.SIGUSR1: True, signal.SIGUSR2: False}
 
 
 class Stop:
@@ -21,11 +22,15 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        self.wordy = False
+        """Whether the log shall say more: since SIGUSR1, until SIGUSR2."""
         self._awake, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
         self._former_fd = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._former = {signum: signal.signal(signum, self._handle) for signum in _SIGNALS}
+        for signum in _LEVELS:
+            self._former[signum] = signal.signal(signum, self._turn)
         return self
 
     def __exit__(
@@ -54,8 +59,17 @@ class Stop:
                 os.read(self._awake, 4096)
         return self.requested
 
+    def _turn(self, signum: int, _frame: FrameType | None) -> None:
+        self.wordy = _LEVELS[signal.Signals(signum)]
+
     def _handle(self, _signum: int, _frame: FrameType | None) -> None:
         self.requested = True
+
+
+def spare() -> None:
+    """Ignore SIGUSR1 and SIGUSR2, which end a process that does not: until the daemon runs."""
+    for signum in _LEVELS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def unwind(_signum: int, _frame: FrameType | None) -> None:

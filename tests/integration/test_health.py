@@ -1,6 +1,7 @@
 """Health of a real daemon: what a container, a script and a person are told, and when."""
 
 import json
+import signal
 import socket
 import time
 from pathlib import Path
@@ -145,3 +146,12 @@ def test_health_can_be_turned_off(site: Site) -> None:
     daemon.communicate(timeout=40)
     assert not listens
     assert daemon.returncode == 0, log
+
+
+def test_the_log_says_more_after_a_signal_and_less_after_another(site: Site) -> None:
+    with answering(site, "--roles", "poll") as daemon:
+        daemon.until(lambda: any('"running"' in line for line in daemon.log))
+        daemon.daemon.send_signal(signal.SIGUSR1)
+        daemon.until(lambda: any('"to": "debug"' in line for line in daemon.log))
+        daemon.daemon.send_signal(signal.SIGUSR2)
+        daemon.until(lambda: any('"to": "info"' in line for line in daemon.log))
