@@ -5,8 +5,9 @@ package, which listens on a world-accessible socket when the data path is long a
 directories to everyone when run as root. Here the socket lives in a directory of mode 0700, so
 that only this user reaches the server, and it never listens on TCP.
 
-Users of the server hold a shared lock; whoever leaves last stops it. A killed user's lock is gone
-with it, so the server never outlives everybody for longer than the next run.
+Users of the server hold a shared lock on `pg.users`; whoever leaves last stops it. A killed user's
+lock is gone with it, so the server never outlives everybody for longer than the next run. Who
+starts or stops the server holds `pg.turn` meanwhile, and no longer: nobody waits for a user.
 """
 
 import fcntl
@@ -17,11 +18,18 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import structlog
+
 from insights import errors
+
+log = structlog.get_logger(__name__)
 
 _LONGEST_SOCKET_PATH = 90  # bytes; sun_path holds 107, and the socket's own name needs some
 _SYSTEM_USER = "insights-pg"
@@ -34,6 +42,9 @@ _LOGS_NO_VALUE = {
     "log_min_duration_statement": "-1",
     "log_lock_waits": "off",
 }
+_TURN_S = 120.0  # a start after a crash replays its log: `pg_ctl` itself waits 60 s, then ends
+_SILENT_S = 1.0  # a wait longer than this is told
+_LOOK_S = 0.05
 
 
 class EmbeddedPostgres:
@@ -46,6 +57,7 @@ class EmbeddedPostgres:
     def __init__(self, state_dir: Path) -> None:
         self._data = state_dir.resolve() / "pg"
         self._lock_path = state_dir.resolve() / "pg.users"
+        self._turn_path = state_dir.resolve() / "pg.turn"
         self._users: IO[str] | None = None
         self._log = self._data.parent / "pg.log"
 
@@ -54,18 +66,22 @@ class EmbeddedPostgres:
         self._data.parent.mkdir(parents=True, exist_ok=True)
         self._account = _account()
         self._sockets = self._socket_folder()
-        self._users = self._lock_path.open("a")
-        fcntl.flock(self._users, fcntl.LOCK_EX)
-        try:
-            self._prepare()
-            if not self._running():
-                options = " ".join(f"-c {name}={value}" for name, value in _LOGS_NO_VALUE.items())
-                self._run(
-                    "pg_ctl", "start", "-w", "-t", "60", "-D", str(self._data),
-                    "-l", str(self._log), "-o", f"-k '{self._sockets}' {options}",
-                )  # fmt: skip
-        finally:
-            fcntl.flock(self._users, fcntl.LOCK_SH)
+        with self._turn("start"):
+            self._users = self._lock_path.open("a")
+            try:
+                # In our turn nobody stops the server, so that this is granted at once.
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+                self._prepare()
+                if not self._running():
+                    logs = " ".join(f"-c {name}={value}" for name, value in _LOGS_NO_VALUE.items())
+                    self._run(
+                        "pg_ctl", "start", "-w", "-t", "60", "-D", str(self._data),
+                        "-l", str(self._log), "-o", f"-k '{self._sockets}' {logs}",
+                    )  # fmt: skip
+            except BaseException:
+                self._users.close()
+                self._users = None
+                raise
         return self
 
     def __exit__(
@@ -77,14 +93,47 @@ class EmbeddedPostgres:
         if self._users is None:
             return
         try:
-            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self._turn("stop"):
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self._data))
         except BlockingIOError:
             pass  # somebody else still uses the server
-        else:
-            self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self._data))
         finally:
             self._users.close()
             self._users = None
+
+    @contextmanager
+    def _turn(self, verb: str) -> Iterator[None]:
+        """Hold the lock of who starts or stops the server; a wait says for what, and how long.
+
+        Raises:
+            errors.StoreUnavailable: If another process does not finish within `_TURN_S`.
+        """
+        begun, told = time.monotonic(), False
+        with self._turn_path.open("a") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    waited = time.monotonic() - begun
+                if waited > _TURN_S:
+                    raise errors.StoreUnavailable(
+                        f"another process has been starting or stopping the embedded PostgreSQL "
+                        f"for {waited:.0f} s",
+                        where=str(self._turn_path),
+                        fix=f"`fuser {self._turn_path}` names it; see {self._log}",
+                    )
+                if waited > _SILENT_S and not told:
+                    told = True
+                    log.warning(
+                        f"waits to {verb} the embedded PostgreSQL",
+                        reason="another process is starting or stopping it",
+                        at_most_s=_TURN_S,
+                        lock=str(self._turn_path),
+                    )
+                time.sleep(_LOOK_S)
+            yield
 
     @property
     def url(self) -> str:

@@ -1,0 +1,113 @@
+"""The embedded store beside a daemon: commands answer, and whoever must wait says so."""
+
+import fcntl
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from insights import errors
+from insights.store import embedded
+from insights.store.embedded import EmbeddedPostgres
+from tests.helpdesk import Helpdesk
+from tests.site import Site
+
+ANSWERED_S = 2.0  # of a processor
+BUSY_S = 30.0  # by the clock, where other work takes the processors
+COMMANDS = [
+    ("status",),
+    ("dead", "list"),
+    ("pipeline", "list"),
+    ("pause", "ticket"),
+    ("resume", "ticket"),
+    ("sink", "refused", "legacy"),
+]
+
+
+@dataclass
+class OwnStore(Site):
+    """A site that leaves the store to the product."""
+
+    def env(self, **more: str) -> dict[str, str]:
+        found = super().env(**more)
+        del found["INSIGHTS_STORE__URL"], found["INSIGHTS_CREDENTIAL_HASH_KEY"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> Iterator[OwnStore]:
+    """A daemon on the embedded store that has made an insight."""
+    folder = tmp_path_factory.mktemp("own")
+    legacy = Helpdesk(folder / "legacy.sqlite", 6)
+    site = OwnStore(folder, "", legacy.odbc, stand_in).write()
+    site.insights("migrate")
+    daemon = subprocess.Popen(
+        site.command("run"),
+        env=site.env(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert daemon.stderr is not None
+    for line in daemon.stderr:
+        if '"running"' in line:
+            break
+    yield site
+    daemon.send_signal(signal.SIGTERM)
+    _, said = daemon.communicate(timeout=60)
+    assert daemon.returncode == 0, said
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_commands_answer_while_the_daemon_runs(running: OwnStore, command: tuple[str, ...]) -> None:
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    running.insights(*command, timeout=60)
+    after, waited = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - begun
+    # Its own seconds, which no busy machine changes; the daemon lives on for ever beside it.
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < ANSWERED_S
+    assert waited < BUSY_S
+
+
+def test_the_last_user_stops_the_server_and_no_other(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as first:
+        with EmbeddedPostgres(tmp_path) as second:
+            assert second.url == first.url
+        assert (tmp_path / "pg" / "postmaster.pid").exists()
+    assert not (tmp_path / "pg" / "postmaster.pid").exists()
+
+
+def test_a_wait_is_told_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(embedded, "_TURN_S", 0.5)
+    monkeypatch.setattr(embedded, "_SILENT_S", 0.1)
+    with (tmp_path / "pg.turn").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(errors.StoreUnavailable, match="starting or stopping"):
+            EmbeddedPostgres(tmp_path).__enter__()
+    said = capsys.readouterr()
+    assert "waits to start the embedded PostgreSQL" in said.out + said.err
+    assert "at_most_s" in said.out + said.err
+
+
+def test_a_user_that_was_killed_keeps_nobody_waiting(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib\nfrom insights.store.embedded import EmbeddedPostgres\n"
+        "with EmbeddedPostgres(pathlib.Path(sys.argv[1])):\n"
+        "    print('up', flush=True)\n    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "up\n"
+        killed.kill()
+    with EmbeddedPostgres(tmp_path):
+        pass
+    assert not (tmp_path / "pg" / "postmaster.pid").exists()
