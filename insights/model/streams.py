@@ -258,6 +258,18 @@ class SweepState(Value, frozen=True):
     blocks: dict[int, bytes]
 
 
+class LastSweep(Value, frozen=True):
+    """The last sweep that ended: how many seconds ago it did and began, and what it left.
+
+    With `unconfirmed`, rows were absent that a sweep at another `position` may declare gone.
+    """
+
+    age_s: float
+    began_s: float
+    unconfirmed: bool
+    position: str | None
+
+
 class Fingerprint(Value, frozen=True):
     """Which replica answered, and how far it has applied.
 

@@ -74,17 +74,21 @@ class Sweeper:
             return False
         state = self._ledger.state()
         last = self._ledger.last_sweep(state.stream_id)
-        return state.sweep_due or last is None or last[0] >= self._every_s
+        return state.sweep_due or last is None or last.age_s >= self._every_s
 
     def unconfirmed(self, *, at_once: bool = False) -> bool:
         """Tell whether the last sweep missed rows that the next one may declare gone.
 
-        That next one comes early, but not at once: the replica has to move on in between.
+        That next one comes early, but not at once: the replica has to move on in between. Where it
+        tells its position and stands still, nothing could be confirmed, and nothing is read.
         """
-        last = self._ledger.last_sweep(self._ledger.state().stream_id)
-        if self._stream.pending is not None or last is None or not last[1]:
+        state = self._ledger.state()
+        last = self._ledger.last_sweep(state.stream_id)
+        if self._stream.pending is not None or last is None or not last.unconfirmed:
             return False
-        return at_once or last[0] >= self._every_s * CONFIRM_SHARE
+        if last.position is not None and last.position == state.reached:
+            return False
+        return at_once or last.age_s >= self._every_s * CONFIRM_SHARE
 
     def run_once(self, budget_s: float | None = None) -> SweepResult | None:
         """Sweep, or go on with a sweep that was cut off; None if it cannot be done now.
@@ -162,7 +166,7 @@ class Sweeper:
                 marks.set(found.row_ids)
                 rows += page.rows
                 if last is not None:
-                    rescued += self._rescued(lease, state, found, sweep.sweep_id, last[2])
+                    rescued += self._rescued(lease, state, found, sweep.sweep_id, last.began_s)
                 pages, at = pages + 1, page.last or at
                 complete = page.complete
                 cut_off = budget_s is not None and time.monotonic() - began >= budget_s

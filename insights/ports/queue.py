@@ -10,6 +10,7 @@ from insights.model import (
     Gap,
     Horizon,
     Insight,
+    LastSweep,
     Lease,
     Mark,
     Outstanding,
@@ -232,6 +233,6 @@ class Ledger(Protocol):
         """Close a sweep and tombstone what is gone; return how many rows that were."""
         ...
 
-    def last_sweep(self, stream_id: int) -> tuple[float, bool, float] | None:
-        """Return how many seconds ago a sweep ended, whether absences wait, and when it began."""
+    def last_sweep(self, stream_id: int) -> LastSweep | None:
+        """Return what is known of the last sweep that ended."""
         ...

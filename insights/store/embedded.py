@@ -127,7 +127,8 @@ class EmbeddedPostgres:
                 if waited > _SILENT_S and not told:
                     told = True
                     log.warning(
-                        f"waits to {verb} the embedded PostgreSQL",
+                        "waits for the embedded PostgreSQL",
+                        to=verb,
                         reason="another process is starting or stopping it",
                         at_most_s=_TURN_S,
                         lock=str(self._turn_path),

@@ -8,7 +8,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors
-from insights.model import Bookmark, Lease, StreamState, SweepState
+from insights.model import Bookmark, LastSweep, Lease, StreamState, SweepState
 from insights.store import audit
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
@@ -117,13 +117,11 @@ class Sweeps:
             )
         return deleted
 
-    def last_sweep(self, stream_id: int) -> tuple[float, bool, float] | None:
-        """Return of the last sweep that ended how long ago; see `ports.Ledger`."""
+    def last_sweep(self, stream_id: int) -> LastSweep | None:
+        """Return what is known of the last sweep that ended."""
         with self._store.connection() as connection:
             row = connection.execute(self._sql["last_sweep"], {"stream_id": stream_id}).fetchone()
-        if row is None:
-            return None
-        return row.age_s, row.unconfirmed and not row.refused_reason, row.began_s
+        return None if row is None else LastSweep(**row._asdict())
 
     # --- inside --------------------------------------------------------------------------------
 

@@ -404,8 +404,8 @@ WHERE b.sweep_id = s.sweep_id AND s.stream_id = (SELECT stream_id FROM ended)
                     WHERE p.stream_id = ended.stream_id AND p.sweep_id < %(sweep_id)s);
 
 -- name: last_sweep
--- How long ago the stream's last sweep ended and began, and whether it left rows unconfirmed.
+-- How long ago the stream's last sweep ended and began, whether it left rows unconfirmed, and at which position.
 SELECT extract(epoch FROM now() - finished_at)::float8 AS age_s, extract(epoch FROM now() - started_at)::float8 AS began_s,
-       absent > deleted AS unconfirmed, refused_reason
+       absent > deleted AND refused_reason IS NULL AS unconfirmed, position
 FROM store.sweep WHERE stream_id = %(stream_id)s AND finished_at IS NOT NULL
 ORDER BY sweep_id DESC LIMIT 1;

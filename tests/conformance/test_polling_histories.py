@@ -371,14 +371,14 @@ class Histories(RuleBasedStateMachine):
             self.late.end(commit=False)
         self.restart()
         self.poller.run_once()
-        # Absences are believed when two sweeps agree and the replica moved on. The first may be one
-        # that was cut off, and had begun before the rows were known: then a third confirms.
+        # Two sweeps must agree; one that was cut off may have begun before the rows were known.
         for sweeps in range(3):
             if sweeps == 2 and not self.sweeper.unconfirmed(at_once=True):
                 break
             assert self.sweeper.run_once() is not None
             self.legacy.execute("INSERT INTO heartbeat (beat) VALUES (1)")
             self.legacy.sync()
+            self.poller.run_once()
         while self.pipeline.advance() or self.pipeline.held:
             self.pipeline.settle(0.0)
         with Store.connection(self.store) as connection:

@@ -45,7 +45,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> Iterato
     """A daemon on the embedded store that has made an insight."""
     folder = tmp_path_factory.mktemp("own")
     legacy = Helpdesk(folder / "legacy.sqlite", 6)
-    site = OwnStore(folder, "", legacy.odbc, stand_in).write()
+    site = OwnStore(folder, "", legacy.odbc, stand_in)
+    site.write()
     site.insights("migrate")
     daemon = subprocess.Popen(
         site.command("run"),
@@ -93,7 +94,7 @@ def test_a_wait_is_told_and_ends(
         with pytest.raises(errors.StoreUnavailable, match="starting or stopping"):
             EmbeddedPostgres(tmp_path).__enter__()
     said = capsys.readouterr()
-    assert "waits to start the embedded PostgreSQL" in said.out + said.err
+    assert "waits for the embedded PostgreSQL" in said.out + said.err
     assert "at_most_s" in said.out + said.err
 
 
