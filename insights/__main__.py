@@ -1,6 +1,29 @@
-"""`python -m insights`: the command line."""
+"""`insights` and `python -m insights`: the command line, which Ctrl-C ends cleanly at any time."""
 
-from insights.cli import main
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command line.
+
+    Ctrl-C ends every command with exit code 130: what was opened is closed within a second, and
+    what cannot be closed in that time is left to the system.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # nothing is open yet
+    from insights import cli  # noqa: PLC0415 - reading it takes a second, and Ctrl-C comes in it
+    from insights.service import signals  # noqa: PLC0415
+
+    signal.signal(signal.SIGINT, signals.interrupt)
+    try:
+        cli.main()
+    except SystemExit as exc:
+        if exc.code == signals.INTERRUPTED:  # all is closed: no thread that hangs is waited for
+            sys.stdout.flush()
+            os._exit(signals.INTERRUPTED)
+        raise
+
 
 if __name__ == "__main__":
     main()

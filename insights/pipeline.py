@@ -141,6 +141,11 @@ class Pipeline:
         return len(self._flight)
 
     @property
+    def waits_for(self) -> list[str]:
+        """What the rows in hand wait for, in words."""
+        return [self._recipes[v].waits(*found) for v, found in self._flight.waiting().items()]
+
+    @property
     def stopped(self) -> dict[str, str]:
         """Why recipes get no rows now, by the recipe's name; each is tried again after a pause."""
         found = ((recipe.name, self._failures.reason(recipe)) for recipe in self._recipes.values())
@@ -189,20 +194,12 @@ class Pipeline:
             self._work.missing(absent)
             metrics.MISSING.labels(recipe.name).inc(len(absent))
             self._flight.drop(absent)
-        rows = [
-            InHand(claim=claim, row=found[claim.row_key])
-            for claim in claims
-            if claim.row_key in found
-        ]
+        rows = [InHand(claim=c, row=found[c.row_key]) for c in claims if c.row_key in found]
         same = [row for row in rows if row.row.input_hash == row.claim.input_hash]
         former = [row for row in rows if row.row.former_hash == row.claim.input_hash]
         if former:  # the same inputs: only the key of the hash is another
             self._work.restamp([(row.claim, row.row) for row in former])
-        changed = [
-            row
-            for row in rows
-            if row.claim.input_hash not in (row.row.input_hash, row.row.former_hash)
-        ]
+        changed = [row for row in rows if row not in same and row not in former]
         return same + former + self._follow(recipe, changed)
 
     def retrieve(self, recipe: Recipe, rows: Sequence[InHand]) -> list[InHand]:
@@ -366,7 +363,7 @@ class Pipeline:
             written = 0
         else:
             counting.written(self._recipes, some)
-            self._failures.breakers.of(STORE).passed()
+            self._failures.written([insight.claim for insight in some])
         gone = {insight.claim.work_id for insight in some}
         self._unwritten = [one for one in self._unwritten if one.claim.work_id not in gone]
         self._flight.drop([insight.claim for insight in some])

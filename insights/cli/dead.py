@@ -1,11 +1,12 @@
 """`insights dead`: rows that could not be processed, with their reasons."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from insights import errors
-from insights.cli.output import Json, emit_json, emit_table, shown, stdout
+from insights.cli.output import Json, Wide, emit_json, emit_line, shown, stdout
 from insights.wiring.commands import dead_letters
 
 app = typer.Typer(help="Dead letters: rows given up after their attempts.", no_args_is_help=True)
@@ -18,15 +19,31 @@ def list_(
     ctx: typer.Context,
     stream: Stream = None,
     limit: Annotated[int, typer.Option(help="Most rows shown")] = 50,
+    wide: Wide = False,
     as_json: Json = False,
 ) -> None:
-    """List dead letters, newest first."""
+    """List dead letters by reason, the most frequent first; of each reason the newest first."""
     with dead_letters(ctx.obj) as letters:
         rows = letters.list(stream, limit)
+        reasons = letters.reasons(stream)
     if as_json:
         emit_json(rows)
-    else:
-        emit_table("Dead letters", rows, "No dead letters.")
+        return
+    if not reasons:
+        stdout.print("No dead letters.")
+    for reason, count in reasons.items():
+        emit_line(f"[bold]{count:,} rows:[/] {shown(reason)}", wide=wide)
+        some = [row for row in rows if row["reason"] == reason]
+        for row in some:
+            emit_line(f"  {_line(row)}", wide=wide)
+        if len(some) < count:
+            emit_line(f"  … {count - len(some):,} more: --limit {sum(reasons.values())}")
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    at = row["enqueued_at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    tries = f"{row['attempts']} attempt{'s' if row['attempts'] != 1 else ''}"
+    return f"{row['work_id']}  {shown(row['stream'])} {shown(row['row_key'])}  {tries}, {at}"
 
 
 @app.command("show")

@@ -23,6 +23,7 @@ console = Console(stderr=True)
 stdout = Console()
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts")]
+Wide = Annotated[bool, typer.Option("--wide", help="Nothing cut or wrapped, however long a line")]
 
 
 def visible(text: str) -> str:
@@ -82,17 +83,39 @@ def emit_json(value: object) -> None:
     print(msgspec.json.format(text, indent=2).decode())
 
 
-def emit_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str) -> None:
-    """Print rows as a table, or `empty` where there is none."""
+def emit_table(
+    title: str, rows: Sequence[Mapping[str, Any]], empty: str, *, wide: bool = False
+) -> None:
+    """Print rows as a table, or `empty` where there is none.
+
+    Only the column with the longest texts wraps, between words: all others stand in one line, which
+    a terminal that is too narrow cuts. With `wide`, and into a file or pipe, nothing is cut.
+    """
     if not rows:
         stdout.print(empty)
         return
     table = Table(title=shown(title), title_justify="left", header_style="bold")
-    for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    stdout.print(table)
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    lengths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    whole = wide or not stdout.is_terminal
+    for column, length in zip(rows[0], lengths, strict=True):
+        wraps = length == max(lengths) and not whole
+        table.add_column(column.replace("_", " "), no_wrap=not wraps, overflow="ellipsis")
+    for line in cells:
+        table.add_row(*line)
+    if whole:
+        room = sum(lengths) + sum(map(len, rows[0])) + 3 * len(lengths) + 1
+        Console(file=stdout.file, force_terminal=stdout.is_terminal, width=room).print(table)
+    else:
+        stdout.print(table)
+
+
+def emit_line(text: str, *, wide: bool = False) -> None:
+    """Print one line, cut at a terminal's edge unless `wide`; into a file or pipe it is whole."""
+    if wide or not stdout.is_terminal:
+        stdout.print(text, soft_wrap=True)
+    else:
+        stdout.print(text, no_wrap=True, overflow="ellipsis")
 
 
 def _cell(value: object) -> str:

@@ -64,6 +64,18 @@ class Failures:
         """Rows of a recipe passed a step: what they were given to works."""
         self.breakers.of(key_of(_PARTS[step], recipe)).passed()
 
+    def written(self, claims: Sequence[Claim]) -> None:
+        """Rows have their insight: the store works; tell of those that had failed before."""
+        self.breakers.of(STORE).passed()
+        for claim in claims:
+            if claim.attempts > 1 or claim.isolated:
+                log.info(
+                    "recovered",
+                    stream=claim.stream,
+                    work_id=claim.work_id,
+                    attempts=claim.attempts,
+                )
+
     def stopped(self, recipe: Recipe) -> list[Breaker]:
         """Return what a recipe waits for."""
         return self.breakers.open(needs(recipe))

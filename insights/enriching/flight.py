@@ -37,6 +37,7 @@ class Flight:
         self._lock = threading.Lock()
         self._held: dict[int, Claim] = {}
         self._futures: dict[int, Future[Generation]] = {}  # of what is held, by work id
+        self._sent: dict[int, float] = {}  # when, of the same
         self._arrived: queue.SimpleQueue[InHand] = queue.SimpleQueue()
 
     def __len__(self) -> int:
@@ -63,6 +64,19 @@ class Flight:
         with self._lock:
             return sum(self._held[id_].pipeline_version_id in versions for id_ in self._futures)
 
+    def waiting(self) -> dict[int, tuple[int, float]]:
+        """Return of each version how many rows a generator has, and for how long the first."""
+        now = self._clock()
+        found: dict[int, tuple[int, float]] = {}
+        with self._lock:
+            for work_id, sent_at in self._sent.items():
+                if self._futures[work_id].done():
+                    continue
+                version = self._held[work_id].pipeline_version_id
+                rows, longest = found.get(version, (0, 0.0))
+                found[version] = rows + 1, max(longest, now - sent_at)
+        return found
+
     def still(self, claims: Iterable[Claim]) -> list[Claim]:
         """Return those of these claims that are held."""
         with self._lock:
@@ -80,6 +94,8 @@ class Flight:
             for work_id in gone:
                 del self._held[work_id]
             futures = [self._futures.pop(work_id, None) for work_id in gone]
+            for work_id in gone:
+                self._sent.pop(work_id, None)
         for future in futures:
             if future is not None:
                 future.cancel()
@@ -92,6 +108,7 @@ class Flight:
             held = self._has(row.claim)
             if held:
                 self._futures[row.claim.work_id] = future
+                self._sent[row.claim.work_id] = row.sent_at
         if not held:  # it was dropped meanwhile
             future.cancel()
         future.add_done_callback(partial(self._done, row))

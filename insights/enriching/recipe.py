@@ -44,6 +44,16 @@ class Recipe(msgspec.Struct, frozen=True):
         """The models, by name; one that nobody named is known by what it is."""
         return self.models or (f"{type(self.generator).__name__} {id(self.generator)}",)
 
+    def waits(self, rows: int, seconds: float) -> str:
+        """Say what rows that were sent to the generator wait for, the first of them so long."""
+        asked = getattr(self.generator, "tokens", None)
+        tokens = asked() if callable(asked) else None
+        worked = "" if tokens is None else f", {tokens:,} tokens done since it started"
+        return (
+            f"{self.name}: {rows} rows wait for {' or '.join(self.shared)}{worked}; the first for "
+            f"{seconds:.0f} s, each may be written for {self.deadline_s:.0f} s"
+        )
+
 
 def passages_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Passage, ...]]:
     """Return each row's passages, numbered in the order they take in its prompt.

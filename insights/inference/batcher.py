@@ -132,6 +132,8 @@ class Batcher:
         del self._jobs[job.number]
         self._waiting.remove(job.key, job.number)
         job.admitted = self._clock()
+        # It had its time to wait, and has the same to be written: no work that began is lost.
+        job.deadline += job.admitted - job.submitted
         # The last prompt token is always evaluated: its logits are needed.
         length = min(length, len(job.prompt) - 1)
         slot.job, slot.key, slot.pending, slot.draft = job, job.key, [], []

@@ -29,6 +29,7 @@ T = TypeVar("T")
 _LOAD_S = 600.0  # a 70 B model from a slow disk
 _GRACE_S = 30.0  # the child refuses late work itself; past this it must be hung
 _ASK_S = 60.0  # for answers between two batches
+_LATER_S = 86_400.0  # for what only people want to know: being late with it must end nothing
 _DEATHS = 2  # of children for memory, with nothing generated between: the plan may be too large
 _SMALLEST = 4  # halvings after which memory is not the reason
 _GROW_S, _LONGEST_GROW_S = 3_600.0, 86_400.0  # with a smaller plan before a larger one is tried
@@ -82,6 +83,8 @@ class LocalGenerator:
         self._looking = False
         self.engine = Counters()
         """What the engine had done when it was looked at last."""
+        self._asked: Future[Counters] | None = None
+        self._tokens: int | None = None
         self._worker = self._spawn()
 
     # --- the port ------------------------------------------------------------------------------
@@ -112,7 +115,7 @@ class LocalGenerator:
             answer.set_exception(refused)
             return answer
         future = self._worker.submit(
-            "generate", request, Generation, deadline_s=request.deadline_s + _GRACE_S
+            "generate", request, Generation, deadline_s=2 * request.deadline_s + _GRACE_S
         )
         child = self._meet()
         answer.add_done_callback(lambda given: future.cancel() if given.cancelled() else None)
@@ -191,6 +194,20 @@ class LocalGenerator:
     def proved(self) -> bool:
         """Whether the child that runs, or ran last, has finished a generation."""
         return self._finished > 0
+
+    def tokens(self) -> int | None:
+        """Return how many tokens the child has worked on, as last heard; asks for the next time.
+
+        None while it loads, and before it has answered. Waits for nothing.
+        """
+        asked = self._asked
+        if asked is not None and asked.done():
+            self._asked, asked = None, None if asked.cancelled() else asked
+            if asked is not None and asked.exception() is None:
+                self._tokens = asked.result().worked_tokens
+        if self._asked is None and self._worker.pid is not None:
+            self._asked = self._worker.submit("counters", None, Counters, deadline_s=_LATER_S)
+        return self._tokens
 
     @property
     def trouble(self) -> errors.InsightsError | None:

@@ -214,6 +214,7 @@ class Engine:
         return msgspec.structs.replace(
             self._counters,
             steps=tally.steps,
+            worked_tokens=tally.evaluated,
             evaluated_prompt_tokens=self._counters.prompt_tokens - self._counters.reused_tokens,
             drafted_tokens=tally.drafted,
             accepted_tokens=tally.accepted,

@@ -111,7 +111,10 @@ class Built(Value, frozen=True):
 
 
 class Counters(Value, frozen=True):
-    """What the engine has done since its start: tokens, rows, and seconds by phase."""
+    """What the engine has done since its start: tokens, rows, and seconds by phase.
+
+    `worked_tokens` were evaluated, also for rows that are not done; all others are of ended rows.
+    """
 
     rows: int = 0
     steps: int = 0
@@ -126,4 +129,5 @@ class Counters(Value, frozen=True):
     cancelled_rows: int = 0
     decode_s: float = 0.0
     busy_s: float = 0.0
+    worked_tokens: int = 0
     peak_memory_mb: float = 0.0

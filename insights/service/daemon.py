@@ -32,6 +32,7 @@ TELL_S = 30.0  # between two words to the store that this daemon runs
 EXPIRE_S = 4.0  # a dead daemon's rows are free within the lease and five seconds
 IDLE_WORKER_S = 30.0  # a feeder or writer unheard of for so long prolongs no lease
 GIVE_BACK_S = 5.0  # a store that does not answer must not hold up the end
+TELL_S = 20.0  # `--once` says what it waits for after this long without a row
 STALL_S = 60.0  # `--once` gives up after this long without any progress
 
 
@@ -91,10 +92,11 @@ class Daemon:
         return self._runner.troubles
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT, then drain.
+        """Run until SIGTERM, then drain; or until SIGINT, then give back what is held.
 
         Raises:
             errors.InsightsError: If a thread cannot go on.
+            KeyboardInterrupt: After SIGINT.
         """
         with Stop() as stop:
             self._runner.wakes(stop.wake)
@@ -111,8 +113,10 @@ class Daemon:
             self._runner.stage = "draining"
             systemd.tell("STOPPING=1")
             log.info("draining", rows=self._pipeline.held if self._pipeline else 0)
-            self._drain()
+            self._drain(hurried=stop.hurried)
             log.info("stopped", written=self._written)
+        if stop.hurried:
+            raise KeyboardInterrupt
         if self._runner.hopeless is not None:
             raise self._runner.hopeless
 
@@ -124,6 +128,7 @@ class Daemon:
 
         Raises:
             errors.InsightsError: If something that is no row's fault keeps work from being done.
+            KeyboardInterrupt: After SIGINT.
         """
         self._once = {}
         with Stop() as stop:
@@ -135,7 +140,9 @@ class Daemon:
                 target=self._all_once, args=(report, done, stop.wake), name="once", daemon=True
             ).start()
             self._watch(stop, lambda: done.is_set() or self._runner.hopeless is not None)
-            self._drain()
+            self._drain(hurried=stop.hurried)
+        if stop.hurried:
+            raise KeyboardInterrupt
         raised = self._ended or self._runner.hopeless or next(iter(self._once.values()), None)
         if raised is not None:
             raise raised
@@ -178,7 +185,7 @@ class Daemon:
 
     def _work_off(self, report: Callable[[Progress], None], publishing: Sequence[Job]) -> None:
         moved, seen = time.monotonic(), (-1, -1, -1, -1)
-        expired = moved
+        expired = told = moved
         while self._pipeline is not None and not self._stop.is_set():
             if time.monotonic() - expired > EXPIRE_S:  # another daemon may have died meanwhile
                 self._work.expire()
@@ -186,6 +193,9 @@ class Daemon:
             left = self._work.outstanding()
             report(Progress(stage="enrich", done=self._written, open=left.all_open))
             held = self._pipeline.held
+            if time.monotonic() - max(told, moved) > TELL_S and (waits := self._pipeline.waits_for):
+                log.info("waits", reason="; ".join(waits))
+                told = time.monotonic()
             if left.all_open == 0 and held == 0:
                 return
             now = (self._written, left.all_open, held, self._pipeline.progress)
@@ -265,12 +275,12 @@ class Daemon:
                 systemd.tell("WATCHDOG=1")
             last = now
 
-    def _drain(self) -> None:
-        """Let rows in flight finish for `drain_s`; give the rest back, uncounted."""
+    def _drain(self, *, hurried: bool) -> None:
+        """Let rows in flight finish for `drain_s` unless hurried; give back the rest, uncounted."""
         self._stop.set()
         self._runner.end()
         if self._pipeline is not None:
-            deadline = time.monotonic() + self._drain_s
+            deadline = time.monotonic() + (0.0 if hurried else self._drain_s)
             while self._pipeline.held and time.monotonic() < deadline:
                 beats.sleep(TICK_S / 5)
         giving = threading.Thread(target=self._give_back, name="give back", daemon=True)

@@ -15,15 +15,21 @@ from typing import Self
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LEVELS = {signal.SIGUSR1: True, signal.SIGUSR2: False}
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+_HURRY_S = 0.8  # for closing what is open after Ctrl-C
 
 
 class Stop:
-    """Whether we were asked to stop; made, entered and waited for in the main thread."""
+    """Whether we were asked to stop; made, entered and waited for in the main thread.
+
+    With `hurried` it was Ctrl-C: a person waits, and what is under way is given back, not finished.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self.wordy = False
         """Whether the log shall say more: since SIGUSR1, until SIGUSR2."""
+        self.hurried = False
         self._awake, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def __enter__(self) -> Self:
@@ -62,8 +68,11 @@ class Stop:
     def _turn(self, signum: int, _frame: FrameType | None) -> None:
         self.wordy = _LEVELS[signal.Signals(signum)]
 
-    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
         self.requested = True
+        if signum == signal.SIGINT:
+            self.hurried = True
+            _end_soon()
 
 
 def spare() -> None:
@@ -79,3 +88,23 @@ def unwind(_signum: int, _frame: FrameType | None) -> None:
         SystemExit: Always, so that what was opened is closed.
     """
     raise SystemExit(0)
+
+
+def interrupt(_signum: int, _frame: FrameType | None) -> None:
+    """Leave: the handler of SIGINT in every command but the running daemon.
+
+    Raises:
+        KeyboardInterrupt: Always, so that what was opened is closed.
+    """
+    _end_soon()
+    raise KeyboardInterrupt
+
+
+def _end_soon() -> None:
+    """Let the process end within a second, whatever hangs: a timer takes no lock, as a thread does.
+
+    Children see their end of file, the store closed connections: what was not committed is undone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(INTERRUPTED))
+    signal.setitimer(signal.ITIMER_REAL, _HURRY_S)

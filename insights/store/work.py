@@ -4,12 +4,15 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import structlog
 from psycopg.types.json import Jsonb
 
 from insights.model import Claim, Outstanding, Row, Share
 from insights.store import audit
 from insights.store.postgres import Store
 from insights.store.queries import load
+
+log = structlog.get_logger(__name__)
 
 
 class WorkQueue:
@@ -157,6 +160,11 @@ class WorkQueue:
         with self._store.transaction() as connection:
             rows = connection.execute(self._sql["expire"], values).fetchall()
             audit.append(connection, self._holder, _buried(rows))
+        for row in rows:
+            if row.state == "dead":
+                log.warning(
+                    "dead letter", stream=row.stream, work_id=row.work_id, reason=row.reason
+                )
         with self._store.connection() as connection:  # apart: neither waits for the other
             connection.execute(self._repoint)
         return len(rows)
@@ -190,6 +198,12 @@ class DeadLetters:
                 self._sql["dead_list"], {"stream": stream, "limit": limit}
             ).fetchall()
         return [row._asdict() for row in rows]
+
+    def reasons(self, stream: str | None) -> dict[str, int]:
+        """Return how many dead letters have each reason, the most frequent first."""
+        with self._store.connection() as connection:
+            rows = connection.execute(self._sql["dead_reasons"], {"stream": stream}).fetchall()
+        return {row.reason: row.rows for row in rows}
 
     def show(self, work_id: int) -> dict[str, Any] | None:
         """Return one dead letter with what the audit knows of its row."""

@@ -180,7 +180,8 @@ SET state = CASE WHEN w.isolated AND w.attempts >= %(max_attempts)s THEN 'dead' 
     lease_token = NULL, lease_until = NULL, holder = NULL, not_before = now(),
     reason = 'the daemon that held it (' || coalesce(w.holder, 'unknown') || ') did not finish it'
 WHERE w.state = 'claimed' AND w.lease_until < now()
-RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason;
+RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason,
+          (SELECT s.name FROM store.stream s WHERE s.stream_id = w.stream_id) AS stream;
 
 -- name: adopt
 -- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.
@@ -198,12 +199,21 @@ WHERE w.pipeline_version_id = ANY(%(versions)s) AND w.state IN ('pending', 'clai
 
 -- name: dead_list
 -- Dead letters, newest first.
-SELECT w.work_id, k.stream, k.shown_key AS row_key, w.attempts, w.reason, w.enqueued_at
+SELECT w.work_id, k.stream, k.shown_key AS row_key, w.attempts, coalesce(w.reason, 'unknown') AS reason, w.enqueued_at
 FROM store.work w
 JOIN store.shown_key k USING (row_id)
 WHERE w.state = 'dead' AND (%(stream)s::text IS NULL OR k.stream = %(stream)s)
 ORDER BY w.work_id DESC
 LIMIT %(limit)s;
+
+-- name: dead_reasons
+-- How many dead letters have each reason, the most frequent first.
+SELECT coalesce(w.reason, 'unknown') AS reason, count(*) AS rows
+FROM store.work w
+JOIN store.stream s USING (stream_id)
+WHERE w.state = 'dead' AND (%(stream)s::text IS NULL OR s.name = %(stream)s)
+GROUP BY 1
+ORDER BY 2 DESC, 1;
 
 -- name: dead_show
 -- One dead letter with what the audit knows of its row.

@@ -1,6 +1,7 @@
 """The embedded store beside a daemon: commands answer, and whoever must wait says so."""
 
 import fcntl
+import os
 import resource
 import signal
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from insights import errors
+from insights.service import signals
 from insights.store import embedded
 from insights.store.embedded import EmbeddedPostgres
 from tests.helpdesk import Helpdesk
 from tests.site import Site
 
 ANSWERED_S = 2.0  # of a processor
+ENDED_S = 2.0  # a second, and what a busy machine needs to take the process down
 BUSY_S = 30.0  # by the clock, where other work takes the processors
 COMMANDS = [
     ("status",),
@@ -112,3 +115,38 @@ def test_a_user_that_was_killed_keeps_nobody_waiting(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path):
         pass
     assert not (tmp_path / "pg" / "postmaster.pid").exists()
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory, stand_in: Path) -> OwnStore:
+    """A migrated site that nothing runs on."""
+    folder = tmp_path_factory.mktemp("idle")
+    legacy = Helpdesk(folder / "legacy.sqlite", 6)
+    site = OwnStore(folder, "", legacy.odbc, stand_in)
+    site.write()
+    site.insights("migrate")
+    return site
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("run",), ("run", "--once")], ids=" ".join)
+def test_ctrl_c_ends_a_command_within_a_second(idle: OwnStore, command: tuple[str, ...]) -> None:
+    site = idle
+    with subprocess.Popen(
+        site.command(*command),
+        env=site.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as started:
+        opened = site.folder / "state" / "pg" / "postmaster.pid"
+        while not opened.exists() and started.poll() is None:
+            time.sleep(0.02)
+        time.sleep(0.5)  # it opens, starts children, works
+        asked = time.monotonic()
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to the children too
+        said, _ = started.communicate(timeout=30)
+        took = time.monotonic() - asked
+    assert started.returncode == signals.INTERRUPTED, said
+    assert "Traceback" not in said
+    assert took < ENDED_S

@@ -286,6 +286,23 @@ def test_a_row_past_its_deadline_ends_as_overloaded_waiting_or_running() -> None
     assert ended[2].output == alone([3, 2], 3)
 
 
+def test_a_row_that_waited_has_its_whole_time_to_be_written() -> None:
+    now = [0.0]
+    model = FakeModel(1, 16)
+    batcher = Batcher(
+        model, parallel=1, batch=16, chunk=8, run=4, few=0, masks=Inline(), clock=lambda: now[0]
+    )
+    batcher.submit(job(0, [1, 2], most=4, deadline=20.0))
+    batcher.submit(job(1, [1, 2], most=4, deadline=34.0))
+    now[0] = 9.0  # the first is written only now: the model is slow
+    ended: list[Job] = []
+    while len(ended) < 2:
+        ended += batcher.step()
+        now[0] += 8.0
+    assert now[0] - 8.0 > 34
+    assert [found.error for found in ended] == [None, None]
+
+
 def test_a_row_that_used_half_of_its_time_goes_first() -> None:
     now = [0.0]
     model = FakeModel(1, 64)

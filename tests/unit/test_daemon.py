@@ -49,6 +49,7 @@ class Pipeline:
     def __init__(self) -> None:
         self.held = 0
         self.progress = 0
+        self.waits_for: list[str] = []
         self.failure: errors.InsightsError | None = None
         self.rounds = {"advance": 0, "settle": 0, "extend": 0}
         self.acts: dict[str, Callable[[int], object]] = {}
@@ -307,7 +308,9 @@ def test_once_waits_while_rows_are_in_flight_and_says_what_it_waits_for(
     monkeypatch: pytest.MonkeyPatch, log: LogCapture
 ) -> None:
     monkeypatch.setattr(daemons, "STALL_S", 0.3)
+    monkeypatch.setattr(daemons, "TELL_S", 0.2)
     pipeline, work = Pipeline(), Work(left=2)
+    pipeline.waits_for = ["triage: 2 rows wait for small, 512 tokens done since it started"]
     pipeline.held = 2  # tokens flow, and no row is finished for longer than that
     pipeline.acts["settle"] = _once(errors.StoreUnavailable("gone for a moment"))
     began = time.monotonic()
@@ -319,6 +322,9 @@ def test_once_waits_while_rows_are_in_flight_and_says_what_it_waits_for(
     pipeline.acts["advance"] = advance
     made(pipeline, work).run_once(_report)
     assert time.monotonic() - began > 1
+    told = [entry["reason"] for entry in log.entries if entry["event"] == "waits"]
+    assert 0 < len(told) < 8
+    assert "512 tokens" in told[0]
 
     pipeline, work = Pipeline(), Work(left=2)
 
