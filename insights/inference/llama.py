@@ -199,6 +199,10 @@ class Context:
         if status != 0:
             raise errors.ModelError(f"llama_decode failed with {status} ({_reason()})")
 
+    def use(self, threads: int) -> None:
+        """Work with so many threads from the next batch on."""
+        ll.llama_set_n_threads(self.pointer, threads, threads)
+
     def logits(self, index: int) -> Logits:
         """Return the logits (vocabulary,) of the batch's entry `index`; valid until `decode`."""
         pointer = ll.llama_get_logits_ith(self.pointer, index)

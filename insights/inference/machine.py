@@ -4,6 +4,7 @@ import os
 import platform
 from pathlib import Path
 
+from insights.inference import cores
 from insights.inference.planner import Machine
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -18,7 +19,7 @@ def name() -> str:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    return f"{model}, {_cores()} cores"
+    return f"{model}, {len(os.sched_getaffinity(0))} cores"
 
 
 def features() -> tuple[str, ...]:
@@ -30,21 +31,13 @@ def features() -> tuple[str, ...]:
 
 
 def measure(*, gpu: bool) -> Machine:
-    """Return cores (respecting affinity and the cgroup's quota) and usable memory in bytes."""
+    """Return the cores that we are allowed and usable memory in bytes."""
     available = _available()
     limit = _words(_CGROUP / "memory.max")
     used = _words(_CGROUP / "memory.current")
     if limit and used and limit[0] != "max":
         available = min(available, int(limit[0]) - int(used[0]))
-    return Machine(cores=_cores(), memory_bytes=int(available * _RESERVE), gpu=gpu)
-
-
-def _cores() -> int:
-    cores = len(os.sched_getaffinity(0))
-    quota = _words(_CGROUP / "cpu.max")
-    if len(quota) == 2 and quota[0] != "max":  # noqa: PLR2004 - quota and period
-        return max(1, min(cores, int(quota[0]) // int(quota[1])))
-    return cores
+    return Machine(cores=cores.allowed(), memory_bytes=int(available * _RESERVE), gpu=gpu)
 
 
 def _available() -> int:
