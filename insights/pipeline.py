@@ -29,7 +29,7 @@ from insights.governance import redact
 from insights.ground import failpoints, metrics
 from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Verdict
 from insights.ports import Grounds, Insights, Work
-from insights.steps.attribution import Judged, scored
+from insights.steps.attribution import Judged, enough, scored
 from insights.steps.validate import validate
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
 ROOM_WAIT_S = 0.5  # how long `advance` waits for room before it says that nothing was claimed
 _READ: Step = "read"
+UNSCORED = "the support of its output could not be scored"
 NOTHING_RELEVANT = "no relevant passage was found"
 
 
@@ -239,7 +240,7 @@ class Pipeline:
             generation = row.future.result()
             verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
             verdict = redact.judged(verdict, shown(recipe, row.row, row.passages), redaction)
-            notes += tuple(f"{source} was cut" for source in generation.cut)
+            notes += (*(f"{source} was cut" for source in generation.cut), *verdict.notes)
         return Insight(
             claim=row.claim,
             verdict=verdict,
@@ -258,15 +259,19 @@ class Pipeline:
         for version in dict.fromkeys(row.claim.pipeline_version_id for row, _ in made):
             some = [pair for pair in made if pair[0].claim.pipeline_version_id == version]
             judged = [Judged(one.verdict, row.row.values, row.passages) for row, one in some]
+            recipe = self._recipes[version]
             try:
-                verdicts = scored(judged, self._grounds, self._recipes[version].collections)
+                verdicts = scored(judged, self._grounds, recipe.collections)
             except Exception:
                 log.exception("support not scored", outputs=len(some))
-                verdicts = [one.verdict for _, one in some]
-            scores += [
-                msgspec.structs.replace(one, verdict=verdict)
-                for (_, one), verdict in zip(some, verdicts, strict=True)
-            ]
+                verdicts = None
+            if verdicts is None and recipe.asks_support:
+                self._failures.put_off([r.claim for r, _ in some], UNSCORED, RETRY_S)
+                continue
+            verdicts = verdicts or [one.verdict for _, one in some]
+            for (_, one), found in zip(some, verdicts, strict=True):
+                verdict = enough(found, recipe.output_schema, recipe.min_support)
+                scores.append(msgspec.structs.replace(one, verdict=verdict))
         return scores
 
     def write(self) -> int:

@@ -16,7 +16,7 @@ from insights.governance import redact
 from insights.model import Generation, Passage, Row, Verdict
 from insights.pipeline import NOTHING_RELEVANT
 from insights.ports import Grounds
-from insights.steps.attribution import Judged, scored
+from insights.steps.attribution import Judged, enough, scored
 from insights.steps.prompt import Template
 from insights.steps.validate import validate
 
@@ -141,15 +141,17 @@ def _judged(
         return Tried(row.key, "abstained", NOTHING_RELEVANT, None, None, None, 0, 0.0)
     verdict: Verdict = validate(made, recipe.output_schema, row.values, passages)
     verdict = redact.judged(verdict, recipes.shown(recipe, row, passages), recipe.stream.redaction)
-    (verdict,) = scored([Judged(verdict, row.values, passages)], grounds, recipe.collections)
+    judged = Judged(verdict, row.values, passages)
+    (verdict,) = scored([judged], grounds, recipe.collections) or [verdict]
     supports = [one.support for one in verdict.citations if one.support is not None]
+    verdict = enough(verdict, recipe.output_schema, recipe.min_support)
     return Tried(
         key=row.key,
         status=verdict.status,
         reason=verdict.reason,
         output=verdict.output,
         support=min(supports, default=None),
-        confidence=getattr(verdict, "confidence", getattr(made, "confidence", None)),
+        confidence=min(made.confidence.values(), default=None),
         tokens=made.prompt_tokens + made.sampled_tokens + made.forced_tokens,
         seconds=seconds,
     )

@@ -7,6 +7,7 @@ import msgspec
 from insights.model import GenerateRequest, Json, Passage, Row, Sampling, StreamSpec
 from insights.ports import Generator, Retriever, Rows
 from insights.steps.prompt import Template
+from insights.steps.schema import SUPPORT, walk
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -33,6 +34,13 @@ class Recipe(msgspec.Struct, frozen=True):
     filters: Mapping[str, str] = {}
     collections: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    min_support: float | None = None
+
+    @property
+    def asks_support(self) -> bool:
+        """Whether what is made needs support to be shown."""
+        asked = any(SUPPORT in part for _, part in walk(self.output_schema))
+        return asked or self.min_support is not None
 
     @property
     def title(self) -> str:
@@ -92,6 +100,7 @@ def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Genera
         abstain=recipe.abstain,
         row={column: value for column, value in inputs.items() if value is not None},
         passages={passage.number: passage.text for passage in passages},
+        headings={passage.number: passage.title for passage in passages},
         cut=recipe.cut,
         sampling=recipe.sampling,
         sensitive=recipe.stream.sensitive,

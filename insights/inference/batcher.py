@@ -279,8 +279,10 @@ class Batcher:
         draft, slot.draft = slot.draft, []
         accepted = 0
         for at, mask in enumerate(masks):
-            token = choose(self._model.logits(slot.outputs[at]), mask, job.sampling, job.random)
+            logits = self._model.logits(slot.outputs[at])
+            token = choose(logits, mask, job.sampling, job.random)
             job.sampled += 1
+            job.weigh(logits, mask)
             if at < len(allowed) and token == allowed[at]:
                 accepted += 1
                 job.constraint.consume([token])

@@ -17,11 +17,13 @@ from llguidance.llamacpp import lltokenizer_from_vocab
 
 from insights import errors
 from insights.inference import quotes
+from insights.inference.confidence import confidences
 from insights.inference.grammar import Grammar
-from insights.inference.sampling import Mask, allows
+from insights.inference.sampling import Choices, Mask, allows
 from insights.inference.schema import has_quotes, refuse_unsupported
 from insights.model import Json, Span
-from insights.steps.schema import CITED, QUOTE, closed, normal, walk
+from insights.steps.lengths import roomy
+from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, walk
 
 _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
@@ -39,6 +41,7 @@ def check_schema(
     """
     schema = refuse_unsupported(schema, where)
     quoted = [str(part[QUOTE]) for _, part in walk(schema) if QUOTE in part]
+    schema = _of_any_kind(roomy(schema))
     text = "word " * _LONG_ENOUGH
     row = {name.removeprefix("row."): text for name in quoted}
     passages = dict.fromkeys(range(1, 9), text)
@@ -51,6 +54,16 @@ def check_schema(
             fix=_way_out(reason),
         )
     return list(messages)
+
+
+def _of_any_kind(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema without what depends on a row's texts."""
+    if isinstance(value, list):
+        return [_of_any_kind(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    dropped = {KIND, HEADING} if QUOTE in value else set()
+    return {key: _of_any_kind(inner) for key, inner in value.items() if key not in dropped}
 
 
 def _judged(lark: str) -> tuple[bool, list[str]]:
@@ -102,6 +115,10 @@ class Compiler:
         self._prototypes: dict[str, Any] = {}
         self._lock = threading.Lock()  # rows arrive in one thread and are narrowed in another
 
+    def piece(self, token: int) -> bytes:
+        """Return a token's bytes."""
+        return bytes(self.tokenizer.decode_bytes([token]))
+
     def matcher(self, lark: str) -> Any:  # noqa: ANN401 - llguidance has no types
         """Return a fresh matcher for a grammar.
 
@@ -131,9 +148,10 @@ class Compiler:
         abstain: Sequence[str] = (),
         row: Mapping[str, str] | None = None,
         passages: Mapping[int, str] | None = None,
+        headings: Mapping[int, str] | None = None,
     ) -> "Constraint":
         """Return the constraint of one generation."""
-        return Constraint(self, schema, abstain, row or {}, passages or {})
+        return Constraint(self, schema, abstain, row or {}, passages or {}, headings or {})
 
 
 class Constraint:
@@ -150,11 +168,13 @@ class Constraint:
         abstain: Sequence[str],
         row: Mapping[str, str],
         passages: Mapping[int, str],
+        headings: Mapping[int, str],
     ) -> None:
         self._compiler = compiler
-        schema = normal(schema)
+        schema = roomy(schema)  # texts are closed within their limits when they are judged
         self._schema, self._row, self._passages = schema, row, passages
-        grammar = Grammar(schema, abstain, row, passages)
+        self._headings = headings
+        grammar = Grammar(schema, abstain, row, passages, headings=headings)
         self.impossible = grammar.impossible
         """Why only an abstention is possible; empty where an output is."""
         self._matcher = compiler.matcher(grammar.lark)
@@ -235,7 +255,13 @@ class Constraint:
         numbers = self._passages if self._cited is None else self._cited
         texts = {f"row.{column}": text for column, text in self._row.items()}
         texts |= {f"passage.{n}": self._passages[n] for n in numbers}
-        return quotes.find_spans(json.loads(self._bytes), self._schema, texts)
+        return quotes.find_spans(json.loads(self._bytes), self._schema, texts, self._headings)
+
+    def confidence(self, steps: Mapping[int, Choices]) -> dict[str, float]:
+        """Return how sure the model was of the closed fields of the finished output."""
+        piece = self._compiler.piece
+        pieces = [piece(token) for token in self._tokens]
+        return confidences(self._bytes, self._schema, pieces, steps, piece)
 
     def _closes(self, token: int) -> bool:
         return self._awaits_citations and b"]" in self._compiler.tokenizer.decode_bytes([token])
@@ -247,7 +273,13 @@ class Constraint:
         written, self._cited = found
         self._awaits_citations = False
         lark = Grammar(
-            self._schema, (), self._row, self._passages, written=written, cited=self._cited
+            self._schema,
+            (),
+            self._row,
+            self._passages,
+            written=written,
+            cited=self._cited,
+            headings=self._headings,
         ).lark
         self._matcher = self._compiler.matcher(lark)
         self._matcher.consume_tokens(self._tokens)

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.inference import chat_names, llama, machine, planner, tuning, weights
+from insights.inference import chat_names, cores, llama, machine, planner, tuning, weights
 from insights.inference.batcher import Batcher, Tally
 from insights.inference.chat import ChatTemplate
+from insights.inference.confidence import has_closed
 from insights.inference.constraint import Compiler, Constraint
 from insights.inference.drafting import Drafter
 from insights.inference.messages import Counters, GeneratorInit
@@ -87,6 +88,8 @@ class Engine:
             masks=self._masks,
             drafter=Drafter() if init.engine.drafting else None,
         )
+        chosen = init.engine.threads is None and not self.plan.gpu_layers
+        self._gauge = cores.Gauge(self.plan.threads) if chosen else None
         self._numbers = count()
         self._preparing: dict[Future[Job | Generation], _Flight] = {}
         self._running: dict[int, _Flight] = {}
@@ -108,6 +111,7 @@ class Engine:
             context=self._context.sequence_tokens,
             parallel=self.plan.parallel,
             device="gpu" if self.plan.gpu_layers else "cpu",
+            threads=self._gauge.threads if self._gauge else self.plan.threads,
             description=self._model.description,
         )
 
@@ -204,9 +208,15 @@ class Engine:
                     continue
                 self._running[job.number] = flight
                 self._batcher.submit(job)
+        self._fit_threads()
         for job in self._batcher.step():
             self._finish(self._running.pop(job.number), job)
         self._count(busy_s=time.perf_counter() - begun)
+
+    def _fit_threads(self) -> None:
+        """Work with as many threads as others leave cores, unless the settings say how many."""
+        if self._gauge is not None and self._gauge.look():
+            self._context.use(self._gauge.threads)
 
     def counters(self) -> Counters:
         """Return what was done since the start."""
@@ -282,7 +292,11 @@ class Engine:
             request, self._template, self._model, self._context.sequence_tokens, self._reserved
         )
         constraint = self._compiler.constraint(
-            request.output_schema, request.abstain, prepared.row, prepared.passages
+            request.output_schema,
+            request.abstain,
+            prepared.row,
+            prepared.passages,
+            request.headings,
         )
         if constraint.impossible:
             text = json.dumps({ABSTAIN: constraint.impossible}, ensure_ascii=False)
@@ -309,6 +323,7 @@ class Engine:
             pipeline=_pipeline(request),
             forced=len(forced),
             output=list(forced),
+            weighs=has_closed(request.output_schema),
         )
 
     def _unsampled(
@@ -346,6 +361,7 @@ class Engine:
             finish="length" if job.length else "stop",
             model=self._weights.name,
             quotes=() if job.length else constraint.spans(),
+            confidence={} if job.length else constraint.confidence(job.steps),
             cut=prepared.cut,
             prompt_tokens=len(prepared.tokens),
             reused_tokens=job.reused,

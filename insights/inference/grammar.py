@@ -13,7 +13,7 @@ from insights import errors
 from insights.inference import quotes
 from insights.inference.schema import has_quotes, word_bounds
 from insights.model import Json
-from insights.steps.schema import CITED, QUOTE, UNIT, alternatives, closed, nullable
+from insights.steps.schema import CITED, KIND, QUOTE, UNIT, alternatives, closed, nullable
 
 _ABSTAIN = '"abstain":'
 _MAX_FREE_ORDER = 6  # more passages than this are cited in ascending order: the grammar stays small
@@ -33,6 +33,7 @@ class Grammar:
         written: The output so far, JSON text that begins with `{` and ends with the value of
             `cited_passages`: then the grammar continues exactly that.
         cited: The passages that the output has cited, once it has.
+        headings: The passages' titles by number, for quotes from under some of them only.
 
     Raises:
         errors.RowError: If neither an output nor an abstention is possible, as with a required
@@ -48,7 +49,9 @@ class Grammar:
         *,
         written: str = "",
         cited: Sequence[int] | None = None,
+        headings: Mapping[int, str] | None = None,
     ) -> None:
+        self._headings = headings or {}
         self._row = row or {}
         self._passages = passages or {}
         self._cited = cited
@@ -133,7 +136,7 @@ class Grammar:
         return self._rule(f'"[" ({choices}) "]"', "a")
 
     def _quote(self, part: Json) -> str:
-        texts = [text for text in self._sources(part[QUOTE]).values() if quotes.is_quotable(text)]
+        texts = [text for text in self._sources(part).values() if quotes.is_quotable(text)]
         null = '"null"' if nullable(part) else ""
         if not texts:
             if null:
@@ -153,7 +156,8 @@ class Grammar:
             if not whole:
                 if null:
                     return null
-                raise _ImpossibleError(f"{part[QUOTE]} holds no sentence of that length")
+                kind = "of that kind" if KIND in part else "of that length"
+                raise _ImpossibleError(f"{part[QUOTE]} holds no sentence {kind}")
             choices = (_literal(quotes.escaped(sentence)) for sentence in whole)
             self._rules.append(f"{name}: {' | '.join(choices)}")
         else:
@@ -161,11 +165,13 @@ class Grammar:
         rule = self._rule(f'"\\"" {name} "\\""', "q")
         return f"({rule} | {null})" if null else rule
 
-    def _sources(self, source: str) -> dict[str, str]:
+    def _sources(self, part: Json) -> dict[str, str]:
+        source = part[QUOTE]
         if source != "passages":
             return {source: self._row.get(source.removeprefix("row."), "")}
         numbers = self._passages if self._cited is None else self._cited
-        return {f"passage.{n}": self._passages[n] for n in numbers if n in self._passages}
+        shown = quotes.under(part, self._headings, (n for n in numbers if n in self._passages))
+        return {f"passage.{n}": self._passages[n] for n in shown}
 
     def _citations(self, part: Json) -> str:
         """Return a rule for a list of passage numbers that were in the prompt, none twice."""

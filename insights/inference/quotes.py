@@ -7,6 +7,7 @@ inside an escape.
 
 import bisect
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,7 +17,8 @@ import regex
 
 from insights.inference.schema import word_bounds
 from insights.model import Json, Span
-from insights.steps.schema import QUOTE, UNIT, WORDS
+from insights.steps import content
+from insights.steps.schema import HEADING, KIND, QUOTE, UNIT, WORDS
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
 _MARK = regex.compile(r"\p{M}")
@@ -53,12 +55,17 @@ def sentences(text: str) -> list[str]:
 
 
 def quotable_sentences(part: Json, texts: Iterable[str]) -> list[str]:
-    """Return the sentences that a quote field may be; `x-quote-words` counts where it is set."""
+    """Return the sentences that a quote field may be: of the kind and length that it asks for."""
     found = dict.fromkeys(sentence for text in texts for sentence in sentences(text))
-    if WORDS not in part:
-        return list(found)
-    low, high = word_bounds(part)
-    return [text for text in found if low <= sum(map(is_quotable, words(text))) <= high]
+    if KIND in part:
+        wanted = re.compile(part[KIND])
+        found = {sentence: None for sentence in found if wanted.search(sentence)}
+    if WORDS in part:
+        low, high = word_bounds(part)
+        counts = {text: sum(map(is_quotable, words(text))) for text in found}
+        found = {text: None for text, count in counts.items() if low <= count <= high}
+    least = content.least(found)
+    return [text for text in found if content.longest(text) >= least]
 
 
 def is_quotable(text: str) -> bool:
@@ -103,8 +110,8 @@ def terminals(name: str, texts: Sequence[str], bounds: tuple[int, int]) -> list[
     """Return Lark terminals; `name` is a quote from one of `texts` of `bounds` words.
 
     A quote begins and ends with something visible, begins with nothing that closes (`, ) .`), and
-    holds at least one word. Words are counted as runs of letters, digits and marks; each Han or
-    Hiragana character counts as one.
+    says something (`steps.content`). Words are counted as runs of letters, digits and marks; each
+    Han or Hiragana character counts as one.
     """
     sources = []
     lines = []
@@ -112,9 +119,25 @@ def terminals(name: str, texts: Sequence[str], bounds: tuple[int, int]) -> list[
         chunks = [escaped(chunk) for chunk in words(text)]
         lines.append(f'{name}_{at}: %regex {{"substring_chunks": {_json(chunks)}}}')
         sources.append(f"{name}_{at}")
-    counted = _counted("".join(texts), bounds)
+    counted = _counted("".join(texts), bounds) + _saying(texts)
     lines.append(f"{name}: ({' | '.join(sources)}) & {' & '.join(counted)}")
     return lines
+
+
+def _saying(texts: Sequence[str]) -> list[str]:
+    """Return a regex for what `content.says` asks of a quote from these texts."""
+    least = content.least(texts)
+    characters = set("".join(texts))
+    dense = {c for c in characters if content.is_dense(c)}
+    letters = {c for c in characters if c.isalpha() or _MARK.match(c)} - dense
+    some = -(-least * content.DENSE // content.LEAST)
+    found = [
+        _class({c for c in characters if unicodedata.category(c)[0] == "N"}),
+        _class(dense, f"{{{some}}}"),
+        _class(letters, f"{{{least}}}"),
+    ]
+    runs = "|".join(part for part in found if part)
+    return [rf"/([^\\]|\\.)*({runs})([^\\]|\\.)*/"] if runs else []
 
 
 def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
@@ -183,7 +206,20 @@ def locate(field: str, quote: str, texts: Mapping[str, str]) -> Span | None:
     return fallback
 
 
-def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Span, ...]:  # noqa: ANN401 - JSON
+def under(part: Json, headings: Mapping[int, str], numbers: Iterable[int]) -> list[int]:
+    """Return which of these passages a quote field may draw on: those with its heading."""
+    if HEADING not in part:
+        return list(numbers)
+    wanted = re.compile(part[HEADING])
+    return [number for number in numbers if wanted.search(headings.get(number, ""))]
+
+
+def find_spans(
+    output: Any,  # noqa: ANN401 - JSON
+    schema: Json,
+    texts: Mapping[str, str],
+    headings: Mapping[int, str] | None = None,
+) -> tuple[Span, ...]:
     """Return where the quotes of an output stand; what stands nowhere as asked is left out."""
     found: list[Span] = []
 
@@ -192,6 +228,10 @@ def find_spans(output: Any, schema: Json, texts: Mapping[str, str]) -> tuple[Spa
         if source and isinstance(value, str):
             wanted = "passage." if source == "passages" else source
             candidates = {n: t for n, t in texts.items() if n == source or n.startswith(wanted)}
+            if HEADING in part:
+                numbers = {int(name.removeprefix("passage.")) for name in candidates}
+                allowed = under(part, headings or {}, numbers)
+                candidates = {f"passage.{n}": candidates[f"passage.{n}"] for n in allowed}
             span = locate(pointer, value, candidates)
             whole = part.get(UNIT) != "sentence" or value in quotable_sentences(
                 part, candidates.values()

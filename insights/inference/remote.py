@@ -154,7 +154,10 @@ class Remote:
             model=answer.model,
             route=f"remote:{self._init.name}",
             quotes=quotes.find_spans(
-                _parsed(text), normal(request.output_schema), _sources(request)
+                _parsed(text),
+                normal(request.output_schema),
+                _sources(request),
+                request.headings,
             ),
             quotes_by="check",
             prompt_tokens=usage.prompt_tokens if usage else 0,

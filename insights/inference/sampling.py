@@ -10,6 +10,9 @@ from insights.model import Sampling
 
 Mask = npt.NDArray[np.uint8]
 
+Choices = tuple[list[int], list[float]]  # tokens, and their probabilities
+
+_FEW = 64  # words with an allowed token, in which those of a closed field fit; free text has more
 _SPARSE = 512  # words with an allowed token, up to which only they are unpacked
 _TRIES = 8  # best tokens that the mask may refuse before it is unpacked whole
 
@@ -46,6 +49,17 @@ def choose(
     scores = logits[allowed]
     weights: npt.NDArray[Any] = np.exp((scores - scores.max()) / sampling.temperature)
     return int(random.choice(allowed, p=weights / weights.sum()))
+
+
+def choices(logits: npt.NDArray[np.float32], mask: Mask) -> Choices | None:
+    """Return the allowed tokens and their probabilities among each other; None for very many."""
+    words = _words(mask)
+    if np.count_nonzero(words) > _FEW:
+        return None
+    allowed = _allowed(mask, logits.size)
+    scores = logits[allowed]
+    weights = np.exp(scores - scores.max())
+    return allowed.tolist(), (weights / weights.sum()).tolist()
 
 
 def allows(mask: Mask, token: int) -> bool:

@@ -3,10 +3,22 @@
 The rest of a schema is judged by `steps.normalise`, and by llguidance, which compiles it.
 """
 
+import re
+
 from insights import errors
 from insights.model import Json
 from insights.steps.normalise import normalised
-from insights.steps.schema import CITED, QUOTE, UNIT, WORDS, alternatives, types, walk
+from insights.steps.schema import (
+    CITED,
+    HEADING,
+    KIND,
+    QUOTE,
+    UNIT,
+    WORDS,
+    alternatives,
+    types,
+    walk,
+)
 
 MAX_WORDS = 60  # of a quote; a longer one is a copy; `x-quote-words` changes it
 
@@ -59,6 +71,18 @@ def _refuse_quote(part: Json, place: str, where: str) -> None:
             where=f"{where} {place}",
             fix='set it to "words" or "sentence"',
         )
+    for key, needed, fits in (
+        (KIND, f'"{UNIT}": "sentence"', part.get(UNIT) == "sentence"),
+        (HEADING, f'"{QUOTE}": "passages"', source == "passages"),
+    ):
+        if key in part:
+            _refuse_pattern(part[key], key, f"{where} {place}")
+            if not fits:
+                raise errors.SettingsError(
+                    f"`{key}` needs {needed} beside it",
+                    where=f"{where} {place}",
+                    fix=f"add that, or remove `{key}`",
+                )
     low, high = word_bounds(part, f"{where} {place}")
     if not 1 <= low <= high:
         raise errors.SettingsError(
@@ -73,6 +97,15 @@ def _refuse_quote(part: Json, place: str, where: str) -> None:
                 where=f"{where} {place}",
                 fix=f"remove it; lengths are limited in words by `{WORDS}`",
             )
+
+
+def _refuse_pattern(pattern: object, key: str, where: str) -> None:
+    try:
+        re.compile(str(pattern) if isinstance(pattern, str) else "(")
+    except re.error as exc:
+        raise errors.SettingsError(
+            f"`{key}` is no regular expression ({exc.msg})", where=where, fix="see Python's `re`"
+        ) from exc
 
 
 def word_bounds(part: Json, where: str = "") -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from insights import errors
 from insights.inference import prefixes
-from insights.inference.sampling import Mask
+from insights.inference.sampling import Choices, Mask, choices
 from insights.model import Sampling
 
 
@@ -59,7 +59,10 @@ class Constraint(Protocol):
 
 @dataclass(eq=False)
 class Job:
-    """One generation. Times are monotonic seconds; `prompt` ends with tokens forced at once."""
+    """One generation. Times are monotonic seconds; `prompt` ends with tokens forced at once.
+
+    With `weighs`, `steps` keep what each token of `output` was chosen from, where that was little.
+    """
 
     number: int
     prompt: list[int]
@@ -75,6 +78,8 @@ class Job:
     reused: int = 0
     sampled: int = 0
     output: list[int] = field(default_factory=list)
+    weighs: bool = False
+    steps: dict[int, Choices] = field(default_factory=dict)
     length: bool = False
     error: errors.InsightsError | None = None
     key: bytes = b""
@@ -85,6 +90,11 @@ class Job:
         self.key = prefixes.key(self.prompt)
         if self.sampling.temperature > 0:
             self.random = np.random.default_rng(self.sampling.seed)
+
+    def weigh(self, logits: npt.NDArray[np.float32], mask: Mask) -> None:
+        """Keep what the next token of `output` is chosen from, if that is wanted and little."""
+        if self.weighs and (found := choices(logits, mask)) is not None:
+            self.steps[len(self.output)] = found
 
 
 @dataclass(eq=False)

@@ -39,7 +39,8 @@ class GenerateRequest(Value, frozen=True):
 
     `output_schema` is JSON Schema draft 2020-12 of the object to make; `abstain` lists the reasons
     the model may give instead (the alternative output `{"abstain": reason}`). Quote fields draw on
-    `row` (column to text, as in the prompt) and `passages` (number to text, as in the prompt).
+    `row` (column to text, as in the prompt) and `passages` (number to text, as in the prompt, with
+    `headings`, their titles).
     `cut` names the data sources that may be shortened, first to last, when the prompt does not fit.
     `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission,
     seconds.
@@ -50,6 +51,7 @@ class GenerateRequest(Value, frozen=True):
     abstain: tuple[str, ...] = ()
     row: dict[str, str] = {}
     passages: dict[int, str] = {}
+    headings: dict[int, str] = {}
     cut: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     sensitive: bool = False
@@ -71,7 +73,10 @@ class Span(Value, frozen=True):
 
 
 class Generation(Value, frozen=True):
-    """What a generator made and what it cost: times in milliseconds, counts in tokens."""
+    """What a generator made and what it cost: times in milliseconds, counts in tokens.
+
+    `confidence` is of closed fields, by JSON pointer: see `inference.confidence`.
+    """
 
     text: str
     finish: Literal["stop", "length"]
@@ -79,6 +84,7 @@ class Generation(Value, frozen=True):
     route: str = "local"
     quotes: tuple[Span, ...] = ()
     quotes_by: Literal["construction", "check"] = "construction"
+    confidence: dict[str, float] = {}
     cut: tuple[str, ...] = ()
     shared: bool = False
     prompt_tokens: int = 0
@@ -93,6 +99,8 @@ class Generation(Value, frozen=True):
 class ModelInfo(Value, frozen=True):
     """A loaded generator: tokens of `context` a sequence may hold, `parallel` sequences at once.
 
+    `threads` are those it works with now: fewer while others keep the cores busy.
+
     `chat_template` says where its chat template comes from.
     """
 
@@ -102,17 +110,22 @@ class ModelInfo(Value, frozen=True):
     context: int
     parallel: int
     device: str
+    threads: int = 0
     description: str = ""
     chat_template: str = ""
 
 
 class Verdict(Value, frozen=True):
-    """The outcome of validation: a status, and the output or the reason why there is none."""
+    """The outcome of validation: a status, and the output or the reason why there is none.
+
+    `notes` say what is to be known of an output, as that a text reached its limit.
+    """
 
     status: InsightStatus
     output: Json | None
     reason: str | None = None
     citations: tuple["Citation", ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Citation(Value, frozen=True):

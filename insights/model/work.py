@@ -97,6 +97,7 @@ class SinkState(Value, frozen=True):
     source_cursor: str | None
     generated_at: datetime | None
     sealed: dict[str, str] = {}
+    confidence: float | None = None
 
 
 class SinkResult(Value, frozen=True):

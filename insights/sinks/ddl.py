@@ -37,6 +37,7 @@ _FIXED: tuple[tuple[str, TypeEngine[Any], bool], ...] = (
     ("generated_at", _TIME, True),
 )
 FIXED = tuple(name for name, _, _ in _FIXED)
+OPTIONAL = ("confidence",)  # filled where the table has it, and no property is called so
 
 # The dialects of `insights sink ddl --dialect`, by SQLAlchemy's name for each.
 DIALECTS = ("sqlite", "mysql", "mariadb", "postgresql", "mssql", "oracle")

@@ -6,8 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from insights.model import SinkSpec
-from insights.sinks import ddl
-from insights.sinks.values import parameter
+from insights.sinks.values import columns, parameter
 
 
 class Statements:
@@ -22,7 +21,7 @@ class Statements:
         self.table = table
         self.key = tuple(parameter(name) for name in spec.key)
         self._spec = spec
-        names = (*spec.key, *ddl.properties(spec), *ddl.FIXED)
+        names = (*spec.key, *columns(spec, table))
         bound = {name: self._bound(name, parameter(name)) for name in names}
         # Keys that a collation takes for one may differ in case: then the row says whose it is.
         self.texts = tuple(name for name in spec.key if isinstance(table.c[name].type, sa.String))

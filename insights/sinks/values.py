@@ -21,6 +21,12 @@ def parameter(column: str) -> str:
     return f"v_{column}"
 
 
+def columns(spec: SinkSpec, table: sa.Table) -> tuple[str, ...]:
+    """Return the columns that are written beside the key: those it must have, and some it may."""
+    wanted = (*ddl.properties(spec), *ddl.FIXED)
+    return (*wanted, *(n for n in ddl.OPTIONAL if n in table.c and n not in wanted))
+
+
 def status(state: SinkState) -> str:
     """Return what the legacy application reads: only an insight of the row as it is now is `ok`."""
     return state.status or "withheld" if state.shows == "current" else state.shows
@@ -50,8 +56,9 @@ def row(
         "pipeline_version": state.pipeline_version or None,
         "model": state.model or None,
         "generated_at": state.generated_at,
+        **({} if "confidence" in ddl.properties(spec) else {"confidence": state.confidence}),
     }
-    for name in (*ddl.properties(spec), *ddl.FIXED):
+    for name in columns(spec, table):
         value = fixed[name] if name in fixed else content.get(name)
         shown = None if value is None else _shown(table.c[name], value)
         if isinstance(shown, str):

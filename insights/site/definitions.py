@@ -114,6 +114,7 @@ def version(
         **({"reranker": reranker_sha256} if reranker_sha256 else {}),
         "generator": model.sha256 or {"url": model.url, "model": model.model},
         **_chat_template(settings, pipeline.model),
+        **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
     }

@@ -346,6 +346,7 @@ class PipelineSettings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     sampling: SamplingSettings = SamplingSettings()
     timeout: Duration = seconds("5min")
+    min_support: float | None = Field(default=None, ge=0, le=1)
 
 
 class Settings(BaseSettings):

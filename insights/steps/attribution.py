@@ -1,7 +1,8 @@
 """How far each sentence of an output is supported by the passages it cites and by the row.
 
 A sentence's support is the share of its words, weighted by rarity, that those sources have. It is
-a measure for people and analysts, never a reason to refuse an output or to lose a row.
+a measure for people and analysts; where a pipeline or a field sets a least, what has less is
+withheld. No row is lost for it.
 """
 
 import re
@@ -14,7 +15,7 @@ import structlog
 from insights import errors
 from insights.model import Citation, Claims, Json, Passage, Support, Verdict
 from insights.ports import Grounds
-from insights.steps.schema import CITED
+from insights.steps.schema import CITED, SUPPORT, part_at
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +43,10 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def scored(judged: Sequence[Judged], grounds: Grounds, collections: Sequence[str]) -> list[Verdict]:
-    """Return the verdicts with the support of their sentences; as they are without an answer."""
+def scored(
+    judged: Sequence[Judged], grounds: Grounds, collections: Sequence[str]
+) -> list[Verdict] | None:
+    """Return the verdicts with the support of their sentences; None without an answer."""
     outputs = [_claims(one) for one in judged]
     verdicts = [one.verdict for one in judged]
     if not any(output.sentences for output in outputs):
@@ -52,8 +55,30 @@ def scored(judged: Sequence[Judged], grounds: Grounds, collections: Sequence[str
         found = grounds.support(outputs, collections)
     except errors.InsightsError as exc:
         log.warning("support not scored", outputs=len(outputs), reason=str(exc))
-        return verdicts
+        return None
     return [_supported(one, scores) for one, scores in zip(judged, found, strict=True)]
+
+
+def enough(verdict: Verdict, schema: Json, least: float | None) -> Verdict:
+    """Return the verdict, or `withheld` where a sentence has less support than is asked for.
+
+    Args:
+        verdict: With the support of its sentences.
+        schema: The output schema; `x-min-support` of a field goes before `least`.
+        least: The pipeline's `min_support`, 0 to 1; None asks for nothing.
+    """
+    for one in verdict.citations:
+        if one.claim_start is None or one.support is None:
+            continue
+        wanted = part_at(verdict.output or {}, schema, one.field).get(SUPPORT, least)
+        if wanted is not None and one.support < wanted:
+            said = _at(verdict.output or {}, one.field)[one.claim_start : one.claim_end]
+            reason = (
+                f"{one.field} says {said!r}, which its sources support by {one.support:.2f}; at "
+                f"least {wanted:.2f} is asked for"
+            )
+            return Verdict(status="withheld", output=None, reason=reason)
+    return verdict
 
 
 def _claims(judged: Judged) -> Claims:

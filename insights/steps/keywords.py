@@ -23,7 +23,12 @@ HELD = frozenset(
         "multipleOf",
     }
 )  # fmt: skip
-OURS = frozenset({"x-quote", "x-quote-words", "x-quote-unit", "x-grounded"})
+OURS = frozenset(
+    {
+        "x-quote", "x-quote-words", "x-quote-unit", "x-quote-pattern", "x-quote-heading",
+        "x-grounded", "x-min-support",
+    }
+)  # fmt: skip
 _NOT_HELD = {
     "not": "say what it may be with enum, anyOf or a pattern",
     "if": "write the cases as anyOf",

@@ -4,7 +4,7 @@ All of them read the normal form that `steps.normalise` makes: references writte
 merged, "or null" as one more type, a choice of constants as one `enum`, a root with `properties`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ from insights.steps.normalise import normalised
 QUOTE = "x-quote"
 WORDS = "x-quote-words"
 UNIT = "x-quote-unit"
+KIND = "x-quote-pattern"  # of sentences: what each must match
+SUPPORT = "x-min-support"  # 0 to 1, of each sentence of a field
+HEADING = "x-quote-heading"  # of passages: what their title must match
 CITED = "cited_passages"
 
 Kind = Literal["integer", "number", "boolean", "date", "enum", "text", "json"]
@@ -128,6 +131,41 @@ def parts_for(value: object, part: Json, root: Json) -> list[Json]:
         if jsonschema.Draft202012Validator(whole).is_valid(value):
             found += parts_for(value, branch, root)
     return found
+
+
+def property_of(parts: Sequence[Json], name: str) -> Json:
+    """Return what is said of a property; of an undeclared one, that it is free text."""
+    for part in parts:
+        if name in part.get("properties", {}):
+            found: Json = part["properties"][name]
+            return found
+    extra = next((part.get("additionalProperties") for part in parts), None)
+    return extra if isinstance(extra, dict) else {}
+
+
+def item_of(parts: Sequence[Json], at: int) -> Json:
+    """Return what is said of a list's item."""
+    for part in parts:
+        items = [*part.get("prefixItems", ())]
+        found = items[at] if at < len(items) else part.get("items")
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def part_at(output: Json, schema: Json, pointer: str) -> Json:
+    """Return what a schema says of the value at a pointer of an output; empty: nothing."""
+    root = normal(schema)
+    part: Json = root
+    value: Any = output
+    for name in pointer.split("/")[1:]:
+        parts = parts_for(value, part, root)
+        if isinstance(value, list):
+            part, value = item_of(parts, int(name)), value[int(name)]
+        else:
+            part, value = property_of(parts, name), value.get(name)
+    found = parts_for(value, part, root)
+    return found[0] if found else part
 
 
 def closed(schema: Json) -> Json:

@@ -15,9 +15,18 @@ from typing import Any
 import msgspec
 
 from insights.model import Citation, Generation, Json, Passage, Verdict
-from insights.steps import grounding
+from insights.steps import content, grounding
 from insights.steps.attribution import sentences
-from insights.steps.schema import CITED, QUOTE, normal, parts_for, validator
+from insights.steps.lengths import fitted
+from insights.steps.schema import (
+    CITED,
+    QUOTE,
+    item_of,
+    normal,
+    parts_for,
+    property_of,
+    validator,
+)
 
 ABSTAIN = "abstain"  # the one property of an abstention
 
@@ -58,6 +67,7 @@ def _judged(
     output = _decoded(generation)
     if set(output) == {ABSTAIN}:
         return Verdict(status="abstained", output=None, reason=str(output[ABSTAIN]))
+    output, hit = fitted(output, schema)
     problem = next(iter(validator(schema).iter_errors(output)), None)
     if problem is not None:
         at = "/".join(str(part) for part in problem.absolute_path) or "top level"
@@ -82,7 +92,8 @@ def _judged(
                 for start, end in sentences(text)
             ]
     citations = (*_citations(generation, output, cited, numbers), *said)
-    return Verdict(status="ok", output=output, citations=citations)
+    notes = tuple(f"{pointer} reached its maxLength and was closed there" for pointer in hit)
+    return Verdict(status="ok", output=output, citations=citations, notes=notes)
 
 
 def _decoded(generation: Generation) -> Json:
@@ -106,11 +117,11 @@ def _texts(part: Json, value: Any, pointer: str, root: Json) -> Iterator[tuple[s
     parts = parts_for(value, part, root)
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _texts(_property(parts, name), inner, f"{pointer}/{name}", root)
+            yield from _texts(property_of(parts, name), inner, f"{pointer}/{name}", root)
     elif isinstance(value, list):
         if pointer.rsplit("/", 1)[-1] != CITED:
             for at, inner in enumerate(value):
-                yield from _texts(_item(parts, at), inner, f"{pointer}/{at}", root)
+                yield from _texts(item_of(parts, at), inner, f"{pointer}/{at}", root)
     elif isinstance(value, str) and (quoted := part.get(QUOTE)):
         yield pointer, str(quoted), value
     elif part.get("x-grounded"):
@@ -121,25 +132,6 @@ def _texts(part: Json, value: Any, pointer: str, root: Json) -> Iterator[tuple[s
 
 def _exempt(part: Json) -> bool:
     return "enum" in part or "const" in part or part.get("format") in _FREE_FORMATS
-
-
-def _property(parts: Sequence[Json], name: str) -> Json:
-    """Return what is said of a property; of an undeclared one, that it is free text."""
-    for part in parts:
-        if name in part.get("properties", {}):
-            found: Json = part["properties"][name]
-            return found
-    extra = next((part.get("additionalProperties") for part in parts), None)
-    return extra if isinstance(extra, dict) else {}
-
-
-def _item(parts: Sequence[Json], at: int) -> Json:
-    for part in parts:
-        items = [*part.get("prefixItems", ())]
-        found = items[at] if at < len(items) else part.get("items")
-        if isinstance(found, dict):
-            return found
-    return {}
 
 
 def _printed(value: object) -> str:
@@ -162,6 +154,8 @@ def _check_quote(
         sources = [row.get(quoted.removeprefix("row.")) or ""]
     if not text.strip() or not any(text in source for source in sources):
         raise _WithheldError(f"{pointer} is no literal quote")
+    if not content.says(text, (source for source in sources if text in source)):
+        raise _WithheldError(f"{pointer} quotes {text!r}, which says nothing")
 
 
 def _check_facts(

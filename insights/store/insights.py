@@ -102,13 +102,15 @@ def _dumps(value: object) -> bytes:
 
 def _record(insight: Insight) -> dict[str, Any]:
     made = insight.generation
+    sure = made.confidence if made is not None and insight.verdict.status == "ok" else {}
     record: dict[str, Any] = {
         "work_id": insight.claim.work_id,
         "token": insight.claim.token,
         "status": insight.verdict.status,
         "reason": insight.verdict.reason,
         "output": insight.verdict.output,
-        "confidence": None,
+        "confidence": min(sure.values(), default=None),
+        "confidences": sure or None,
         "source_cursor": insight.source_cursor,
         "redactions": insight.redactions,
         "notes": insight.notes,

@@ -114,4 +114,5 @@ def _state(row: Any) -> SinkState:  # noqa: ANN401 - psycopg makes the row's typ
         source_cursor=row.source_cursor,
         generated_at=row.generated_at,
         sealed=(row.sealed or {}) if shown else {},
+        confidence=row.confidence if shown else None,
     )

@@ -9,7 +9,7 @@ from insights.model import Json
 from insights.steps.schema import columns, kind
 from insights.store.derived import DerivedObject
 
-_TAKEN = frozenset({"current", "citation", "history", "completeness", "lateness"})
+_TAKEN = frozenset({"current", "citation", "history", "completeness", "lateness", "confidence"})
 # An integer may be written 3.0, and exceed a bigint.
 _CASTS: dict[str, LiteralString] = {
     "integer": "CASE WHEN (c.output ->> {key})::numeric % 1 = 0"
@@ -22,6 +22,7 @@ _FIXED = (
     "row_key", "status", "reason", "insight_id", "model", "pipeline_version", "source_cursor",
     "generated_at", "stale",
 )  # fmt: skip
+_GIVING_WAY = ("confidence",)  # unless a property is called so
 
 
 def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
@@ -41,7 +42,8 @@ def typed_view(pipeline: str, stream: str, schema: Json) -> DerivedObject:
         )
     properties = {name: part for name, part in columns(schema).items() if name not in _FIXED}
     typed = [_column(name, part) for name, part in properties.items()]
-    fixed = [sql.SQL("c.{}").format(sql.Identifier(name)) for name in _FIXED]
+    more = [name for name in _GIVING_WAY if name not in properties]
+    fixed = [sql.SQL("c.{}").format(sql.Identifier(name)) for name in (*_FIXED, *more)]
     view = sql.SQL(
         "CREATE VIEW {} AS\nSELECT {}\nFROM insights.current c\n"
         "WHERE c.stream = {} AND c.pipeline = {} AND c.gone_at IS NULL"

@@ -192,5 +192,6 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         canonical_passages=wanted.order == "canonical",
         filters=wanted.filters,
         collections=wanted.collections,
+        min_support=made.settings.min_support,
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
     )

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings
 from insights.inference.preparing import prepare
 from insights.model import GenerateRequest, Json, Message, Sampling, Segment
+from insights.steps.validate import validate
 
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SCHEMA: Json = {
@@ -100,7 +102,13 @@ def test_free_text_is_about_the_ticket_and_the_rest_is_held(generator: LocalGene
         output = json.loads(made.text)
         assert list(output) == list(SCHEMA["properties"])
         assert made.finish == "stop"
-        assert 0 < len(output["summary"]) <= 120
+        verdict = validate(made, SCHEMA, {"body": ticket}, ())
+        summary = (verdict.output or output)["summary"]
+        assert 0 < len(summary) <= 120
+        assert output["summary"].startswith(summary)
+        assert not re.match(r"\w", output["summary"][len(summary) :])  # no word was cut
+        assert set(made.confidence) == {"/kind"}
+        assert 0 < made.confidence["/kind"] <= 1
         words = {word.strip(".,:").casefold() for word in ticket.split()}
         assert len(words & {w.strip(".,:").casefold() for w in output["summary"].split()}) >= 3
         assert output["kind"] in SCHEMA["properties"]["kind"]["enum"]

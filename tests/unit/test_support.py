@@ -79,7 +79,7 @@ def _verdict(cited: str = "[1]") -> Verdict:
 
 def test_each_sentence_of_free_text_gets_its_support_and_its_source() -> None:
     grounds = _Grounds()
-    [verdict] = scored([Judged(_verdict(), _ROW, _PASSAGES)], grounds, ["kb"])
+    [verdict] = scored([Judged(_verdict(), _ROW, _PASSAGES)], grounds, ["kb"]) or []
     assert grounds.asked == [
         Claims(
             sentences=("Clear it.", "Wait.", "Go"),
@@ -107,5 +107,5 @@ def test_an_output_that_cites_nothing_may_stand_on_every_passage() -> None:
 
 def test_without_an_answer_the_verdict_stands_unscored() -> None:
     verdict = _verdict()
-    assert scored([Judged(verdict, _ROW, _PASSAGES)], _Away(), ["kb"]) == [verdict]
+    assert scored([Judged(verdict, _ROW, _PASSAGES)], _Away(), ["kb"]) is None  # it stands
     assert [one.support for one in verdict.citations] == [None, 1.0, None, None, None]
