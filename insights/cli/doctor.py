@@ -12,8 +12,9 @@ from insights.model import Finding
 from insights.site import definitions, files
 from insights.site.definitions import Definition
 from insights.site.settings import Settings
-from insights.wiring.adapters import open_generator, open_marks, open_sink
+from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
+from insights.workers.confinement import Held
 
 _MARKS = {
     "ok": "[green]ok     [/]",
@@ -22,6 +23,11 @@ _MARKS = {
     "error": "[bold red]error  [/]",
 }
 
+
+_CONFINE = (
+    "Linux 6.12 with Landlock and seccomp holds all of it, 5.13 most; in a container, allow their "
+    "system calls; daemon.confine = true"
+)
 
 Script = Annotated[
     bool,
@@ -105,6 +111,11 @@ class Examination:
                     self._ok(place, f"{verbs}: {made.marks.table} can be changed on the primary")
             with self._looking(f"model {made.settings.model}"):
                 self._model(made)
+        for name, found in self._settings.collection.items():
+            if found.folder is not None:
+                folder = self._settings.resolve(found.folder)
+                with self._looking(f"collection {name}"), open_loader(folder) as loader:
+                    self._held(f"collection {name}", "its loader", loader.held())
 
     def _nulls(self, made: Definition) -> None:
         """Render the prompt for rows that lack a value: one that fails would be a dead letter."""
@@ -123,6 +134,9 @@ class Examination:
                 check_store(app)
                 self._ok("store", "indexes and views that depend on the settings are there")
             self._keys(app)
+            for embedder in app.embedders() if self._settings.collection else ():
+                with self._looking("embedding"):
+                    self._held("embedding", embedder.model.name, embedder.held())
             with self._looking("store"):
                 self._versions(app)
             for made in self._definitions:
@@ -179,6 +193,8 @@ class Examination:
                 f"{info.context} tokens each"
                 + (f"; chat template: {info.chat_template}" if info.chat_template else ""),
             )
+            if (held := getattr(generator, "held", None)) is not None:
+                self._held(place, "its generator", held())
         check = getattr(generator, "check", None)
         if check is None:
             return  # a server's: its schema is checked where it is used, servers differ
@@ -190,6 +206,14 @@ class Examination:
         )
         for note in notes:
             self._add(place, Finding(level="note", what=note))
+
+    def _held(self, place: str, who: str, held: Held) -> None:
+        """Tell what a child was seen to be unable to do, and what it can do all the same."""
+        if held.cannot:
+            self._ok(place, f"{who} tried, and cannot {', '.join(held.cannot)}")
+        if held.can:
+            what = f"{who} tried, and can {', '.join(held.can)}"
+            self._add(place, Finding(level="note", what=what, fix=_CONFINE))
 
     @contextmanager
     def _looking(self, place: str) -> Iterator[None]:

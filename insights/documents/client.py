@@ -14,6 +14,7 @@ from pathlib import Path
 from insights import errors
 from insights.documents.messages import Limits, Loaded, LoaderInit, LoadReply, LoadRequest
 from insights.model import Redaction
+from insights.workers.confinement import Held
 from insights.workers.process import Worker
 
 _START_S = 60.0
@@ -73,6 +74,19 @@ class LoaderClient:
             self._stop_waiting()
             try:
                 return self._load(uri)
+            finally:
+                self._wait()
+
+    def held(self) -> Held:
+        """Let the child try what it must not be able to do.
+
+        Raises:
+            errors.InsightsError: If the loader cannot be started.
+        """
+        with self._lock:
+            self._stop_waiting()
+            try:
+                return self._started().held()
             finally:
                 self._wait()
 

@@ -1,7 +1,8 @@
 """The loader: a child process that reads documents, and the only one with their libraries.
 
 A document is a stranger's program for the library that reads it. So this process has little memory
-and time, writes no file, and takes whatever one document does to it as that document's fault.
+and time, is confined to its folder and libraries (`workers/confinement`), and takes whatever one
+document does to it as that document's fault.
 Personal data is replaced here: what leaves is redacted.
 """
 
@@ -29,6 +30,7 @@ class Loading:
 
     def __init__(self, init: LoaderInit) -> None:
         self._tree = Tree(Path(init.root))
+        self._folder = _identity(init.root)
         self._limits = init.limits
         self._redaction = init.redaction
         self._properties = frozenset(init.properties)
@@ -41,6 +43,8 @@ class Loading:
         return reply if reply.loaded is None or not self._bloated() else _spent(reply)
 
     def _read(self, uri: str) -> LoadReply:  # noqa: PLR0911 - an answer a kind of end
+        if _identity(self._tree.root) != self._folder:  # another may be read by another process
+            return LoadReply(what="its folder was exchanged", fix="sync it again", spent=True)
         try:
             with self._tree.open(uri) as descriptor:
                 data = _content(descriptor, self._limits.file_bytes)
@@ -116,6 +120,15 @@ def confine(limits: Limits) -> None:
         ) from exc
 
 
+def _identity(folder: str | Path) -> tuple[int, int] | None:
+    """Return which directory a path leads to now; None if to none."""
+    try:
+        found = Path(folder).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _content(descriptor: int, most: int) -> bytes:
     """Read a file, at most one byte more than it may have."""
     pieces, left = [], most + 1
@@ -141,7 +154,7 @@ def main() -> None:
     """Serve until the supervisor is gone."""
     warnings.simplefilter("ignore")  # libraries report every oddity of every file
     with serve.connect() as server:
-        loading = Loading(server.init(LoaderInit))
+        loading = Loading(server.init(LoaderInit, reads=lambda init: [init.root]))
         server.run({"load": (LoadRequest, loading.load)})
 
 

@@ -17,6 +17,7 @@ from insights.embedding.messages import (
     Vectors,
 )
 from insights.model import EmbeddingModel
+from insights.workers.confinement import Held
 from insights.workers.process import Standing, Worker
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class EmbedderClient:
         reranker: Folder of a cross-encoder, if there is one.
         reranker_sha256: Its pin; None accepts what is there.
         threads: Torch's threads; None leaves it to torch.
+        confined: Whether the child is left nothing but its models and libraries.
 
     Raises:
         errors.ModelError: If the reranker is not the pinned one.
@@ -48,6 +50,7 @@ class EmbedderClient:
         reranker: Path | None = None,
         reranker_sha256: str | None = None,
         threads: int | None = None,
+        confined: bool = True,
     ) -> None:
         self.files = files
         self.reranker_sha256 = (
@@ -62,6 +65,7 @@ class EmbedderClient:
                 sha256=files.model.sha256,
                 reranker_sha256=self.reranker_sha256,
                 threads=threads,
+                confined=confined,
             ),
             name="embedder",
             start_deadline_s=_START_S,
@@ -95,6 +99,10 @@ class EmbedderClient:
         """Return a relevance between 0 and 1 for each text."""
         request = RerankRequest(query=query, texts=tuple(texts))
         return list(self._call("rerank", request, Relevances, len(request.texts)).values)
+
+    def held(self) -> Held:
+        """Let the child try what it must not be able to do."""
+        return self._worker.held()
 
     def _call(self, method: str, request: msgspec.Struct, reply: type[T], texts: int) -> T:
         """Ask the child; one that dies at its start is the build's fault, nobody's row."""

@@ -1,11 +1,10 @@
 """The embedder: a child process, and the only door to sentence-transformers and torch."""
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-from pgvector import HalfVector
 
 from insights import errors
 from insights.embedding.files import verify
@@ -35,6 +34,10 @@ class Encoder:
             verify(Path(init.reranker), init.reranker_sha256, "embedding.reranker_sha256")
         os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251 - read by the library while it is imported
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # noqa: TID251 - as above
+        os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # noqa: TID251 - it would try semaphores
+        # torch asks for a folder while it is imported; nothing is compiled, nothing written.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = os.sep  # noqa: TID251 - as above
+        import pgvector  # noqa: PLC0415 - brings numpy, whose threads come after the confinement
         import sentence_transformers  # noqa: PLC0415 - after the environment it reads
         import torch  # noqa: PLC0415
         import transformers  # noqa: PLC0415
@@ -43,6 +46,7 @@ class Encoder:
 
         if init.threads is not None:
             torch.set_num_threads(init.threads)
+        self._half = pgvector.HalfVector
         self._batch = init.batch
         try:
             self._model = sentence_transformers.SentenceTransformer(
@@ -77,7 +81,7 @@ class Encoder:
 
     def embed(self, texts: Sequence[str], kind: Kind) -> list[bytes]:
         """Return unit vectors; the library sorts by length, so that little padding is computed."""
-        return [bytes(HalfVector(vector).to_binary()) for vector in self._vectors(texts, kind)]
+        return [bytes(self._half(vector).to_binary()) for vector in self._vectors(texts, kind)]
 
     def _vectors(self, texts: Sequence[str], kind: Kind) -> Any:  # noqa: ANN401 - numpy's
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
@@ -109,7 +113,7 @@ class Encoder:
 def main() -> None:
     """Serve until the supervisor is gone."""
     with serve.connect() as server:
-        encoder = Encoder(server.init(EmbedderInit))
+        encoder = Encoder(server.init(EmbedderInit, reads=_reads))
         encoder.prove()
         server.ready(one_at_a_time=True)
         while True:
@@ -119,6 +123,12 @@ def main() -> None:
             for call in calls:
                 if call.method == "rerank":
                     _answer_reranking(encoder, call)
+
+
+def _reads(init: EmbedderInit) -> list[str] | None:
+    if not init.confined:
+        return None
+    return [init.path, *([init.reranker] if init.reranker else [])]
 
 
 def _by_kind(calls: Sequence[serve.Call]) -> dict[Kind, list[tuple[serve.Call, EmbedRequest]]]:

@@ -6,7 +6,10 @@ from insights.model import Value
 
 
 class EmbedderInit(Value, frozen=True):
-    """Which models to load: folders and their hashes, checked again. None: no reranker."""
+    """Which models to load: folders and their hashes, checked again. None: no reranker.
+
+    `confined` bounds what the process can reach.
+    """
 
     path: str
     reranker: str | None = None
@@ -14,6 +17,7 @@ class EmbedderInit(Value, frozen=True):
     reranker_sha256: str | None = None
     threads: int | None = None
     batch: int = 32
+    confined: bool = True
 
 
 class EmbedRequest(Value, frozen=True):

@@ -151,6 +151,11 @@ def failpoint() -> str | None:
     return os.environ.get("INSIGHTS_FAILPOINT")
 
 
+def library_folders() -> list[str]:
+    """Return where the loader of libraries looks besides the system's folders."""
+    return [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if path]
+
+
 def for_children() -> dict[str, str]:
     """Return the environment of a child process: an allow-list, so that it holds no secret."""
     found = {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}

@@ -20,6 +20,7 @@ from insights.inference.messages import (
     GeneratorInit,
 )
 from insights.model import GenerateRequest, Generation, Json, ModelInfo
+from insights.workers.confinement import Held
 from insights.workers.process import Worker
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class LocalGenerator:
         engine: How to run it; what is None is chosen by the child.
         chat_template: Replaces the file's own.
         tuned: Where `insights tune` keeps what it measured.
+        confined: Whether the child is left nothing but its model and libraries.
         name: What logs call the child.
         clock: Monotonic seconds; replaceable for tests.
     """
@@ -58,6 +60,7 @@ class LocalGenerator:
         engine: EngineSettings | None = None,
         chat_template: str = "",
         tuned: Path | None = None,
+        confined: bool = True,
         name: str = "generator",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +70,7 @@ class LocalGenerator:
             engine=engine or EngineSettings(),
             chat_template=chat_template,
             tuned=str(tuned or ""),
+            confined=confined,
         )
         self._name = name
         self._clock = clock
@@ -178,6 +182,10 @@ class LocalGenerator:
     def in_flight(self) -> int:
         """How many generations are asked of it now."""
         return self._in_flight
+
+    def held(self) -> Held:
+        """Let the child try what it must not be able to do."""
+        return self._worker.held()
 
     # --- for whoever decides who is to blame ---------------------------------------------------
 

@@ -1,76 +1,24 @@
 """The generator child: owns llama.cpp, proves it, batches whatever is in flight.
 
-Its main thread alone touches the context. It has no database credentials and opens no socket.
+It has no database credentials, and is confined to its model and libraries before they are loaded.
 """
 
-import os
-
-from insights import errors
-from insights.inference.broken import OUT_OF_MEMORY
-from insights.inference.constraint import check_schema
-from insights.inference.engine import Engine
-from insights.inference.messages import Checked, CheckRequest, GeneratorInit
-from insights.model import GenerateRequest, Generation
+from insights.inference.messages import GeneratorInit
 from insights.workers import serve
 
 
 def main() -> None:
-    """Load the model, make one generation to see that it works, then serve."""
+    """Confine itself, then load the model and serve."""
     with serve.connect() as server:
-        try:
-            engine = Engine(server.init(GeneratorInit))
-            engine.prove()
-            while True:
-                for call in server.poll(0 if engine.busy else None):
-                    _take(engine, call)
-                if engine.busy:
-                    engine.step()
-        except MemoryError:
-            os._exit(OUT_OF_MEMORY)  # the supervisor answers with a smaller plan
+        init = server.init(GeneratorInit, reads=_reads)
+        # Not before: numpy starts threads as it is imported, and they would stay outside.
+        from insights.inference import generating  # noqa: PLC0415
+
+        generating.run(server, init)
 
 
-def _take(engine: Engine, call: serve.Call) -> None:
-    if call.cancels:
-        engine.cancel(_Answer(call))
-        return
-    try:
-        match call.method:
-            case "generate":
-                engine.submit(call.decode(GenerateRequest), _Answer(call))
-            case "info":
-                call.reply(engine.info())
-            case "counters":
-                call.reply(engine.counters())
-            case "check":
-                request = call.decode(CheckRequest)
-                engine.check_chat(request.roles)
-                notes = check_schema(request.output_schema, request.abstain, where=request.where)
-                call.reply(Checked(notes=tuple(notes)))
-            case _:
-                call.fail(errors.RowError(f"the generator has no method {call.method}"))
-    except MemoryError:
-        raise
-    except Exception as exc:  # noqa: BLE001 - one bad request must not end the others'
-        call.fail(exc)
-
-
-class _Answer:
-    """Sends the outcome of one call; equal to any other of the same call."""
-
-    def __init__(self, call: serve.Call) -> None:
-        self._call = call
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Answer) and other._call.id == self._call.id
-
-    def __hash__(self) -> int:
-        return hash(self._call.id)
-
-    def __call__(self, outcome: Generation | errors.InsightsError) -> None:
-        if isinstance(outcome, Generation):
-            self._call.reply(outcome)
-        else:
-            self._call.fail(outcome)
+def _reads(init: GeneratorInit) -> list[str] | None:
+    return [init.path, init.tuned] if init.confined else None
 
 
 if __name__ == "__main__":

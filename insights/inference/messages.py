@@ -30,7 +30,8 @@ class GeneratorInit(Value, frozen=True):
 
     `path` is a GGUF file, `sha256` its hash ("" takes any file, for stand-ins only);
     `chat_template` replaces the file's own; `shrink` is how often memory ran out: each halves
-    the plan; `tuned` is the folder where `insights tune` keeps what it measured.
+    the plan; `tuned` is the folder where `insights tune` keeps what it measured; `confined` bounds
+    what the process can reach.
     """
 
     path: str
@@ -39,6 +40,7 @@ class GeneratorInit(Value, frozen=True):
     chat_template: str = ""
     shrink: int = 0
     tuned: str = ""
+    confined: bool = True
 
 
 class RemoteInit(Value, frozen=True):

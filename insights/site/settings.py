@@ -275,6 +275,7 @@ class DaemonSettings(Section):
     lease: Duration = seconds("60s")
     drain: Duration = seconds("25s")
     max_attempts: int = Field(default=5, ge=1, le=100)
+    confine: bool = True
     roles: tuple[Literal["poll", "knowledge", "enrich", "publish"], ...] = (
         "poll",
         "knowledge",

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from insights import errors
+from insights.documents.client import LoaderClient
 from insights.embedding.files import ModelFiles
 from insights.ground import beats, connections, environment
 from insights.inference import chat_names
@@ -295,6 +296,7 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGene
         ),
         chat_template=chat_template(settings, name),
         tuned=tuned_folder(settings),
+        confined=settings.daemon.confine,
         name=f"generator {name}",
     )
 
@@ -335,6 +337,16 @@ def routed(
         open_(remote[0]),
         prefers="remote" if remote[0] == preferred else "local",
     )
+
+
+@contextmanager
+def open_loader(folder: Path) -> Iterator[LoaderClient]:
+    """Open the loader of a collection's folder; its child starts at the first call."""
+    client = LoaderClient(folder)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def embedding_files(settings: Settings, found: EmbeddingSettings) -> ModelFiles:

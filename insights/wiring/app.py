@@ -104,6 +104,7 @@ class App:
                     reranker=reranker,
                     reranker_sha256=found.reranker_sha256,
                     threads=found.threads,
+                    confined=self.settings.daemon.confine,
                 )
                 self.stack.callback(embedder.close)
                 self.opened_embedders.append(embedder)

@@ -19,6 +19,7 @@ import structlog
 from insights import errors
 from insights.ground import beats, metrics
 from insights.workers.child import Call, Child, End, fail
+from insights.workers.confinement import ATTEMPT, Held
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+_ATTEMPT_S = 30.0
 
 
 class Standing(msgspec.Struct):
@@ -127,6 +129,14 @@ class Worker:
             errors.InsightsError: Whatever the child raised.
         """
         return beats.result(self.submit(method, request, reply, deadline_s=deadline_s))
+
+    def held(self) -> Held:
+        """Let the child try what a confined one cannot do; see `confinement.attempt`.
+
+        Raises:
+            errors.InsightsError: As `call`.
+        """
+        return self.call(ATTEMPT, None, Held, deadline_s=_ATTEMPT_S)
 
     def start(self) -> None:
         """Start the child now and wait until it is ready; otherwise the first call starts it.

@@ -12,13 +12,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from insights.ground import traces
+from insights.workers import confinement
 from insights.workers.channel import Channel, Fault, Frame, Ready
 
 T = TypeVar("T")
@@ -61,7 +63,6 @@ class Server:
         self._channel = channel
         self._frames: queue.SimpleQueue[Frame] = queue.SimpleQueue()
         self._ready = False
-        threading.Thread(target=self._receive, name="frames", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -76,9 +77,24 @@ class Server:
             self._channel.send(0, "error", "", Fault.of(exc))
             os._exit(1)  # the reason has been told; a traceback could quote settings
 
-    def init(self, type_: type[T]) -> T:
-        """Return the first frame, which carries the child's settings."""
-        return msgspec.msgpack.decode(self._frames.get().payload, type=type_)
+    def init(
+        self, type_: type[T], *, reads: Callable[[T], Iterable[str | Path] | None] | None = None
+    ) -> T:
+        """Return the first frame, which carries the child's settings.
+
+        With `reads`, which names the files and folders that these settings are about, the process
+        confines itself to them and its libraries first, unless it returns None. Libraries that
+        start threads while they are imported have to be imported after it: such a thread would
+        stay outside.
+        """
+        frame = self._channel.receive()
+        if frame is None:
+            os._exit(0)
+        init = msgspec.msgpack.decode(frame.payload, type=type_)
+        if reads is not None and (given := reads(init)) is not None:
+            confinement.confine(given)
+        threading.Thread(target=self._receive, name="frames", daemon=True).start()
+        return init
 
     def ready(self, *, one_at_a_time: bool = False) -> None:
         """Tell the supervisor that start-up is done; `run` and `poll` do so by themselves.
@@ -118,7 +134,10 @@ class Server:
 
     def _receive(self) -> None:
         while (frame := self._channel.receive()) is not None:
-            self._frames.put(frame)
+            if frame.method == confinement.ATTEMPT and frame.kind == "call":
+                Call(self._channel, frame).reply(confinement.attempt())
+            else:
+                self._frames.put(frame)
         os._exit(0)
 
 
