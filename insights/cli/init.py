@@ -11,8 +11,9 @@ import typer
 from msgspec.structs import replace
 
 from insights import errors
-from insights.cli import recipes, writing
+from insights.cli import logins, recipes, writing
 from insights.cli.asking import Asking
+from insights.cli.logins import PasswordStdin
 from insights.cli.output import console, next_step, remember, shown, stdout
 from insights.cli.writing import Choices, Site
 from insights.ground import environment
@@ -83,6 +84,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Take the best choice, ask nothing")
     ] = False,
+    password_stdin: PasswordStdin = False,
     force: Annotated[bool, typer.Option("--force", help="Begin anew: overwrite files")] = False,
 ) -> None:
     """Look at a table or view, and write settings that run as they are.
@@ -91,13 +93,14 @@ def init(  # noqa: PLR0917 - each is an option of its own
     personal; where two would do you are asked, unless a flag or --yes answers. Adds to the settings
     that --config names, or begins them. A password is not written: it becomes a credential.
     """
-    asking = Asking(silent=yes or odbc == "-" or not sys.stdin.isatty())
+    asking = Asking(silent=yes or not sys.stdin.isatty())
     target = _target(ctx, asking)
-    odbc = sys.stdin.readline().strip() if odbc == "-" else odbc
     odbc = odbc or asking.text("ODBC connection string of the read replica", flag="ODBC")
+    login = logins.taken(odbc, "ODBC", "odbc", password_stdin=password_stdin)
+    odbc = login.written
     table = table or asking.text("Table or view", flag="TABLE")
     site = _site(target, force=force)
-    with looking_at(odbc) as source:
+    with looking_at(login.revealed) as source:
         profile = source.profile(table)
         _tell_size(table, profile)
         schema, _, bare = table.rpartition(".")

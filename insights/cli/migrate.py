@@ -1,9 +1,12 @@
 """`insights migrate`: bring the store to this program's schema, or print the SQL for a DBA."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
+from insights.cli import logins
+from insights.cli.logins import PasswordStdin
 from insights.cli.output import Json, emit_json, next_step, shown, stdout
 from insights.site.files import load
 from insights.wiring.adapters import client_of, derived_objects, store_url
@@ -17,8 +20,12 @@ def migrate(
     ] = False,
     url: Annotated[
         str | None,
-        typer.Option(help="Log in as the owner by this URL [default: store.url]", metavar="URL"),
+        typer.Option(
+            help="Log in as the owner by this URL; - reads it from stdin [default: store.url]",
+            metavar="URL",
+        ),
     ] = None,
+    password_stdin: PasswordStdin = False,
     from_revision: Annotated[
         str, typer.Option("--from", help="With --sql: the revision the store is at")
     ] = "base",
@@ -38,8 +45,9 @@ def migrate(
             for statement in thing.statements():
                 print(statement.as_string(None) + ";\n")
         return
-    with store_url(settings) as stored:
-        owner = url or stored
+    named = url or (settings.store.url if password_stdin else None)
+    login = named and logins.taken(named, "--url", "store", password_stdin=password_stdin)
+    with nullcontext(login.revealed) if login else store_url(settings) as owner:
         door.upgrade(owner)
         made = derive(settings, owner)
     names = [f"{thing.schema}.{thing.name}" for thing in made]

@@ -15,6 +15,8 @@ Put = Literal["plain", "odbc", "store"]
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 _KEPT = "\0{}\0"  # what a placeholder is while its own braces are in the way
 _KEPT_AGAIN = re.compile("\0([^\0]+)\0")
+_CREDENTIAL = re.compile(r"\{?\$\{[A-Za-z0-9_.-]+\}\}?")
+_PASSWORD = frozenset({"pwd", "password", "passwd"})
 _ATTRIBUTE = re.compile(
     r"""\s*(?P<key>[^=;{}]*?)\s*=
     (?: \s*\{(?P<braced>(?:[^}]|\}\})*)\}\s*(?=;|$) | (?P<bare>[^;]*) )""",
@@ -28,6 +30,11 @@ class Attribute(NamedTuple):
     key: str
     value: str
     raw: str
+
+    @property
+    def is_credential(self) -> bool:
+        """Whether the value is one `${name}`, in braces or not."""
+        return _CREDENTIAL.fullmatch(self.raw.partition("=")[2].strip()) is not None
 
 
 def attributes(odbc: str) -> Iterator[Attribute]:
@@ -66,12 +73,24 @@ def without_password(odbc: str, credential: str) -> tuple[str, bool]:
     found = False
     parts = []
     for part in attributes(odbc):
-        if part.key.casefold() in {"pwd", "password"} and part.value:
+        if part.key.casefold() in _PASSWORD and part.value and not part.is_credential:
             found = True
             parts.append(f"{part.key}=${{{credential}}}")
         else:
             parts.append(part.raw)
     return ";".join(parts), found
+
+
+def with_password(text: str, password: str, put: Put) -> str:
+    """Return a connection string with this password, in the place of any that it had."""
+    if put == "odbc":
+        parts = [p.raw for p in attributes(text) if p.key.casefold() not in _PASSWORD]
+        return ";".join([*parts, f"PWD={quoted(password)}"])
+    if "://" not in text:
+        return f"{text} password={_in_keywords(password)}"  # libpq takes the last
+    address, _, query = text.partition("?")
+    kept = [part for part in query.split("&") if part and not part.startswith("password=")]
+    return f"{address}?{'&'.join([*kept, f'password={_in_url(password)}'])}"
 
 
 def filled(text: str, secret: Callable[[str], str], put: Put) -> str:

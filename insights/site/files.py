@@ -84,9 +84,7 @@ def _refuse_literal_secrets(data: dict[str, Any], path: Path) -> None:
     for name, source in data.get("source", {}).items():
         odbc = str(source.get("odbc", "")) if isinstance(source, dict) else ""
         if any(
-            part.key.casefold() in _PASSWORD_KEYS
-            and part.value
-            and not _WHOLE_CREDENTIAL.match(part.raw.partition("=")[2].strip())
+            part.key.casefold() in _PASSWORD_KEYS and part.value and not part.is_credential
             for part in connections.attributes(odbc)
         ):
             raise errors.SettingsError(

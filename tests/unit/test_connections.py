@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from insights.ground.connections import attributes, filled, without_password
+from insights.ground.connections import attributes, filled, with_password, without_password
 
 EVIL = (
     "a;b", "a{b", "a}b", "{ab}", "a}}b", "a@b", "a'b", 'a"b', "a=b", "a b", "a%41b", "a+b", "a\\b",
@@ -44,3 +44,15 @@ def test_what_holds_no_secret_stays_as_it_is_written() -> None:
     assert without_password("DSN=x;PWD=;UID=a", "p") == ("DSN=x;PWD=;UID=a", False)
     assert filled("${all}", lambda _: "DSN=x;UID=y", "odbc") == "DSN=x;UID=y"
     assert filled("DSN=x;${more}", lambda _: "UID=y", "odbc") == "DSN=x;UID=y"
+
+
+@pytest.mark.parametrize("secret", EVIL)
+def test_a_password_takes_the_place_of_any_that_was_there(secret: str) -> None:
+    for had in ("", ";PWD={o;ld}", ";password=old"):
+        made = with_password(f"DRIVER={{My SQL}};UID=u{had}", secret, "odbc")
+        assert _parsed(made) == {"DRIVER": "My SQL", "UID": "u", "PWD": secret}
+    for url in ("postgresql://u@host/db", "postgresql://u:old@host/db?password=x&sslmode=require"):
+        parsed = conninfo_to_dict(with_password(url, secret, "store"))
+        assert (parsed["user"], parsed["host"], parsed["password"]) == ("u", "host", secret)
+    words = with_password("host=host password=old dbname=db", secret, "store")
+    assert conninfo_to_dict(words) == {"host": "host", "password": secret, "dbname": "db"}
