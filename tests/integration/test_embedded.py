@@ -40,7 +40,7 @@ class OwnStore(Site):
     def env(self, **more: str) -> dict[str, str]:
         found = super().env(**more)
         del found["INSIGHTS_STORE__URL"], found["INSIGHTS_CREDENTIAL_HASH_KEY"]
-        return found
+        return found | {"INSIGHTS_STORE__AS_ROOT": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,8 @@ def test_commands_answer_while_the_daemon_runs(running: OwnStore, command: tuple
 
 
 def test_the_last_user_stops_the_server_and_no_other(tmp_path: Path) -> None:
-    with EmbeddedPostgres(tmp_path) as first:
-        with EmbeddedPostgres(tmp_path) as second:
+    with EmbeddedPostgres(tmp_path, as_root=True) as first:
+        with EmbeddedPostgres(tmp_path, as_root=True) as second:
             assert second.url == first.url
         assert (tmp_path / "pg" / "postmaster.pid").exists()
     assert not (tmp_path / "pg" / "postmaster.pid").exists()
@@ -95,7 +95,7 @@ def test_a_wait_is_told_and_ends(
     with (tmp_path / "pg.turn").open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(errors.StoreUnavailable, match="starting or stopping"):
-            EmbeddedPostgres(tmp_path).__enter__()
+            EmbeddedPostgres(tmp_path, as_root=True).__enter__()
     said = capsys.readouterr()
     assert "waits for the embedded PostgreSQL" in said.out + said.err
     assert "at_most_s" in said.out + said.err
@@ -104,7 +104,7 @@ def test_a_wait_is_told_and_ends(
 def test_a_user_that_was_killed_keeps_nobody_waiting(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib\nfrom insights.store.embedded import EmbeddedPostgres\n"
-        "with EmbeddedPostgres(pathlib.Path(sys.argv[1])):\n"
+        "with EmbeddedPostgres(pathlib.Path(sys.argv[1]), as_root=True):\n"
         "    print('up', flush=True)\n    time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -112,7 +112,7 @@ def test_a_user_that_was_killed_keeps_nobody_waiting(tmp_path: Path) -> None:
         assert killed.stdout is not None
         assert killed.stdout.readline() == "up\n"
         killed.kill()
-    with EmbeddedPostgres(tmp_path):
+    with EmbeddedPostgres(tmp_path, as_root=True):
         pass
     assert not (tmp_path / "pg" / "postmaster.pid").exists()
 

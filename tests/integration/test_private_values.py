@@ -200,7 +200,7 @@ def test_no_planted_value_is_left_anywhere_after_a_run_with_faults(
 def test_the_embedded_servers_own_log_repeats_no_value(tmp_path: Path) -> None:
     state = tmp_path / "s"
     with (
-        EmbeddedPostgres(state) as embedded,
+        EmbeddedPostgres(state, as_root=True) as embedded,
         psycopg.connect(embedded.url, autocommit=True) as link,
     ):
         link.execute("CREATE TABLE t (k text PRIMARY KEY, n int CHECK (n > 0))")
