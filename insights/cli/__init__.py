@@ -25,6 +25,7 @@ from insights.cli import (
     streams,
     try_,
     tune,
+    unit,
 )
 from insights.cli.output import console, remember, runnable, shown
 from insights.ground import logs
@@ -82,6 +83,7 @@ app.command("status")(status.status)
 app.command("pause")(streams.pause)
 app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)
+app.command("unit")(unit.unit)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")
 app.add_typer(key.app, name="key")

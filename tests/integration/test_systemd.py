@@ -6,7 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from insights.cli import app
+from insights.ground import environment
 from insights.site.settings import DaemonSettings, seconds
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
@@ -52,6 +55,66 @@ def test_exposure_is_at_most_2() -> None:
 def test_no_setting_is_unknown_or_wrong(installed: Path) -> None:
     path = f"{installed.parent}:"
     done = run("verify", "--man=no", installed, env={"SYSTEMD_UNIT_PATH": path})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def _service() -> dict[str, list[str]]:
+    """Return each setting of the service with all its values."""
+    found: dict[str, list[str]] = {}
+    for line in UNIT.read_text(encoding="utf-8").partition("[Service]")[2].splitlines():
+        name, given, value = line.partition("=")
+        if given and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def test_only_this_machine_is_reached_and_only_health_listens() -> None:
+    service = _service()
+    assert service["IPAddressDeny"] == ["any"]
+    assert service["IPAddressAllow"] == ["localhost"]
+    assert service["SocketBindDeny"] == ["any"]
+    assert service["SocketBindAllow"] == ["tcp:9187"]
+
+
+def test_secrets_stay_out_of_swap_and_nobody_is_told() -> None:
+    service = _service()
+    assert service["MemorySwapMax"] == ["0"]
+    told = dict(pair.split("=") for line in service["Environment"] for pair in line.split())
+    for name in (
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "DO_NOT_TRACK",
+    ):
+        assert told[name] == "1"
+        assert environment._FOR_CHILDREN.fullmatch(name), "children must hear of it"
+
+
+def test_its_own_files_and_tmp_hold_no_code() -> None:
+    service = _service()
+    assert service["NoExecPaths"] == ["/"]
+    (allowed,) = service["ExecPaths"]
+    places = {path.removeprefix("-") for path in allowed.split()}
+    for written in ("var/lib/insights", "tmp", "run", "etc/insights", "home", "dev/shm"):
+        assert not any(Path("/", written).is_relative_to(place) for place in places)
+    program = service["ExecStart"][0].split()[0]
+    assert any(Path(program).is_relative_to(place) for place in places)
+
+
+def test_children_may_confine_themselves() -> None:
+    allowed = " ".join(_service()["SystemCallFilter"]).split()
+    assert {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= {*allowed}
+
+
+@needs_systemd
+def test_the_drop_in_that_is_printed_is_understood(installed: Path, tmp_path: Path) -> None:
+    config = tmp_path / "insights.toml"
+    config.write_text('[store]\nurl = "postgresql://u@192.0.2.7/x"\n')
+    arguments = ["-c", str(config), "unit", "--network", "2001:db8::/32", "--memory", "60%"]
+    printed = CliRunner().invoke(app, arguments).stdout
+    assert "IPAddressAllow=192.0.2.7" in printed
+    (installed.parent / f"{UNIT.name}.d" / "site.conf").write_text(printed)
+    done = run("verify", "--man=no", installed, env={"SYSTEMD_UNIT_PATH": f"{installed.parent}:"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
