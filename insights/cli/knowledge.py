@@ -202,8 +202,6 @@ def _explained(place: int, entry: Ranked) -> dict[str, object]:
         rank = f"rank {hit.text_rank}, BM25 {hit.bm25:.1f}" if hit.text_rank else "not ranked"
         shown = " ".join(hit.words[:_SHOWN_WORDS])
         why.append(f"text: {rank}, {hit.coverage:.0%} of the words: {shown}")
-    if hit.feedback_rank is not None:
-        why.append(f"near the first hits: rank {hit.feedback_rank}")
     if entry.relevance is not None:
         why.append(f"reranker: {entry.relevance:.2f}")
     return {

@@ -72,16 +72,23 @@ class SearchTuning(Value, frozen=True):
 
     `depth` is how many passages each half contributes, `limit` how many fused ones come back.
     `max_words` and `word_budget` bound full text: how many words of a query count, and how many
-    passages are ranked. `feedback` is how many first hits speak again. `ef_search` and
-    `max_scan_tuples` are pgvector's.
+    passages are ranked. Beside the cosine, which counts 1, `text_weight` is that of BM25 as a share
+    of the most it can be, `best_weight` as a share of the best passage's, `exact_weight` that of an
+    exact code that one passage has. Below `sure` as the best cosine text decides; that belongs to
+    the model, as similarity floors do. `feedback` is how many first hits speak again, with
+    `feedback_weight`. `ef_search` and `max_scan_tuples` are pgvector's.
     """
 
     depth: int = 50
     limit: int = 30
-    rrf_k: int = 10
     max_words: int = 16
     word_budget: int = 600
+    text_weight: float = 0.6
+    best_weight: float = 0.1
+    exact_weight: float = 0.2
+    sure: float = 0.35
     feedback: int = 3
+    feedback_weight: float = 0.7
     ef_search: int = 500
     max_scan_tuples: int = 20_000
 
@@ -98,8 +105,7 @@ class Question(Value, frozen=True):
 class Hit(Value, frozen=True):
     """A passage the search found, and why.
 
-    `vector_rank` and `text_rank` count from 1 (None: not among that half's `depth`), as does
-    `feedback_rank`, among all hits by nearness to the query and the first hits.
+    `vector_rank` and `text_rank` count from 1 (None: not among that half's `depth`).
     `similarity` is the cosine of query and passage (None: no vector yet), `words` are the query's
     words it has, rarest first, and `coverage` their share of the query, weighted by rarity.
     """
@@ -113,7 +119,6 @@ class Hit(Value, frozen=True):
     score: float
     vector_rank: int | None
     text_rank: int | None
-    feedback_rank: int | None
     similarity: float | None
     bm25: float
     words: tuple[str, ...]

@@ -343,7 +343,6 @@ def _hit(row: Any) -> Hit:  # noqa: ANN401 - a row of the search statement
         score=float(row.score),
         vector_rank=row.vector_rank,
         text_rank=row.text_rank,
-        feedback_rank=row.feedback_rank,
         similarity=row.similarity,
         bm25=row.bm25,
         coverage=row.coverage,

@@ -178,7 +178,7 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
              ('jit', 'off')) AS s (name, value);
 
 -- name: search
--- Hybrid retrieval: BM25 over full text and nearest vectors, fused by reciprocal rank.
+-- Hybrid retrieval: BM25 over full text and nearest vectors, fused by their scores.
 --
 -- BM25 (Robertson and Zaragoza 2009, k1 = 1.2, b = 0.75) is computed here because PostgreSQL's own
 -- ranking knows no document frequencies. The number of a word's occurrences comes out of ts_rank,
@@ -190,11 +190,12 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
 -- it and another of the six rarest (any two of them would read every posting of all six); twice the
 -- budget is ranked at most.
 --
--- Ranks are fused as 1 / (k + rank) (Cormack, Clarke and Büttcher 2009). In a long, noisy query a
--- few shared words say little: full text has a full voice from half of the query's words on
--- (weighted by rarity), below that a smaller one. The first three hits then speak with 3/4 of a
--- voice: everything found is ranked once more by its nearness to the query and their mean
--- (Rocchio 1971, unattended). Both were measured on four collections (docs/knowledge.md).
+-- A passage's score is the cosine, plus BM25 as a share of what a text that had nothing but the
+-- query's words would have, plus a little of BM25 as a share of the best passage's, plus a bonus for
+-- an exact code of the query, the more the fewer passages have it. Where even the nearest passage is far (below `sure`), the query is of
+-- codes, names or words that the model does not know: then text decides and nearness sorts what is
+-- equal. Else the first three hits speak as well: everything found is scored by its nearness to the
+-- query and their mean (Rocchio 1971, unattended). All measured in docs/knowledge.md.
 WITH counted AS MATERIALIZED (
     SELECT u.lexeme, coalesce(sum(l.passages), 0)::float8 AS frequency
     FROM unnest(to_tsvector(%(language)s::regconfig, %(query)s) || %(codes)s::tsvector) u
@@ -233,37 +234,6 @@ WITH counted AS MATERIALIZED (
         WHERE place <= 6 AND frequency > 0
         HAVING NOT bool_or(reached <= %(word_budget)s)
     ) parts
-), lexical AS MATERIALIZED (
-    SELECT passage_id, bm25, least(2 * matched / (SELECT idf FROM asked), 1) AS voice,
-           row_number() OVER (ORDER BY bm25 DESC, passage_id) AS rank
-    FROM (
-        SELECT p.passage_id, m.bm25, m.matched
-        FROM (
-            SELECT passage_id, collection_id, tokens, search FROM store.passage
-            WHERE search @@ (SELECT condition FROM finding)
-              AND collection_id = ANY (%(collection_ids)s)
-              AND filters @> %(filters)s
-            LIMIT 2 * %(word_budget)s
-        ) p
-        JOIN store.collection c USING (collection_id)
-        CROSS JOIN LATERAL (SELECT 1.2 * (0.25 + 0.75 * p.tokens / c.mean_tokens)) AS n (norm)
-        CROSS JOIN LATERAL (
-            SELECT sum(w.idf * 2.2 * f.tf / (f.tf + n.norm)) AS bm25, sum(w.idf) AS matched
-            FROM word w
-            CROSS JOIN LATERAL (
-                SELECT 1.644934 * ts_rank('{0.5, 0.5, 0.5, 1}', p.search, w.query) OFFSET 0
-            ) AS r (rank)
-            CROSS JOIN LATERAL (
-                SELECT CASE
-                    WHEN r.rank < 0.99 THEN 1 / greatest(1.644934 - 2 * r.rank, 0.01) - 0.5
-                    ELSE 1 / greatest(2.644934 - 2 * r.rank, 0.05) + 0.5
-                END
-            ) AS f (tf)
-            WHERE r.rank > 0
-        ) m
-        ORDER BY m.bm25 DESC, p.passage_id
-        LIMIT %(depth)s
-    ) found
 ), nearest AS MATERIALIZED (
     SELECT e.passage_id, -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)) AS similarity
     FROM store.embedding e
@@ -295,36 +265,81 @@ WITH counted AS MATERIALIZED (
         UNION ALL
         SELECT * FROM exact
     ) found
-), either AS MATERIALIZED (
-    SELECT f.*, row_number() OVER (ORDER BY f.fused DESC, f.passage_id) AS place,
-           e.embedding::halfvec(384) AS vector
+), worded AS MATERIALIZED (
+    SELECT p.passage_id, m.bm25, m.exact
     FROM (
-        SELECT passage_id, s.rank AS vector_rank, l.bm25, l.rank AS text_rank,
-               coalesce(1 / (%(rrf_k)s + s.rank)::float8, 0)
-               + coalesce(l.voice / (%(rrf_k)s + l.rank)::float8, 0) AS fused
-        FROM semantic s
-        FULL JOIN lexical l USING (passage_id)
+        SELECT passage_id, collection_id, tokens, search FROM store.passage
+        WHERE search @@ (SELECT condition FROM finding)
+          AND collection_id = ANY (%(collection_ids)s)
+          AND filters @> %(filters)s
+        LIMIT 2 * %(word_budget)s
+    ) p
+    JOIN store.collection c USING (collection_id)
+    CROSS JOIN LATERAL (SELECT 1.2 * (0.25 + 0.75 * p.tokens / c.mean_tokens)) AS n (norm)
+    CROSS JOIN LATERAL (
+        SELECT sum(w.idf * 2.2 * f.tf / (f.tf + n.norm)) AS bm25,
+               sum(w.idf) FILTER (WHERE left(w.lexeme, 1) = '=') AS exact
+        FROM word w
+        CROSS JOIN LATERAL (
+            SELECT 1.644934 * ts_rank('{0.5, 0.5, 0.5, 1}', p.search, w.query) OFFSET 0
+        ) AS r (rank)
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN r.rank < 0.99 THEN 1 / greatest(1.644934 - 2 * r.rank, 0.01) - 0.5
+                ELSE 1 / greatest(2.644934 - 2 * r.rank, 0.05) + 0.5
+            END
+        ) AS f (tf)
+        WHERE r.rank > 0
+    ) m
+), lexical AS MATERIALIZED (
+    SELECT passage_id, row_number() OVER (ORDER BY bm25 DESC, passage_id) AS rank
+    FROM worded
+    WHERE bm25 > 0
+    ORDER BY bm25 DESC, passage_id
+    LIMIT %(depth)s
+), evidence AS MATERIALIZED (
+    -- `unique_idf` is that of a word which one passage has, nearly.
+    SELECT (SELECT nullif(max(bm25), 0) FROM worded) AS best_bm25,
+           (SELECT ln(2 + sum(passages)) FROM store.collection
+            WHERE collection_id = ANY (%(collection_ids)s)) AS unique_idf,
+           greatest(0, least(1, 10 * (%(sure)s - coalesce(max(similarity), 0)))) AS doubt
+    FROM semantic
+), either AS MATERIALIZED (
+    SELECT f.*, row_number() OVER (ORDER BY f.fused DESC, f.passage_id) AS place
+    FROM (
+        SELECT g.*,
+               coalesce(g.similarity, 0)
+               + %(text_weight)s * coalesce(g.bm25 / (2.2 * (SELECT idf FROM asked)), 0)
+               + (%(best_weight)s + 3 * v.doubt) * coalesce(g.bm25 / v.best_bm25, 0)
+               + %(exact_weight)s * least(g.exact / v.unique_idf, 1) AS fused
+        FROM (
+            SELECT h.*, coalesce(w.bm25, 0) AS bm25, coalesce(w.exact, 0) AS exact,
+                   e.embedding::halfvec(384) AS vector,
+                   -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)) AS similarity
+            FROM (
+                SELECT passage_id, s.rank AS vector_rank, l.rank AS text_rank
+                FROM semantic s
+                FULL JOIN lexical l USING (passage_id)
+            ) h
+            LEFT JOIN worded w ON w.passage_id = h.passage_id
+            LEFT JOIN store.embedding e
+                ON e.model_id = %(model_id)s AND e.passage_id = h.passage_id
+        ) g
+        CROSS JOIN evidence v
     ) f
-    LEFT JOIN store.embedding e ON e.model_id = %(model_id)s AND e.passage_id = f.passage_id
 ), feedback AS MATERIALIZED (
-    SELECT %(vector)s::halfvec(384) + avg(vector) AS vector
+    SELECT l2_normalize(%(vector)s::halfvec(384) + avg(vector)) AS vector,
+           CASE WHEN (SELECT doubt FROM evidence) > 0 THEN 0 ELSE %(feedback_weight)s END AS weight
     FROM either WHERE place <= %(feedback)s
 ), fused AS MATERIALIZED (
-    SELECT passage_id, vector_rank, bm25, text_rank, similarity, feedback_rank,
-           fused + coalesce(0.75 / (%(rrf_k)s + feedback_rank)::float8, 0) AS score
-    FROM (
-        SELECT e.*, -(e.vector <#> %(vector)s::halfvec(384)) AS similarity,
-               CASE WHEN e.vector <#> f.vector IS NOT NULL THEN
-                   row_number() OVER (ORDER BY e.vector <#> f.vector, e.passage_id)
-               END AS feedback_rank
-        FROM either e
-        CROSS JOIN feedback f
-    ) ranked
+    SELECT e.*, e.fused + f.weight * coalesce(-(e.vector <#> f.vector), 0) AS score
+    FROM either e
+    CROSS JOIN feedback f
     ORDER BY score DESC, passage_id
     LIMIT %(limit)s
 )
 SELECT f.passage_id, d.uri, d.title, p.heading, p.content, p.tokens, f.score,
-       f.vector_rank, f.text_rank, f.feedback_rank, f.similarity, coalesce(f.bm25, 0) AS bm25,
+       f.vector_rank, f.text_rank, f.similarity, f.bm25,
        k.words, k.coverage
 FROM fused f
 JOIN store.passage p USING (passage_id)

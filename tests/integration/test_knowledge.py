@@ -228,6 +228,46 @@ def filled(site: Site, store_url: str) -> Site:
     return site
 
 
+class Deaf(WordBag):
+    """Knows some words, as a model does: codes and names are nothing to it."""
+
+    def _vector(self, text: str) -> bytes:
+        known = [word for word in text.split() if word.islower() and word.isalpha()]
+        return super()._vector(" ".join(known))
+
+
+@pytest.fixture
+def noisy(site: Site) -> Site:
+    """Many articles of the words that every ticket has, and two that hardly have them."""
+    for number in range(40):
+        words = "please call back the customer waits since this morning machine shows update again"
+        text = " ".join([*words.split()[number % 5 :], f"w{number}"])
+        (site.folder / f"noise{number}.md").write_text(f"# Note {number}\n\n{text}\n")
+    (site.folder / "code.md").write_text("# Fan\n\nReplace the fan after KX-4471 was reported.\n")
+    (site.folder / "names.md").write_text("# Contract\n\nSigned by Brady and Neves in spring.\n")
+    site.embedder = Deaf()
+    site.sync()
+    return site
+
+
+def test_a_rare_code_amid_words_that_many_passages_have_comes_first(noisy: Site) -> None:
+    assert noisy.find("Since KX-4471 nobody here knows why, please update again")[0] == "code.md"
+
+
+def test_names_that_the_model_does_not_know_come_first(noisy: Site) -> None:
+    retriever = HybridRetriever(["kb"], noisy.passages, [noisy.embedder])
+    hits = retriever.search(["please Kollege fragt nach Neves Brady again"])[0]
+    assert hits[0].uri == "names.md"
+
+
+def test_a_code_that_half_of_all_passages_have_says_little(noisy: Site) -> None:
+    for number in range(40):
+        path = noisy.folder / f"noise{number}.md"
+        path.write_text(path.read_text() + "\nSeen on KX-4471.\n")
+    noisy.sync()
+    assert noisy.find("Clear the printer queue of KX-4471")[0] == "printer.md"
+
+
 def _plan(site: Site, query: str, tuning: SearchTuning | None = None, **filters: str) -> str:
     vector = site.embedder.embed([query], "query")[0]
     question = Question(text=query, codes="", vector=vector, filters=filters)

@@ -148,7 +148,7 @@ def _hit(text: str, similarity: float | None = 0.6, **changed: object) -> Hit:
     values: dict[str, object] = {
         "passage_id": 1, "uri": "u", "title": "t", "heading": "", "text": text,
         "tokens": len(text.split()), "score": 1.0, "vector_rank": 1, "text_rank": 1,
-        "feedback_rank": 1, "similarity": similarity, "bm25": 1.0, "words": (), "coverage": 0.0,
+        "similarity": similarity, "bm25": 1.0, "words": (), "coverage": 0.0,
     }  # fmt: skip
     return Hit(**(values | changed))  # type: ignore[arg-type]
 
