@@ -13,9 +13,12 @@ endif
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## A legacy helpdesk whose tickets get insights, from nothing, in one command
-	@.ci/setup.sh demo
-	@$(PYTHON) -m demo
+# The demo's model: helpdesk, or smollm2, a general one that writes.
+DEMO_MODEL ?= helpdesk
+
+demo: ## A legacy helpdesk whose tickets get insights (DEMO_MODEL=smollm2: free text)
+	@.ci/setup.sh demo "$(DEMO_MODEL)"
+	@$(PYTHON) -m demo --model "$(DEMO_MODEL)"
 
 demo-reset: ## Remove the demo's databases and state
 	@.ci/setup.sh demo

@@ -3,6 +3,8 @@
 Every file is checked against the hashes in the locks; pip refuses any other. What has no hash there
 (PyTorch's CPU build for most Pythons, PyPI's with its CUDA) is installed with a word about it.
 
+`files` installs only the packages of which the files are used, such as a model's.
+
 PyPI's PyTorch for Linux brings 2 GB of CUDA, and does not import without it. Where no NVIDIA GPU
 is, the CPU's build is taken, from wherever pip is set up to look or from PyTorch's own index; only
 if neither has it, PyPI's comes with all that it brings.
@@ -162,9 +164,21 @@ def _present(package: str) -> str | None:
         return None
 
 
+def _installed(line: str) -> bool:
+    name, _, version = line.split(maxsplit=1)[0].partition("==")
+    return _present(name) == version
+
+
 def main() -> None:
     """Install the level that the command line names."""
     level = sys.argv[1]
+    if level == "files":
+        absent = [each for each in alone(locks("test")) if not _installed(each)]
+        if absent:
+            told = ", ".join(each.split()[0] for each in absent)
+            say(f"Installing what only the files are used of: {told}")
+            _install(["--no-deps"], absent)
+        return
     lock = locks(level)
     requirements = wanted(lock)
     say(f"Installing {len(requirements)} Python packages into {VENV.name}: about 1 GB")

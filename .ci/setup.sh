@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets this checkout up: `.ci/setup.sh demo|test|bench`.
+# Sets this checkout up: `.ci/setup.sh demo|test|bench [DEMO_MODEL]`.
 #
 #   demo   what `make demo` needs: ODBC with the SQLite driver, a compiler, .venv
 #   test   that, plus MariaDB and PostgreSQL over ODBC and the tools of `make check`
@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 level=${1:-demo}
+model=${2:-helpdesk}
 venv=.venv
 log=$venv/setup.log
 began=$SECONDS
@@ -22,6 +23,10 @@ trap 'echo "setup: stopped; what is done is kept: run the same again" >&2; exit 
 case $level in
 demo | test | bench) ;;
 *) die "unknown level '$level': use demo, test or bench" ;;
+esac
+case $model in
+helpdesk | smollm2) ;;
+*) die "unknown DEMO_MODEL '$model': use helpdesk (the demo's own, 4.5 MB: it chooses and quotes) or smollm2 (a general one, 98 MB: it writes)" ;;
 esac
 
 exec 9<"$0"
@@ -38,7 +43,9 @@ digest() { sha256sum | cut -c1-16; }
 machine=$( { sed -n '/^flags/{p;q}' /proc/cpuinfo; uname -m; } | digest)
 wanted="$(cat requirements.lock .ci/*.lock pyproject.toml .ci/*.py "$0" | digest) $variant $machine"
 stamp=$venv/setup-$level
+model_files() { [ "$model" = helpdesk ] || "$venv/bin/python" .ci/packages.py files; }
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$venv/bin/python" ]; then
+    model_files
     exit 0
 fi
 [ -w . ] || die "this folder is read-only: copy the checkout to a disk that can be written"
@@ -133,6 +140,7 @@ export TMPDIR=$PWD/$venv/tmp
 : >"$log"
 
 "$venv/bin/python" .ci/packages.py "$level"
+model_files
 "$venv/bin/python" .ci/llama.py "$variant"
 
 rm -rf "$venv/tmp"

