@@ -101,12 +101,12 @@ def reach_index() -> str:
     Without retries pip says of a network that is gone only that it found no such package.
     """
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")
-    if not index.startswith("https://"):
+    if not index.startswith(("https://", "http://")):
         return ""
     try:
         trusted = ssl.create_default_context(cafile=os.environ.get("PIP_CERT"))
         url = f"{index.rstrip('/')}/pip/"
-        urllib.request.urlopen(url, timeout=20, context=trusted).close()  # noqa: S310 - https alone
+        urllib.request.urlopen(url, timeout=20, context=trusted).close()  # noqa: S310 - http and https alone
     except OSError as error:
         return str(error)
     return ""

@@ -89,7 +89,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
         status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
         [ "$status" = installed ] || absent+=("$package")
     done
-    aptlog=$(mktemp)
+    aptlog=$(mktemp 2>/dev/null || mktemp -p .) # TMPDIR may name nothing
     if [ ${#absent[@]} -gt 0 ]; then
         say "Installing the system's packages: ${absent[*]}"
         run_apt "${absent[@]}" || {
