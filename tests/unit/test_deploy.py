@@ -162,7 +162,7 @@ def test_the_image_runs_as_nobody_of_this_host_and_asks_for_its_health() -> None
     rules = [line for line in ignored if line and not line.startswith("#")]
     assert rules[0] == "*"  # what is not named stays out
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
-        for name in line.replace("[/]", "/").split():
+        for name in line.replace("*", "").split():
             assert f"!{name}" in rules
 
 
