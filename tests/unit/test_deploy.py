@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from insights.cli import app
+from insights.service.health import Health
+from insights.service.runner import Runner
 from insights.site.files import load
+from insights.site.settings import HealthSettings
+from insights.web.health import routes
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINER, KUBERNETES = ROOT / "deploy" / "container", ROOT / "deploy" / "kubernetes"
@@ -114,6 +120,20 @@ def test_ready_means_that_the_model_has_generated(name: str) -> None:
     env = {each["name"]: each.get("value") for each in container["env"]}
     assert env["INSIGHTS_HEALTH__LISTEN"] == f"0.0.0.0:{port['containerPort']}"
     assert pod["terminationGracePeriodSeconds"] > DRAIN_S
+
+
+def test_the_paths_the_port_and_the_command_are_the_programs_own() -> None:
+    served = {route.path for route in routes(Health(Runner()))}
+    command: Any = typer.main.get_command(app)
+    assert "health" in command.commands
+    expose = re.search(r"^EXPOSE (\d+)$", (CONTAINER / "Dockerfile").read_text(), re.MULTILINE)
+    assert expose is not None
+    assert HealthSettings().listen.endswith(f":{expose[1]}")
+    for deployment in DEPLOYMENTS.values():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"]["path"] in served
+        assert str(container["ports"][0]["containerPort"]) == expose[1]
 
 
 def test_the_deployments_do_all_roles_and_those_that_generate_have_a_gpu() -> None:
