@@ -7,7 +7,7 @@ ifneq ($(REAL_DATA),)
 export INSIGHTS_EVAL_DATA := $(REAL_DATA)
 endif
 
-.PHONY: help demo demo-reset demo-model test check bench bench-gpu soak lock
+.PHONY: help demo demo-reset demo-model test check bench bench-gpu soak bundle lock
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -47,6 +47,10 @@ bench-gpu: ## The inference engine's benchmark on this machine's GPU
 soak: ## 10,000 random polling histories; prints the seeds that failed
 	@.ci/setup.sh test
 	@$(PYTHON) -m pytest tests/conformance/test_polling_histories.py --soak --timeout 0 -s
+
+bundle: ## One file to install from without network or compiler (MODEL=FILE takes a model along)
+	@.ci/setup.sh demo
+	@$(PYTHON) .ci/bundle.py
 
 lock: ## Resolve requirements.lock and .ci/*.lock anew
 	@.ci/lock.sh

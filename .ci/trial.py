@@ -78,14 +78,14 @@ FAST = Shape(layers=4, embedding=1_024, feed_forward=2_816, heads=16, kv_heads=4
 # --- models ---------------------------------------------------------------------------------------
 
 
-def make(folder: Path) -> None:
-    """Write a model of each kind, the answers wanted, and two models to measure with."""
+def make(folder: Path, *, measured: bool = True) -> None:
+    """Write a model of each kind, the answers wanted, and two models to measure with if asked."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         weights = _write(folder / f"{kind}.gguf", SMALL, kind, seed=1)
         answers = [_forward(SMALL, weights, tokens) for tokens in _sequences()]
         np.savez(folder / f"{kind}.npz", *answers)
-    for kind in ("Q8_0", "Q4_K"):
+    for kind in ("Q8_0", "Q4_K") if measured else ():
         _write(folder / f"fast-{kind}.gguf", FAST, kind, seed=2)
     (folder / "made").write_text("whole\n", "utf-8")
 
@@ -222,9 +222,9 @@ class Run:
         import llama_cpp  # noqa: PLC0415 - the build on trial
 
         self._ll: Any = llama_cpp
-        _load_variants(llama_cpp)
         self._quiet = llama_cpp.llama_log_callback(lambda *_: None)
         llama_cpp.llama_log_set(self._quiet, ctypes.c_void_p(0))
+        _load_variants(llama_cpp)
         llama_cpp.llama_backend_init()
         model = llama_cpp.llama_model_default_params()
         model.n_gpu_layers = gpu_layers
@@ -382,7 +382,8 @@ def variant() -> str:
     """
     import llama_cpp  # noqa: PLC0415 - the build on trial
 
-    llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *_: None), ctypes.c_void_p(0))
+    quiet = llama_cpp.llama_log_callback(lambda *_: None)  # alive for as long as it is called
+    llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
     _load_variants(llama_cpp)
     maps = Path("/proc/self/maps").read_text("utf-8").splitlines()
     return next((line.split(maxsplit=5)[5] for line in maps if "/libggml-cpu-" in line), "")
