@@ -14,7 +14,7 @@ from insights import errors
 from insights.cli.output import Json, console, emit_json, stdout
 from insights.ground import beats, logs
 from insights.service import daemon, signals
-from insights.service.health import Health
+from insights.service.health import Changes, Health
 from insights.service.runner import Runner
 from insights.site.files import load
 from insights.site.settings import Settings
@@ -111,6 +111,7 @@ def _serve(settings: Settings, roles: Sequence[str]) -> None:
             check_store(app)
             readiness = Readiness(app, roles, runner)
             health.add(readiness)
+            readiness.changes = Changes(health)
             page.read = Measures(app, health, readiness)
             build(app, roles, once=False, runner=runner, readiness=readiness).run()
 

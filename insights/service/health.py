@@ -4,6 +4,7 @@ Each check reads a beat, a breaker or the outcome of the last call. None calls a
 source that hangs makes its own check fail and no answer late.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -89,6 +90,34 @@ class Health:
                 yield Check(one.name, "warning", str(one.error) or type(one.error).__name__)
             else:
                 yield Check(one.name, "ok")
+
+
+class Changes:
+    """Says in the log when something that is needed goes down, and when it is back: a line each.
+
+    Down is what fails at two looks in a row: at the start nothing has answered yet.
+    """
+
+    name = "changes"
+    every_s = 5.0
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._failed: set[str] = set()  # at the last look
+        self._down: dict[str, float] = {}  # since when, monotonic seconds
+
+    def run_once(self) -> bool:
+        """Compare with the last time."""
+        failed = {one.name: one.says for one in self._health.ready() if one.status == "failed"}
+        now = time.monotonic()
+        for name, says in failed.items():
+            if name in self._failed and name not in self._down:
+                self._down[name] = now
+                log.warning("down", part=name, reason=says)
+        for name in self._down.keys() - failed.keys():
+            log.info("up again", part=name, down_s=round(now - self._down.pop(name)))
+        self._failed = set(failed)
+        return False
 
 
 def worst(checks: Iterable[Check]) -> Status:

@@ -59,7 +59,7 @@ def build(
     return Daemon(
         pipeline,
         work,
-        jobs if readiness is None else [*jobs, readiness.observing],
+        jobs if readiness is None else [*jobs, *readiness.jobs],
         lease_s=settings.lease,
         drain_s=settings.drain,
         tell=daemons.tell,

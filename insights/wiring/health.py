@@ -9,8 +9,8 @@ from insights.inference.remote_client import RemoteGenerator
 from insights.pipeline import Pipeline
 from insights.polling.courtesy import LAG_BACKOFF_S
 from insights.ports import Generator
-from insights.service.health import Check, Status
-from insights.service.runner import Runner
+from insights.service.health import Changes, Check, Status
+from insights.service.runner import Job, Runner
 from insights.store import revision
 from insights.store.reports import (
     BacklogReport,
@@ -96,6 +96,8 @@ class Readiness:
         runner: Its threads and jobs.
     """
 
+    changes: Changes | None = None
+    """Says in the log what goes down."""
     pipeline: Pipeline | None = None
     """What enriches; known once it is built."""
 
@@ -104,6 +106,11 @@ class Readiness:
         self._roles = roles
         self._runner = runner
         self.observing = Observing(app)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What looks after the daemon while it runs."""
+        return [self.observing, *([] if self.changes is None else [self.changes])]
 
     def __call__(self) -> Iterator[Check]:
         """Return what is known now."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+import structlog
 
 from insights import errors
 from insights.service import daemon as daemons
@@ -14,7 +15,7 @@ from insights.service import health as healths
 from insights.service import runner as runners
 from insights.service import systemd
 from insights.service.daemon import Daemon
-from insights.service.health import Check, Health, worst
+from insights.service.health import Changes, Check, Health, worst
 from insights.service.runner import Runner
 from insights.wiring.health import reached
 from insights.workers.process import Standing
@@ -140,6 +141,30 @@ def test_a_check_that_fails_by_itself_is_no_readiness_and_hides_no_other(runner:
     assert found[-1].name == "disk"
     assert worst(found) == "failed"
     assert worst(found[-1:]) == "warning"
+
+
+def test_what_goes_down_is_one_line_and_its_end_another(runner: Runner) -> None:
+    health, found = Health(runner), [Check("source erp", "ok")]
+    runner.stage = "running"
+    health.add(lambda: found)
+    changes = Changes(health)
+    with structlog.testing.capture_logs() as lines:
+        changes.run_once()
+        found[:] = [Check("source erp", "failed", "not asked yet")]
+        changes.run_once()
+        found[:] = [Check("source erp", "ok")]
+        changes.run_once()
+        found[:] = [Check("source erp", "failed", "SQLSTATE 08001")]
+        for _ in range(3):
+            changes.run_once()
+        found[:] = [Check("source erp", "warning")]
+        for _ in range(3):
+            changes.run_once()
+    assert [(one["log_level"], one["event"], one.get("reason")) for one in lines] == [
+        ("warning", "down", "SQLSTATE 08001"),
+        ("info", "up again", None),
+    ]
+    assert {one["part"] for one in lines} == {"source erp"}
 
 
 def test_what_stands_behind_a_child_is_known_by_its_last_call() -> None:
