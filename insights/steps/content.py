@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import regex
 
-LEAST = 5  # letters: shorter are nearly all articles, prepositions, pronouns and auxiliaries
+LEAST = 3  # letters: most articles, prepositions and pronouns are shorter, an acronym is not
 DENSE = 2  # characters
 _RUN = regex.compile(
     r"(?P<digit>\p{N})|(?P<dense>[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+)|[\p{L}\p{M}]+",
