@@ -107,6 +107,7 @@ def seal(stage: Path) -> str:
     """Write the SHA-256 of each file in a bundle, in sha256sum's form; return the list's own."""
     files = sorted(path for path in stage.rglob("*") if path.is_file() and path.name != SUMS)
     text = "".join(f"{wheels.digest(path)}  {path.relative_to(stage)}\n" for path in files)
+    (stage / SUMS).unlink(missing_ok=True)  # it may be a link to another bundle's
     (stage / SUMS).write_text(text, "utf-8")
     return hashlib.sha256(text.encode()).hexdigest()
 
