@@ -77,6 +77,11 @@ class EmbedderClient:
         return self.files.model
 
     @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file, by which documents are cut."""
+        return self.files.tokenizer
+
+    @property
     def pid(self) -> int | None:
         """The living child's process id."""
         return self._worker.pid

@@ -49,7 +49,8 @@ class RemoteInit(Value, frozen=True):
     `url` is its base (".../v1"), `model` the name it serves; `parallel` requests are out at once.
     Each is asked `retries` more times at most, `timeout_s` each, all within its own deadline.
     `proxy` is the only proxy; `ca_file` is trusted instead of the system's authorities, and
-    `client_cert` (certificate and key in PEM) is shown to the server.
+    `client_cert` (certificate and key in PEM) is shown to the server. `section` is where the
+    settings say so.
     """
 
     name: str
@@ -63,6 +64,7 @@ class RemoteInit(Value, frozen=True):
     proxy: str | None = None
     ca_file: str | None = None
     client_cert: str | None = None
+    section: str = "model"
 
 
 class CheckRequest(Value, frozen=True):

@@ -87,13 +87,7 @@ class Remote:
 
     def __init__(self, init: RemoteInit) -> None:
         self._init = init
-        self._client = openai.OpenAI(
-            base_url=init.url,
-            api_key=init.api_key or "none",
-            timeout=init.timeout_s,
-            max_retries=0,  # its own retries know no deadline for all of them together
-            http_client=_transport(init),
-        )
+        self._client = connect(init)
 
     def generate(
         self, request: GenerateRequest, due: float, given_up: threading.Event
@@ -123,7 +117,7 @@ class Remote:
             try:
                 return self._ask_once(request, note, due - time.monotonic())
             except errors.ProviderUnavailable as exc:
-                pause = _pause(tries, exc.__cause__)
+                pause = pause_s(tries, exc.__cause__)
                 if tries > self._init.retries or time.monotonic() + pause >= due:
                     raise
                 if given_up.wait(pause):
@@ -132,7 +126,7 @@ class Remote:
     def _ask_once(self, request: GenerateRequest, note: str, left_s: float) -> Generation:
         if left_s <= 0:
             raise errors.ProviderUnavailable("no answer in time", where=self._init.url, fix=_FIX)
-        with _translated(self._init.url):
+        with translated(self._init):
             answer = self._client.chat.completions.create(
                 model=self._init.model,
                 messages=[*map(_message, request.messages), *_notes(note)],
@@ -165,7 +159,7 @@ class Remote:
         )
 
 
-def _pause(tries: int, cause: BaseException | None) -> float:
+def pause_s(tries: int, cause: BaseException | None) -> float:
     """Return the pause before the next try, seconds: what the server says, or twice as long."""
     if isinstance(cause, openai.APIStatusError):
         said = cause.response.headers.get("retry-after", "")
@@ -173,6 +167,17 @@ def _pause(tries: int, cause: BaseException | None) -> float:
             return float(said)
     longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(1 << min(tries - 1, 10)))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def connect(init: RemoteInit) -> openai.OpenAI:
+    """Return a client of one server. It asks once: its own retries know no common deadline."""
+    return openai.OpenAI(
+        base_url=init.url,
+        api_key=init.api_key or "none",
+        timeout=init.timeout_s,
+        max_retries=0,
+        http_client=_transport(init),
+    )
 
 
 def _transport(init: RemoteInit) -> Any:  # noqa: ANN401 - the client's own type is not exported
@@ -190,17 +195,22 @@ def _transport(init: RemoteInit) -> Any:  # noqa: ANN401 - the client's own type
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def translated(init: RemoteInit) -> Iterator[None]:
     """Translate what openai raises; messages keep the status and never the server's text."""
+    url = init.url
     try:
         yield
     except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
         raise errors.SettingsError(
-            "the server refuses the key", where=url, fix="correct the credential model.api_key"
+            "the server refuses the key",
+            where=url,
+            fix=f"correct the credential {init.section}.api_key",
         ) from exc
     except openai.NotFoundError as exc:
         raise errors.SettingsError(
-            "the server knows no such model or path", where=url, fix="correct model.url and .model"
+            "the server knows no such model or path",
+            where=url,
+            fix=f"correct {init.section}.url and .model",
         ) from exc
     except (
         openai.APIConnectionError,  # timeouts too

@@ -92,13 +92,14 @@ def _refuse_literal_secrets(data: dict[str, Any], path: Path) -> None:
                 where=f"{path}: source.{name}.odbc",
                 fix=f"write PWD=${{{name}_password}} and give that credential to the service",
             )
-    for name, model in data.get("model", {}).items():
-        key = str(model.get("api_key", "")) if isinstance(model, dict) else ""
+    for where, server in _servers(data):
+        key = str(server.get("api_key", "")) if isinstance(server, dict) else ""
         if key and not _WHOLE_CREDENTIAL.match(key):
             raise errors.SettingsError(
                 "a key stands in the settings file",
-                where=f"{path}: model.{name}.api_key",
-                fix=f"write ${{{name}_key}} and give that credential to the service",
+                where=f"{path}: {where}.api_key",
+                fix=f"write ${{{where.rsplit('.', 1)[-1]}_key}} and give that credential to the"
+                " service",
             )
     if _LITERAL_URL_PASSWORD.search(str(data.get("store", {}).get("url", ""))):
         raise errors.SettingsError(
@@ -145,6 +146,17 @@ def _valid_keys(root: type[BaseModel], trail: list[str]) -> list[str]:
     return [f.alias or name for name, f in model.model_fields.items() if name not in hidden]
 
 
+def _servers(data: dict[str, typing.Any]) -> typing.Iterator[tuple[str, typing.Any]]:
+    """Yield every section that may name a server, and what it says."""
+    for name, model in data.get("model", {}).items():
+        yield f"model.{name}", model
+    where, embedding = "embedding", data.get("embedding")
+    while isinstance(embedding, dict):
+        for name in ("server", "rerank_server"):
+            yield f"{where}.{name}", embedding.get(name)
+        where, embedding = f"{where}.previous", embedding.get("previous")
+
+
 def _check_references(settings: Settings, path: Path) -> None:
     """Every name that a section mentions must exist; every stream has at most one pipeline."""
 
@@ -160,6 +172,8 @@ def _check_references(settings: Settings, path: Path) -> None:
         known("source", source, settings.source, f"{path}: {where}")
     for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
         known("stream", rows, settings.stream, f"{path}: collection.{name}.stream")
+        if settings.stream[rows].sensitive and settings.embedding.leaves:
+            raise _leaving(rows, f"{path}: collection.{name}.stream")
     folder = settings.resolve(settings.pipelines_dir)
     for name, pipeline in settings.pipeline.items():
         where = f"{folder / name}.toml"
@@ -212,3 +226,17 @@ def _keep_sensitive_rows(settings: Settings, pipeline: PipelineSettings, where: 
             where=f"{where}: model",
             fix="use a model that is a file",
         )
+    if (
+        settings.stream[pipeline.stream].sensitive
+        and pipeline.retrieval.collections
+        and settings.embedding.leaves
+    ):
+        raise _leaving(pipeline.stream, f"{where}: retrieval.collections")
+
+
+def _leaving(stream: str, where: str) -> errors.SettingsError:
+    return errors.SettingsError(
+        f"a server embeds, and rows of the sensitive stream {stream!r} may not leave this machine",
+        where=where,
+        fix="embed with a model that is a folder, or leave the collections out",
+    )

@@ -10,8 +10,89 @@ from pydantic import Field, model_validator
 from insights.site.values import Duration, Section, seconds
 
 
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_open_way(url: str, *, insecure: bool) -> None:
+    """Refuse an address that rows and keys would reach as plain text.
+
+    Raises:
+        ValueError: If it is no address, or an open one and not `insecure`.
+    """
+    found = urlsplit(url)
+    if found.scheme not in ("http", "https") or not found.hostname:
+        raise ValueError("url is no http or https address, such as https://gpu1:8000/v1")
+    if found.username or found.password or found.query:
+        raise ValueError("url holds a user, a password or a query: give api_key instead")
+    if found.scheme == "http" and not _is_loopback(found.hostname) and not insecure:
+        raise ValueError(
+            "rows would cross the network as plain text: use https (ca_file names a private "
+            "authority), or write insecure = true"
+        )
+
+
+class RerankServerSettings(Section):
+    """`[embedding.rerank_server]`: a server that judges passages.
+
+    `protocol` is `openai` (vLLM, llama-server and others: `rerank` below the url) or `tei`
+    (text-embeddings-inference). `scores` are probabilities, or logits of any size.
+    """
+
+    url: str
+    model: str
+    protocol: Literal["openai", "tei"] = "openai"
+    api_key: str | None = None
+    insecure: bool = False
+    proxy: str | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    tokenizer: Path | None = None
+    max_tokens: int = Field(default=512, ge=32, le=131_072)
+    timeout: Duration = seconds("30s")
+    scores: Literal["probabilities", "logits"] = "probabilities"
+
+    @model_validator(mode="after")
+    def _private(self) -> "RerankServerSettings":
+        refuse_open_way(self.url, insecure=self.insecure)
+        return self
+
+
+class VectorServerSettings(Section):
+    """`[embedding.server]`: a server that embeds.
+
+    `model` is the name it serves, `dimensions` the length of its vectors. Texts are cut to
+    `max_tokens` of `tokenizer`, the model's tokenizer.json; without one the packaged one's counts.
+    """
+
+    url: str
+    model: str
+    dimensions: int = Field(ge=1, le=4000)
+    protocol: Literal["openai", "tei"] = "openai"
+    api_key: str | None = None
+    insecure: bool = False
+    proxy: str | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    tokenizer: Path | None = None
+    max_tokens: int = Field(default=256, ge=32, le=131_072)
+    query_prompt: str = ""
+    document_prompt: str = ""
+    timeout: Duration = seconds("30s")
+
+    @model_validator(mode="after")
+    def _private(self) -> "VectorServerSettings":
+        refuse_open_way(self.url, insecure=self.insecure)
+        return self
+
+
 class EmbeddingSettings(Section):
-    """`[embedding]`: the sentence-transformers model of all collections.
+    """`[embedding]`: the model of all collections, sentence-transformers in a folder or a server.
 
     A folder that is named is pinned by its hash, as a GGUF file is; the packaged model is pinned by
     the lock file. `previous` is the model it replaces: it answers until every passage has the new
@@ -24,7 +105,21 @@ class EmbeddingSettings(Section):
     threads: int | None = None
     reranker: Path | None = None
     reranker_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    server: VectorServerSettings | None = None
+    rerank_server: RerankServerSettings | None = None
     previous: "EmbeddingSettings | None" = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "EmbeddingSettings":
+        if self.server is not None and (self.path is not None or self.sha256 is not None):
+            raise ValueError("give a folder (path, sha256) or a server, not both")
+        if self.reranker is not None and self.rerank_server is not None:
+            raise ValueError("give reranker (a folder) or rerank_server, not both")
+        if self.server is not None and self.reranker is not None:
+            raise ValueError(
+                "where a server embeds, a server reranks: rerank_server instead of reranker"
+            )
+        return self
 
     @model_validator(mode="after")
     def _pinned(self) -> "EmbeddingSettings":
@@ -39,14 +134,11 @@ class EmbeddingSettings(Section):
                 )
         return self
 
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    @property
+    def leaves(self) -> bool:
+        """Whether texts leave this process tree for a server."""
+        servers = (self.server, self.rerank_server)
+        return any(servers) or (self.previous is not None and self.previous.leaves)
 
 
 class ModelSettings(Section):
@@ -87,14 +179,5 @@ class ModelSettings(Section):
             if self.insecure or self.proxy or self.ca_file or self.client_cert:
                 raise ValueError("insecure, proxy, ca_file and client_cert belong to a url")
             return self
-        found = urlsplit(self.url)
-        if found.scheme not in ("http", "https") or not found.hostname:
-            raise ValueError("url is no http or https address, such as https://gpu1:8000/v1")
-        if found.username or found.password or found.query:
-            raise ValueError("url holds a user, a password or a query: give api_key instead")
-        if found.scheme == "http" and not _is_loopback(found.hostname) and not self.insecure:
-            raise ValueError(
-                "rows would cross the network as plain text: use https (ca_file names a private "
-                "authority), or write insecure = true"
-            )
+        refuse_open_way(self.url, insecure=self.insecure)
         return self

@@ -72,6 +72,15 @@ class PassageStore:
         with self._store.connection() as connection:
             return int(_one(connection.execute(self._sql["declare_model"], values)).model_id)
 
+    def pin(self, model: EmbeddingModel, vector: bytes) -> bytes:
+        """Return the check vector of a served model; `vector` becomes it if there is none yet."""
+        model_id = self.declare_model(model)
+        with self._store.transaction() as connection:
+            connection.adapters.register_dumper(_Halfvec, _HalfvecDumper)
+            values = {"model_id": model_id, "vector": _Halfvec(vector)}
+            connection.execute(self._sql["pin_model"], values)
+            return bytes(_one(connection.execute(self._sql["check_vector"], values)).check_vector)
+
     def known(self, collection_id: int) -> dict[str, KnownDocument]:
         """Return every document of a collection by URI."""
         with self._store.connection() as connection:

@@ -14,13 +14,14 @@ from pathlib import Path
 from insights import errors
 from insights.embedding.client import EmbedderClient
 from insights.ground import environment
+from insights.inference.vectors_client import RemoteVectorsClient
 from insights.model import Json
 from insights.ports import Generator
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
 from insights.site.definitions import Definition
 from insights.site.files import load
-from insights.site.settings import Settings
+from insights.site.settings import EmbeddingSettings, Settings
 from insights.sources.client import SourceClient
 from insights.store import derived, hashkeys
 from insights.store.deployments import Deployments, Registered
@@ -38,6 +39,7 @@ from insights.wiring.adapters import (
     open_generator,
     open_source,
     open_store,
+    open_vectors,
     vector_indexes,
 )
 
@@ -59,9 +61,10 @@ class App:
         self.refused: dict[str, errors.InsightsError] = {}  # pipelines that cannot run here
         self.unreadable: dict[str, errors.SettingsError] = {}
         self.sinks = {}
-        self.opened_embedders: list[EmbedderClient] = []
+        self.opened_embedders: list[EmbedderClient | RemoteVectorsClient] = []
         self.sources: dict[str, SourceClient] = {}
         self.generators: dict[str, Generator] = {}
+        self._reranker: RemoteVectorsClient | None = None
         self.hash_keys = self._hash_keys(begin=begin)
 
     @cached_property
@@ -91,24 +94,51 @@ class App:
             fix=f"pipelines: {', '.join(self.settings.pipeline) or 'none'}",
         )
 
-    def embedders(self) -> list[EmbedderClient]:
+    def embedders(self) -> list[EmbedderClient | RemoteVectorsClient]:
         """Return the configured embedder and, while it takes over, the one it replaces."""
         if not self.opened_embedders:
             configured = self.settings.embedding
             for found in (configured, configured.previous):
-                if found is None:
-                    continue
-                reranker = found.reranker and self.settings.resolve(found.reranker)
-                embedder = EmbedderClient(
-                    embedding_files(self.settings, found),
-                    reranker=reranker,
-                    reranker_sha256=found.reranker_sha256,
-                    threads=found.threads,
-                    confined=self.settings.daemon.confine,
-                )
-                self.stack.callback(embedder.close)
-                self.opened_embedders.append(embedder)
+                if found is not None:
+                    embedder = self._embedder(found)
+                    self.stack.callback(embedder.close)
+                    self.opened_embedders.append(embedder)
         return self.opened_embedders
+
+    def _embedder(self, found: EmbeddingSettings) -> EmbedderClient | RemoteVectorsClient:
+        if found.server is not None:
+            return open_vectors(self.settings, found.server, self.passages)
+        reranker = found.reranker and self.settings.resolve(found.reranker)
+        files = embedding_files(self.settings, found)
+        return EmbedderClient(
+            files,
+            reranker=reranker,
+            reranker_sha256=found.reranker_sha256,
+            threads=found.threads,
+            confined=self.settings.daemon.confine,
+        )
+
+    def reranker(self) -> EmbedderClient | RemoteVectorsClient:
+        """Return what judges passages.
+
+        Raises:
+            errors.SettingsError: If nothing does.
+        """
+        configured = self.settings.embedding
+        if configured.rerank_server is not None:
+            if self._reranker is None:
+                self._reranker = open_vectors(
+                    self.settings, configured.rerank_server, self.passages
+                )
+                self.stack.callback(self._reranker.close)
+            return self._reranker
+        if configured.reranker is None:
+            raise errors.SettingsError(
+                "a pipeline reranks, but there is no reranker",
+                where="embedding.reranker",
+                fix="name a cross-encoder's folder, or take rerank out of the pipeline",
+            )
+        return self.embedders()[0]
 
     def source(self, name: str) -> SourceClient:
         """Return a source, one reader each."""
@@ -169,10 +199,20 @@ class App:
         if not wanted.collections:
             return definitions.version(self.settings, made, "")
         embedder = self.embedders()[0]
-        reranker = embedder.reranker_sha256 if wanted.rerank else None
+        reranker = self._reranker_sha256() if wanted.rerank else None
         return definitions.version(
             self.settings, made, embedder.model.sha256, reranker_sha256=reranker
         )
+
+    def _reranker_sha256(self) -> str | None:
+        """Return what stands for the reranker; None if there is none, which the search refuses."""
+        configured = self.settings.embedding
+        if configured.reranker is None and configured.rerank_server is None:
+            return None
+        judge = self.reranker()
+        if isinstance(judge, RemoteVectorsClient):
+            return judge.model.sha256
+        return judge.reranker_sha256
 
     @cached_property
     def deployments(self) -> Deployments:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from insights import errors
 from insights.documents.folder import Folder
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.following import Following
@@ -31,7 +30,7 @@ def indexer(app: App, name: str, documents: Documents | None = None) -> Indexer:
     found = app.settings.collection[name]
     embedder = app.embedders()[0]
     chunker = Chunker(
-        embedder.files.tokenizer,
+        embedder.tokenizer,
         Chunking(tokens=found.chunk_tokens, overlap=found.overlap_tokens),
         embedder.model.max_tokens,
     )
@@ -48,12 +47,6 @@ def searcher(
     rerank: bool = False,
 ) -> HybridRetriever:
     """Return a search over collections."""
-    if rerank and app.settings.embedding.reranker is None:
-        raise errors.SettingsError(
-            "a pipeline reranks, but there is no reranker",
-            where="embedding.reranker",
-            fix="name a cross-encoder's folder, or take rerank out of the pipeline",
-        )
     declared = (app.settings.collection[name].filters for name in collections)
     types = {name: kind for filters in declared for name, kind in filters.items()}
     embedders = app.embedders()
@@ -63,7 +56,7 @@ def searcher(
         embedders,
         filter_types=types,
         selection=selection,
-        reranker=embedders[0] if rerank else None,
+        reranker=app.reranker() if rerank else None,
     )
 
 

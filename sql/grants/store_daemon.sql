@@ -35,6 +35,8 @@ GRANT INSERT, UPDATE, DELETE ON store.lateness TO insights_daemon;
 -- Knowledge: documents that are gone go; their passages and vectors with them.
 GRANT INSERT, UPDATE ON store.collection TO insights_daemon;
 GRANT INSERT ON store.embedding, store.embedding_model, store.collection_model TO insights_daemon;
+-- What a served embedding model makes of the check text is stored when it is first used.
+GRANT UPDATE (check_vector) ON store.embedding_model TO insights_daemon;
 GRANT INSERT, UPDATE, DELETE ON store.document TO insights_daemon;
 GRANT INSERT, DELETE ON store.passage, store.lexeme TO insights_daemon;
 -- SELECT ... FOR KEY SHARE needs the right to update some column; identities cannot be changed.

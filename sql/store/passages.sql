@@ -25,6 +25,16 @@ LIMIT 1;
 -- The id of a model that has been declared.
 SELECT model_id FROM store.embedding_model WHERE name = %(name)s AND sha256 = %(sha256)s;
 
+-- name: pin_model
+-- What a served model makes of the check text when it is first used; never changed again.
+UPDATE store.embedding_model SET check_vector = %(vector)s::halfvec
+WHERE model_id = %(model_id)s AND check_vector IS NULL;
+
+-- name: check_vector
+-- What a served model made of the check text at first, in pgvector's binary format.
+SELECT halfvec_send(check_vector) AS check_vector
+FROM store.embedding_model WHERE model_id = %(model_id)s;
+
 -- name: known_documents
 -- What a synchronisation compares a listing with.
 SELECT uri, content_hash::text AS content_hash, title

@@ -88,3 +88,51 @@ def test_plain_text_has_to_be_written(tmp_path: Path) -> None:
     load(made(tmp_path, url="http://gpu1:8000/v1", model="insecure = true"))
     with pytest.raises(errors.SettingsError):
         load(made(tmp_path, url="x", model="").with_name("insights.toml"))
+
+
+VECTORS = """
+[embedding.server]
+url = "{url}"
+model = "small"
+dimensions = 4
+api_key = "{key}"
+"""
+
+
+def served(folder: Path, url: str = "https://gpu1/v1", key: str = "${k}", more: str = "") -> Path:
+    path = made(folder)
+    section = VECTORS.replace("{url}", url).replace("{key}", key)
+    path.write_text(path.read_text() + section + more)
+    return path
+
+
+def test_a_server_of_embeddings_is_held_to_the_same_rules(tmp_path: Path) -> None:
+    load(served(tmp_path))
+    load(served(tmp_path, url="http://127.0.0.1:8080"))
+    load(served(tmp_path, url="http://gpu1/v1", more="insecure = true"))
+    for url in ("http://gpu1/v1", "https://u:hunter2@gpu1/v1", "ftp://gpu1"):
+        with pytest.raises(errors.SettingsError, match="embedding") as refused:
+            load(served(tmp_path, url=url))
+        assert "hunter2" not in str(refused.value)
+    with pytest.raises(errors.SettingsError, match=r"embedding\.server\.api_key") as refused:
+        load(served(tmp_path, key="hunter2"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_sensitive_stream_is_embedded_by_no_server(tmp_path: Path) -> None:
+    stream = '[stream.s]\nsource = "erp"\ntable = "s"\nkey = ["id"]\n'
+    past = '[collection.past]\nstream = "s"\ntext = ["body"]\n'
+    load(served(tmp_path, more=stream + past))
+    with pytest.raises(errors.SettingsError, match="may not leave this machine"):
+        load(served(tmp_path, more=f"{stream}sensitive = true\n{past}"))
+    # A pipeline of such a stream asks no server either, whatever it searches.
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "p.toml").write_text(
+        'stream = "s"\nmodel = "near"\nprompt = "p.md"\nschema = "p.json"\n'
+        '[retrieval]\ncollections = ["docs"]\n'
+    )
+    near = f'[model.near]\npath = "m.gguf"\nsha256 = "{"0" * 64}"\n'
+    docs = '[collection.docs]\nfolder = "docs"\n'
+    load(served(tmp_path, more=stream + near + docs))
+    with pytest.raises(errors.SettingsError, match="may not leave this machine"):
+        load(served(tmp_path, more=f"{stream}sensitive = true\n{near}{docs}"))
