@@ -136,7 +136,8 @@ class Examination:
             self._keys(app)
             for embedder in app.embedders() if self._settings.collection else ():
                 with self._looking("embedding"):
-                    self._held("embedding", embedder.model.name, embedder.held())
+                    if (held := getattr(embedder, "held", None)) is not None:  # no server's child
+                        self._held("embedding", embedder.model.name, held())
             with self._looking("store"):
                 self._versions(app)
             for made in self._definitions:
