@@ -40,7 +40,12 @@ class Product:
         for found in streams:
             spec = msgspec.convert(found, StreamSpec)
             deployments.register(
-                f"p {spec.name}", "0" * 64, {}, stream=spec.name, columns=spec.inputs
+                f"p {spec.name}",
+                "0" * 64,
+                {},
+                stream=spec.name,
+                columns=spec.inputs,
+                overlap_s=spec.overlap_s,
             )
             ledger = Ledger(self._store, spec.name, holder="benchmark")
             parts = (spec, self._source, ledger, leases, Courtesy())
