@@ -14,7 +14,8 @@ Every error that the program raises on purpose. This page is made of `insights/e
 compares them (`python -c "from insights.cli import exits; exits.write()"` writes it anew).
 
 A command prints `error WHERE: WHAT`, below it the fix, and ends with the exit code. 0 is success, 1
-an error that nobody foresaw, 2 an option or argument that does not exist.
+an error that nobody foresaw, 2 an option or argument that does not exist, 130 an end by Ctrl-C, 143
+an end by SIGTERM; in the daemon that is 0, for it drains.
 
 **Transient** ones are tried again with growing pauses, and no row is charged. **Permanent** ones
 change with what they name alone.

@@ -44,7 +44,8 @@ def try_(
     """Show what one row would get: redacted text, passages, prompt, output, verdict.
 
     With --sample, so many rows: outputs, support, tokens, seconds, and what the whole table would
-    take. Reads rows from the replica and runs the model; writes no insight anywhere.
+    take. Reads rows from the replica and runs the model; writes nothing: a new version of the
+    pipeline is not registered.
     """
     if (key is None) == (sample is None):
         raise errors.SettingsError(
@@ -58,7 +59,7 @@ def try_(
             raise errors.SettingsError(
                 "there are several pipelines", where="try", fix=f"--pipeline {'|'.join(names)}"
             )
-        recipe = enriching.recipe(app, pipeline or names[0])
+        recipe = enriching.trial(app, pipeline or names[0])
         if key is None:
             _sampled(app, recipe, sample or 1, diff, page, as_json=as_json)
             return

@@ -16,6 +16,7 @@ from typing import Self
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LEVELS = {signal.SIGUSR1: True, signal.SIGUSR2: False}
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+TERMINATED = 143  # after SIGTERM
 _HURRY_S = 0.8  # for closing what is open after Ctrl-C
 
 
@@ -88,6 +89,16 @@ def unwind(_signum: int, _frame: FrameType | None) -> None:
         SystemExit: Always, so that what was opened is closed.
     """
     raise SystemExit(0)
+
+
+def terminate(_signum: int, _frame: FrameType | None) -> None:
+    """Leave: the handler of SIGTERM in every command but the running daemon.
+
+    Raises:
+        SystemExit: Always, so that what was opened is closed; a second SIGTERM changes nothing.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(TERMINATED)
 
 
 def interrupt(_signum: int, _frame: FrameType | None) -> None:

@@ -113,6 +113,13 @@ class Deployments:
                 self._backfill(connection, pipeline, found.pipeline_version_id)
             return Registered(found.pipeline_version_id, "full")
 
+    def stage(self, pipeline: str, sha256: str) -> str | None:
+        """Return the stage of a version; None for one that was never registered. Writes nothing."""
+        with self._store.connection() as connection:
+            values = {"pipeline": pipeline, "prefix": sha256}
+            row = connection.execute(self._sql["found"], values).fetchone()
+        return None if row is None else str(row.stage)
+
     def promote(self, pipeline: str, prefix: str) -> str:
         """Make a version live, and all that waits its work; return its SHA-256.
 

@@ -26,7 +26,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -104,8 +104,9 @@ class EmbeddedPostgres:
                 if not self._running():
                     self._start()
             except BaseException:
-                os.close(self._users)
-                self._users = None
+                with suppress(errors.StoreUnavailable):  # what was raised first is told
+                    self._stop()  # a signal may come when the server has been started already
+                self._forget()
                 raise
         return self
 
@@ -119,11 +120,20 @@ class EmbeddedPostgres:
             return
         try:
             with self._turn("stop"):
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._seen(self._data))
-        except BlockingIOError:
-            pass  # somebody else still uses the server
+                self._stop()
         finally:
+            self._forget()
+
+    def _stop(self) -> None:
+        """In our turn: stop the server, unless somebody else still uses it."""
+        assert self._users is not None  # noqa: S101 - entered
+        with suppress(BlockingIOError):
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (self._data / "postmaster.pid").exists():
+                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._seen(self._data))
+
+    def _forget(self) -> None:
+        if self._users is not None:
             os.close(self._users)
             self._users = None
 

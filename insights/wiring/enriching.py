@@ -20,18 +20,32 @@ from insights.wiring.knowledge import searcher
 
 log = structlog.get_logger(__name__)
 
+_NO_VERSION = 0  # of a trial: no work is claimed for it, and no insight is written
+
 
 def recipe(app: App, name: str) -> Recipe:
     """Register a pipeline's version and bind it to its adapters."""
     made = app.definition(name)
     found = app.register(made)
     if not found.live:
-        log.warning(
-            "another version of this pipeline is live",
-            pipeline=name,
-            fix=f"`insights pipeline promote {name}` makes the one of these files live",
-        )
+        _tell_other(name)
     return _bound(app, made, found.version_id)
+
+
+def trial(app: App, name: str) -> Recipe:
+    """Bind a pipeline to its adapters as its files are now; registers and deploys nothing."""
+    made = app.definition(name)
+    if app.deployments.stage(name, app.sha256(made)) == "retired":
+        _tell_other(name)
+    return _bound(app, made, _NO_VERSION)
+
+
+def _tell_other(name: str) -> None:
+    log.warning(
+        "another version of this pipeline is live",
+        pipeline=name,
+        fix=f"`insights pipeline promote {name}` makes the one of these files live",
+    )
 
 
 def recipes(app: App, *, load: bool) -> tuple[dict[int, Recipe], dict[str, errors.InsightsError]]:

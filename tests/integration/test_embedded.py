@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from insights import errors
@@ -150,3 +151,34 @@ def test_ctrl_c_ends_a_command_within_a_second(idle: OwnStore, command: tuple[st
     assert started.returncode == signals.INTERRUPTED, said
     assert "Traceback" not in said
     assert took < ENDED_S
+
+
+@pytest.mark.parametrize(
+    ("command", "after_s"),
+    [(("try", "--sample", "6"), 0.0), (("try", "--sample", "6"), 4.0), (("status",), 0.0)],
+)
+def test_a_command_that_is_ended_leaves_no_server(
+    idle: OwnStore, command: tuple[str, ...], after_s: float
+) -> None:
+    """While the server starts, while the command opens, and while it generates."""
+    site = idle
+    opened = site.folder / "state" / "pg" / "postmaster.pid"
+    with subprocess.Popen(
+        site.command(*command),
+        env=site.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as started:
+        while not opened.exists() and started.poll() is None:
+            time.sleep(0.01)
+        server = int(opened.read_text().splitlines()[0])
+        time.sleep(after_s)
+        ended = started.poll() is not None
+        started.terminate()
+        said, _ = started.communicate(timeout=60)
+    assert started.returncode == (0 if ended else signals.TERMINATED), said
+    assert "Traceback" not in said
+    assert not opened.exists()
+    left = [one for one in psutil.process_iter(["pid", "status"]) if one.pid == server]
+    assert all(one.info["status"] == psutil.STATUS_ZOMBIE for one in left)  # nobody reaps here

@@ -1,0 +1,48 @@
+"""`insights try` writes nothing: neither in the store nor in the legacy database."""
+
+from tests.helpdesk import Helpdesk
+from tests.site import Site
+
+# Whatever a command may have written: rows of each table of the store, as text.
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'store' ORDER BY 1"
+
+
+def _contents(site: Site) -> dict[str, list[str]]:
+    return {
+        name: sorted(text for (text,) in site.query(f'SELECT t::text FROM store."{name}" t'))
+        for (name,) in site.query(TABLES)
+    }
+
+
+def test_a_trial_of_a_new_pipeline_leaves_the_store_as_it_was(site: Site) -> None:
+    before = _contents(site)
+    site.insights("try", "--sample", "3")
+    site.insights("try", "1")
+    assert _contents(site) == before
+    assert before["pipeline"] == []
+
+
+def test_a_trial_of_a_changed_pipeline_deploys_nothing(site: Site) -> None:
+    site.run_once()
+    legacy = Helpdesk.of(site.folder / "legacy.sqlite")
+    shown = legacy.execute("SELECT * FROM ai_insight ORDER BY 1")
+    before = _contents(site)
+    (live,) = site.query("SELECT stage, pipeline_version_id FROM store.deployment")
+    site.prompt += "One more line.\n"
+    site.write()
+    tried = site.insights("try", "--sample", "3")
+    assert "another version" not in tried.stderr  # what is new becomes live by itself
+    assert _contents(site) == before
+    assert site.query("SELECT stage, pipeline_version_id FROM store.deployment") == [live]
+    assert legacy.execute("SELECT * FROM ai_insight ORDER BY 1") == shown
+    assert site.run_once()  # the new version is registered here, and by nothing before
+
+
+def test_a_trial_of_a_retired_version_says_that_another_is_live(site: Site) -> None:
+    site.run_once()
+    former = site.prompt
+    site.prompt += "One more line.\n"
+    site.write().run_once()
+    site.prompt = former
+    site.write()
+    assert "another version of this pipeline is live" in site.insights("try", "1").stderr
