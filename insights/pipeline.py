@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import msgspec
 import structlog
 
 from insights import errors
@@ -25,11 +24,11 @@ from insights.enriching.flight import Flight, InHand, together
 from insights.enriching.lanes import Lanes
 from insights.enriching.recipe import Recipe, passages_for, request_for, shown
 from insights.enriching.shares import Shares
+from insights.enriching.support import UNSCORED, supported
 from insights.governance import redact
 from insights.ground import failpoints, metrics
 from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Verdict
 from insights.ports import Grounds, Insights, Work
-from insights.steps.attribution import Judged, enough, scored
 from insights.steps.validate import validate
 
 log = structlog.get_logger(__name__)
@@ -37,7 +36,6 @@ log = structlog.get_logger(__name__)
 STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
 ROOM_WAIT_S = 0.5  # how long `advance` waits for room before it says that nothing was claimed
 _READ: Step = "read"
-UNSCORED = "the support of its output could not be scored"
 NOTHING_RELEVANT = "no relevant passage was found"
 
 
@@ -209,14 +207,11 @@ class Pipeline:
             return list(rows)
         found = passages_for(recipe, [row.row for row in rows])
         self._failures.passed("retrieve", recipe)
-        ready = []
         for row, passages in zip(rows, found, strict=True):
             row.passages = passages
-            if passages:
-                ready.append(row)
-            else:
+            if not passages:
                 self._flight.arrive(row)
-        return ready
+        return [row for row in rows if row.passages]
 
     def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
         """6. Send each row to the generator, which batches whatever is in flight."""
@@ -258,20 +253,11 @@ class Pipeline:
         scores: list[Insight] = []
         for version in dict.fromkeys(row.claim.pipeline_version_id for row, _ in made):
             some = [pair for pair in made if pair[0].claim.pipeline_version_id == version]
-            judged = [Judged(one.verdict, row.row.values, row.passages) for row, one in some]
             recipe = self._recipes[version]
-            try:
-                verdicts = scored(judged, self._grounds, recipe.collections)
-            except Exception:
-                log.exception("support not scored", outputs=len(some))
-                verdicts = None
-            if verdicts is None and recipe.asks_support:
-                self._failures.put_off([r.claim for r, _ in some], UNSCORED, RETRY_S)
-                continue
-            verdicts = verdicts or [one.verdict for _, one in some]
-            for (_, one), found in zip(some, verdicts, strict=True):
-                verdict = enough(found, recipe.output_schema, recipe.min_support)
-                scores.append(msgspec.structs.replace(one, verdict=verdict))
+            found = supported(recipe, some, self._grounds)
+            if found is None:
+                self._failures.put_off([row.claim for row, _ in some], UNSCORED, RETRY_S)
+            scores += found or []
         return scores
 
     def write(self) -> int:

@@ -35,13 +35,12 @@ from insights.store.revision import check_collation
 from insights.store.rowkeys import RowKeys
 from insights.store.views import typed_view
 from insights.wiring.adapters import (
-    embedding_files,
     open_generator,
     open_source,
     open_store,
-    open_vectors,
     vector_indexes,
 )
+from insights.wiring.vectors import embedding_files, open_vectors
 
 
 class App:
