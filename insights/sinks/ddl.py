@@ -38,6 +38,7 @@ _FIXED: tuple[tuple[str, TypeEngine[Any], bool], ...] = (
 )
 FIXED = tuple(name for name, _, _ in _FIXED)
 OPTIONAL = ("confidence",)  # filled where the table has it, and no property is called so
+_CONFIDENCE = (*OPTIONAL, sa.Double(), True)
 
 # The dialects of `insights sink ddl --dialect`, by SQLAlchemy's name for each.
 DIALECTS = ("sqlite", "mysql", "mariadb", "postgresql", "mssql", "oracle")
@@ -71,6 +72,11 @@ def _type(schema: Json) -> TypeEngine[Any]:
             return sa.Unicode(length) if length and length <= LONGEST_VARCHAR else _LONG
 
 
+def fixed(spec: SinkSpec) -> tuple[str, ...]:
+    """Return the columns that a sink's table must have beside its key and its content."""
+    return (*FIXED, *OPTIONAL) if spec.confidence else FIXED
+
+
 def properties(spec: SinkSpec) -> dict[str, Json]:
     """Return the output's properties, which are the sink's content columns by name.
 
@@ -78,7 +84,7 @@ def properties(spec: SinkSpec) -> dict[str, Json]:
         SettingsError: If a name is taken by a key column or by a column every sink has.
     """
     found = schema_.columns(spec.output_schema)
-    taken = {name.lower() for name in (*spec.key, *FIXED)}
+    taken = {name.lower() for name in (*spec.key, *fixed(spec))}
     for name in found:
         if name.lower() in taken:
             raise SettingsError(
@@ -96,6 +102,7 @@ def sink_table(
 ) -> sa.Table:
     """Return the sink's table; `keys` are the types of its key columns."""
     content = properties(spec)
+    told = (*_FIXED, _CONFIDENCE) if spec.confidence else _FIXED
     return sa.Table(
         spec.table,
         metadata,
@@ -104,7 +111,7 @@ def sink_table(
             for name in spec.key
         ),
         *(sa.Column(name, _type(schema), nullable=True) for name, schema in content.items()),
-        *(sa.Column(name, type_, nullable=null) for name, type_, null in _FIXED),
+        *(sa.Column(name, type_, nullable=null) for name, type_, null in told),
         schema=spec.schema,
     )
 
@@ -116,7 +123,7 @@ def display_query(spec: SinkSpec, legacy: sa.FromClause, sink: sa.FromClause) ->
     insight column whose name the legacy table has too is called `ai_<name>`.
     """
     taken = {column.name.lower() for column in legacy.columns}
-    hidden = {*properties(spec), "citations"}
+    hidden = {*properties(spec), "citations", *OPTIONAL}
     shown: list[sa.ColumnElement[Any]] = list(legacy.columns)
     for column in sink.columns:
         if column.name in spec.key:

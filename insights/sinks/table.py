@@ -47,7 +47,7 @@ def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
             where=place,
             fix=f"have a DBA run what `insights sink ddl {spec.name}` prints, then {grant}",
         )
-    wanted = [*spec.key, *ddl.properties(spec), *ddl.FIXED]
+    wanted = [*spec.key, *ddl.properties(spec), *ddl.fixed(spec)]
     lacking = [column for column in wanted if column not in table.c]
     if lacking:
         raise errors.SinkError(

@@ -224,6 +224,7 @@ def _sink(
         legacy_table=stream.table,
         legacy_schema=stream.schema,
         text=found.text,
+        confidence=found.confidence,
     )
 
 

@@ -265,6 +265,7 @@ class SinkSettings(Section):
     view: str | None = None
     text: Literal["plain", "html", "csv"] = "plain"
     restore: tuple[str, ...] = ()
+    confidence: bool = False
 
 
 class DaemonSettings(Section):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from insights import errors
 from tests.helpdesk import Helpdesk
 from tests.site import Site
 
@@ -28,3 +29,19 @@ def test_confidence_reaches_store_views_and_a_sink_that_has_room(site: Site) -> 
     shown = {row[0]: row[1] for row in told}
     assert shown == pytest.approx(made)
     assert len({round(sure, 6) for sure in made.values()}) > 1  # each of its own row
+
+
+def test_a_sink_made_by_its_ddl_has_room_where_the_settings_want_it(site: Site) -> None:
+    legacy = Helpdesk.of(site.folder / "legacy.sqlite")
+    site.extra += "confidence = true\n"  # the sink is the last section
+    site.write()
+    missing = site.insights("sink", "check", "legacy", code=errors.SinkError.exit_code)
+    assert "lacks column confidence" in missing.stderr
+    legacy.execute("DROP TABLE ai_insight")
+    legacy.execute(site.insights("sink", "ddl", "legacy").stdout.split(";")[0])
+    site.insights("sink", "check", "legacy")
+    site.run_once()
+    made = dict(site.query("SELECT insight_id, confidence FROM store.insight WHERE status = 'ok'"))
+    assert made
+    told = legacy.execute("SELECT insight_id, confidence FROM ai_insight WHERE status = 'ok'")
+    assert {row[0]: row[1] for row in told} == pytest.approx(made)

@@ -108,6 +108,24 @@ def test_the_view_hides_what_is_not_current_and_renames_what_clashes() -> None:
     assert 'l."order"' in view
 
 
+@pytest.mark.parametrize("engine", ddl.DIALECTS)
+def test_confidence_has_a_column_where_the_settings_want_it(engine: str) -> None:
+    dialect = ddl.dialect(engine)
+    plain = msgspec.structs.replace(SPEC, output_schema={"properties": {"urgency": {}}})
+    assert not any("confidence" in one for one in ddl.statements(plain, LEGACY, dialect, "sqlite"))
+    spec = msgspec.structs.replace(plain, confidence=True)
+    table, view = ddl.statements(spec, LEGACY, dialect, "sqlite")
+    assert re.search(rf"^    confidence {TYPES[engine][2]}( NULL)?,$", table, re.MULTILINE)
+    assert "CASE WHEN (i.status = 'ok') THEN i.confidence END AS confidence" in view
+    sqlglot.parse_one(table, dialect=PARSERS[engine])
+
+
+def test_a_property_and_the_column_cannot_both_be_called_confidence() -> None:
+    spec = msgspec.structs.replace(SPEC, confidence=True)
+    with pytest.raises(SettingsError, match="output property 'confidence'"):
+        ddl.statements(spec, LEGACY, ddl.dialect("sqlite"), "sqlite")
+
+
 def test_a_stream_that_is_a_query_gets_a_table_alone() -> None:
     spec = msgspec.structs.replace(SPEC, legacy_table=None)
     (table,) = ddl.statements(spec, None, ddl.dialect("mssql"), "mssql")
