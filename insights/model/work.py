@@ -62,8 +62,8 @@ class SinkSpec(Value, frozen=True):
     `key` are the sink's key columns, which are the legacy row's key columns by name; the other
     columns follow from `output_schema` (see `sinks.ddl`). `legacy_table` is the table the key
     types come from and that `view` joins; None where the stream reads a query. `text` says where
-    its text is shown, and so what is taken out of it (`sinks.text`). With `confidence` its table has
-    the column of that name; without, a table that has it is given it all the same.
+    its text is shown, and so what is taken out of it (`sinks.text`). With `confidence` its table
+    has the column of that name; without, a table that has it is given it all the same.
     """
 
     name: str

@@ -38,7 +38,7 @@ _FIXED: tuple[tuple[str, TypeEngine[Any], bool], ...] = (
 )
 FIXED = tuple(name for name, _, _ in _FIXED)
 OPTIONAL = ("confidence",)  # filled where the table has it, and no property is called so
-_CONFIDENCE = (*OPTIONAL, sa.Double(), True)
+_CONFIDENCE: tuple[str, TypeEngine[Any], bool] = (*OPTIONAL, sa.Double(), True)
 
 # The dialects of `insights sink ddl --dialect`, by SQLAlchemy's name for each.
 DIALECTS = ("sqlite", "mysql", "mariadb", "postgresql", "mssql", "oracle")
