@@ -276,7 +276,9 @@ class ScriptedGenerator:
                     text=json.dumps(output),
                     finish="stop",
                     model="scripted",
-                    quotes=quotes.find_spans(output, request.output_schema, texts),
+                    quotes=quotes.find_spans(
+                        output, request.output_schema, texts, request.headings
+                    ),
                     quotes_by="check",
                 )
             )

@@ -70,6 +70,7 @@ class Queue:
     leases: int = 0
     tries: int = 0
     writes: list[list[int]] = field(default_factory=list)
+    written: list[Insight] = field(default_factory=list)
 
     def add(self, version: int, *bodies: str | None) -> list[int]:
         ids = []
@@ -147,6 +148,7 @@ class Queue:
         if any(one.verdict.output == {"echo": "unwritable"} for one in finished):
             raise errors.RowError("numeric field overflow")
         self.writes.append([one.claim.work_id for one in finished])
+        self.written += finished
         for one in finished:
             self.todo[one.claim.work_id].state = "done"
             self.todo[one.claim.work_id].isolated = False
@@ -247,6 +249,7 @@ class Desk:
         self.clock = Clock()
         self.queue = Queue(self.clock)
         self.recipes: dict[int, Recipe] = {}
+        self.grounds: Any = None
         self._settings = {"batch": batch, "in_flight": in_flight}
         self._threads = threads
         self._made: Pipeline | None = None
@@ -263,6 +266,7 @@ class Desk:
                 in_flight=self._settings["in_flight"],
                 lanes=Lanes(threads=self._threads),
                 clock=self.clock,
+                grounds=self.grounds,
             )
         return self._made
 
@@ -274,8 +278,11 @@ class Desk:
         model: Model | None = None,
         template: str = "{{ row.body }}",
         retriever: Retriever | None = None,
+        min_support: float | None = None,
+        field_support: float | None = None,
     ) -> Model:
-        """Add a recipe; return its generator."""
+        """Add a recipe; return its generator. `field_support` is its field's own least."""
+        own = {} if field_support is None else {"x-min-support": field_support}
         generator: Any = model or Model()
         rows: Any = source or Source(self.queue)
         self.recipes[version] = Recipe(
@@ -286,7 +293,7 @@ class Desk:
             source=rows,
             generator=generator,
             template=Template(template),
-            output_schema={"type": "object", "properties": {"echo": {"type": "string"}}},
+            output_schema={"type": "object", "properties": {"echo": {"type": "string", **own}}},
             abstain=(),
             sampling=Sampling(),
             cut=(),
@@ -294,6 +301,7 @@ class Desk:
             query_columns=("body",),
             deadline_s=60,
             version_id=version,
+            min_support=min_support,
         )
         made: Model = generator
         return made

@@ -145,6 +145,36 @@ def test_a_generation_says_where_it_came_from_and_its_quotes_were_checked(
     assert provider.keys == ["Bearer secret"]
 
 
+def test_a_quote_of_another_kind_or_heading_is_asked_for_once_more(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    kind = {"x-quote": "row.body", "x-quote-pattern": "^Replace"}
+    heading = {"x-quote": "passages", "x-quote-heading": "^Steps$"}
+    texts = {1: "Turn it off.", 2: "It was built long ago."}
+    for part, good, bad in (
+        (kind, "Replace the seal.", "The seal leaks."),
+        (heading, texts[1], texts[2]),
+    ):
+        part = {"type": "string", "x-quote-unit": "sentence", **part}  # noqa: PLW2901
+        request = msgspec.structs.replace(
+            REQUEST,
+            output_schema={"type": "object", "properties": {"step": part}, "required": ["step"]},
+            row={"body": "The seal leaks. Replace the seal."},
+            passages=texts,
+            headings={1: "Steps", 2: "History"},
+        )
+        provider.asked.clear()
+        provider.answers = [(200, json.dumps({"step": said})) for said in (bad, good)]
+        made = connect().submit(request).result(30)
+        assert json.loads(made.text) == {"step": good}
+        assert [span.field for span in made.quotes] == ["/step"]
+        assert len(provider.asked) == 2
+        sent = json.dumps(provider.asked[0]["response_format"])
+        assert "x-quote" not in sent
+        provider.answers = [(200, json.dumps({"step": bad}))]
+        assert connect().submit(request).result(30).quotes == ()  # validation withholds it
+
+
 def test_a_quote_that_is_not_literal_is_asked_for_once_more(
     provider: Provider, connect: Callable[..., RemoteGenerator]
 ) -> None:
