@@ -116,6 +116,8 @@ def _show_daemon(daemon: DaemonReport) -> None:
         f"since {_ago(daemon.started_at)}, last heard of {_seconds(daemon.silent_s)} ago{lost}",
         highlight=False,
     )
+    for model, threads in daemon.threads.items():
+        stdout.print(f"  model {shown(model)}: {shown(threads)}", highlight=False)
     for trouble in daemon.troubles:
         stdout.print(
             f"  [bold yellow]{shown(trouble.name)} fails[/] since {_ago(trouble.since)}: "

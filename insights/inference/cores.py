@@ -27,6 +27,16 @@ def allowed(proc: Path = _PROC, sys: Path = _SYS, cpus: Iterable[int] | None = N
     return max(1, int(min(len(cores), _quota(proc, sys))))
 
 
+def reason(proc: Path = _PROC, sys: Path = _SYS, cpus: Iterable[int] | None = None) -> str:
+    """Say what `allowed` goes by, for people: processors, cores and the quota, if there is one."""
+    mine = sorted(os.sched_getaffinity(0) if cpus is None else cpus)
+    cores, quota = len({_core(sys, cpu) for cpu in mine}), _quota(proc, sys)
+    said = f"{len(mine)} processors are ours"
+    if cores < len(mine):
+        said += f", on {cores} cores"
+    return said if quota == float("inf") else f"{said}, the cgroup's quota is {quota:g}"
+
+
 def _core(sys: Path, cpu: int) -> str:
     text = _read(sys / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
     return text.strip() or str(cpu)
@@ -96,6 +106,10 @@ class Gauge:
         self.threads = most
         """How many threads fit now."""
         self._at, self._idle, self._own = clock(), self._idle_s(), own_s()
+
+    def says(self) -> str:
+        """Say that others leave us less, where they do."""
+        return f"; others leave us {self.threads} now" if self.threads < self._most else ""
 
     def look(self) -> bool:
         """Measure if it is time; tell whether another number of threads fits than before."""

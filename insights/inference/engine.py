@@ -90,6 +90,9 @@ class Engine:
         )
         chosen = init.engine.threads is None and not self.plan.gpu_layers
         self._gauge = cores.Gauge(self.plan.threads) if chosen else None
+        self._threads_why = planner.threads_why(
+            self._weights, self.plan, init.engine, self._tuned, host=cores.reason()
+        )
         self._numbers = count()
         self._preparing: dict[Future[Job | Generation], _Flight] = {}
         self._running: dict[int, _Flight] = {}
@@ -229,6 +232,8 @@ class Engine:
             drafted_tokens=tally.drafted,
             accepted_tokens=tally.accepted,
             decode_s=tally.decode_s,
+            threads=self._gauge.threads if self._gauge else self.plan.threads,
+            threads_why=self._threads_why + (self._gauge.says() if self._gauge else ""),
             peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
 

@@ -118,6 +118,7 @@ class Counters(Value, frozen=True):
     """What the engine has done since its start: tokens, rows, and seconds by phase.
 
     `worked_tokens` were evaluated, also for rows that are not done; all others are of ended rows.
+    `threads` are those it works with now, `threads_why` says why so many.
     """
 
     rows: int = 0
@@ -135,3 +136,5 @@ class Counters(Value, frozen=True):
     busy_s: float = 0.0
     worked_tokens: int = 0
     peak_memory_mb: float = 0.0
+    threads: int = 0
+    threads_why: str = ""

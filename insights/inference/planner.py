@@ -88,6 +88,21 @@ def plan(
     )
 
 
+def threads_why(
+    weights: Weights, made: Plan, settings: EngineSettings, tuned: Speeds | None, *, host: str
+) -> str:
+    """Say why a plan has the threads that it has; `host` says what the machine gives."""
+    if made.gpu_layers:
+        return "the GPU does the work"
+    if settings.threads:
+        return "as the settings say"
+    if tuned is not None:
+        return "as `insights tune` measured"
+    if weights.file_bytes < _SMALL:
+        return "the model is so small that more would wait for each other"
+    return host
+
+
 def memory(weights: Weights, candidate: Plan) -> int:
     """Return the bytes a plan takes: weights, KV cache of all sequences, compute buffers."""
     cache = weights.kv_bytes_per_token(_KV_BYTES[candidate.kv_type])

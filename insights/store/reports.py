@@ -89,7 +89,10 @@ class TroubleReport(msgspec.Struct, frozen=True):
 
 
 class DaemonReport(msgspec.Struct, frozen=True):
-    """A daemon that runs: last heard of `silent_s` seconds ago; every half minute if well."""
+    """A daemon that runs: last heard of `silent_s` seconds ago; every half minute if well.
+
+    `threads` say of each local model how many it works with, and why.
+    """
 
     holder: str
     roles: list[str]
@@ -97,6 +100,7 @@ class DaemonReport(msgspec.Struct, frozen=True):
     started_at: dt.datetime
     silent_s: float
     troubles: list[TroubleReport]
+    threads: dict[str, str]
 
     @property
     def lost(self) -> bool:

@@ -9,7 +9,7 @@ from insights.service.runner import Runner
 from insights.store.daemons import Daemons
 from insights.wiring import enriching, knowledge, polling, publishing
 from insights.wiring.app import App, refuse_without_pipeline
-from insights.wiring.health import Readiness
+from insights.wiring.health import Readiness, threads_of
 
 ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
 
@@ -55,7 +55,13 @@ def build(
         jobs += publishing.jobs(app)
     if pipeline is None and not jobs and set(roles) != {"knowledge"}:
         raise _nothing_to_do(app, roles)
-    daemons = Daemons(app.store, app.holder, roles=roles, version=version("legacy-insights"))
+    daemons = Daemons(
+        app.store,
+        app.holder,
+        roles=roles,
+        version=version("legacy-insights"),
+        threads=lambda: _threads(app),
+    )
     return Daemon(
         pipeline,
         work,
@@ -66,6 +72,11 @@ def build(
         at_end=_ending(app, daemons),
         runner=runner,
     )
+
+
+def _threads(app: App) -> dict[str, str]:
+    generators = sorted(app.generators.items())
+    return {name: said for name, one in generators if (said := threads_of(one))}
 
 
 def _ending(app: App, daemons: Daemons) -> Callable[[], None]:

@@ -193,7 +193,17 @@ def _model(name: str, generator: Generator) -> Check:
     if generator.pid is None:
         return Check(title, "failed", "not loaded")
     status: Status = "ok" if generator.proved else "failed"
-    return Check(title, status, f"loaded, {generator.finished_since_start:,} generations")
+    says = f"loaded, {generator.finished_since_start:,} generations"
+    threads = threads_of(generator)
+    return Check(title, status, f"{says}, {threads}" if threads else says)
+
+
+def threads_of(generator: Generator) -> str:
+    """Say how many threads a local model works with and why, as last heard; empty if unknown."""
+    found = generator.engine if isinstance(generator, LocalGenerator) else None
+    if found is None or not found.threads:
+        return ""
+    return f"{found.threads} thread{'s' * (found.threads > 1)} ({found.threads_why})"
 
 
 def _ago(seconds: float | None) -> str:

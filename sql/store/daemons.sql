@@ -1,9 +1,9 @@
 -- name: tell
 -- A daemon says that it runs, and what keeps it from its work. `started` is true for the first time.
-INSERT INTO store.daemon AS d (holder, roles, version, troubles)
-VALUES (%(holder)s, %(roles)s, %(version)s, %(troubles)s)
+INSERT INTO store.daemon AS d (holder, roles, version, troubles, threads)
+VALUES (%(holder)s, %(roles)s, %(version)s, %(troubles)s, %(threads)s)
 ON CONFLICT (holder) DO UPDATE
-SET roles = excluded.roles, version = excluded.version, troubles = excluded.troubles, heard_at = now(),
+SET roles = excluded.roles, version = excluded.version, troubles = excluded.troubles, threads = excluded.threads, heard_at = now(),
     started_at = CASE WHEN %(started)s THEN now() ELSE d.started_at END;
 
 -- name: forget
@@ -12,5 +12,6 @@ DELETE FROM store.daemon WHERE holder = %(holder)s OR heard_at < now() - interva
 
 -- name: daemons
 -- Which daemons run, and what keeps each from its work.
-SELECT holder, roles, version, started_at, extract(epoch FROM now() - heard_at)::float8 AS silent_s, troubles
+SELECT holder, roles, version, started_at, extract(epoch FROM now() - heard_at)::float8 AS silent_s, troubles,
+       threads
 FROM store.daemon ORDER BY holder;

@@ -50,3 +50,15 @@ def test_a_daemon_that_was_killed_is_told_as_lost(site: Site) -> None:
     said = " ".join(site.insights("status").stdout.split())
     assert "daemon erp-2 0.1.0 runs enrich" in said
     assert "(hangs, is cut off or was killed)" in said
+
+
+def test_a_daemon_tells_its_threads_and_why(site: Site) -> None:
+    running = site.write().start(INSIGHTS_MODEL__STAND_IN__THREADS="1")
+    try:
+        (found,) = _daemons(site, lambda daemons: daemons and daemons[0]["threads"])
+        assert found["threads"] == {"stand_in": "1 thread (as the settings say)"}
+        said = " ".join(site.insights("status").stdout.split())
+        assert "model stand_in: 1 thread (as the settings say)" in said
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)

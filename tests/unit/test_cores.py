@@ -1,10 +1,14 @@
 """How many threads fit: affinity, cores and quotas at the start, and what others leave since."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from insights.inference import cores
+from insights.inference import cores, planner
+from insights.inference.client import LocalGenerator
+from insights.inference.messages import Counters, EngineSettings, Speeds
+from insights.wiring import health
 
 
 def host(
@@ -95,7 +99,9 @@ class Machine:
 def test_threads_back_off_while_others_work_and_come_back(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "proc")
     assert machine.second(idle=0.05, own=1.9) == 2  # quiet
+    assert machine.gauge.says() == ""
     assert machine.second(idle=0.0, own=1.3) == 1  # somebody takes a core
+    assert machine.gauge.says() == "; others leave us 1 now"
     assert machine.second(idle=0.0, own=0.9) == 1
     assert machine.second(idle=0.0, own=0.4) == 1  # both are busy, or stolen: still one
     assert machine.second(idle=0.85, own=0.95) == 2  # they are gone
@@ -115,3 +121,55 @@ def test_a_look_costs_nothing_between_and_is_told_once(tmp_path: Path) -> None:
     (machine.proc / "stat").unlink()
     machine.now += 2
     assert not machine.gauge.look()
+
+
+@pytest.mark.parametrize(
+    ("siblings", "cpus", "quota", "said"),
+    [
+        (FOUR, [1, 3], "max 100000", "2 processors are ours"),
+        (HYPER, [0, 1, 2, 3], "max 100000", "4 processors are ours, on 2 cores"),
+        (
+            FOUR,
+            [0, 1, 2],
+            "150000 100000",
+            "3 processors are ours, the cgroup's quota is 1.5",
+        ),
+    ],
+)
+def test_it_says_what_the_number_goes_by(
+    tmp_path: Path, siblings: dict[int, str], cpus: list[int], quota: str, said: str
+) -> None:
+    proc, sys = host(tmp_path, siblings, "0::/a\n", {"a/cpu.max": quota})
+    assert cores.reason(proc, sys, cpus) == said
+
+
+def test_why_a_plan_has_its_threads() -> None:
+    def why(
+        size: int = 2**30, *, gpu: int = 0, threads: int | None = None, tuned: bool = False
+    ) -> str:
+        measured = Speeds(threads=2, parallel=4, micro_batch=64, kv_type="f16") if tuned else None
+        return planner.threads_why(
+            Mock(file_bytes=size),
+            Mock(gpu_layers=gpu),
+            EngineSettings(threads=threads),
+            measured,
+            host="4 processors are ours",
+        )
+
+    assert why() == "4 processors are ours"
+    assert "GPU" in why(gpu=99)
+    assert "settings" in why(threads=3)
+    assert "tune" in why(tuned=True)
+    assert "small" in why(2**20)
+
+
+def test_health_says_the_threads_of_a_local_model() -> None:
+    model = Mock(spec=LocalGenerator)
+    model.trouble, model.finished_since_start = None, 3
+    model.engine = Counters(threads=2, threads_why="4 processors are ours; others leave us 2 now")
+    says = health._model("m", model).says
+    assert says == (
+        "loaded, 3 generations, 2 threads (4 processors are ours; others leave us 2 now)"
+    )
+    model.engine = Counters()  # it was not looked at yet
+    assert health._model("m", model).says == "loaded, 3 generations"
