@@ -29,6 +29,7 @@ _TOKEN = re.compile(r"[A-Za-z]{0,4}\d[A-Za-z0-9]*+(?:[ \n./-]{1,3}[A-Za-z0-9]{1,
 _BEGINS = re.compile(r"(?<![^\W_])[A-Za-z]{0,4}\d")
 _PARTS = re.compile(r"[A-Za-z0-9]+")
 _LENGTHS = range(7, 21)
+_REACH = 128  # characters behind a telling word, more than any word is looked for (`context`)
 
 _FILLER = (
     r"(?![^\W\d_])(?:[ \n.:#'\"()=-]|no|nr|num\w*|nummer|is|ist|lautet|n\u00b0|\u00ba|de|holder|of"
@@ -92,17 +93,28 @@ _BIRTHS = re.compile(
 def national_ids(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:
     """Find national ids and tax numbers."""
     yield from _evident(source)
-    told = False
-    for word in _IDS.mentions(source):
-        told = True
+    words = list(_IDS.mentions(source))
+    for word in words:
         match = _NAMED_IDS.match(source.lower, word)
         if match is None:
             continue
         value = compact(match["id"])
         if len(value) >= _FEWEST and sum(map(str.isdigit, value)) >= _FEWEST - 1:
             yield Span(*match.span("id"), "NATIONAL_ID", value)
-    if regions or told:
-        yield from _regional(source, regions)
+    wanted = tuple(dict.fromkeys(name for region in regions for name in countries.ids(region)))
+    for start, end in [(0, len(source.text))] if wanted else _behind(words):
+        yield from _regional(source, wanted, start, end)
+
+
+def _behind(words: list[int]) -> list[tuple[int, int]]:
+    """Return the stretches in which an id may begin that a word before it tells, in order."""
+    made: list[tuple[int, int]] = []
+    for word in words:
+        if made and word <= made[-1][1]:
+            made[-1] = made[-1][0], word + _REACH
+        else:
+            made.append((word, word + _REACH))
+    return made
 
 
 def _evident(source: Folded) -> Iterator[Span]:
@@ -141,34 +153,33 @@ def _of_form(source: Folded, start: int, begins: int) -> Span | None:
     return None
 
 
-def _regional(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:
+def _regional(source: Folded, wanted: tuple[str, ...], start: int, end: int) -> Iterator[Span]:
     """Find ids of the stream's countries, and beside telling words those of all countries."""
     text = source.text
-    wanted = tuple(dict.fromkeys(name for region in regions for name in countries.ids(region)))
     done = 0
-    for begin in _BEGINS.finditer(text):
+    for begin in _BEGINS.finditer(text, start, end):
         match = _TOKEN.match(text, begin.start()) if begin.start() >= done else None
         if match is None or match.end() - match.start() < _LENGTHS.start:
             continue
         lean: int | None = None
         parts = [(part.start(), part.end()) for part in _PARTS.finditer(text, *match.span())]
         for last in range(len(parts), 0, -1):
-            end = parts[last - 1][1]
-            if text[end : end + 1].isalnum():
+            until = parts[last - 1][1]
+            if text[until : until + 1].isalnum():
                 continue
-            value = compact(text[match.start() : end])
+            value = compact(text[match.start() : until])
             if len(value) not in _LENGTHS or sum(map(str.isdigit, value)) < _FEWEST - 1:
                 continue
             if lean is None:
-                lean = _WEAK.lean(source, match.start(), end)
+                lean = _WEAK.lean(source, match.start(), until)
             if lean < 0 or (lean == 0 and not wanted):
                 break
             if any(
-                _valid(name, text[match.start() : end], value)
+                _valid(name, text[match.start() : until], value)
                 for name in (countries.ALL if lean > 0 else wanted)
             ):
-                yield Span(match.start(), end, "NATIONAL_ID", value)
-                done = end
+                yield Span(match.start(), until, "NATIONAL_ID", value)
+                done = until
                 break
 
 

@@ -13,11 +13,11 @@ from insights.governance.redact.context import READINGS, THINGS, Words
 from insights.governance.redact.folding import Folded
 from insights.governance.redact.spans import Span, compact
 
-_LOCAL = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,64}")  # matched backwards, from the @
+# Matched backwards, from the @; without = / ? & | { }, behind which an address begins: ?to=a@b.c
+_LOCAL = re.compile(r"[\w.!#$%'*+^~-]{1,64}")
 _QUOTED = re.compile(r'"[^"\n@]{1,62}"$')
-_DOMAIN = re.compile(r"(?:[\w-]{1,63}+\.){1,8}([^\W\d_][\w-]{1,62})")
+_HOST = re.compile(r"@(?P<gap>[ \n]?)(?P<domain>(?:[\w-]{1,63}+\.){1,8}[^\W\d_][\w-]{1,62})")
 _RELEASE = re.compile(r"[~^]?v?\d+\.\d+|\d+x\.")  # package@1.2.3-rc.alpha, icon@2x.png
-_CUTS = "=/?&|{}"  # what stands before one of these belongs to no address: ?to=a@b.c
 _SPOKEN = re.compile(
     r"(?<![\w.+-])[\w+-]{1,64}+(?:(?: dot |\.)[\w+-]{1,63}+){0,4}(?: at |@)"
     r"[\w-]{1,63}+(?:(?: dot |\.)[\w-]{1,63}+){1,4}",
@@ -82,46 +82,41 @@ _SEGMENT = re.compile(r"[\w~%=+.-]{8,}")
 def emails(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find e-mail addresses: `a.b@c.de`, `"a b"@c.de`, `a dot b at c dot de`."""
     text = source.text
-    at = text.find("@")
-    while at >= 0:
-        found = _email(text, at)
-        if found is not None:
-            yield found
-        at = text.find("@", at + 1)
-    if " dot " in text.casefold():
+    if "@" in text:
+        backwards = text[::-1]
+        for host in _HOST.finditer(text):
+            found = _email(text, backwards, host)
+            if found is not None:
+                yield found
+    if " dot " in source.lower:
         for match in _SPOKEN.finditer(text):
             if " dot " in match.group().casefold():
                 same = match.group().casefold().replace(" dot ", ".").replace(" at ", "@")
                 yield Span(match.start(), match.end(), "EMAIL", same)
 
 
-def _email(text: str, at: int) -> Span | None:
-    begin, end = at, at + 1
-    around = text[at - 1 : at] + text[at + 1 : at + 2]
-    if around == "  " or "\n" in around:  # written apart, or wrapped beside the @
-        begin -= text[at - 1 : at] in {" ", "\n"}
-        end += text[at + 1 : at + 2] in {" ", "\n"}
-    domain = _DOMAIN.match(text, end)
-    if domain is None or _RELEASE.match(domain.group()):
+def _email(text: str, backwards: str, host: re.Match[str]) -> Span | None:
+    begin, end = host.span()
+    gap, domain = host.groups()
+    before = text[begin - 1 : begin]
+    if before == "\n" or (gap and before == " "):  # written apart, or wrapped beside the @
+        begin -= 1
+    elif gap == " ":
         return None
-    before = text[max(0, begin - 64) : begin]
-    if before.endswith('"') and (quoted := _QUOTED.search(before)):
-        return Span(
-            begin - len(quoted.group()),
-            domain.end(),
-            "EMAIL",
-            (quoted.group() + domain.group()).casefold(),
-        )
-    match = _LOCAL.match(before[::-1])
+    if _RELEASE.match(domain):
+        return None
+    if text[begin - 1 : begin] == '"' and (
+        quoted := _QUOTED.search(text, max(0, begin - 64), begin)
+    ):
+        return Span(quoted.start(), end, "EMAIL", (quoted.group() + domain).casefold())
+    at = len(text) - begin
+    match = _LOCAL.match(backwards, at, at + 64)
     if match is None:
         return None
-    local = match.group()[::-1]
-    for sign in _CUTS:
-        local = local.rpartition(sign)[2]
-    local = local.lstrip(".'*#!$%+^~-")
+    local = match.group()[::-1].lstrip(".'*#!$%+^~-")
     if not local or local.casefold() in _SERVICES:
         return None
-    return Span(begin - len(local), domain.end(), "EMAIL", (local + domain.group()).casefold())
+    return Span(begin - len(local), end, "EMAIL", (local + domain).casefold())
 
 
 def ips(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
