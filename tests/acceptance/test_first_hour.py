@@ -63,6 +63,7 @@ def small_model() -> None:
 
 def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: v for name, v in os.environ.items() if not name.startswith("INSIGHTS_")}
+    environment["INSIGHTS_STORE__AS_ROOT"] = "true"  # as whom CI runs this; README says so
     environment["INSIGHTS_MODEL__DEFAULT__THREADS"] = "1"  # this machine is shared: two would wait
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, check=False,

@@ -315,5 +315,5 @@ def test_init_sees_columns_and_key(legacy: Legacy) -> None:
         table = client.describe("ticket")
         assert list(table.columns) == ["id", "subject", "body", "customer", "updated_at"]
         assert table.key == ("id",)
-        with pytest.raises(errors.StreamError, match="did you mean ticket"):
+        with pytest.raises(errors.StreamError, match="write ticket"):
             client.describe("tickets")

@@ -76,7 +76,7 @@ def test_sigterm_while_it_waits_for_the_store(site: Site) -> None:
     site.store_url = f"postgresql://nobody:x@127.0.0.1:{port}/store"
     daemon = site.start()
     assert daemon.stderr is not None
-    assert "waiting for the store" in daemon.stderr.readline()
+    assert any("waiting for the store" in line for line in daemon.stderr)
     _stop(daemon, 5)
 
 

@@ -28,7 +28,7 @@ def test_a_misspelt_setting_names_the_nearest(site: Site) -> None:
 
 def test_a_missing_settings_file_says_how_to_write_one(site: Site) -> None:
     site.config.unlink()
-    assert "insights init" in _error(site, "status", code=78)
+    assert "insights.toml init` writes one" in _error(site, "status", code=78)
 
 
 def test_a_password_in_the_file_is_refused(site: Site) -> None:
@@ -153,7 +153,7 @@ def test_published_chat_templates_and_generated_schemas_just_work(
 
 def test_an_empty_store_and_one_ahead(site: Site, empty_store_url: str) -> None:
     filled, site.store_url = site.store_url, empty_store_url
-    assert "insights migrate" in _error(site, "run", "--once", code=33)
+    assert "insights.toml migrate`" in _error(site, "run", "--once", code=33)
     site.store_url = filled
     site.query("UPDATE public.insights_schema_version SET version_num = '9999' RETURNING 1")
     assert "newer than this program" in _error(site, "run", "--once", code=33)

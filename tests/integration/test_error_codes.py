@@ -82,6 +82,8 @@ ELSEWHERE = {
     errors.Overloaded: "tests/unit/test_batcher.py",
     errors.MustWait: "tests/unit/test_pages.py",
     errors.Fenced: "tests/unit/test_pages.py",
+    errors.DaemonUnavailable: "tests/integration/test_health.py",
+    errors.NotReady: "tests/integration/test_health.py",
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from insights import errors
 from tests.answering import Answering, answering
 from tests.site import Site
 
@@ -48,7 +49,7 @@ def test_a_daemon_is_ready_once_all_its_parts_have_answered(site: Site) -> None:
         assert {"feeder", "writer", "leases", "main loop"} <= {
             one["name"] for one in told["checks"]
         }
-    nobody = site.insights("health", env=here, code=27).stderr
+    nobody = site.insights("health", env=here, code=errors.DaemonUnavailable.exit_code).stderr
     assert "no daemon answers there" in nobody
 
 
@@ -110,7 +111,7 @@ def test_a_replica_that_lags_is_not_ready(site: Site) -> None:
         daemon.until(lambda: daemon.status("/readyz") == 503)
         assert "the replica lags by 31 s" in daemon.get("/readyz")[1]
         here = {"INSIGHTS_HEALTH__LISTEN": daemon.address}
-        refused = site.insights("health", env=here, code=28).stderr
+        refused = site.insights("health", env=here, code=errors.NotReady.exit_code).stderr
         assert "it is not ready: stream ticket" in refused
         site.insights("health", "--live", env=here)
 
