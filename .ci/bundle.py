@@ -17,6 +17,7 @@ import re
 import shutil
 import sys
 import tarfile
+import tempfile
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,10 +73,19 @@ def _download(arguments: Sequence[str], lines: Sequence[str], target: Path) -> N
 
 
 def own_wheel(target: Path) -> None:
-    """Build this checkout's wheel."""
+    """Build this checkout's wheel, of what is there now: setuptools packs an old build/ too."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "wheel"]
     wanted = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(target), str(ROOT)]
-    run([*pip, *wanted], llama.LOG, failing="our own wheel", count=lambda _: None)
+    with tempfile.TemporaryDirectory() as fresh:
+        settings = Path(fresh, "settings.cfg")
+        settings.write_text(f"[build]\nbuild_base = {fresh}\n", "utf-8")
+        run(
+            [*pip, *wanted],
+            llama.LOG,
+            failing="our own wheel",
+            count=lambda _: None,
+            environment={"DIST_EXTRA_CONFIG": str(settings)},
+        )
 
 
 def requirements(folder: Path) -> str:

@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from demo.choices import (
     CHOICES,
+    COMMAND,
     FOLDER,
     HELPDESK,
     ROOT,
@@ -49,7 +50,7 @@ def main() -> int:
     try:
         Demo(CHOICES[options.model]).run(change=not options.no_change)
     except (OSError, sqlite3.Error) as error:  # a full disk, a folder that cannot be written
-        console.print(f"[bold red]make demo failed[/]: {escape(mended(error))}", highlight=False)
+        console.print(f"[bold red]{COMMAND} failed[/]: {escape(mended(error))}", highlight=False)
         return 1
     return 0
 
@@ -81,7 +82,7 @@ class Demo:
         """Build or change the helpdesk, process it, show what came of it."""
         began = time.monotonic()
         if wrong := place_model(self._choice):
-            console.print(f"[bold red]make demo failed[/]: {wrong}", highlight=False)
+            console.print(f"[bold red]{COMMAND} failed[/]: {wrong}", highlight=False)
             sys.exit(1)
         changed = self._prepare(change=change)
         before = self._told()
@@ -153,7 +154,7 @@ class Demo:
         if process.returncode:
             said = output + self._log.read_text("utf-8")
             console.print(
-                f"[bold red]make demo failed[/] at `insights {' '.join(arguments)}` "
+                f"[bold red]{COMMAND} failed[/] at `insights {' '.join(arguments)}` "
                 f"({ended(process.returncode)}):",
                 highlight=False,
             )
@@ -234,12 +235,16 @@ class Demo:
         looks.append(
             (self._choice.again, "again: some tickets change, and only those are processed")
         )
-        if self._choice is HELPDESK:
+        made = COMMAND == "make demo"
+        if self._choice is HELPDESK and made:
             looks.append((SMOLLM2.again, "a general instruct model, which writes"))
         for look, what in looks:
             console.print(f"  [cyan]{look}[/]\n      {what}", highlight=False, soft_wrap=True)
+        commands = ".venv" if made else sys.prefix
         console.print(
-            "Commands are in .venv/bin (`source .venv/bin/activate`). make demo-reset removes all."
+            f"Commands are in {commands}/bin (`source {commands}/bin/activate`). "
+            f"{'make demo-reset' if made else f'rm -r {ROOT}'} removes all.",
+            highlight=False,
         )
 
 

@@ -15,6 +15,8 @@ from demo.data.tickets import tickets
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".demo"
+# How the demo was started: an installed one says so, a checkout's is the Makefile's.
+COMMAND = os.environ.get("DEMO_COMMAND", "make demo")
 WRITTEN = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -46,7 +48,7 @@ class Choice:
     @property
     def again(self) -> str:
         """The command that runs this demo."""
-        return "make demo" if self is HELPDESK else f"make demo DEMO_MODEL={self.name}"
+        return COMMAND if self is HELPDESK else f"make demo DEMO_MODEL={self.name}"
 
 
 _CONFIG = ROOT / "demo" / "config"

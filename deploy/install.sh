@@ -85,6 +85,21 @@ exec 9>"$prefix/releases/.lock"
 flock -n 9 || die "another installation into $prefix is at work"
 
 pip() { PYTHONPATH=$(echo "$here"/wheels/pip-*.whl) "$release/venv/bin/python" -m pip --isolated --disable-pip-version-check --no-input "$@"; }
+compiled() {
+    # The service may not write here, and would compile at each start what it imports. All that is installed would take minutes.
+    "$release/venv/bin/python" -I - <<'IMPORTS' >/dev/null 2>&1 || true
+import importlib, pkgutil, insights
+names = [each.name for each in pkgutil.walk_packages(insights.__path__, "insights.", onerror=lambda name: None)]
+names = [name for name in names if not name.startswith("insights.migrations.")]
+models = ("bert.tokenization_bert", "bert.modeling_bert", "xlm_roberta.modeling_xlm_roberta")
+for name in [*names, "sentence_transformers", *(f"transformers.models.{each}" for each in models)]:
+    try:
+        importlib.import_module(name)
+    except Exception:
+        pass  # the trial says what does not work
+IMPORTS
+    "$release/venv/bin/python" -I -m compileall -q "$release"/venv/lib/python*/site-packages/insights >/dev/null 2>&1 || true
+}
 kernels() { "$release/venv/bin/python" -I "$release/trial/trial.py" variant; }
 
 if [ -f "$release/installed" ]; then
@@ -102,8 +117,7 @@ else
         tail -n 5 <<<"$output" >&2
         failed "a package was not installed, $(($(df -Pk "$prefix" | awk 'NR == 2 {print $4}') / 1024)) MB are free"
     }
-    # The service may not write here, and would compile it all at each start.
-    "$release/venv/bin/python" -I -m compileall -q -j 0 "$release/venv/lib" >/dev/null 2>&1 || true
+    compiled
     find . -mindepth 1 -maxdepth 1 ! -name wheels ! -name install.sh -exec cp -r {} "$release/" \; || failed "the disk is full"
 fi
 
@@ -138,7 +152,8 @@ folder=\${1:-\$HOME/insights-demo}
 mkdir -p "\$folder"
 cp -r "$prefix/current/demo" "\$folder/"
 cd "\$folder"
-export PYTHONPYCACHEPREFIX="\$folder/.demo/pycache"
+export DEMO_COMMAND="\$0\${1:+ \$1}"
+export PYTHONDONTWRITEBYTECODE=1
 exec "$prefix/venv/bin/python" -m demo
 DEMO
 chmod 755 "$prefix/bin/insights-demo.new" && mv "$prefix/bin/insights-demo.new" "$prefix/bin/insights-demo"

@@ -91,7 +91,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lock = packages.wanted((ROOT / "requirements.lock").read_text())
     for name in {line.split("==")[0] for line in lock} - LARGE | {"pip", "llama-cpp-python"}:
         repack(name, stage / "wheels")
+    stale = ROOT / "build" / "lib" / "insights" / "left_over.py"
+    stale.parent.mkdir(parents=True, exist_ok=True)
+    stale.touch()
     bundle.own_wheel(stage / "wheels")
+    stale.unlink()
     (stage / "wheels.txt").write_text(bundle.requirements(stage / "wheels"))
     bundle.fill(stage)
     project = {"name": "legacy-insights", "version": "0.1.0", "license": "Apache-2.0"}
@@ -157,6 +161,27 @@ def test_it_installs_tries_itself_and_says_what_comes_next(installed: tuple[Path
     for secret in ("credstore", "credstore.encrypted"):
         assert (folder / "etc" / secret).stat().st_mode & 0o777 == 0o700
     assert "insights.hash_key insights.store_password" in said
+
+
+def test_the_program_is_packed_as_it_is_without_what_an_older_build_left(whole: Path) -> None:
+    with zipfile.ZipFile(next((whole / "wheels").glob("legacy_insights-*.whl"))) as wheel:
+        packed = {each for each in wheel.namelist() if re.match(r"insights/.*\.py$", each)}
+    homes = {"insights": "insights", "insights/migrations": "migrations"}
+    assert packed == {
+        f"{home}/{path.relative_to(ROOT / source)}"
+        for home, source in homes.items()
+        for path in (ROOT / source).rglob("*.py")
+    }
+
+
+def test_what_the_program_imports_is_compiled(installed: tuple[Path, str]) -> None:
+    opt = installed[0] / "opt"
+    python = [str(opt / "venv" / "bin" / "python"), "-Iv", "-m", "insights", "--help"]
+    done = subprocess.run(
+        python, capture_output=True, text=True, check=True, env={"PYTHONDONTWRITEBYTECODE": "1"}
+    )
+    assert re.findall(r"(?m)^# code object from '?(.*site-packages/.*\.py)'?$", done.stderr) == []
+    assert "matches" in done.stderr  # others were read from their bytecode
 
 
 def test_a_second_call_changes_nothing_and_mends_a_unit(
