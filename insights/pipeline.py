@@ -198,7 +198,8 @@ class Pipeline:
         former = [row for row in rows if row.row.former_hash == row.claim.input_hash]
         if former:  # the same inputs: only the key of the hash is another
             self._work.restamp([(row.claim, row.row) for row in former])
-        changed = [row for row in rows if row not in same and row not in former]
+        known = {row.claim.work_id for row in (*same, *former)}
+        changed = [row for row in rows if row.claim.work_id not in known]
         return same + former + self._follow(recipe, changed)
 
     def retrieve(self, recipe: Recipe, rows: Sequence[InHand]) -> list[InHand]:

@@ -28,11 +28,11 @@ log = structlog.get_logger(__name__)
 IDLE_S = 0.5  # between looks at an empty queue
 TICK_S = 0.25
 LONGEST_WRITE_PAUSE_S = 5.0  # finished rows wait for the store, and their leases do not
-TELL_S = 30.0  # between two words to the store that this daemon runs
+HEARD_S = 30.0  # between two words to the store that this daemon runs
 EXPIRE_S = 4.0  # a dead daemon's rows are free within the lease and five seconds
 IDLE_WORKER_S = 30.0  # a feeder or writer unheard of for so long prolongs no lease
 GIVE_BACK_S = 5.0  # a store that does not answer must not hold up the end
-TELL_S = 20.0  # `--once` says what it waits for after this long without a row
+WAITS_S = 20.0  # `--once` says what it waits for after this long without a row
 STALL_S = 60.0  # `--once` gives up after this long without any progress
 
 
@@ -193,7 +193,9 @@ class Daemon:
             left = self._work.outstanding()
             report(Progress(stage="enrich", done=self._written, open=left.all_open))
             held = self._pipeline.held
-            if time.monotonic() - max(told, moved) > TELL_S and (waits := self._pipeline.waits_for):
+            if time.monotonic() - max(told, moved) > WAITS_S and (
+                waits := self._pipeline.waits_for
+            ):
                 log.info("waits", reason="; ".join(waits))
                 told = time.monotonic()
             if left.all_open == 0 and held == 0:
@@ -331,7 +333,7 @@ class _Tell:
         told_at, told = self._told
         now = time.monotonic()
         told_now = {(one.name, one.reason) for one in troubles}
-        if told_now != told or now - told_at >= TELL_S:
+        if told_now != told or now - told_at >= HEARD_S:
             self._tell([{"name": t.name, "reason": t.reason, "since": t.since} for t in troubles])
             self._told = (now, told_now)
         return False

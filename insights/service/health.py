@@ -86,8 +86,8 @@ class Health:
                 yield Check(one.name, "failed", "its thread has ended")
             elif one.busy and one.silent_s >= STUCK_S:
                 yield Check(one.name, "failed", f"not heard of for {one.silent_s:.0f} s")
-            elif one.error is not None:
-                yield Check(one.name, "warning", str(one.error) or type(one.error).__name__)
+            elif one.reason:
+                yield Check(one.name, "warning", one.reason)
             else:
                 yield Check(one.name, "ok")
 

@@ -60,7 +60,7 @@ class Vital(msgspec.Struct, frozen=True):
         busy: Whether it works now; an idle job is not heard of.
         silent_s: Seconds since it was last heard of.
         well_s: Seconds since a round of it went well; None: none has yet.
-        error: What its last round raised, if that failed.
+        reason: Why its last round failed, in our own words; empty if it did not.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Vital(msgspec.Struct, frozen=True):
     busy: bool
     silent_s: float
     well_s: float | None
-    error: BaseException | None
+    reason: str
 
 
 class _Charge:
@@ -80,7 +80,6 @@ class _Charge:
         self.thread: threading.Thread | None = None  # a job has another for each round
         self.ended = False
         self.well_at: float | None = None
-        self.error: BaseException | None = None
         self.pulse = beats.Pulse()
         self.busy = False
         self.unforeseen = 0
@@ -91,7 +90,7 @@ class _Charge:
 
     def went_well(self) -> None:
         self.unforeseen, self._pause_s, self._known, self.trouble = 0, 0.0, "", None
-        self.well_at, self.error = time.monotonic(), None
+        self.well_at = time.monotonic()
 
     def failed(self, exc: BaseException, *, quiet: bool) -> float:
         """Tell a failure, and return the seconds to wait."""
@@ -106,7 +105,6 @@ class _Charge:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         since = self.trouble.since if self.trouble is not None else now
         self.trouble = Trouble(self.name, reason, failures, self._pause_s, since)
-        self.error = exc
         if quiet:
             return self._pause_s
         again = {"task": self.name, "reason": reason, "again_in_s": self._pause_s}
@@ -222,7 +220,7 @@ class Runner:
                 busy=one.busy,
                 silent_s=one.pulse.age_s(),
                 well_s=None if one.well_at is None else now - one.well_at,
-                error=one.error,
+                reason=trouble.reason if (trouble := one.trouble) is not None else "",
             )
             for one in list(self._charges.values())
         ]

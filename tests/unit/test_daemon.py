@@ -193,6 +193,20 @@ def test_what_fails_is_told_at_each_change_and_no_oftener(monkeypatch: pytest.Mo
     assert all(one != other for one, other in itertools.pairwise(told))
 
 
+def test_a_daemon_that_is_well_is_heard_of_every_half_minute_and_no_oftener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (daemons.HEARD_S, daemons.WAITS_S) == (30.0, 20.0)  # two intervals, each by its name
+    told: list[float] = []
+    clock = [0.0]
+    monkeypatch.setattr(daemons.time, "monotonic", lambda: clock[0])
+    telling = daemons._Tell(daemons.Runner(), lambda _: told.append(clock[0]))
+    for second in range(0, 91):
+        clock[0] = float(second)
+        telling.run_once()
+    assert told == [0.0, 30.0, 60.0, 90.0]
+
+
 def test_a_thread_that_cannot_go_on_ends_the_daemon_with_a_code() -> None:
     pipeline = Pipeline()
 
@@ -308,7 +322,7 @@ def test_once_waits_while_rows_are_in_flight_and_says_what_it_waits_for(
     monkeypatch: pytest.MonkeyPatch, log: LogCapture
 ) -> None:
     monkeypatch.setattr(daemons, "STALL_S", 0.3)
-    monkeypatch.setattr(daemons, "TELL_S", 0.2)
+    monkeypatch.setattr(daemons, "WAITS_S", 0.2)
     pipeline, work = Pipeline(), Work(left=2)
     pipeline.waits_for = ["triage: 2 rows wait for small, 512 tokens done since it started"]
     pipeline.held = 2  # tokens flow, and no row is finished for longer than that

@@ -179,3 +179,20 @@ def test_what_stands_behind_a_child_is_known_by_its_last_call() -> None:
         check = reached("source erp", standing)
         assert (check.status, says in check.says) == (status, True), check
     assert reached("source erp", Standing(), untried=True).status == "failed"
+
+
+def test_what_a_foreign_exception_says_is_in_no_answer(runner: Runner) -> None:
+    """It may quote a row."""
+
+    class Polls:
+        name, every_s = "poll ticket", 3600.0
+
+        def run_once(self) -> bool:
+            raise KeyError("Anna Meier, anna@example.com")
+
+    runner.schedule(Polls())
+    runner.begin()
+    _until(lambda: worst(Health(runner).alive()) == "warning")
+    said = " ".join(check.says for check in Health(runner).alive())
+    assert "internal error: KeyError" in said
+    assert "Anna" not in said
