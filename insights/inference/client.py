@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 _LOAD_S = 600.0  # a 70 B model from a slow disk
 _GRACE_S = 30.0  # the child refuses late work itself; past this it must be hung
-_ASK_S = 60.0  # for answers between two batches
-_LATER_S = 86_400.0  # for what only people want to know: being late with it must end nothing
+_ASK_S = 60.0  # for the answer of one that generates nothing
+_BUSY_S = 86_400.0  # of one that does: it answers between two steps, and rows have deadlines
 _DEATHS = 2  # of children for memory, with nothing generated between: the plan may be too large
 _SMALLEST = 4  # halvings after which memory is not the reason
 _GROW_S, _LONGEST_GROW_S = 3_600.0, 86_400.0  # with a smaller plan before a larger one is tried
@@ -87,8 +87,6 @@ class LocalGenerator:
         self._looking = False
         self.engine = Counters()
         """What the engine had done when it was looked at last."""
-        self._asked: Future[Counters] | None = None
-        self._tokens: int | None = None
         self._worker = self._spawn()
 
     # --- the port ------------------------------------------------------------------------------
@@ -166,7 +164,7 @@ class LocalGenerator:
             if self._looking or self._closed or self._refusal() is not None:
                 return
             self._looking = True
-        future = self._worker.submit("counters", None, Counters, deadline_s=_ASK_S)
+        future = self._worker.submit("counters", None, Counters, deadline_s=self._patience_s)
         future.add_done_callback(self._looked)
 
     def _looked(self, done: Future[Counters]) -> None:
@@ -208,14 +206,9 @@ class LocalGenerator:
 
         None while it loads, and before it has answered. Waits for nothing.
         """
-        asked = self._asked
-        if asked is not None and asked.done():
-            self._asked, asked = None, None if asked.cancelled() else asked
-            if asked is not None and asked.exception() is None:
-                self._tokens = asked.result().worked_tokens
-        if self._asked is None and self._worker.pid is not None:
-            self._asked = self._worker.submit("counters", None, Counters, deadline_s=_LATER_S)
-        return self._tokens
+        if self._worker.pid is not None:
+            self.look()
+        return self.engine.worked_tokens or None  # its proof at the start counts
 
     @property
     def trouble(self) -> errors.InsightsError | None:
@@ -245,13 +238,18 @@ class LocalGenerator:
         if refused is not None:
             raise refused
         try:
-            answer = self._worker.call(method, request, reply, deadline_s=_ASK_S)
+            answer = self._worker.call(method, request, reply, deadline_s=self._patience_s)
         except errors.WorkerDied as exc:
             raise self._told(exc) from exc
         self._meet()
         with self._lock:
             self._broken, self._pause_s = None, _PAUSE_S
         return answer
+
+    @property
+    def _patience_s(self) -> float:
+        """How long an answer about itself may take before the child is ended as hung."""
+        return _BUSY_S if self._in_flight else _ASK_S
 
     def _refusal(self) -> errors.GeneratorBroken | None:
         """Return why nothing is asked now: a broken generator is started anew after a pause."""
