@@ -31,8 +31,6 @@ from insights.workers import serve
 _TICK_S = 0.5  # how often queued requests are looked at whose time may have passed
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # as the openai client's own
 
-_FIX = "start the server, correct model.url, or name a file as the pipeline's fallback"
-
 
 class _Asked:
     """A call in the child: until when it may take, and whether anybody still waits for it."""
@@ -125,7 +123,9 @@ class Remote:
 
     def _ask_once(self, request: GenerateRequest, note: str, left_s: float) -> Generation:
         if left_s <= 0:
-            raise errors.ProviderUnavailable("no answer in time", where=self._init.url, fix=_FIX)
+            raise errors.ProviderUnavailable(
+                "no answer in time", where=self._init.url, fix=fix(self._init)
+            )
         with translated(self._init):
             answer = self._client.chat.completions.create(
                 model=self._init.model,
@@ -167,6 +167,14 @@ def pause_s(tries: int, cause: BaseException | None) -> float:
             return float(said)
     longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(1 << min(tries - 1, 10)))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+def fix(init: RemoteInit) -> str:
+    """Return what helps where a server does not answer."""
+    where = f"{init.section}.url"
+    if init.section.startswith("embedding"):
+        return f"start the server, or correct {where}"
+    return f"start the server, correct {where}, or name a file as the pipeline's fallback"
 
 
 def connect(init: RemoteInit) -> openai.OpenAI:
@@ -219,15 +227,15 @@ def translated(init: RemoteInit) -> Iterator[None]:
         openai.ConflictError,
     ) as exc:
         raise errors.ProviderUnavailable(
-            f"no answer ({type(exc).__name__})", where=url, fix=_FIX
+            f"no answer ({type(exc).__name__})", where=url, fix=fix(init)
         ) from exc
     except openai.APIStatusError as exc:
         if exc.status_code == 408:  # noqa: PLR2004 - request timeout
-            raise errors.ProviderUnavailable("no answer in time", where=url, fix=_FIX) from exc
+            raise errors.ProviderUnavailable("no answer in time", where=url, fix=fix(init)) from exc
         raise errors.RowError(f"the server refuses it with {exc.status_code}", where=url) from exc
     except openai.OpenAIError as exc:
         raise errors.ProviderUnavailable(
-            f"no usable answer ({type(exc).__name__})", where=url, fix=_FIX
+            f"no usable answer ({type(exc).__name__})", where=url, fix=fix(init)
         ) from exc
 
 

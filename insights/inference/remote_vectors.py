@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from tokenizers import Tokenizer
 
 from insights import errors
-from insights.inference.remote import connect, pause_s, translated
+from insights.inference.remote import connect, fix, pause_s, translated
 from insights.inference.vectors_messages import (
     CHECK,
     RelevancesReply,
@@ -193,7 +193,7 @@ class RemoteVectors:
     def _ask_once(self, path: str, body: Json, left_s: float) -> Any:  # noqa: ANN401
         server = self._init.server
         if left_s <= 0:
-            raise errors.ProviderUnavailable("no answer in time", where=server.url)
+            raise errors.ProviderUnavailable("no answer in time", where=server.url, fix=fix(server))
         try:
             with translated(server):
                 return self._client.post(

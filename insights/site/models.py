@@ -1,6 +1,7 @@
 """The settings of models: embeddings, GGUF files, and servers that speak the OpenAI protocol."""
 
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -37,58 +38,48 @@ def refuse_open_way(url: str, *, insecure: bool) -> None:
         )
 
 
-class RerankServerSettings(Section):
+class ServerSettings(Section):
+    """A server that is asked for something: where it is, and how it is reached."""
+
+    url: str
+    model: str
+    protocol: Literal["openai", "tei"] = "openai"
+    api_key: str | None = None
+    insecure: bool = False
+    proxy: str | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    tokenizer: Path | None = None
+    timeout: Duration = seconds("30s")
+
+    @model_validator(mode="after")
+    def _private(self) -> "ServerSettings":
+        refuse_open_way(self.url, insecure=self.insecure)
+        return self
+
+
+class RerankServerSettings(ServerSettings):
     """`[embedding.rerank_server]`: a server that judges passages.
 
     `protocol` is `openai` (vLLM, llama-server and others: `rerank` below the url) or `tei`
     (text-embeddings-inference). `scores` are probabilities, or logits of any size.
     """
 
-    url: str
-    model: str
-    protocol: Literal["openai", "tei"] = "openai"
-    api_key: str | None = None
-    insecure: bool = False
-    proxy: str | None = None
-    ca_file: Path | None = None
-    client_cert: Path | None = None
-    tokenizer: Path | None = None
     max_tokens: int = Field(default=512, ge=32, le=131_072)
-    timeout: Duration = seconds("30s")
     scores: Literal["probabilities", "logits"] = "probabilities"
 
-    @model_validator(mode="after")
-    def _private(self) -> "RerankServerSettings":
-        refuse_open_way(self.url, insecure=self.insecure)
-        return self
 
-
-class VectorServerSettings(Section):
+class VectorServerSettings(ServerSettings):
     """`[embedding.server]`: a server that embeds.
 
     `model` is the name it serves, `dimensions` the length of its vectors. Texts are cut to
     `max_tokens` of `tokenizer`, the model's tokenizer.json; without one the packaged one's counts.
     """
 
-    url: str
-    model: str
     dimensions: int = Field(ge=1, le=4000)
-    protocol: Literal["openai", "tei"] = "openai"
-    api_key: str | None = None
-    insecure: bool = False
-    proxy: str | None = None
-    ca_file: Path | None = None
-    client_cert: Path | None = None
-    tokenizer: Path | None = None
     max_tokens: int = Field(default=256, ge=32, le=131_072)
     query_prompt: str = ""
     document_prompt: str = ""
-    timeout: Duration = seconds("30s")
-
-    @model_validator(mode="after")
-    def _private(self) -> "VectorServerSettings":
-        refuse_open_way(self.url, insecure=self.insecure)
-        return self
 
 
 class EmbeddingSettings(Section):
@@ -134,11 +125,18 @@ class EmbeddingSettings(Section):
                 )
         return self
 
+    def servers(self, section: str = "embedding") -> Iterator[tuple[str, ServerSettings]]:
+        """Yield each server that texts go to, and of `previous` too, with its section."""
+        for name, server in (("server", self.server), ("rerank_server", self.rerank_server)):
+            if server is not None:
+                yield f"{section}.{name}", server
+        if self.previous is not None:
+            yield from self.previous.servers(f"{section}.previous")
+
     @property
     def leaves(self) -> bool:
         """Whether texts leave this process tree for a server."""
-        servers = (self.server, self.rerank_server)
-        return any(servers) or (self.previous is not None and self.previous.leaves)
+        return any(self.servers())
 
 
 class ModelSettings(Section):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from insights.ground import connections
@@ -26,10 +27,11 @@ def hosts(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, source in settings.source.items():
         for host in _odbc(source.odbc):
             yield f"source.{name}.odbc", host
-    for name, model in settings.model.items():
-        for address in (model.url, model.proxy):
-            if address is not None:
-                yield f"model.{name}", urlsplit(address).hostname or ""
+    models = ((f"model.{name}", one.url, one.proxy) for name, one in settings.model.items())
+    vectors = ((where, one.url, one.proxy) for where, one in settings.embedding.servers())
+    for where, *addresses in chain(models, vectors):
+        for address in filter(None, addresses):
+            yield where, urlsplit(address).hostname or ""
 
 
 def _store(url: str) -> Iterator[str]:

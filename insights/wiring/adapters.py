@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from insights import errors
@@ -12,7 +13,7 @@ from insights.documents.client import LoaderClient
 from insights.ground import beats, connections, environment
 from insights.inference import chat_names
 from insights.inference.client import LocalGenerator
-from insights.inference.messages import EngineSettings, RemoteInit
+from insights.inference.messages import EngineSettings
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
 from insights.model import MarkSpec, SinkSpec
@@ -30,7 +31,8 @@ from insights.store.hashkeys import HashKeys
 from insights.store.passages import PassageStore, vector_index
 from insights.store.postgres import Store, reach
 from insights.store.views import typed_view
-from insights.wiring.vectors import embedding_model
+from insights.wiring import servers
+from insights.wiring.servers import embedding_model
 
 log = structlog.get_logger(__name__)
 
@@ -256,25 +258,10 @@ def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGene
     """Return the generator of one `[model.<name>]`; its child starts at the first call."""
     model = settings.model[name]
     if model.url is not None:
-        return RemoteGenerator(
-            RemoteInit(
-                name=name,
-                url=model.url,
-                model=model.model or name,
-                api_key=environment.reveal(model.api_key or "", f"model.{name}.api_key"),
-                timeout_s=model.timeout,
-                proxy=environment.reveal(model.proxy, f"model.{name}.proxy")
-                if model.proxy
-                else None,
-                ca_file=str(settings.resolve(model.ca_file)) if model.ca_file else None,
-                client_cert=str(settings.resolve(model.client_cert)) if model.client_cert else None,
-                **{
-                    field: value
-                    for field in ("parallel", "context")
-                    if (value := getattr(model, field)) is not None
-                },
-            )
-        )
+        init = servers.remote(settings, model, name=name, section=f"model.{name}")
+        given = {"parallel": model.parallel, "context": model.context}
+        chosen = {field: value for field, value in given.items() if value is not None}
+        return RemoteGenerator(msgspec.structs.replace(init, **chosen))
     assert model.path is not None  # noqa: S101 - settings say so
     path = settings.resolve(model.path)
     if not path.is_file():

@@ -40,7 +40,7 @@ from insights.wiring.adapters import (
     open_store,
     vector_indexes,
 )
-from insights.wiring.vectors import embedding_files, open_vectors
+from insights.wiring.servers import embedding_files, open_vectors
 
 
 class App:

@@ -199,9 +199,9 @@ def test_a_daemon_that_is_well_is_heard_of_every_half_minute_and_no_oftener(
     assert (daemons.HEARD_S, daemons.WAITS_S) == (30.0, 20.0)  # two intervals, each by its name
     told: list[float] = []
     clock = [0.0]
-    monkeypatch.setattr(daemons.time, "monotonic", lambda: clock[0])
-    telling = daemons._Tell(daemons.Runner(), lambda _: told.append(clock[0]))
-    for second in range(0, 91):
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    telling = daemons._Tell(runners.Runner(), lambda _: told.append(clock[0]))
+    for second in range(91):
         clock[0] = float(second)
         telling.run_once()
     assert told == [0.0, 30.0, 60.0, 90.0]

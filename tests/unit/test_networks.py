@@ -67,6 +67,34 @@ def test_each_way_to_name_the_store_is_read(tmp_path: Path, store: str, hosts: l
     assert [host for where, host in networks.hosts(settings) if where == "store.url"] == hosts
 
 
+EMBEDDING = """
+[embedding.server]
+url = "https://vectors.example/v1"
+proxy = "http://proxy.example:3128"
+model = "m"
+dimensions = 8
+[embedding.rerank_server]
+url = "https://judge.example/v1"
+model = "m"
+[embedding.previous.server]
+url = "https://old.example/v1"
+model = "m"
+dimensions = 8
+"""
+
+
+def test_every_server_that_texts_go_to_is_read(tmp_path: Path) -> None:
+    settings = files.load(_written(tmp_path, "DSN=x", more=MODEL + EMBEDDING))
+    assert [found for found in networks.hosts(settings) if found[0][:1] in "me"] == [
+        ("model.far", "gpu1.example"),
+        ("model.far", "proxy.example"),
+        ("embedding.server", "vectors.example"),
+        ("embedding.server", "proxy.example"),
+        ("embedding.rerank_server", "judge.example"),
+        ("embedding.previous.server", "old.example"),
+    ]
+
+
 @pytest.fixture
 def _resolved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     known = {"erp": ["10.1.2.3", "10.1.2.4"], "gpu1.example": ["192.0.2.9"], "db": ["127.0.0.1"]}
