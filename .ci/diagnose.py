@@ -26,6 +26,7 @@ class Reason(NamedTuple):
 
 
 _NOT_FOUND = "No matching distribution found"
+_CONFLICT = "ResolutionImpossible"  # what pip says instead where it has a constraints file
 
 # What a failing tool prints, and what to say. The first that matches is the reason: a full disk or
 # a wrong clock also looks like a failing network or compiler.
@@ -87,6 +88,11 @@ _REASONS = (
     Reason(
         r"Permission denied",
         "permission denied: {line}",
+    ),
+    Reason(
+        _CONFLICT,
+        f"{_CONFLICT}: no build that is to be had fits both the lock files and pip's constraints "
+        "(pip config list shows them): lift them for set-up with PIP_CONSTRAINT=/dev/null",
     ),
     Reason(
         _NOT_FOUND,

@@ -98,8 +98,9 @@ def install_torch(
         try:
             pip(arguments, f"torch=={build}" + (f" {hashes}" if checked else ""))
         except Failed as error:
-            missing = "No matching distribution" in str(error) or "--extra-index-url" in arguments
-            if build != version and missing and "hash" not in str(error):
+            missing = re.search("No matching distribution|ResolutionImpossible", str(error))
+            elsewhere = missing or "--extra-index-url" in arguments
+            if build != version and elsewhere and "hash" not in str(error):
                 continue
             raise
         if not checked:

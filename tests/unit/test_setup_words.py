@@ -42,6 +42,16 @@ Failed to establish a new connection: [Errno -3] Temporary failure in name resol
 ERROR: Could not find a version that satisfies the requirement torch==2.13.0+cpu
 ERROR: No matching distribution found for torch==2.13.0+cpu
 """
+CONSTRAINED = """\
+ERROR: Cannot install torch==2.13.0+cpu because these package versions have conflicting \
+dependencies.
+
+The conflict is caused by:
+    The user requested torch==2.13.0+cpu
+    The user requested (constraint) torch<=2.14.1,==2.13.0
+
+ERROR: ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/dependency-resolution/
+"""
 APT_OFFLINE = "W: Failed to fetch http://deb.example/InRelease  Temporary failure resolving 'deb'\n"
 KILLED = "c++: fatal error: Killed signal terminated program cc1plus\ncompilation terminated.\n"
 PROXY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate\n"
@@ -64,6 +74,7 @@ ninja: build stopped: subcommand failed.
         (PROXY, ["not trusted", "PIP_CERT"]),
         ("E: Unable to locate package ninja-build\n", ["apt-get update", "universe"]),
         ("ERROR: No matching distribution found for torch==2.13.0\n", ["3.11 to 3.13"]),
+        (CONSTRAINED, ["constraints", "PIP_CONSTRAINT"]),
         (OTHER, ["unknown type name 'block_q9'", "setup.log"]),
         ("", ["ended with code 7", "setup.log"]),
     ],
@@ -202,8 +213,9 @@ def test_without_a_gpu_the_cpu_build_of_torch_is_taken_where_pip_looks_anyway() 
     assert pip.asked == [f"--no-deps {TORCH.replace(' ', '+cpu ', 1)}"]
 
 
-def test_or_from_the_index_of_cpu_builds() -> None:
-    pip = Pip(NONE, "")
+@pytest.mark.parametrize("answer", [NONE, explain(CONSTRAINED, 1)])
+def test_or_from_the_index_of_cpu_builds(answer: str) -> None:
+    pip = Pip(answer, "")
     packages.install_torch(TORCH, None, pip, gpu=False)
     assert packages.TORCH_INDEX in pip.asked[1]
     assert "torch==2.13.0+cpu" in pip.asked[1]
