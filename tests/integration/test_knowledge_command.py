@@ -19,7 +19,7 @@ class _Embedder(WordBag):
 
     def __init__(self, files: ModelFiles, **_: object) -> None:
         super().__init__()
-        self.files = files
+        self.tokenizer = files.tokenizer
 
     def close(self) -> None:
         """Nothing to end."""
