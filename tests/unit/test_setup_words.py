@@ -66,8 +66,8 @@ ninja: build stopped: subcommand failed.
     ("output", "words"),
     [
         (FULL, ["disk is full", "MB free under", "free 4 GB"]),
-        (CLOCK, ["clock says", "timedatectl"]),
-        (APT_CLOCK, ["clock says", "timedatectl"]),
+        (CLOCK, ["clock says 20", "timedatectl"]),
+        (APT_CLOCK, ["clock says 20", "timedatectl"]),
         (OFFLINE, ["no network", "https_proxy", "PIP_INDEX_URL"]),
         (APT_OFFLINE, ["no network"]),
         (KILLED, ["not enough memory", "swap"]),
