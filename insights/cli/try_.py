@@ -12,12 +12,8 @@ from rich.text import Text
 from insights import errors
 from insights.cli import workbench
 from insights.cli.output import Json, emit_json, shown, stdout, visible
-from insights.enriching import recipe as recipes
 from insights.enriching.recipe import Recipe, passages_for, request_for
-from insights.governance import redact
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
-from insights.pipeline import NOTHING_RELEVANT
-from insights.steps.validate import validate
 from insights.wiring import enriching
 from insights.wiring.app import App, open_app
 
@@ -75,12 +71,9 @@ def try_(
         passages = passages_for(recipe, [row])[0]
         request = request_for(recipe, row, passages)
         generation: Generation | None = None
-        verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
         if passages or recipe.retriever is None:
             generation = recipe.generator.submit(request).result()
-            verdict = validate(generation, recipe.output_schema, row.values, passages)
-            texts = recipes.shown(recipe, row, passages)
-            verdict = redact.judged(verdict, texts, recipe.stream.redaction)
+        verdict = workbench.judged(recipe, row, passages, generation, enriching.grounds(app))
     if as_json:
         emit_json({"row": row, "passages": passages, "request": request, "made": generation,
                    "verdict": verdict})  # fmt: skip
@@ -148,9 +141,9 @@ def _show(
         + (f": {shown(verdict.reason)}" if verdict.reason else "")
     )
     for citation in verdict.citations:
-        if citation.claim_start is not None:
-            continue  # its support is scored by the daemon, when it is written
         quote = f' "{citation.quote}"' if citation.quote else ""
+        if citation.support is not None:
+            quote += f" (support {citation.support:.2f})"
         stdout.print(
             f"  {citation.field} ← {citation.source} {shown(citation.title or '')}{shown(quote)}"
         )

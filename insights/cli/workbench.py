@@ -115,7 +115,8 @@ def trial(
         except errors.InsightsError as exc:
             tried.append(_failed(row, exc))
             continue
-        tried.append(_judged(recipe, row, some, made, grounds, time.monotonic() - began))
+        seconds = 0.0 if made is None else time.monotonic() - began
+        tried.append(_tried(row, judged(recipe, row, some, made, grounds), made, seconds))
     return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
 
 
@@ -129,30 +130,34 @@ def _failed(row: Row, exc: errors.InsightsError) -> Tried:
     return Tried(row.key, "failed", exc.what, None, None, None, 0, 0.0)
 
 
-def _judged(
+def judged(
     recipe: Recipe,
     row: Row,
     passages: tuple[Passage, ...],
     made: Generation | None,
     grounds: Grounds,
-    seconds: float,
-) -> Tried:
+) -> Verdict:
+    """Return the verdict that the daemon would write; `made` is None where no model was asked."""
     if made is None:
-        return Tried(row.key, "abstained", NOTHING_RELEVANT, None, None, None, 0, 0.0)
+        return Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
     verdict: Verdict = validate(made, recipe.output_schema, row.values, passages)
     verdict = redact.judged(verdict, recipes.shown(recipe, row, passages), recipe.stream.redaction)
-    judged = Judged(verdict, row.values, passages)
-    (verdict,) = scored([judged], grounds, recipe.collections) or [verdict]
+    supported = Judged(verdict, row.values, passages)
+    (verdict,) = scored([supported], grounds, recipe.collections) or [verdict]
+    return enough(verdict, recipe.output_schema, recipe.min_support)
+
+
+def _tried(row: Row, verdict: Verdict, made: Generation | None, seconds: float) -> Tried:
     supports = [one.support for one in verdict.citations if one.support is not None]
-    verdict = enough(verdict, recipe.output_schema, recipe.min_support)
+    confidence = [] if made is None else list(made.confidence.values())
     return Tried(
         key=row.key,
         status=verdict.status,
         reason=verdict.reason,
         output=verdict.output,
         support=min(supports, default=None),
-        confidence=min(made.confidence.values(), default=None),
-        tokens=made.prompt_tokens + made.sampled_tokens + made.forced_tokens,
+        confidence=min(confidence, default=None),
+        tokens=made.prompt_tokens + made.sampled_tokens + made.forced_tokens if made else 0,
         seconds=seconds,
     )
 

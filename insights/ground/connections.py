@@ -16,7 +16,7 @@ PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 _KEPT = "\0{}\0"  # what a placeholder is while its own braces are in the way
 _KEPT_AGAIN = re.compile("\0([^\0]+)\0")
 _CREDENTIAL = re.compile(r"\{?\$\{[A-Za-z0-9_.-]+\}\}?")
-_PASSWORD = frozenset({"pwd", "password", "passwd"})
+PASSWORDS = frozenset({"pwd", "password", "passwd"})  # what drivers call a login's password
 _ATTRIBUTE = re.compile(
     r"""\s*(?P<key>[^=;{}]*?)\s*=
     (?: \s*\{(?P<braced>(?:[^}]|\}\})*)\}\s*(?=;|$) | (?P<bare>[^;]*) )""",
@@ -58,7 +58,7 @@ def attributes(odbc: str) -> Iterator[Attribute]:
 def credential_of(odbc: str) -> str:
     """Return the credential that a connection string has its password from; empty for none."""
     for part in attributes(PLACEHOLDER.sub(lambda match: _KEPT.format(match[1]), odbc)):
-        if part.key.casefold() in {"pwd", "password"} and (found := _KEPT_AGAIN.search(part.raw)):
+        if part.key.casefold() in PASSWORDS and (found := _KEPT_AGAIN.search(part.raw)):
             return found[1]
     return ""
 
@@ -73,7 +73,7 @@ def without_password(odbc: str, credential: str) -> tuple[str, bool]:
     found = False
     parts = []
     for part in attributes(odbc):
-        if part.key.casefold() in _PASSWORD and part.value and not part.is_credential:
+        if part.key.casefold() in PASSWORDS and part.value and not part.is_credential:
             found = True
             parts.append(f"{part.key}=${{{credential}}}")
         else:
@@ -84,7 +84,7 @@ def without_password(odbc: str, credential: str) -> tuple[str, bool]:
 def with_password(text: str, password: str, put: Put) -> str:
     """Return a connection string with this password, in the place of any that it had."""
     if put == "odbc":
-        parts = [p.raw for p in attributes(text) if p.key.casefold() not in _PASSWORD]
+        parts = [p.raw for p in attributes(text) if p.key.casefold() not in PASSWORDS]
         return ";".join([*parts, f"PWD={quoted(password)}"])
     if "://" not in text:
         return f"{text} password={_in_keywords(password)}"  # libpq takes the last

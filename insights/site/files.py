@@ -14,7 +14,7 @@ from insights import errors
 from insights.ground import connections
 from insights.site.settings import PipelineSettings, Settings
 
-_PASSWORD_KEYS = frozenset({"pwd", "password", "passwd", "sslpassword", "sslkeypassword"})
+_SECRETS = connections.PASSWORDS | {"sslpassword", "sslkeypassword"}
 _WHOLE_CREDENTIAL = re.compile(r"^\{?\$\{[A-Za-z0-9_.-]+\}\}?$")
 _LITERAL_URL_PASSWORD = re.compile(
     r"(?i)://[^/@:\s]*:(?!\$\{)[^@/\s]+@|[?&](?:password|passwd|sslpassword)=(?!\$\{)[^&\s]"
@@ -84,7 +84,7 @@ def _refuse_literal_secrets(data: dict[str, Any], path: Path) -> None:
     for name, source in data.get("source", {}).items():
         odbc = str(source.get("odbc", "")) if isinstance(source, dict) else ""
         if any(
-            part.key.casefold() in _PASSWORD_KEYS and part.value and not part.is_credential
+            part.key.casefold() in _SECRETS and part.value and not part.is_credential
             for part in connections.attributes(odbc)
         ):
             raise errors.SettingsError(

@@ -1,5 +1,7 @@
 """`insights try` writes nothing: neither in the store nor in the legacy database."""
 
+import json
+
 from tests.helpdesk import Helpdesk
 from tests.site import Site
 
@@ -46,3 +48,17 @@ def test_a_trial_of_a_retired_version_says_that_another_is_live(site: Site) -> N
     site.prompt = former
     site.write()
     assert "another version of this pipeline is live" in site.insights("try", "1").stderr
+
+
+def test_a_trial_judges_as_the_daemon_does(site: Site) -> None:
+    site.schema["properties"]["summary"] = {"type": "string", "minLength": 6, "maxLength": 12}
+    site.schema["required"].append("summary")
+    site.pipeline, site.sink = "min_support = 0.99", False
+    site.write().insights("migrate")
+    one = json.loads(site.insights("try", "1", "--json").stdout)["verdict"]
+    (same,) = json.loads(site.insights("try", "--sample", "1", "--json").stdout)[0]["tried"]
+    site.run_once()
+    written = site.query("SELECT status FROM insights.triage WHERE row_key = %s", same["key"])
+    assert one["status"] == "withheld"
+    assert "support" in one["reason"]
+    assert [one["status"], same["status"]] == [status for (status,) in written] * 2

@@ -216,3 +216,8 @@ def test_every_statement_that_is_printed_is_that_engines_sql(engine: str) -> Non
         )
     }
     assert names == {"Order ID", "group"}
+
+
+def test_recipes_know_the_columns_that_every_sink_has() -> None:
+    """Commands may not import the sinks, so the list is written twice."""
+    assert sorted(recipes._FIXED) == sorted(ddl.FIXED)
