@@ -55,6 +55,7 @@ class Ledger(Sweeps):
         self._following: Following | None = None
         self._seen = load("requests")["seen"] if remark is not None else None
         self._fresh = False  # whether the last page was new from first to last, as in a first load
+        self._same = False  # whether it was as it had been, as in a sweep
 
     def state(self) -> StreamState:
         """Return what is known of the stream between polls."""
@@ -207,8 +208,15 @@ class Ledger(Sweeps):
         )
 
     def _recorded(self, connection: Connection, values: Mapping[str, Any], page: Page) -> Any:  # noqa: ANN401
-        """Enter the page: as rows that are all new where the last page's were, else by look-up."""
+        """Enter the page: as all known, or all new, where the last page was so; else by look-up.
+
+        Known rows that are as they were need no more than that they are.
+        """
         row: Any  # an aggregate: there is always one
+        if self._same:
+            row = connection.execute(self._sql["record_same"], values).fetchone()
+            if row.same == page.rows:
+                return row
         entered, stamped = 0, []  # what the look-up then finds unchanged
         if self._fresh and not any(values["slots"]):
             row = connection.execute(self._sql["record_new"], values).fetchone()
@@ -224,6 +232,7 @@ class Ledger(Sweeps):
             )
         row = connection.execute(self._sql["record"], values).fetchone()
         self._fresh = row.new == page.rows > 0
+        self._same = not (row.new or row.changed or row.outdated)
         stamped = [*stamped, *row.stamped][: values["sample"]]
         return row._replace(new=row.new + entered, stamped=stamped)
 

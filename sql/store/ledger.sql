@@ -112,6 +112,20 @@ SELECT count(*) AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
        CASE WHEN %(want_ids)s THEN ARRAY(SELECT row_id FROM added) END AS row_ids
 FROM added;
 
+-- name: record_same
+-- A page of a sweep, or one that is read again: rows that are all known and as they were are looked up and no more. Fewer
+-- are the same where one differs, or where a row that was missing may be among them: `record` looks at all of them.
+SELECT count(*) AS same, 0 AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
+       extract(epoch FROM clock_timestamp())::float8 AS at, '{}'::text[] AS stamped,
+       CASE WHEN %(want_ids)s THEN coalesce(array_agg(l.row_id), '{}') END AS row_ids
+FROM page p
+CROSS JOIN LATERAL (
+    SELECT l.row_id, l.input_hash, l.gone_at FROM store.ledger l
+    WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
+) l
+WHERE l.input_hash = p.input_hash AND l.gone_at IS NULL
+  AND NOT EXISTS (SELECT FROM store.work w WHERE w.stream_id = %(stream_id)s AND w.state = 'missing');
+
 -- name: record
 -- One page of a poll or a sweep. Unchanged rows are only looked up. New and changed rows enter the ledger and become
 -- work of each version that has not seen what it reads of them; where it has, that insight is current (again), and a

@@ -1,4 +1,4 @@
-"""Pages of rows that are all new enter the ledger without look-ups; others find theirs."""
+"""Pages that are all new, or all known, take a short way into the ledger; others find theirs."""
 
 import signal
 import time
@@ -104,6 +104,61 @@ def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:
     with pytest.raises(errors.StreamError, match="twice"):
         loading.record(("g", "one"), ("g", "another"))
     assert [key for key, *_ in loading.found()] == ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.fixture
+def settled(store: Store) -> Loading:
+    """Three rows that the last page found as they were."""
+    loading = Loading(store)
+    loading.record(("a", "a"), ("b", "b"), ("c", "c"))
+    loading.record(("a", "a"), ("b", "b"), ("c", "c"))
+    return loading
+
+
+def test_pages_that_are_as_they_were_are_looked_up_and_no_more(
+    settled: Loading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(settled.ledger._sql, "record", "SELECT 1/0")
+    found = settled.record(("a", "a"), ("c", "c"), want_ids=True, sample=9)
+    assert (found.new, found.changed, found.revived, found.outdated) == (0, 0, 0, 0)
+    assert len(set(found.row_ids)) == 2
+    assert (found.stamped, found.at > 0) == ((), True)
+    assert settled.record(("c", "c"), ("c", "c")).row_ids == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "page", "told"),
+    [
+        ("SELECT 1", (("a", "other"), ("b", "b")), (0, 1, 0)),
+        ("SELECT 1", (("b", "b"), ("d", "d")), (1, 0, 0)),
+        ("UPDATE store.ledger SET gone_at = now()", (("a", "a"), ("b", "b")), (0, 2, 0)),
+    ],
+)
+def test_a_page_that_is_not_as_it_was_is_looked_at_whole(
+    store: Store, settled: Loading, before: str, page: tuple[tuple[str, str], ...],
+    told: tuple[int, int, int],
+) -> None:  # fmt: skip
+    with store.connection() as connection:
+        connection.execute(before)
+    found = settled.record(*page, want_ids=True)
+    assert (found.new, found.changed, found.revived) == told
+    assert len(set(found.row_ids)) == 2
+
+
+def test_a_missing_row_that_is_there_as_it_was_is_worked_on_again(
+    store: Store, settled: Loading
+) -> None:
+    with store.connection() as connection:
+        connection.execute("UPDATE store.work SET state = 'missing'")
+    settled.record(("a", "a"), ("b", "b"))
+    assert [(key, state) for key, state, _ in settled.found()] == [
+        ("a", "pending"), ("b", "pending"), ("c", "missing"),
+    ]  # fmt: skip
+
+
+def test_a_key_that_is_there_twice_in_a_page_of_known_rows_is_seen(settled: Loading) -> None:
+    with pytest.raises(errors.StreamError, match="twice"):
+        settled.record(("a", "a"), ("a", "another"))
 
 
 def test_each_page_prolongs_the_lease_and_a_lost_one_records_nothing(store: Store) -> None:
