@@ -28,9 +28,10 @@ demo-model: ## Train the demo's model again from nothing (hours on two cores, mi
 	@.ci/setup.sh demo
 	@$(PYTHON) -m demo.model.make
 
+# Each worker has servers of its own; PYTEST=-n0 runs the tests in one process, for a debugger.
 test: ## All tests, against real MariaDB and PostgreSQL servers
 	@.ci/setup.sh test
-	@$(PYTHON) -m pytest $(PYTEST)
+	@$(PYTHON) -m pytest -n logical --maxprocesses 4 --dist worksteal $(PYTEST)
 
 check: ## Lint, format, types, layers, links and house rules
 	@.ci/setup.sh test
