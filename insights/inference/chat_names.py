@@ -90,6 +90,34 @@ def guess(is_control: Callable[[str], bool]) -> str | None:
     return None
 
 
+def of_model(
+    own: str, is_control: Callable[[str], bool], *, chosen: str, where: str
+) -> tuple[str, str]:
+    """Return a model's chat template and where it comes from: the settings', its own, or a guess.
+
+    Args:
+        own: What its file carries; may be empty.
+        is_control: As for `guess`.
+        chosen: What the settings say; may be empty.
+        where: Its file, for errors.
+
+    Raises:
+        errors.ModelError: If there is none, and none is certain.
+    """
+    if chosen:
+        return chosen, "from the settings"
+    if own:
+        return own, "the file's own"
+    name = guess(is_control)
+    if name is None:
+        raise errors.ModelError(
+            "carries no chat template, and its vocabulary does not tell which it wants",
+            where=where,
+            fix=f"set model.<name>.chat_template: a file, or one of {listed()}",
+        )
+    return text(name), f"{name}, guessed from its vocabulary"
+
+
 def resolve(value: str, folder: Path, *, where: str) -> str:
     """Return the chat template that a setting means: a well-known name, or a file's text.
 

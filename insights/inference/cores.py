@@ -14,27 +14,38 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC, _SYS = Path("/proc"), Path("/sys")
 _LOOK_S = 1.0  # seconds between two measurements: /proc/stat counts hundredths
 _ROUND = 0.35  # of a core: what is nearly there counts, as idle cores are never idle whole
 
 
-def allowed(proc: Path = _PROC, sys: Path = _SYS, cpus: Iterable[int] | None = None) -> int:
-    """Return how many threads can run at once at best: affinity, cores, quota; at least 1."""
-    mine = sorted(os.sched_getaffinity(0) if cpus is None else cpus)
-    cores = {_core(sys, cpu) for cpu in mine}
-    return max(1, int(min(len(cores), _quota(proc, sys))))
+class Share(NamedTuple):
+    """What we are given of the machine's processors; `quota` is in cores, infinite without one."""
+
+    processors: int
+    cores: int
+    quota: float
+
+    @property
+    def threads(self) -> int:
+        """How many threads can run at once at best; at least 1."""
+        return max(1, int(min(self.cores, self.quota)))
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        said = f"{self.processors} processors are ours"
+        if self.cores < self.processors:
+            said += f", on {self.cores} cores"
+        quota = f", the cgroup's quota is {self.quota:g}"
+        return said if self.quota == float("inf") else said + quota
 
 
-def reason(proc: Path = _PROC, sys: Path = _SYS, cpus: Iterable[int] | None = None) -> str:
-    """Say what `allowed` goes by, for people: processors, cores and the quota, if there is one."""
-    mine = sorted(os.sched_getaffinity(0) if cpus is None else cpus)
-    cores, quota = len({_core(sys, cpu) for cpu in mine}), _quota(proc, sys)
-    said = f"{len(mine)} processors are ours"
-    if cores < len(mine):
-        said += f", on {cores} cores"
-    return said if quota == float("inf") else f"{said}, the cgroup's quota is {quota:g}"
+def share(proc: Path = _PROC, sys: Path = _SYS, cpus: Iterable[int] | None = None) -> Share:
+    """Return what affinity, cores and the quotas of our cgroups give us."""
+    mine = set(os.sched_getaffinity(0) if cpus is None else cpus)
+    return Share(len(mine), len({_core(sys, cpu) for cpu in mine}), _quota(proc, sys))
 
 
 def _core(sys: Path, cpu: int) -> str:

@@ -62,7 +62,7 @@ class Engine:
     """
 
     def __init__(self, init: GeneratorInit) -> None:
-        here = machine.measure(gpu=llama.gpu())
+        here = machine.measure(gpu=llama.gpu(), gpu_memory=llama.free_memory())
         with weights.ModelFile(Path(init.path)) as file:
             self._weights = file.inspect()
             self._sha256 = file.verify(init.sha256)
@@ -71,7 +71,13 @@ class Engine:
             self.plan = self._plan(here, init, init.shrink)
             self._model = llama.Model(file.opened, gpu_layers=self.plan.gpu_layers, name=file.path)
         self._context = self._make_context(here, init)
-        self._template = self._chat_template(init.chat_template)
+        text, origin = chat_names.of_model(
+            self._model.chat_template,
+            self._model.is_control,
+            chosen=init.chat_template,
+            where=self._weights.path,
+        )
+        self._template = ChatTemplate(text, self._model, origin=origin, where=self._weights.path)
         self._template.check()
         self._reserved = Reserved(self._model, self._template.literals())
         self._compiler = Compiler(self._model.vocab, self._model.ends)
@@ -91,7 +97,7 @@ class Engine:
         chosen = init.engine.threads is None and not self.plan.gpu_layers
         self._gauge = cores.Gauge(self.plan.threads) if chosen else None
         self._threads_why = planner.threads_why(
-            self._weights, self.plan, init.engine, self._tuned, host=cores.reason()
+            self._weights, self.plan, init.engine, self._tuned, host=str(cores.share())
         )
         self._numbers = count()
         self._preparing: dict[Future[Job | Generation], _Flight] = {}
@@ -243,23 +249,6 @@ class Engine:
         self._masks.shutdown()
         self._context.close()
         self._model.close()
-
-    def _chat_template(self, set_: str) -> ChatTemplate:
-        """Return the settings' chat template, the file's own, or the one that it must be."""
-        if set_:
-            text, origin = set_, "from the settings"
-        elif self._model.chat_template:
-            text, origin = self._model.chat_template, "the file's own"
-        else:
-            name = chat_names.guess(self._model.is_control)
-            if name is None:
-                raise errors.ModelError(
-                    "carries no chat template, and its vocabulary does not tell which it wants",
-                    where=self._weights.path,
-                    fix=f"set model.<name>.chat_template: a file, or one of {chat_names.listed()}",
-                )
-            text, origin = chat_names.text(name), f"{name}, guessed from its vocabulary"
-        return ChatTemplate(text, self._model, origin=origin, where=self._weights.path)
 
     def _plan(self, here: planner.Machine, init: GeneratorInit, shrink: int) -> planner.Plan:
         return planner.plan(self._weights, here, init.engine, tuned=self._tuned, shrink=shrink)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import llama_cpp as ll
+import llama_cpp._ggml as ggml
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +27,8 @@ _CONTROL, _USER_DEFINED = 1 << 3, 1 << 4
 _LOG_ERROR = 4
 _FLASH_AUTO, _FLASH_ON = -1, 1
 _NO_KV_SLOT, _ABORTED = 1, 2
+# ggml-backend.h: enum ggml_backend_dev_type.
+CPU, GPU = 0, 1
 
 _last_error: list[str] = []
 
@@ -124,10 +127,11 @@ class Model:
 
 
 class Context:
-    """The KV cache of all sequences, each in a stream of its own, and one batch.
+    """The KV cache of all sequences, and one batch.
 
-    Separate streams (`kv_unified = False`): with a unified cache attention costs grow with all
-    sequences together, and 16 sequences were slower than one (docs/inference.md).
+    Each sequence has a stream of its own, unless the plan is `unified`: then attention costs grow
+    with all sequences together (16 were slower than one on a CPU), and passes do not split
+    (docs/inference.md).
 
     Args:
         model: The loaded model.
@@ -146,7 +150,7 @@ class Context:
         params.n_seq_max = plan.parallel
         params.n_threads = plan.threads
         params.n_threads_batch = plan.threads
-        params.kv_unified = False
+        params.kv_unified = plan.unified
         params.type_k = params.type_v = _GGML_TYPES[plan.kv_type]
         params.flash_attn_type = _FLASH_AUTO if plan.kv_type in KV_TYPES[:2] else _FLASH_ON
         params.no_perf = True
@@ -157,7 +161,8 @@ class Context:
                 f"tokens ({_reason()})",
                 fix="lower model.parallel or model.context, or set model.kv_type to q8_0",
             )
-        self.sequence_tokens = int(ll.llama_n_ctx_seq(self.pointer))
+        # Of a unified cache llama.cpp would let one row take all.
+        self.sequence_tokens = min(int(ll.llama_n_ctx_seq(self.pointer)), plan.context)
         self._memory: Any = ll.llama_get_memory(self.pointer)
         self._vocabulary = model.size
         self._token = np.zeros(plan.batch, np.int32)
@@ -257,6 +262,22 @@ def gpu() -> bool:
     """Return whether this build of llama.cpp can use a GPU."""
     load_variants()
     return bool(ll.llama_supports_gpu_offload())
+
+
+def free_memory(kind: int = GPU) -> int:
+    """Return the free bytes of all devices of a kind; layers are spread over all GPUs."""
+    load_variants()
+    library, total = ggml.libggml, 0
+    library.ggml_backend_dev_count.restype = ctypes.c_size_t
+    library.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+    library.ggml_backend_dev_get.restype = ctypes.c_void_p
+    for number in range(library.ggml_backend_dev_count()):
+        device = ctypes.c_void_p(library.ggml_backend_dev_get(number))
+        if library.ggml_backend_dev_type(device) == kind:
+            free, whole = ctypes.c_size_t(), ctypes.c_size_t()
+            library.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(whole))
+            total += free.value
+    return total
 
 
 def version() -> str:

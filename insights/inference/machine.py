@@ -10,6 +10,7 @@ from insights.inference.planner import Machine
 _CGROUP = Path("/sys/fs/cgroup")
 _MATTERS = ("amx", "asimd", "avx", "bmi2", "f16c", "fma", "sse4_2", "ssse3", "sve")
 _RESERVE = 0.8  # of what is available: the rest is for everything else on the machine
+_GPU_RESERVE = 0.95  # of what is free on a card, which is seldom shared
 
 
 def name() -> str:
@@ -30,14 +31,19 @@ def features() -> tuple[str, ...]:
     return ()
 
 
-def measure(*, gpu: bool) -> Machine:
-    """Return the cores that we are allowed and usable memory in bytes."""
+def measure(*, gpu: bool, gpu_memory: int = 0) -> Machine:
+    """Return the cores that we are allowed and usable memory in bytes, that of GPUs too."""
     available = _available()
     limit = _words(_CGROUP / "memory.max")
     used = _words(_CGROUP / "memory.current")
     if limit and used and limit[0] != "max":
         available = min(available, int(limit[0]) - int(used[0]))
-    return Machine(cores=cores.allowed(), memory_bytes=int(available * _RESERVE), gpu=gpu)
+    return Machine(
+        cores=cores.share().threads,
+        memory_bytes=int(available * _RESERVE),
+        gpu=gpu,
+        gpu_memory_bytes=int(gpu_memory * _GPU_RESERVE),
+    )
 
 
 def _available() -> int:

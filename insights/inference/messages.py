@@ -11,7 +11,8 @@ class EngineSettings(Value, frozen=True):
     """How the model is run; None means: chosen from the hardware and the model.
 
     `parallel` rows at once; `context` tokens one row may take, prompt and output; `batch` and
-    `micro_batch` tokens a step and a pass; `memory_mb` what weights and cache may take together.
+    `micro_batch` tokens a step and a pass; `memory_mb` what weights and cache may take together;
+    `unified` is one KV cache for all rows instead of one each.
     """
 
     parallel: int | None = None
@@ -23,6 +24,7 @@ class EngineSettings(Value, frozen=True):
     gpu_layers: int | None = None
     memory_mb: int | None = None
     drafting: bool = True
+    unified: bool | None = None
 
 
 class GeneratorInit(Value, frozen=True):

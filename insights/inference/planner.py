@@ -16,19 +16,22 @@ _CONTEXT = 4_096  # tokens a row may take unless set: prompts here are rows and 
 _SMALLEST_CONTEXT = 512
 _PARALLEL_CPU, _PARALLEL_GPU = 16, 64  # measured: benchmarks/engine.py, docs/inference.md
 _SMALL = 64 * _MB  # bytes of weights below which threads wait for each other longer than they work
-_BATCH_CPU, _BATCH_GPU = 512, 2_048
-_MICRO_BATCH = 512
+_BATCH = _MICRO_BATCH = 512
 _PAD = 256  # llama.cpp rounds a stream's cells up to this
 # What a pass costs on a CPU grows with its tokens in steps of 16, so a shorter one wastes the rest;
-# on a GPU, and with a small model, a pass costs about the same whatever is in it, and steps count.
-_RUN_CPU, _RUN_GPU = 16, 2
-_FEW_CPU = 2
+# with a small model a pass costs about the same whatever is in it, and steps count. With a unified
+# cache there are no passes but what a step's tokens fill.
+_RUN, _RUN_SMALL = 16, 2
+_FEW = 2
 _OVERHEAD = 1.05  # llama.cpp's own tables beside the weights, observed 2-4 %
 _ALL_LAYERS = 999
 
 
 class Machine(Value, frozen=True):
-    """What there is: cores, memory that may be used, and whether llama.cpp has a GPU (bytes)."""
+    """What there is: cores, memory that may be used, and whether llama.cpp has a GPU (bytes).
+
+    `gpu_memory_bytes` is 0 where it is not known.
+    """
 
     cores: int
     memory_bytes: int
@@ -39,7 +42,8 @@ class Machine(Value, frozen=True):
 class Plan(Value, frozen=True):
     """How the engine runs: `parallel` rows at once, each with `context` tokens; sizes in tokens.
 
-    `run` and `few` are the batcher's: see `batcher.Batcher`.
+    `run` and `few` are the batcher's: see `batcher.Batcher`. `unified` is one KV cache for all,
+    as a GPU wants it: any tokens of any rows make one pass, of `micro_batch` at most.
     """
 
     parallel: int
@@ -49,8 +53,9 @@ class Plan(Value, frozen=True):
     threads: int
     kv_type: KvType
     gpu_layers: int
-    run: int = _RUN_CPU
-    few: int = _FEW_CPU
+    run: int = _RUN
+    few: int = _FEW
+    unified: bool = False
     memory_bytes: int = 0
 
 
@@ -70,7 +75,9 @@ def plan(
         errors.ModelError: If even the smallest plan cannot fit; says what would.
     """
     wanted = _wanted(weights, machine, settings, tuned)
-    budget = (settings.memory_mb * _MB if settings.memory_mb else 0) or machine.memory_bytes
+    # A model that is on the card as a whole needs the card's memory, and nearly none beside it.
+    whole = machine.gpu_memory_bytes if wanted.gpu_layers >= weights.layers else 0
+    budget = (settings.memory_mb or 0) * _MB or whole or machine.memory_bytes
     for attempt in range(shrink, shrink + 12):
         candidate = _smaller(wanted, settings, attempt)
         need = memory(weights, candidate)
@@ -106,8 +113,10 @@ def threads_why(
 def memory(weights: Weights, candidate: Plan) -> int:
     """Return the bytes a plan takes: weights, KV cache of all sequences, compute buffers."""
     cache = weights.kv_bytes_per_token(_KV_BYTES[candidate.kv_type])
-    # Compute buffers: logits of a micro-batch and some activations, all f32.
-    compute = candidate.micro_batch * 4 * (weights.vocabulary + 16 * weights.embedding)
+    # Compute buffers: logits of a micro-batch and some activations, all f32; and which cells each
+    # token may see, 2 bytes on both sides.
+    cells = candidate.context * (candidate.parallel if candidate.unified else 1)
+    compute = candidate.micro_batch * 4 * (weights.vocabulary + 16 * weights.embedding + cells)
     return int(
         weights.file_bytes * _OVERHEAD + cache * candidate.context * candidate.parallel + compute
     )
@@ -121,17 +130,21 @@ def _wanted(
     best = tuned or _rules(weights, machine, on_gpu=on_gpu)
     parallel = settings.parallel or best.parallel
     context = settings.context or min(_CONTEXT, weights.context or _CONTEXT)
-    batch = max(settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU), parallel)
+    unified = on_gpu if settings.unified is None else settings.unified
+    micro_batch = settings.micro_batch or best.micro_batch
+    batch = max(settings.batch or (micro_batch if unified else _BATCH), parallel)
+    small = weights.file_bytes < _SMALL
     return Plan(
         parallel=parallel,
         context=-(-context // _PAD) * _PAD,
         batch=batch,
-        micro_batch=min(settings.micro_batch or best.micro_batch, batch),
+        micro_batch=min(micro_batch, batch),
         threads=settings.threads or best.threads,
         kv_type=settings.kv_type or best.kv_type,
         gpu_layers=layers if on_gpu else 0,
-        run=_RUN_CPU if not on_gpu and weights.file_bytes >= _SMALL else _RUN_GPU,
-        few=parallel if on_gpu else _FEW_CPU,
+        run=_RUN_SMALL if small else _RUN,
+        few=parallel if unified else _FEW,
+        unified=unified,
     )
 
 

@@ -35,7 +35,7 @@ class Trials:
     def __init__(self, file: weights.ModelFile, settings: EngineSettings) -> None:
         self._weights = file.inspect()
         self._settings = settings
-        self._machine = machine.measure(gpu=llama.gpu())
+        self._machine = machine.measure(gpu=llama.gpu(), gpu_memory=llama.free_memory())
         made = planner.plan(self._weights, self._machine, settings)
         self._model = llama.Model(file.opened, gpu_layers=made.gpu_layers, name=file.path)
 

@@ -62,7 +62,7 @@ def test_what_is_allowed(
     allowed: int,
 ) -> None:
     proc, sys = host(tmp_path, siblings, group, quotas)
-    assert cores.allowed(proc, sys, cpus) == allowed
+    assert cores.share(proc, sys, cpus).threads == allowed
 
 
 class Machine:
@@ -140,7 +140,7 @@ def test_it_says_what_the_number_goes_by(
     tmp_path: Path, siblings: dict[int, str], cpus: list[int], quota: str, said: str
 ) -> None:
     proc, sys = host(tmp_path, siblings, "0::/a\n", {"a/cpu.max": quota})
-    assert cores.reason(proc, sys, cpus) == said
+    assert str(cores.share(proc, sys, cpus)) == said
 
 
 def test_why_a_plan_has_its_threads() -> None:

@@ -76,6 +76,17 @@ def test_a_gpu_takes_all_layers_unless_told_otherwise() -> None:
     assert plan(SEVEN_B, here, EngineSettings(gpu_layers=20)).gpu_layers == 20
 
 
+def test_a_model_on_the_card_is_planned_by_the_cards_memory() -> None:
+    small_host = machine(3, gpu=True, gpu_memory_bytes=20 * GB)
+    made = plan(SEVEN_B, small_host, EngineSettings())
+    assert made.unified
+    assert 16 <= made.parallel < 64
+    assert made.memory_bytes <= 20 * GB
+    with pytest.raises(errors.ModelError):  # half of it stays on the host
+        plan(SEVEN_B, small_host, EngineSettings(gpu_layers=16))
+    assert not plan(SEVEN_B, machine(64, gpu_memory_bytes=20 * GB), EngineSettings()).unified
+
+
 def test_what_was_measured_beats_the_rules_settings_beat_both_and_memory_all() -> None:
     best = Speeds(threads=5, parallel=32, micro_batch=256, kv_type="q8_0")
     made = plan(SEVEN_B, machine(64), EngineSettings(), tuned=best)
