@@ -288,6 +288,7 @@ class Pipeline:
         onward, step, since = self._flight.still(claims), _READ, self._clock()
         try:
             rows = self.read(recipe, onward) if onward else []
+            counting.read(rows)
             failpoints.reach("after-read")
             onward, step, since = [row.claim for row in rows], "retrieve", self._clock()
             rows = self.retrieve(recipe, rows)

@@ -111,11 +111,25 @@ class Examination:
                     self._ok(place, f"{verbs}: {made.marks.table} can be changed on the primary")
             with self._looking(f"model {made.settings.model}"):
                 self._model(made)
+        if self._settings.traces.endpoint:
+            with self._looking("traces"):
+                self._traces()
         for name, found in self._settings.collection.items():
             if found.folder is not None:
                 folder = self._settings.resolve(found.folder)
                 with self._looking(f"collection {name}"), open_loader(folder) as loader:
                     self._held(f"collection {name}", "its loader", loader.held())
+
+    def _traces(self) -> None:
+        from insights.web import otlp  # noqa: PLC0415 - it takes a quarter of a second to load
+
+        collector = otlp.Collector.of(self._settings)
+        if collector.takes():
+            self._ok("traces", f"{collector.endpoint} takes spans")
+        else:
+            what = f"{collector.endpoint} takes no spans: traces would be lost, and nothing else"
+            fix = 'OTLP over HTTP is mostly port 4318, path /v1/traces; or traces.endpoint = ""'
+            self._add("traces", Finding("warning", what, fix))
 
     def _nulls(self, made: Definition) -> None:
         """Render the prompt for rows that lack a value: one that fails would be a dead letter."""

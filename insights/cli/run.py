@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated
 
 import structlog
@@ -60,9 +60,10 @@ def run(
     signal.signal(signal.SIGTERM, signals.unwind)
     signals.spare()
     if not once:
-        _serve(settings, chosen)
+        with _tracing(settings):
+            _serve(settings, chosen)
         return
-    with open_app(settings, begin=True) as app:
+    with _tracing(settings), open_app(settings, begin=True) as app:
         check_store(app)
         supervisor = build(app, chosen, once=True)
         before = app.reports.totals()
@@ -114,6 +115,15 @@ def _serve(settings: Settings, roles: Sequence[str]) -> None:
             readiness.changes = Changes(health)
             page.read = Measures(app, health, readiness)
             build(app, roles, once=False, runner=runner, readiness=readiness).run()
+
+
+def _tracing(settings: Settings) -> AbstractContextManager[None]:
+    if not settings.traces.endpoint:
+        return nullcontext()
+    from insights.web import otlp  # noqa: PLC0415 - it takes a quarter of a second to load
+
+    collector = otlp.Collector.of(settings)
+    return otlp.sending(collector, settings.traces.share, instance=settings.daemon.name)
 
 
 @contextmanager

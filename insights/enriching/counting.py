@@ -1,10 +1,12 @@
-"""Counts rows on their way for `insights.ground.metrics`."""
+"""Counts rows on their way for `insights.ground.metrics`, and follows some from step to step."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from insights.enriching.flight import InHand
 from insights.enriching.recipe import Recipe
 from insights.ground import metrics
+from insights.ground.spans import SPANS
 from insights.model import Claim, Generation, Insight
 
 Recipes = Mapping[int, Recipe]
@@ -14,6 +16,11 @@ def claimed(recipes: Recipes, claims: Iterable[Claim]) -> None:
     """Count rows that were claimed."""
     for version, rows in Counter(claim.pipeline_version_id for claim in claims).items():
         metrics.CLAIMED.labels(recipes[version].name).inc(rows)
+
+
+def read(rows: Iterable[InHand]) -> None:
+    """Note that rows were read."""
+    SPANS.passed("read", (row.claim.attempt for row in rows))
 
 
 def written(recipes: Recipes, insights: Sequence[Insight]) -> None:
@@ -31,6 +38,30 @@ def written(recipes: Recipes, insights: Sequence[Insight]) -> None:
         metrics.REDACTIONS.labels(kind).inc(values)
     for model, generations in made.items():
         _generated(model, generations)
+    if SPANS.followed:
+        for one in insights:
+            SPANS.passed("write", [one.claim.attempt])
+            SPANS.ended([one.claim.attempt], _told(recipes[one.claim.pipeline_version_id], one))
+
+
+def _told(recipe: Recipe, one: Insight) -> dict[str, str | float]:
+    """Return what a trace says of an insight, in OpenTelemetry's names where it has some."""
+    told: dict[str, str | float] = {
+        "insights.stream": one.claim.stream,
+        "insights.pipeline": recipe.name,
+        "insights.work_id": one.claim.work_id,
+        "insights.status": one.verdict.status,
+    }
+    if (made := one.generation) is not None:
+        told |= {
+            "gen_ai.request.model": made.model,
+            "gen_ai.usage.input_tokens": made.prompt_tokens,
+            "gen_ai.usage.output_tokens": made.sampled_tokens + made.forced_tokens,
+            "insights.queue_ms": made.queue_ms,
+            "insights.prompt_ms": made.prompt_ms,
+            "insights.decode_ms": made.decode_ms,
+        }
+    return told
 
 
 def _generated(model: str, made: Sequence[Generation]) -> None:

@@ -15,6 +15,7 @@ from insights.enriching.flight import Flight
 from insights.enriching.recipe import Recipe
 from insights.enriching.shares import Shares
 from insights.ground import metrics
+from insights.ground.spans import SPANS
 from insights.model import Claim
 from insights.ports import Work
 
@@ -188,6 +189,7 @@ class Failures:
     def _carry_out(
         self, ruling: Ruling, claims: Sequence[Claim], reason: str, labels: tuple[str, Step]
     ) -> None:
+        SPANS.ended((claim.attempt for claim in claims), failed=labels[1])
         try:
             if ruling.bury:
                 for claim in claims:
@@ -266,4 +268,10 @@ def _told(exc: BaseException) -> str:
 
 
 def _tell_death(claim: Claim, reason: str) -> None:
-    log.warning("dead letter", stream=claim.stream, work_id=claim.work_id, reason=reason)
+    log.warning(
+        "dead letter",
+        stream=claim.stream,
+        work_id=claim.work_id,
+        trace=claim.trace,
+        reason=reason,
+    )

@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from insights.ground.spans import SPANS
 from insights.model import Claim, GenerateRequest, Generation, Insight, Passage, Row
 from insights.ports import Generator
 
@@ -84,24 +85,28 @@ class Flight:
 
     def hold(self, claims: Sequence[Claim]) -> None:
         """Take rows in hand."""
+        SPANS.claimed(claim.attempt for claim in claims)
         with self._lock:
             self._held.update((claim.work_id, claim) for claim in claims)
 
     def drop(self, claims: Sequence[Claim]) -> None:
         """Forget rows; a generation of theirs that still runs is cancelled."""
         with self._lock:
-            gone = [claim.work_id for claim in claims if self._has(claim)]
+            ours = [claim for claim in claims if self._has(claim)]
+            gone = [claim.work_id for claim in ours]
             for work_id in gone:
                 del self._held[work_id]
             futures = [self._futures.pop(work_id, None) for work_id in gone]
             for work_id in gone:
                 self._sent.pop(work_id, None)
+        SPANS.ended((claim.attempt for claim in ours), failed="given back")  # if it has not ended
         for future in futures:
             if future is not None:
                 future.cancel()
 
     def send(self, row: InHand, request: GenerateRequest, generator: Generator) -> None:
         """Start a row's generation; it arrives when that is done, unless it was dropped."""
+        SPANS.passed("retrieve", [row.claim.attempt])
         row.sent_at = self._clock()
         row.future = future = generator.submit(request)
         with self._lock:
@@ -129,7 +134,9 @@ class Flight:
         except queue.Empty:
             pass
         with self._lock:
-            return [row for row in rows if self._has(row.claim)]
+            ours = [row for row in rows if self._has(row.claim)]
+        SPANS.passed("generate", (row.claim.attempt for row in ours if row.future is not None))
+        return ours
 
     def _has(self, claim: Claim) -> bool:
         """Tell whether it is held under this very lease: it may have been claimed anew."""

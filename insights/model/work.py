@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
+from insights.ground.spans import Attempt, trace_of
 from insights.model.base import InsightStatus, Json, Shows, Value
 from insights.model.generation import Generation, Verdict
 
@@ -20,6 +21,16 @@ class Claim(Value, frozen=True):
     pipeline_version_id: int
     attempts: int
     isolated: bool = False
+
+    @property
+    def trace(self) -> str:
+        """The id of this row version's trace."""
+        return trace_of(self.row_id, self.pipeline_version_id, self.input_hash)
+
+    @property
+    def attempt(self) -> Attempt:
+        """What its spans belong to."""
+        return Attempt(self.trace, self.token)
 
 
 class Share(Value, frozen=True):
@@ -100,6 +111,7 @@ class SinkState(Value, frozen=True):
     generated_at: datetime | None
     sealed: dict[str, str] = {}
     confidence: float | None = None
+    trace: str = ""
 
 
 class SinkResult(Value, frozen=True):

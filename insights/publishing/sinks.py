@@ -5,6 +5,7 @@ revision: a repeat, a late duplicate, or a publisher that slept past its lease c
 """
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -12,7 +13,8 @@ import structlog
 
 from insights import errors
 from insights.ground import failpoints, metrics
-from insights.model import SinkState
+from insights.ground.spans import SPANS
+from insights.model import SinkResult, SinkState
 from insights.ports import Outbox, Sink
 
 log = structlog.get_logger(__name__)
@@ -41,7 +43,7 @@ class Publishing:
     def __init__(
         self, name: str, sink: Sink, outbox: Outbox, *, every_s: float = 1.0, batch: int = 500
     ) -> None:
-        self.name = f"publish {name}"
+        self.name, self.sink = f"publish {name}", name
         self.every_s = every_s
         self._sink = sink
         self._outbox = outbox
@@ -78,6 +80,7 @@ class Publishing:
         if not states:
             return PublishResult()
         failpoints.reach("before-publish")
+        began = time.time()
         try:
             results = self._sink.apply(states)
         except errors.WorkerDied:
@@ -86,9 +89,16 @@ class Publishing:
         failpoints.reach("after-publish")
         self._outbox.settle(results)
         refused = [result for result in results if result.error is not None]
+        traces = self._trace(states, refused, began)
         again = sum(result.standing is not None for result in results)
         for result in refused:
-            log.warning("row refused", sink=self.name, row_id=result.row_id, reason=result.error)
+            log.warning(
+                "row refused",
+                sink=self.name,
+                row_id=result.row_id,
+                trace=traces.get(result.row_id, ""),
+                reason=result.error,
+            )
         fitted = sum(bool(result.notes) for result in results)
         if fitted or again:
             log.info("published with remarks", sink=self.name, fitted=fitted, again=again)
@@ -101,8 +111,18 @@ class Publishing:
         self._count(states, done)
         return done
 
+    def _trace(
+        self, states: Sequence[SinkState], refused: Sequence[SinkResult], began: float
+    ) -> dict[int, str]:
+        """Show the round in each row's trace; return the traces' ids by row."""
+        errors_ = {result.row_id for result in refused}
+        for state in states:
+            failed = "refused" if state.row_id in errors_ else ""
+            SPANS.published(state.trace, began, failed=failed, sink=self.sink)
+        return {state.row_id: state.trace for state in states}
+
     def _count(self, states: Sequence[SinkState], done: PublishResult) -> None:
-        sink, now = self.name.removeprefix("publish "), dt.datetime.now(dt.UTC)
+        sink, now = self.sink, dt.datetime.now(dt.UTC)
         for result in ("delivered", "refused", "again"):
             metrics.PUBLISHED.labels(sink, result).inc(getattr(done, result))
         for state in states:

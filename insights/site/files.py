@@ -150,6 +150,7 @@ def _servers(data: dict[str, typing.Any]) -> typing.Iterator[tuple[str, typing.A
     """Yield every section that may name a server, and what it says."""
     for name, model in data.get("model", {}).items():
         yield f"model.{name}", model
+    yield "traces", data.get("traces")
     where, embedding = "embedding", data.get("embedding")
     while isinstance(embedding, dict):
         for name in ("server", "rerank_server"):

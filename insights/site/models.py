@@ -20,20 +20,22 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def refuse_open_way(url: str, *, insecure: bool) -> None:
+def refuse_open_way(url: str, what: str = "rows", *, key: str = "url", insecure: bool) -> None:
     """Refuse an address that rows and keys would reach as plain text.
+
+    `what` would cross the network, `key` is the setting that has the address.
 
     Raises:
         ValueError: If it is no address, or an open one and not `insecure`.
     """
     found = urlsplit(url)
     if found.scheme not in ("http", "https") or not found.hostname:
-        raise ValueError("url is no http or https address, such as https://gpu1:8000/v1")
+        raise ValueError(f"{key} is no http or https address, such as https://gpu1:8000/v1")
     if found.username or found.password or found.query:
-        raise ValueError("url holds a user, a password or a query: give api_key instead")
+        raise ValueError(f"{key} holds a user, a password or a query: give api_key instead")
     if found.scheme == "http" and not _is_loopback(found.hostname) and not insecure:
         raise ValueError(
-            "rows would cross the network as plain text: use https (ca_file names a private "
+            f"{what} would cross the network as plain text: use https (ca_file names a private "
             "authority), or write insecure = true"
         )
 

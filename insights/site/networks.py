@@ -29,7 +29,8 @@ def hosts(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"source.{name}.odbc", host
     models = ((f"model.{name}", one.url, one.proxy) for name, one in settings.model.items())
     vectors = ((where, one.url, one.proxy) for where, one in settings.embedding.servers())
-    for where, *addresses in chain(models, vectors):
+    traces = [("traces.endpoint", settings.traces.endpoint, None)]
+    for where, *addresses in chain(models, vectors, traces):
         for address in filter(None, addresses):
             yield where, urlsplit(address).hostname or ""
 

@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from insights.site.models import EmbeddingSettings, ModelSettings
+from insights.site.telemetry import TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
 
 __all__ = [
@@ -365,6 +366,7 @@ class Settings(BaseSettings):
     daemon: DaemonSettings = Field(default_factory=DaemonSettings)
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
+    traces: TracesSettings = TracesSettings()
     source: dict[Name, SourceSettings] = Field(default_factory=dict)
     stream: dict[Name, StreamSettings] = Field(default_factory=dict)
     collection: dict[Name, CollectionSettings] = Field(default_factory=dict)

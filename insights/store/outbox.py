@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
+from insights.ground.spans import trace_of
 from insights.model import SinkResult, SinkState
 from insights.store.leases import Leases
 from insights.store.postgres import Connection, Store
@@ -115,4 +116,7 @@ def _state(row: Any) -> SinkState:  # noqa: ANN401 - psycopg makes the row's typ
         generated_at=row.generated_at,
         sealed=(row.sealed or {}) if shown else {},
         confidence=row.confidence if shown else None,
+        trace=trace_of(row.row_id, row.pipeline_version_id, row.input_hash.bytes)
+        if row.input_hash is not None
+        else "",
     )

@@ -10,7 +10,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT d.row_id, l.row_key, d.revision, d.shows, d.attempts, d.insight_id, d.sealed, i.status, i.output,
        coalesce(v.sha256, '') AS pipeline_version, coalesce(i.model, '') AS model, i.source_cursor, i.generated_at,
-       i.confidence,
+       i.confidence, i.pipeline_version_id, i.input_hash,
        coalesce(c.citations, '') AS citations
 FROM due d
 JOIN store.ledger l USING (row_id)

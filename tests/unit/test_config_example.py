@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from insights.site import definitions, files
 from insights.site import settings as s
+from insights.site.telemetry import TracesSettings
 
 ROOT = Path(__file__).resolve().parents[2] / "config"
 LINE = re.compile(r"^(?P<off># )?(?P<name>\w+) = (?P<value>.+)$")
@@ -19,6 +20,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "daemon": s.DaemonSettings,
     "log": s.LogSettings,
     "health": s.HealthSettings,
+    "traces": TracesSettings,
     "source.erp": s.SourceSettings,
     "stream.ticket": s.StreamSettings,
     "stream.ticket.redact": s.RedactionSettings,
