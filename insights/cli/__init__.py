@@ -23,6 +23,7 @@ from insights.cli import (
     sink,
     status,
     streams,
+    support_bundle,
     try_,
     tune,
     unit,
@@ -84,6 +85,7 @@ app.command("pause")(streams.pause)
 app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
+app.command("support-bundle")(support_bundle.support_bundle)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(dead.app, name="dead")
 app.add_typer(key.app, name="key")

@@ -27,7 +27,7 @@ def health(
 
     Ends with 0 if so, with 28 if not, with 27 if nobody answers at `health.listen`.
     """
-    found = _asked(load(ctx.obj).health.listen)
+    found = standing(load(ctx.obj).health.listen)
     checks = [check for check in found["checks"] if not live or check["about"] == "live"]
     if as_json:
         emit_json({**found, "checks": checks})
@@ -45,7 +45,23 @@ def health(
         )
 
 
-def _asked(listen: str) -> dict[str, Any]:
+def standing(listen: str) -> dict[str, Any]:
+    """Return how the daemon that answers there is, with its checks.
+
+    Raises:
+        errors.DaemonUnavailable: If none does.
+    """
+    found: dict[str, Any] = msgspec.json.decode(asked(listen, "/healthz?verbose"))
+    return found
+
+
+def asked(listen: str, path: str) -> bytes:
+    """Return what the daemon of this host answers to a question; the status is in the answer.
+
+    Raises:
+        errors.DaemonUnavailable: If nothing answers.
+        errors.SettingsError: If it cannot be asked there.
+    """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     if not host or port == "0":
@@ -56,9 +72,9 @@ def _asked(listen: str) -> dict[str, Any]:
         )
     connection = http.client.HTTPConnection(_HERE.get(host, host), int(port), timeout=_PATIENCE_S)
     try:
-        connection.request("GET", "/healthz?verbose")
-        answer: dict[str, Any] = msgspec.json.decode(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, msgspec.DecodeError) as exc:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as exc:
         raise errors.DaemonUnavailable(
             f"no daemon answers there: {exc}",
             where=listen,
@@ -66,4 +82,3 @@ def _asked(listen: str) -> dict[str, Any]:
         ) from exc
     finally:
         connection.close()
-    return answer

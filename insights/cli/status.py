@@ -1,6 +1,7 @@
 """`insights status`: where every known row stands, and what sinks still have to be told."""
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 import typer
@@ -9,6 +10,7 @@ from insights.cli.output import Json, emit_json, shown, stdout
 from insights.store.reports import (
     OUTCOMES,
     DaemonReport,
+    Reports,
     SinkReport,
     StreamReport,
     VersionReport,
@@ -19,21 +21,12 @@ from insights.wiring.commands import reports
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows."""
     with reports(ctx.obj) as opened:
+        if as_json:
+            emit_json(told(opened))
+            return
         streams, versions = opened.streams(), opened.versions()
         sinks, usage, daemons = opened.sinks(), opened.usage(), opened.daemons()
         former_rows = opened.former_key_rows()
-    if as_json:
-        emit_json(
-            {
-                "streams": streams,
-                "pipelines": versions,
-                "sinks": sinks,
-                "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in daemons],
-                "last_day": usage,
-                "former_key_rows": former_rows or 0,
-            }
-        )
-        return
     if not streams:
         stdout.print("No stream has been polled yet: `insights run`.")
     for stream in streams:
@@ -52,6 +45,18 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         f"Last day: {usage.insights:,} generations, {usage.prompt_tokens:,} prompt tokens "
         f"({usage.reused_tokens:,} reused), {usage.output_tokens:,} output tokens."
     )
+
+
+def told(opened: Reports) -> dict[str, Any]:
+    """Return all that `status` tells, for scripts."""
+    return {
+        "streams": opened.streams(),
+        "pipelines": opened.versions(),
+        "sinks": opened.sinks(),
+        "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in opened.daemons()],
+        "last_day": opened.usage(),
+        "former_key_rows": opened.former_key_rows() or 0,
+    }
 
 
 def _show_stream(stream: StreamReport) -> None:

@@ -69,6 +69,18 @@ def credential(name: str) -> str | None:
     return os.environ.get(f"INSIGHTS_CREDENTIAL_{name.upper()}")
 
 
+def credentials(state_dir: Path) -> frozenset[str]:
+    """Return every secret that this process can read, as they are: for whoever keeps them out."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    files = [*Path(folder).iterdir()] if folder and Path(folder).is_dir() else []
+    files += [state_dir / name for name in ("hash_key", "hash_key_former", "seal_key")]
+    found = {value for name, value in os.environ.items() if name.startswith("INSIGHTS_CREDENTIAL_")}
+    for file in files:
+        with contextlib.suppress(OSError):  # it is not there, or another's
+            found.add(file.read_text(encoding="utf-8", errors="replace"))
+    return frozenset(filter(None, map(str.strip, found)))
+
+
 def hash_key(state_dir: Path, *, embedded: bool) -> bytes:
     """Return the key of the input hash, 32 bytes derived from the credential `hash_key`.
 
