@@ -45,9 +45,8 @@ class Share(Value, frozen=True):
 
 
 class Outstanding(Value, frozen=True):
-    """Open work: `ready` now, `all_open` with what waits, `next_s` seconds until the next."""
+    """Open work: `all_open` now or later, `next_s` seconds until the next may be done."""
 
-    ready: int
     all_open: int
     next_s: float
 

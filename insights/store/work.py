@@ -1,5 +1,6 @@
 """The queue: claim, extend, release, bury, move. A claim commits before any model runs."""
 
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,9 @@ from insights.store.postgres import Store
 from insights.store.queries import load
 
 log = structlog.get_logger(__name__)
+
+_COUNTED = 1_000  # rows of a version that are counted each time they are asked for
+_COUNT_S = 30.0  # seconds between two counts of a longer queue
 
 
 class WorkQueue:
@@ -45,6 +49,8 @@ class WorkQueue:
         self._key_version = key_version
         self._sql = load("work")
         self._repoint = load("deployments")["repoint"]
+        self._counted = 0  # rows of a long queue when they were last counted
+        self._counted_at: float | None = None
 
     def claim(self, shares: Sequence[Share]) -> list[Claim]:
         """Take ready rows, of each version its share; suspects only where a share names them."""
@@ -175,13 +181,18 @@ class WorkQueue:
             return connection.execute(self._sql["adopt"], {"holder": self._holder}).rowcount
 
     def outstanding(self) -> Outstanding:
-        """Count open work."""
+        """Count open work; a long queue's end is counted now and then, and told until the next."""
+        values = {"versions": self._versions, "most": _COUNTED}
         with self._store.connection() as connection:
-            row = connection.execute(
-                self._sql["outstanding"], {"versions": self._versions}
-            ).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always returns a row
-        return Outstanding(ready=row.ready, all_open=row.all_open, next_s=row.next_s)
+            row = connection.execute(self._sql["outstanding"], values).fetchone()
+            assert row is not None  # noqa: S101 - an aggregate always returns a row
+            if row.all_open < _COUNTED:
+                return Outstanding(all_open=row.all_open, next_s=row.next_s)
+            if self._counted_at is None or time.monotonic() - self._counted_at > _COUNT_S:
+                counted = connection.execute(self._sql["waiting"], values).fetchone()
+                self._counted = counted.rows if counted else 0
+                self._counted_at = time.monotonic()
+        return Outstanding(all_open=max(row.all_open, self._counted), next_s=row.next_s)
 
 
 class DeadLetters:

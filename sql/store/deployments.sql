@@ -47,14 +47,20 @@ UPDATE store.stream s SET generation = s.generation + 1 FROM deployed d WHERE s.
 -- Work that waits under a retired version is done under the live one of its pipeline. Where that one reads other columns,
 -- the hash is found out when the row is read. Work that the live version has already for the row stands instead.
 WITH waiting AS (
-    SELECT w.work_id, w.row_id, w.input_hash, f.pipeline_version_id AS live_id,
+    -- Version by version, along `work_ready`: what waits for live ones is not looked at, however much that is.
+    SELECT w.work_id, w.row_id, f.pipeline_version_id AS live_id,
            EXISTS (SELECT FROM store.work o WHERE o.row_id = w.row_id AND o.pipeline_version_id = f.pipeline_version_id
                    AND (o.input_hash = w.input_hash OR o.state IN ('pending', 'claimed', 'missing'))) AS twice
     FROM store.deployment r
     JOIN store.deployment f ON f.pipeline_id = r.pipeline_id AND f.stage = 'full'
-    JOIN store.work w ON w.pipeline_version_id = r.pipeline_version_id AND w.state = 'pending'
+    CROSS JOIN LATERAL (
+        SELECT w.work_id, w.row_id, w.input_hash
+        FROM store.work w
+        WHERE w.pipeline_version_id BETWEEN r.pipeline_version_id AND r.pipeline_version_id AND w.state = 'pending'
+        ORDER BY w.pipeline_version_id, w.work_id
+        FOR UPDATE SKIP LOCKED
+    ) w
     WHERE r.stage = 'retired'
-    FOR UPDATE OF w SKIP LOCKED
 ), ranked AS (
     -- Of two retired versions that wait for one row, the later work stands.
     SELECT work_id, live_id,

@@ -1,8 +1,8 @@
 -- name: claim
 -- Take the oldest ready rows of each version, as many as its share says, under a lease of their own each. Rows that others
 -- are taking are skipped, not waited for; the attempt is counted here, so that a crash counts too. Share by share in the
--- order of `work_ready`, which BETWEEN and ORDER BY leave as the only index: along that of work_id, which looks cheaper with
--- a LIMIT, every claim would walk over all that was ever done.
+-- order of `work_ready`, or of `work_suspect` where suspects are asked for, which BETWEEN and ORDER BY leave as the only
+-- index: along that of work_id, which looks cheaper with a LIMIT, every claim would walk over all that was ever done.
 WITH share AS (
     SELECT * FROM unnest(%(versions)s::integer[], %(rows)s::integer[], %(isolated)s::boolean[])
         AS q (pipeline_version_id, rows, isolated)
@@ -12,13 +12,25 @@ WITH share AS (
     JOIN store.deployment d USING (pipeline_version_id)
     JOIN store.stream s USING (stream_id)
     CROSS JOIN LATERAL (
-        SELECT w.work_id
-        FROM store.work w
-        WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
-          AND w.not_before <= now() AND w.isolated = q.isolated
-        ORDER BY w.pipeline_version_id, w.work_id
-        LIMIT q.rows
-        FOR UPDATE SKIP LOCKED
+        SELECT * FROM (
+            SELECT w.work_id
+            FROM store.work w
+            WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+              AND w.not_before <= now() AND NOT w.isolated AND NOT q.isolated
+            ORDER BY w.pipeline_version_id, w.work_id
+            LIMIT q.rows
+            FOR UPDATE SKIP LOCKED
+        ) innocent
+        UNION ALL
+        SELECT * FROM (
+            SELECT w.work_id
+            FROM store.work w
+            WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+              AND w.not_before <= now() AND w.isolated AND q.isolated
+            ORDER BY w.pipeline_version_id, w.work_id
+            LIMIT q.rows
+            FOR UPDATE SKIP LOCKED
+        ) suspect
     ) r
     WHERE NOT s.paused AND s.stopped_reason IS NULL
       AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
@@ -190,12 +202,33 @@ SET lease_until = now() - interval '1 second'
 WHERE w.state = 'claimed' AND w.holder = %(holder)s;
 
 -- name: outstanding
--- What is still to be done for these streams, now or later.
-SELECT count(*) FILTER (WHERE w.not_before <= now() OR w.state = 'claimed') AS ready,
-       count(*) AS all_open,
-       coalesce(extract(epoch FROM min(w.not_before) - now()), 0)::float8 AS next_s
-FROM store.work w JOIN store.stream s USING (stream_id)
-WHERE w.pipeline_version_id = ANY(%(versions)s) AND w.state IN ('pending', 'claimed') AND NOT s.paused AND s.stopped_reason IS NULL;
+-- What is still to be done for these versions, now or later, and when the next of it may be: of each version the first so
+-- many rows along `work_ready`, so that the answer takes as long with ten million rows as with ten.
+SELECT count(*) AS all_open, coalesce(extract(epoch FROM min(o.not_before) - now()), 0)::float8 AS next_s
+FROM store.deployment d
+JOIN store.stream s USING (stream_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM (
+        SELECT w.not_before
+        FROM store.work w
+        WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+        ORDER BY w.pipeline_version_id, w.work_id
+        LIMIT %(most)s
+    ) waiting
+    UNION ALL
+    SELECT w.not_before
+    FROM store.work w
+    WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'claimed'
+) o
+WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL;
+
+-- name: waiting
+-- How many rows wait for these versions, each counted, along `work_ready`: of a long queue asked seldom.
+SELECT count(*) AS rows
+FROM store.deployment d
+JOIN store.stream s USING (stream_id)
+JOIN store.work w ON w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending'
+WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL;
 
 -- name: dead_list
 -- Dead letters, newest first.

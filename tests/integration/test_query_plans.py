@@ -3,12 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
 
+from insights.model import Share
+from insights.store.postgres import Store
 from insights.store.queries import load
+from insights.store.work import WorkQueue
 
 ROWS = 60_000
 PAGE = 500
@@ -28,11 +32,21 @@ FROM generate_series(1, {ROWS}) n;
 INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, output)
 SELECT n, 1, md5(n::text)::uuid, 'ok', '{{}}' FROM generate_series(1, {ROWS} / 2) n;
 """
+# A version that was there before, one row that still waits for it, and one suspect.
+RETIRED = f"""
+INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
+VALUES (1, repeat('1', 64), '{{}}');
+INSERT INTO store.deployment
+    (pipeline_version_id, pipeline_id, stream_id, columns, stage, changed_by)
+VALUES (2, 1, 1, '{{body}}', 'retired', 'test');
+UPDATE store.work SET pipeline_version_id = 2 WHERE work_id = {ROWS};
+UPDATE store.work SET isolated = true WHERE work_id = {ROWS} - 1;
+"""
 VALUES: dict[str, Any] = {
     "stream_id": 1, "pipeline_version_id": 1, "hash_version": 1, "sink_id": None, "enqueue": True,
     "want_ids": True, "versions": [1], "pipelines": [1], "sinks": [None], "slots": [0],
     "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": [False], "streams": ["s"],
-    "rows": [200], "holder": "d", "ttl_s": 60,
+    "rows": [200], "holder": "d", "ttl_s": 60, "max_attempts": 5, "most": 1_000,
 }  # fmt: skip
 
 
@@ -90,6 +104,40 @@ def test_recording_a_page_reads_its_own_rows_alone(
 def test_claiming_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> None:
     with filled.transaction():
         assert scanned(plan(filled, load("work")["claim"])) == []
+
+
+def test_what_runs_by_the_clock_reads_no_queue_from_end_to_end(
+    filled: psycopg.Connection[Any],
+) -> None:
+    filled.execute(RETIRED)
+    for room, statement in (
+        ("work", "expire"),
+        ("work", "suspects"),
+        ("work", "outstanding"),
+        ("deployments", "repoint"),
+    ):
+        assert scanned(plan(filled, load(room)[statement])) == [], statement
+    suspects = load("work")["claim"].replace("%(isolated)s", "'{t}'")
+    assert scanned(plan(filled, suspects)) == []
+    taken = filled.execute("SELECT work_id FROM store.work WHERE state = 'claimed'").fetchall()
+    assert taken == [(ROWS - 1,)]
+
+
+def test_a_long_queue_is_told_whole_and_a_short_one_as_it_is(store_url: str) -> None:
+    store = Store(store_url).open()
+    with closing(store), psycopg.connect(store_url, autocommit=True) as link:
+        link.execute(FILL.replace(str(ROWS), "4000"))
+        queue = WorkQueue(store, "d", [1], ttl_s=60, max_attempts=5)
+        assert queue.outstanding().all_open == 2_000
+        assert len(queue.claim([Share(pipeline_version_id=1, rows=3)])) == 3
+        link.execute("UPDATE store.work SET not_before = now() + interval '1 minute'")
+        assert 50 < queue.outstanding().next_s <= 60
+        link.execute(
+            "UPDATE store.work SET state = 'done' WHERE state = 'pending' AND work_id <= 3993"
+        )
+        assert queue.outstanding().all_open == 10
+        link.execute("UPDATE store.stream SET paused = true")
+        assert queue.outstanding().all_open == 0
 
 
 @pytest.mark.parametrize("view", ["current", "history", "citation"])

@@ -40,7 +40,7 @@ class Work:
         return 0
 
     def outstanding(self) -> Outstanding:
-        return Outstanding(ready=self.left, all_open=self.left, next_s=0.0)
+        return Outstanding(all_open=self.left, next_s=0.0)
 
 
 class Pipeline:
