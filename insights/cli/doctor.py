@@ -152,6 +152,9 @@ class Examination:
                 with self._looking("embedding"):
                     if (held := getattr(embedder, "held", None)) is not None:  # no server's child
                         self._held("embedding", embedder.model.name, held())
+            for place, model in definitions.names_models(self._settings).items():
+                with self._looking(place):
+                    self._held(place, "its recognizer of names", app.recognizer.held(model))
             with self._looking("store"):
                 self._versions(app)
             for made in self._definitions:

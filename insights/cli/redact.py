@@ -46,8 +46,8 @@ def try_(
 ) -> None:
     """Show what would be found in real rows, by kind and column, values masked.
 
-    The rows are read from the replica; values are masked in the process that reads them. Nothing is
-    written anywhere.
+    The rows are read from the replica; values are masked in the process that reads them, names that
+    a model finds in this one. Nothing is written anywhere.
     """
     with open_app(ctx.obj) as opened:
         spec = _spec(opened, stream)
@@ -55,6 +55,7 @@ def try_(
             spec,
             page_rows=min(rows, _MOST_ROWS),
             redaction=msgspec.structs.replace(spec.redaction, masked=True),
+            names=spec.names and msgspec.structs.replace(spec.names, masked=True),
         )
         source = opened.source(spec.source)
         wanted = keys

@@ -15,7 +15,9 @@ from insights.documents.filters import FilterType, canonical
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import SUFFIXES, suffix
 from insights.documents.tree import Entry, Tree
-from insights.model import Document, Redaction
+from insights.governance import redact
+from insights.model import Document, NamesModel, Redaction
+from insights.ports import Recognizer
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +30,7 @@ _RULES_VERSION = 2
 # An unchanged file that could not be read is tried again after this: a library may have been
 # mended, a machine may have been short of memory. Until then it costs nothing.
 _AGAIN_S = 6 * 3600.0
+_SHORTER = "split it, or take names_model out of the collection's redact"
 
 
 class _Refusal(NamedTuple):
@@ -50,6 +53,8 @@ class Folder:
         pattern: Which files, as a glob below the folder.
         filters: The declared filters: what a document's front matter may be searched by.
         redaction: What is replaced in titles and texts, by the child; None: nothing.
+        names: The model that finds names in what the child sends; None: no model does.
+        recognizer: What runs it.
         limits: What one document may cost.
         clock: Seconds; only differences count.
     """
@@ -61,6 +66,8 @@ class Folder:
         filters: Mapping[str, FilterType] | None = None,
         *,
         redaction: Redaction | None = None,
+        names: NamesModel | None = None,
+        recognizer: Recognizer | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,6 +76,10 @@ class Folder:
         self._loader = LoaderClient(root, limits, redaction=redaction, properties=self._filters)
         self._salt = repr((_LOADERS_VERSION, sorted(self._filters.items()))).encode()
         self._policy = None if redaction is None else repr((_RULES_VERSION, redaction)).encode()
+        if names is not None:
+            self._policy = (self._policy or b"") + repr(names.rules).encode()
+        self._names = names
+        self._recognizer = recognizer
         self._clock = clock
         self._hashes: dict[str, bytes] = {}
         self._refused: dict[str, _Refusal] = {}
@@ -140,13 +151,21 @@ class Folder:
                 values[name] = canonical(name, kind, loaded.properties[name], where=where)
         for doubt in loaded.doubts:
             log.warning("document read with a doubt", document=where, doubt=doubt)
-        return Document(
+        made = Document(
             uri=uri,
             title=loaded.title,
             text=loaded.text,
             is_markdown=loaded.is_markdown,
             filters=values,
         )
+        if self._names is None:
+            return made
+        try:
+            return redact.names_in_document(made, self._names, self._recognizer)
+        except errors.RecognizerDied as exc:  # over this document: others go on
+            raise errors.KnowledgeError(
+                f"names could not be looked for in it: {exc.what}", where=where, fix=_SHORTER
+            ) from exc
 
     def _seen(self, entry: Entry) -> tuple[str, bytes]:
         """Return a file's path as it can be stored, and its content hash."""

@@ -21,6 +21,23 @@ Kind = Literal["query", "document"]
 _NEARLY = 0.01  # how far from 1 the length of a unit vector may be, in single precision
 
 
+def libraries() -> tuple[Any, Any]:
+    """Return torch and transformers, which reach no hub and write nothing.
+
+    To be called after the confinement: they start threads.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251 - read by the library while it is imported
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # noqa: TID251 - as above
+    os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # noqa: TID251 - it would try semaphores
+    # torch asks for a folder while it is imported; nothing is compiled, nothing written.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = os.sep  # noqa: TID251 - as above
+    import torch  # noqa: PLC0415 - after the environment that they read
+    import transformers  # noqa: PLC0415
+
+    transformers.utils.logging.disable_progress_bar()
+    return torch, transformers
+
+
 class Encoder:
     """Loaded models: those of the hashes that the supervisor found. Nothing is ever downloaded.
 
@@ -32,17 +49,10 @@ class Encoder:
         verify(Path(init.path), init.sha256, "embedding.sha256")
         if init.reranker is not None:
             verify(Path(init.reranker), init.reranker_sha256, "embedding.reranker_sha256")
-        os.environ["HF_HUB_OFFLINE"] = "1"  # noqa: TID251 - read by the library while it is imported
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # noqa: TID251 - as above
-        os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # noqa: TID251 - it would try semaphores
-        # torch asks for a folder while it is imported; nothing is compiled, nothing written.
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = os.sep  # noqa: TID251 - as above
         import pgvector  # noqa: PLC0415 - brings numpy, whose threads come after the confinement
-        import sentence_transformers  # noqa: PLC0415 - after the environment it reads
-        import torch  # noqa: PLC0415
-        import transformers  # noqa: PLC0415
 
-        transformers.utils.logging.disable_progress_bar()
+        torch, _ = libraries()
+        import sentence_transformers  # noqa: PLC0415 - after the environment it reads
 
         if init.threads is not None:
             torch.set_num_threads(init.threads)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from insights.model import Value
+from insights.model import Named, Value
 
 
 class EmbedderInit(Value, frozen=True):
@@ -44,3 +44,24 @@ class Relevances(Value, frozen=True):
     """A relevance from 0 to 1 for each text."""
 
     values: tuple[float, ...]
+
+
+class RecognizerInit(Value, frozen=True):
+    """Which model finds names: its folder, its hash, and the labels that are asked for."""
+
+    path: str
+    sha256: str
+    labels: tuple[str, ...]
+    confined: bool = True
+
+
+class FindRequest(Value, frozen=True):
+    """Texts to find names in."""
+
+    texts: tuple[str, ...]
+
+
+class Finds(Value, frozen=True):
+    """What was found in each text, in order."""
+
+    found: tuple[tuple[Named, ...], ...]

@@ -5,6 +5,10 @@
 | any | the store does not answer | | nobody | the rows wait |
 | any but retrieve | the store refuses (a right, its schema) | | nobody | its breaker |
 | read | the reader died or was late; the source is down, refuses us | | nobody | its breaker |
+| read | the recognizer died or was late | several rows | nobody | each by itself |
+| read | the recognizer died or was late | one row, others passed | the row | dead the second time |
+| read | the recognizer died or was late | one row, none passed | nobody | its breaker |
+| read | the model that finds names is damaged | | nobody | its breaker |
 | retrieve | the embedder, the search, a collection | | nobody | its breaker |
 | read, retrieve, write | the row's data (`RowError`) | several rows | nobody | each by itself |
 | read, retrieve, write | the row's data (`RowError`) | one row | the row | dead letter |
@@ -37,7 +41,7 @@ import msgspec
 from insights import errors
 
 Step = Literal["read", "retrieve", "render", "generate", "validate", "write"]
-Part = Literal["source", "retrieval", "template", "model", "recipe", "store"]
+Part = Literal["source", "names", "retrieval", "template", "model", "recipe", "store"]
 
 RETRY_S = 5.0  # first delay of a row given back; grows with the attempts that are charged
 STRANGERS = 3  # different rows failing in a row that make the thing they share the suspect
@@ -122,7 +126,7 @@ class Ruling(msgspec.Struct, frozen=True):
 
 def decide(step: Step, exc: BaseException, evidence: Evidence) -> Ruling:  # noqa: PLR0911 - the table
     """Return who is charged for a failure, and what else follows; see the table above."""
-    part = _PART[step]
+    part = part_of(step, exc)
     match exc:
         case errors.StoreUnavailable():
             return Ruling()
@@ -133,17 +137,24 @@ def decide(step: Step, exc: BaseException, evidence: Evidence) -> Ruling:  # noq
         case errors.WorkerDied() if step == "generate":
             return _death(evidence)
         case errors.Transient() if step != "render":
-            return Ruling(opens=part)
+            return _names(evidence) if part == "names" else Ruling(opens=part)
         case _ if step == "render" or (step == "generate" and isinstance(exc, errors.RowError)):
             return _of_this_row(part, exc, evidence)
         case errors.RowError():
             return _of_one_row(evidence)
         case errors.ModelError():
-            return Ruling(opens="model", at_once=True, lasting=True)
+            return Ruling(opens=part if step == "read" else "model", at_once=True, lasting=True)
         case errors.Permanent():
             return Ruling(opens=_refused(step, exc), lasting=True)
         case _:
             return _unforeseen(step, part, evidence)
+
+
+def part_of(step: Step, exc: BaseException | None = None) -> Part:
+    """Return what a step needs; of a failure, what it says something about."""
+    if step == "read" and isinstance(exc, errors.RecognizerDied | errors.ModelError):
+        return "names"
+    return _PART[step]
 
 
 def _refused(step: Step, exc: errors.Permanent) -> Part:
@@ -171,6 +182,14 @@ def _death(evidence: Evidence) -> Ruling:
     if not evidence.alone:
         return Ruling(isolate=True)
     return Ruling(charge=True, isolate=True, bury=evidence.deadly, delay_s=TURN_S)
+
+
+def _names(evidence: Evidence) -> Ruling:
+    if not evidence.alone:
+        return Ruling(narrow=True)
+    if not evidence.trusted:
+        return Ruling(opens="names", delay_s=evidence.turn_s)
+    return Ruling(charge=True, bury=evidence.deadly, delay_s=TURN_S)
 
 
 def _late(evidence: Evidence) -> Ruling:

@@ -24,15 +24,6 @@ log = structlog.get_logger(__name__)
 STORE: Key = ("store", "store")
 _QUIET_S = 60.0  # the same thing is said once in so long
 
-_PARTS: Mapping[Step, Part] = {
-    "read": "source",
-    "retrieve": "retrieval",
-    "render": "template",
-    "generate": "model",
-    "validate": "recipe",
-    "write": "store",
-}
-
 
 class Failures:
     """Judges failures, and gives rows back or buries them.
@@ -63,7 +54,9 @@ class Failures:
 
     def passed(self, step: Step, recipe: Recipe) -> None:
         """Rows of a recipe passed a step: what they were given to works."""
-        self.breakers.of(key_of(_PARTS[step], recipe)).passed()
+        self.breakers.of(key_of(blame.part_of(step), recipe)).passed()
+        if step == "read" and recipe.stream.names is not None:
+            self.breakers.of(key_of("names", recipe)).passed()
 
     def written(self, claims: Sequence[Claim]) -> None:
         """Rows have their insight: the store works; tell of those that had failed before."""
@@ -107,7 +100,7 @@ class Failures:
 
     def accuse(self, step: Step, recipe: Recipe, claims: Sequence[Claim], since: float) -> None:
         """Count rows that failed together, each by itself, before any of them is judged."""
-        breaker = self.breakers.of(key_of(_PARTS[step], recipe))
+        breaker = self.breakers.of(key_of(blame.part_of(step), recipe))
         breaker.accuse([claim.work_id for claim in claims], since=since, alone=True)
 
     def judge(
@@ -133,7 +126,7 @@ class Failures:
         claims = self._flight.still(claims)
         if not claims:
             return False
-        breaker = self.breakers.of(key_of(_PARTS[step], recipe))
+        breaker = self.breakers.of(key_of(blame.part_of(step, exc), recipe))
         proved = step == "generate" and getattr(recipe.generator, "proved", False) is True
         rows = [claim.work_id for claim in claims]
         count, again = breaker.accuse(rows, since=since, alone=alone)
@@ -239,6 +232,8 @@ def key_of(part: Part, recipe: Recipe) -> Key:
             return part, recipe.stream.source
         case "model":
             return part, " or ".join(recipe.shared)
+        case "names" if recipe.stream.names is not None:
+            return part, recipe.stream.names.path
         case _:
             return part, recipe.title
 
@@ -248,6 +243,8 @@ def needs(recipe: Recipe) -> list[Key]:
     parts: list[Part] = ["store", "source", "template", "model", "recipe"]
     if recipe.retriever is not None:
         parts.append("retrieval")
+    if recipe.stream.names is not None:
+        parts.append("names")
     return [key_of(part, recipe) for part in parts]
 
 

@@ -64,6 +64,8 @@ class StreamDocuments:
         self.waits: Callable[[], str] = lambda: ""
         """Says, before each page but the first, why the source must be left alone; or nothing."""
         self._salt = repr((title, self._text, sorted(self._filters.items()), stream.redaction))
+        if stream.names is not None:
+            self._salt += repr(stream.names.rules)
         self._low: str | None = None
         self._began: float | None = None
         self._marks: list[tuple[float, str]] = []
@@ -142,8 +144,7 @@ class StreamDocuments:
         if uri not in self._ahead:
             start = self._position.get(uri)
             keys = [uri] if start is None else self._order[start : start + _AHEAD]
-            self._ahead = dict.fromkeys(keys)
-            self._ahead |= {row.key: row for row in self._source.fetch(self._stream, keys)}
+            self._ahead = self._fetched(keys, uri)
         row = self._ahead.get(uri)
         where = f"{self._stream.name} {uri}"
         if row is None:
@@ -164,3 +165,16 @@ class StreamDocuments:
                 if (value := row.values.get(name)) is not None
             },
         )
+
+    def _fetched(self, keys: list[str], uri: str) -> dict[str, Row | None]:
+        """Return rows by key; one over which the recognizer of names dies takes no other along."""
+        try:
+            rows = self._source.fetch(self._stream, keys)
+        except errors.RecognizerDied as exc:
+            if len(keys) > 1:
+                return self._fetched([uri], uri)
+            raise errors.KnowledgeError(
+                f"names could not be looked for in it: {exc.what}",
+                where=f"{self._stream.name} {uri}",
+            ) from exc
+        return {**dict.fromkeys(keys), **{row.key: row for row in rows}}

@@ -1,6 +1,6 @@
 """Streams, their rows and pages, replicas, and what the store knows of them between polls."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from insights.model.base import Grade, Value
 
@@ -37,13 +37,40 @@ class Redaction(Value, frozen=True):
     masked: bool = False
 
 
+class Named(NamedTuple):
+    """What a model found in a text: where, and under which of its labels."""
+
+    start: int
+    end: int
+    label: str
+
+
+class NamesModel(Value, frozen=True):
+    """A model that finds names which no column gives: its folder, its pin, and what it looks for.
+
+    `labels` are the model's own (without B- and I-) with the kind of placeholder that each becomes.
+    `allow` and `masked` are those of the `Redaction` beside it.
+    """
+
+    path: str
+    sha256: str
+    labels: tuple[tuple[str, str], ...]
+    allow: tuple[str, ...] = ()
+    masked: bool = False
+
+    @property
+    def rules(self) -> tuple[object, ...]:
+        """What decides what it replaces: not where the folder is."""
+        return self.sha256, self.labels, self.allow
+
+
 class StreamSpec(Value, frozen=True):
     """One table or query of a source: what to read of it and how to find what changed.
 
     Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with
     neither, only sweeps find rows. `restored` are the kinds of placeholders whose values leave the
-    reader sealed, for the sink. `extra` are columns read for redaction that are no input
-    and not part of the hash.
+    reader sealed, for the sink. `names` finds names in what the reader sends. `extra` are columns
+    read for redaction that are no input and not part of the hash.
 
     A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
     stream's versions read: `own` are then the column sets of those that do not read all of them,
@@ -65,6 +92,7 @@ class StreamSpec(Value, frozen=True):
     own: tuple[tuple[str, ...], ...] = ()
     former_inputs: tuple[str, ...] | None = None
     redaction: Redaction = Redaction()
+    names: NamesModel | None = None
     grade: Grade | None = None
     start: str = "beginning"
     overlap_s: float = 60.0

@@ -5,7 +5,15 @@ Every call may raise `errors.Transient` (retry later, nobody to blame) or `error
 """
 
 from insights.ports.generation import Generator
-from insights.ports.knowledge import Documents, Embedder, Grounds, Passages, Reranker, Retriever
+from insights.ports.knowledge import (
+    Documents,
+    Embedder,
+    Grounds,
+    Passages,
+    Recognizer,
+    Reranker,
+    Retriever,
+)
 from insights.ports.publishing import Outbox, Requests, Sink
 from insights.ports.queue import Insights, Leases, Ledger, Work
 from insights.ports.sources import Marks, Rows, Source
@@ -21,6 +29,7 @@ __all__ = [
     "Marks",
     "Outbox",
     "Passages",
+    "Recognizer",
     "Requests",
     "Reranker",
     "Retriever",

@@ -11,6 +11,8 @@ from insights.model import (
     Hit,
     IndexedDocument,
     KnownDocument,
+    Named,
+    NamesModel,
     Passage,
     Question,
     SearchTuning,
@@ -36,6 +38,14 @@ class Reranker(Protocol):
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return a relevance between 0 and 1 for each text."""
+        ...
+
+
+class Recognizer(Protocol):
+    """Finds names in texts, in a child process that owns a token-classification model."""
+
+    def recognize(self, model: NamesModel, texts: Sequence[str]) -> list[list[Named]]:
+        """Return what the model finds in each text, in order."""
         ...
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.model import Json, MarkChange, MarkSpec, Redaction, Sampling, SinkSpec, StreamSpec
+from insights.model import (
+    Json,
+    MarkChange,
+    MarkSpec,
+    NamesModel,
+    Redaction,
+    Sampling,
+    SinkSpec,
+    StreamSpec,
+)
 from insights.site.settings import (
     MarkSettings,
     PipelineSettings,
@@ -117,6 +126,7 @@ def version(
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
+        **({"names": list(names.rules)} if (names := definition.stream.names) else {}),
     }
     canonical = msgspec.json.encode(facts, order="deterministic")
     return hashlib.sha256(canonical).hexdigest(), msgspec.json.decode(canonical)
@@ -145,6 +155,32 @@ def redaction(found: TextRedactionSettings) -> Redaction:
         allow=found.allow,
         deny=found.deny,
     )
+
+
+def names_model(settings: Settings, found: TextRedactionSettings) -> NamesModel | None:
+    """Return the model that finds names in what is redacted by these settings, if there is one."""
+    if found.names_model is None or found.names_model_sha256 is None:
+        return None
+    return NamesModel(
+        path=str(settings.resolve(found.names_model)),
+        sha256=found.names_model_sha256,
+        labels=tuple(sorted(found.names_labels.items())),
+        allow=found.allow,
+    )
+
+
+def names_models(settings: Settings) -> dict[str, NamesModel]:
+    """Return each model that finds names once, by the first section that names it."""
+    sections = {
+        **{f"stream {name}": found.redact for name, found in settings.stream.items()},
+        **{f"collection {name}": found.redact for name, found in settings.collection.items()},
+    }
+    made: dict[str, NamesModel] = {}
+    for place, section in sections.items():
+        model = names_model(settings, section)
+        if model is not None and model not in made.values():
+            made[place] = model
+    return made
 
 
 def _restored(
@@ -183,6 +219,7 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         pending=found.pending,
         extra=tuple(sorted(set(redacted.columns) - set(inputs))),
         redaction=redacted,
+        names=names_model(settings, found.redact),
         grade=found.grade,
         start=found.start,
         overlap_s=found.overlap,

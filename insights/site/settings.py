@@ -111,6 +111,18 @@ class TextRedactionSettings(Section):
     patterns: dict[Name, str] = Field(default_factory=dict)
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    names_model: Path | None = None
+    names_model_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    names_labels: dict[str, Name] = Field(default_factory=lambda: {"PER": "person"}, min_length=1)
+
+    @model_validator(mode="after")
+    def _names_pinned(self) -> "TextRedactionSettings":
+        if (self.names_model is None) != (self.names_model_sha256 is None):
+            raise ValueError(
+                "names_model and names_model_sha256 belong together "
+                "(`python -m insights.embedding.files FOLDER` prints the hash)"
+            )
+        return self
 
     @field_validator("regions")
     @classmethod

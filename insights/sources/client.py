@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from insights.governance import redact
 from insights.model import (
     Bookmark,
     Finding,
@@ -17,6 +18,7 @@ from insights.model import (
     Walk,
     Window,
 )
+from insights.ports import Recognizer
 from insights.sources import messages
 from insights.workers.process import Standing, Worker
 
@@ -34,6 +36,7 @@ class SourceClient:
         hash_key_former: The key before it, while rows are still known by that one.
         credential: What holds the password, for messages.
         seal_key: Seals what a sink restores; None where none does.
+        recognizer: Finds names for streams that have a model for it; None where none has.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class SourceClient:
         hash_key_former: bytes | None = None,
         credential: str = "",
         seal_key: bytes | None = None,
+        recognizer: Recognizer | None = None,
     ) -> None:
         self.name = name
+        self._recognizer = recognizer
         self._deadline_s = timeout_s + _GRACE_S
         self._worker = Worker(
             "insights.sources.reader",
@@ -103,7 +108,10 @@ class SourceClient:
         """Return rows by key, redacted; see `ports.Source`."""
         request = messages.FetchRequest(stream=stream, keys=tuple(keys))
         call = self._worker.call
-        return list(call("fetch", request, messages.FetchReply, deadline_s=self._deadline_s).rows)
+        rows = call("fetch", request, messages.FetchReply, deadline_s=self._deadline_s).rows
+        if stream.names is None:
+            return list(rows)
+        return redact.names_in_rows(rows, stream.names, self._recognizer)
 
     def reread(self, stream: StreamSpec, keys: Sequence[str]) -> Page:
         """Return rows by key as a page; see `ports.Source`."""

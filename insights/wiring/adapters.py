@@ -17,7 +17,7 @@ from insights.inference.messages import EngineSettings
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
 from insights.model import MarkSpec, SinkSpec
-from insights.ports import Generator
+from insights.ports import Generator, Recognizer
 from insights.service import systemd
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
@@ -125,7 +125,9 @@ def vector_indexes(settings: Settings, passages: PassageStore) -> list[DerivedOb
 
 
 @contextmanager
-def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[SourceClient]:
+def open_source(
+    settings: Settings, name: str, keys: HashKeys, recognizer: Recognizer | None = None
+) -> Iterator[SourceClient]:
     """Open a source; its reader starts at the first call."""
     found = settings.source[name]
     client = SourceClient(
@@ -136,6 +138,7 @@ def open_source(settings: Settings, name: str, keys: HashKeys) -> Iterator[Sourc
         timeout_s=found.timeout,
         credential=connections.credential_of(found.odbc),
         seal_key=_seal_key(settings, settings.sink),
+        recognizer=recognizer,
     )
     try:
         yield client

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from insights import errors
 from insights.embedding.client import EmbedderClient
+from insights.embedding.recognizer_client import RecognizerClient
 from insights.ground import environment
 from insights.inference.vectors_client import RemoteVectorsClient
 from insights.model import Json
@@ -139,11 +140,18 @@ class App:
             )
         return self.embedders()[0]
 
+    @cached_property
+    def recognizer(self) -> RecognizerClient:
+        """What finds names; a child for each model starts when it is first asked."""
+        made = RecognizerClient(confined=self.settings.daemon.confine)
+        self.stack.callback(made.close)
+        return made
+
     def source(self, name: str) -> SourceClient:
         """Return a source, one reader each."""
         if name not in self.sources:
             self.sources[name] = self.stack.enter_context(
-                open_source(self.settings, name, self.hash_keys)
+                open_source(self.settings, name, self.hash_keys, self.recognizer)
             )
         return self.sources[name]
 

@@ -144,6 +144,8 @@ class Readiness:
             yield _model(name, generator)
         for at, embedder in enumerate(self._app.opened_embedders):
             yield reached("embedder" if not at else "former embedder", embedder.standing)
+        for name, worker in sorted(self._app.recognizer.workers.items()):
+            yield reached(f"recognizer {name}", worker.standing)
         for name, why in sorted(self._app.refused.items()):
             yield Check(f"pipeline {name}", "failed", str(why))
         if self.pipeline is not None:  # what it waits for has a check of its own, if it is a part

@@ -88,6 +88,8 @@ def _documents(app: App, name: str) -> Documents:
             found.pattern,
             found.filters,
             redaction=definitions.redaction(found.redact),
+            names=definitions.names_model(app.settings, found.redact),
+            recognizer=app.recognizer,
         )
         return app.stack.enter_context(folder)
     spec = definitions.knowledge_stream(app.settings, name)

@@ -100,6 +100,7 @@ class Measures:
             *app.sinks.items(),
             *((f"generator {name}", one) for name, one in app.generators.items()),
             *((f"embedder {at}", one) for at, one in enumerate(app.opened_embedders)),
+            *((f"recognizer {name}", one) for name, one in app.recognizer.workers.items()),
         ]
         for name, child in found:
             pid = getattr(child, "pid", None)

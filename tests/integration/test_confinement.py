@@ -16,6 +16,7 @@ from insights.embedding.files import ModelFiles
 from insights.inference.client import LocalGenerator
 from insights.workers import confinement, landlock, seccomp
 from insights.workers.confinement import Held
+from tests import tagged
 from tests.asking import BODIES, request
 from tests.papers import docx_of, pdf_of
 from tests.site import Site
@@ -99,7 +100,11 @@ def test_doctor_tells_what_holds_and_what_does_not(site: Site, tmp_path: Path) -
 
     config = site.write().folder / "insights.toml"
     text = config.read_text().replace("[daemon]", "[daemon]\nconfine = false")
-    config.write_text(text + collection)
+    folder = tmp_path / "names"
+    names = (
+        f'redact.names_model = "{folder}"\nredact.names_model_sha256 = "{tagged.made(folder)}"\n'
+    )
+    config.write_text(text + collection + names)
     site.insights("migrate")
     told = {
         (line["place"].split()[0], line["level"]): line["what"]
@@ -109,6 +114,7 @@ def test_doctor_tells_what_holds_and_what_does_not(site: Site, tmp_path: Path) -
     assert {place for place, _ in told} == {"model", "collection", "embedding"}
     for place, level in (("model", "note"), ("embedding", "note"), ("collection", "ok")):
         assert all(f" {attempt}" in told[place, level] for attempt in ALL)
+    assert told["collection", "note"].startswith("its recognizer of names tried, and can ")
 
 
 def _alone(code: str) -> str:

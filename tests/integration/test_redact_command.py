@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from insights import cli, errors
+from tests import tagged
 
 SETTINGS = """
 state_dir = "{path}"
@@ -88,3 +89,23 @@ def test_single_rows_can_be_asked_for(command: Callable[..., Result]) -> None:
 def test_an_unknown_stream_is_named(command: Callable[..., Result]) -> None:
     with pytest.raises(errors.SettingsError, match="there is no stream 'tickets'"):
         command("test", "tickets")
+
+
+def test_what_a_model_finds_is_shown_masked_too(
+    command: Callable[..., Result], tmp_path: Path
+) -> None:
+    folder = tmp_path / "names"
+    model = f'redact.names_model = "names"\nredact.names_model_sha256 = "{tagged.made(folder)}"\n'
+    config = tmp_path / "insights.toml"
+    config.write_text(config.read_text().replace("[model.small]", f"{model}[model.small]"))
+    with sqlite3.connect(tmp_path / "legacy.sqlite") as db:
+        db.execute("UPDATE ticket SET body = 'call Jo Lind today' WHERE ticket_id = 3")
+    db.close()
+    shown = json.loads(command("test", "ticket", "--json").stdout)
+    found = {(one["kind"], one["column"]): one for one in shown["found"]}
+    assert found["person", "body"]["rows"] == 1
+    assert found["person", "body"]["examples"] == ["J• L•••"]
+    assert "Lind" not in command("test", "ticket").stdout
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(errors.ModelError, match="is not the pinned model"):
+        command("test", "ticket")

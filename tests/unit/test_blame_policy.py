@@ -104,6 +104,18 @@ def test_a_death_is_nobodys_where_the_generator_has_finished_nothing() -> None:
     assert decide("generate", DIED, ALONE_NEVER_WORKED) == Ruling(opens="model", lasting=True)
 
 
+def test_a_row_over_which_the_recognizer_dies_is_looked_for_and_an_outage_is_nobodys() -> None:
+    died = errors.RecognizerDied("late")
+    assert decide("read", died, TOGETHER) == decide("read", died, NEVER_WORKED) == EACH
+    charged = Ruling(charge=True, delay_s=TURN_S)
+    assert decide("read", died, ALONE) == charged
+    assert decide("read", died, ALONE_TWICE) == _with(charged, bury=True)
+    assert decide("read", died, ALONE_NEVER_WORKED) == Ruling(opens="names")
+    assert decide("read", died, THIRD_STRANGER) == Ruling(opens="names", delay_s=LATER)
+    lasting = Ruling(opens="names", at_once=True, lasting=True)
+    assert decide("read", errors.ModelError("damaged"), TOGETHER) == lasting
+
+
 def test_a_death_isolates_and_alone_the_second_one_is_the_rows() -> None:
     assert decide("generate", DIED, TOGETHER) == Ruling(isolate=True)
     charged = Ruling(charge=True, isolate=True, delay_s=TURN_S)

@@ -8,6 +8,18 @@ Everything works on a folded copy of a text (`folding`), in time proportional to
 
 from insights.governance.redact.entry import DEFAULT, Finding, document, finds, row, text
 from insights.governance.redact.outputs import judged
+from insights.governance.redact.recognized import names_in_document, names_in_rows
 from insights.governance.redact.restoring import restorable
 
-__all__ = ["DEFAULT", "Finding", "document", "finds", "judged", "restorable", "row", "text"]
+__all__ = [
+    "DEFAULT",
+    "Finding",
+    "document",
+    "finds",
+    "judged",
+    "names_in_document",
+    "names_in_rows",
+    "restorable",
+    "row",
+    "text",
+]

@@ -137,22 +137,30 @@ class _Policy:
 _policy = lru_cache(maxsize=64)(_Policy)
 
 
-class _Numbers:
+class Numbers:
     """Gives equal values of a kind one number, from 1 on, and counts what was replaced.
 
     Args:
         masked: Whether placeholders carry what they stand for, masked.
         values: Takes what each placeholder stands for, as it stood first; None: nobody asks.
+        taken: The highest numbers that stand already, by kind; None: none does.
     """
 
-    def __init__(self, *, masked: bool = False, values: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        masked: bool = False,
+        values: dict[str, str] | None = None,
+        taken: Mapping[str, int] | None = None,
+    ) -> None:
         self._masked = masked
         self._values = values
         self._known: dict[tuple[str, str], int] = {}
-        self._last: dict[str, int] = {}
+        self._last: dict[str, int] = dict(taken or {})
         self.counts: dict[str, int] = {}
 
     def of(self, kind: str, same: str) -> int:
+        """Return a value's number."""
         number = self._known.get((kind, same))
         if number is None:
             number = self._last[kind] = self._last.get(kind, 0) + 1
@@ -160,6 +168,7 @@ class _Numbers:
         return number
 
     def placeholder(self, kind: str, same: str, found: str) -> str:
+        """Return what stands for a value, and count it."""
         name = kind.casefold()
         self.counts[name] = self.counts.get(name, 0) + 1
         shown = f":{mask(found)}" if self._masked else ""
@@ -195,7 +204,7 @@ def row(
         errors.RowError: If a pattern of the site's own takes too long over a text.
     """
     policy = _policy(redaction)
-    numbers = _Numbers(masked=redaction.masked, values=found)
+    numbers = Numbers(masked=redaction.masked, values=found)
     names = Names(values, redaction.columns) if redaction.columns else None
 
     def redacted(column: str, text: str | None) -> str | None:
@@ -204,7 +213,7 @@ def row(
         if column in policy.columns:
             kind = column.upper()
             return numbers.placeholder(kind, compact(fold(text.strip()).text), text.strip())
-        return _replaced(text, policy.spans(text, names), numbers)
+        return replaced(text, policy.spans(text, names), numbers)
 
     # Columns first: their placeholders get the low numbers, whatever the order of the texts.
     order = sorted(values, key=lambda column: column not in policy.columns)
@@ -218,8 +227,8 @@ def document(made: Document, redaction: Redaction) -> tuple[Document, dict[str, 
     Its URI and its filters stay: they are how it is found.
     """
     policy = _policy(redaction)
-    numbers = _Numbers()
-    parts = [_replaced(part, policy.spans(part, None), numbers) for part in (made.title, made.text)]
+    numbers = Numbers()
+    parts = [replaced(part, policy.spans(part, None), numbers) for part in (made.title, made.text)]
     return (
         Document(
             uri=made.uri,
@@ -234,20 +243,21 @@ def document(made: Document, redaction: Redaction) -> tuple[Document, dict[str, 
 
 def text(value: str, redaction: Redaction = DEFAULT) -> tuple[str, dict[str, int]]:
     """Return one text with placeholders, and how many there are of each kind."""
-    numbers = _Numbers(masked=redaction.masked)
-    return _replaced(value, _policy(redaction).spans(value, None), numbers), numbers.counts
+    numbers = Numbers(masked=redaction.masked)
+    return replaced(value, _policy(redaction).spans(value, None), numbers), numbers.counts
 
 
 def finds(value: str, redaction: Redaction = DEFAULT) -> list[Finding]:
     """Return what would be replaced in one text."""
-    numbers = _Numbers()
+    numbers = Numbers()
     return [
         Finding(span.start, span.end, span.kind.casefold(), numbers.of(span.kind, span.same))
         for span in _policy(redaction).spans(value, None)
     ]
 
 
-def _replaced(text: str, spans: Sequence[Span], numbers: _Numbers) -> str:
+def replaced(text: str, spans: Sequence[Span], numbers: Numbers) -> str:
+    """Return a text with placeholders for spans, which are in order and do not overlap."""
     parts: list[str] = []
     at = 0
     for span in spans:
