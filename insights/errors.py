@@ -21,6 +21,7 @@
         ├── ModelError           a model file is missing, malformed or not the one named
         │   └── GeneratorBroken  the build of llama.cpp, the driver or the machine: nobody's row
         ├── KnowledgeError       a document or collection cannot be used
+        ├── AuditBroken          events of the audit are not as they were written
         └── Fenced               our lease is gone: somebody else holds the work
 
 Doors (`odbc.door`, `store.postgres`, `inference.llama`, …) translate foreign errors into these,
@@ -255,6 +256,16 @@ class KnowledgeError(Permanent):
     """
 
     exit_code = 35
+
+
+class AuditBroken(Permanent):
+    """The audit is not as it was written: events were changed, taken away, added or dated anew.
+
+    Cause: somebody with rights of the store's owner changed its tables, or a backup was restored.
+    Fix: each finding names its place; compare the store with a backup and with the anchors.
+    """
+
+    exit_code = 38
 
 
 class Fenced(Permanent):

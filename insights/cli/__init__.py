@@ -9,6 +9,7 @@ import typer
 
 from insights import errors
 from insights.cli import (
+    audit,
     dead,
     doctor,
     exits,
@@ -87,6 +88,7 @@ app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
 app.command("support-bundle")(support_bundle.support_bundle)
 app.command("backfill")(pipeline.backfill)
+app.add_typer(audit.app, name="audit")
 app.add_typer(dead.app, name="dead")
 app.add_typer(key.app, name="key")
 app.add_typer(knowledge.app, name="knowledge")

@@ -23,6 +23,7 @@ _HARMLESS = re.compile(
 _SQL = frozenset({"where", "query"})
 _WORDS = frozenset({"allow", "deny", "patterns"})  # of redaction: they may be people's names
 _KEYS = frozenset({"api_key"})
+_COMMANDS = frozenset({"anchor_command"})  # an argument may be a token
 _LITERAL = re.compile(r"'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)|\b\d+(?:\.\d+)?\b")
 _KEYWORD = re.compile(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)")
 
@@ -56,6 +57,8 @@ def literal_secrets(settings: Settings) -> frozenset[str]:
 def _masked(key: str, value: Any) -> Any:  # noqa: ANN401 - whatever a setting may be
     if key in _WORDS and value:
         return f"{len(value)} of them"
+    if key in _COMMANDS and value:
+        return f"{value[0]} with {len(value) - 1} arguments"
     if isinstance(value, dict):
         return {name: _masked(name, one) for name, one in value.items()}
     if isinstance(value, list):

@@ -23,11 +23,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from insights.site.audit import AuditSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
 from insights.site.telemetry import TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
 
 __all__ = [
+    "AuditSettings",
     "CollectionSettings",
     "DaemonSettings",
     "Duration",
@@ -379,6 +381,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
     traces: TracesSettings = TracesSettings()
+    audit: AuditSettings = AuditSettings()
     source: dict[Name, SourceSettings] = Field(default_factory=dict)
     stream: dict[Name, StreamSettings] = Field(default_factory=dict)
     collection: dict[Name, CollectionSettings] = Field(default_factory=dict)

@@ -1,7 +1,8 @@
 """The one writer of audit events: who did what, to which row. Never row text.
 
 Every adapter that changes something calls `append` in the transaction of that change, so that an
-event stands if and only if the change does.
+event stands if and only if the change does. Number, time and login are the database's, and so is
+the hash that chains each event to its writer's former one (`store.append_events`, docs/audit.md).
 """
 
 from collections.abc import Iterable, Mapping

@@ -14,6 +14,7 @@ from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 from insights.store.reports import Reports
 from insights.store.rowkeys import RowKeys
+from insights.store.trail import Trail
 from insights.store.work import DeadLetters
 from insights.wiring.adapters import derived_objects, open_store
 from insights.workers.process import Worker
@@ -33,6 +34,13 @@ def dead_letters(config: Config) -> Iterator[DeadLetters]:
     """Open the dead letters."""
     with open_store(config) as store:
         yield DeadLetters(store)
+
+
+@contextmanager
+def trail(config: Config) -> Iterator[Trail]:
+    """Open the audit for who checks it."""
+    with open_store(config) as store:
+        yield Trail(store)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from insights.service.daemon import Daemon, Job
 from insights.service.runner import Runner
 from insights.store.daemons import Daemons
 from insights.wiring import enriching, knowledge, polling, publishing
+from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.health import Readiness, threads_of
 
@@ -55,6 +56,8 @@ def build(
         jobs += publishing.jobs(app)
     if pipeline is None and not jobs and set(roles) != {"knowledge"}:
         raise _nothing_to_do(app, roles)
+    anchoring = Anchoring(app)
+    jobs.append(anchoring)
     daemons = Daemons(
         app.store,
         app.holder,
@@ -69,7 +72,7 @@ def build(
         lease_s=settings.lease,
         drain_s=settings.drain,
         tell=daemons.tell,
-        at_end=_ending(app, daemons),
+        at_end=_ending(app, daemons, anchoring),
         runner=runner,
     )
 
@@ -79,10 +82,11 @@ def _threads(app: App) -> dict[str, str]:
     return {name: said for name, one in generators if (said := threads_of(one))}
 
 
-def _ending(app: App, daemons: Daemons) -> Callable[[], None]:
+def _ending(app: App, daemons: Daemons, anchoring: Anchoring) -> Callable[[], None]:
     def end() -> None:
         app.leases.give_back()
         daemons.forget()
+        anchoring.run_once()
 
     return end
 

@@ -196,7 +196,8 @@ def test_a_value_that_no_column_holds_is_the_dead_letter_of_its_row(
 def _audited(store: Store) -> list[tuple[str, str]]:
     with store.connection() as connection:
         return connection.execute(
-            "SELECT l.row_key, a.actor FROM store.audit_event a JOIN store.ledger l USING (row_id)"
+            "SELECT l.row_key, c.actor FROM store.audit_event a JOIN store.ledger l USING (row_id)"
+            " JOIN store.audit_chain c USING (chain_id)"
             " WHERE a.action = 'dead-letter' AND a.details ->> 'reason' <> '' ORDER BY 1"
         ).fetchall()
 
@@ -209,7 +210,8 @@ def clerk(store: Store, store_url: str) -> Iterator[Store]:
             "CREATE ROLE clerk LOGIN PASSWORD 'only-in-tests';"
             "GRANT USAGE ON SCHEMA store, insights TO clerk;"
             "GRANT ALL ON ALL TABLES IN SCHEMA store, insights TO clerk;"
-            "GRANT ALL ON ALL SEQUENCES IN SCHEMA store TO clerk"
+            "GRANT ALL ON ALL SEQUENCES IN SCHEMA store TO clerk;"
+            "GRANT ALL ON ALL FUNCTIONS IN SCHEMA store TO clerk"
         )
     opened = Store(make_conninfo(store_url, user="clerk", password="only-in-tests")).open()
     yield opened
@@ -218,9 +220,17 @@ def clerk(store: Store, store_url: str) -> Iterator[Store]:
         owner.execute("DROP OWNED BY clerk; DROP ROLE clerk")
 
 
-@pytest.mark.parametrize("table", ["insight", "outbox", "current_insight", "audit_event"])
+@pytest.mark.parametrize(
+    ("right", "of"),
+    [
+        ("INSERT ON store.insight", "table insight"),
+        ("INSERT ON store.outbox", "table outbox"),
+        ("INSERT ON store.current_insight", "table current_insight"),
+        ("EXECUTE ON FUNCTION store.append_events", "function append_events"),
+    ],
+)
 def test_a_revoked_right_keeps_what_is_finished_and_is_named_once(
-    store: Store, clerk: Store, request: pytest.FixtureRequest, tmp_path: Path, table: str
+    store: Store, clerk: Store, request: pytest.FixtureRequest, tmp_path: Path, right: str, of: str
 ) -> None:
     generator = Fragile()
     with (
@@ -228,7 +238,7 @@ def test_a_revoked_right_keeps_what_is_finished_and_is_named_once(
         store.connection() as owner,
         capture_logs() as logs,
     ):
-        owner.execute(f"REVOKE INSERT ON store.{table} FROM clerk")
+        owner.execute(f"REVOKE {right} FROM clerk")
 
         def rounds(count: int) -> None:
             for _ in range(count):
@@ -240,10 +250,10 @@ def test_a_revoked_right_keeps_what_is_finished_and_is_named_once(
         rounds(12)
         states = [state for state, _ in _states(store).values()]
         assert set(states) == {"claimed", "pending"}
-        assert f"permission denied for table {table}" in pipeline.stopped["fragile"]
+        assert f"permission denied for {of}" in pipeline.stopped["fragile"]
         assert isinstance(pipeline.failure, errors.StoreError)
         assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["stopped"]
-        owner.execute(f"GRANT INSERT ON store.{table} TO clerk")
+        owner.execute(f"GRANT {right} TO clerk")
         rounds(12)
         assert pipeline.stopped == {}
     assert set(_states(store).values()) == {("done", 1)}

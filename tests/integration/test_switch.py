@@ -27,8 +27,8 @@ def test_a_stream_is_paused_and_resumed_by_a_person(site: Site) -> None:
         ("ticket", False, None, {}),
     ]
     assert site.query(
-        "SELECT actor, action, s.name, details ->> 'stopped_reason'"
-        " FROM store.audit_event JOIN store.stream s USING (stream_id) ORDER BY event_id"
+        "SELECT actor, action, s.name, details ->> 'stopped_reason' FROM store.audit_event"
+        " JOIN store.stream s USING (stream_id) JOIN store.audit_chain USING (chain_id) ORDER BY at"
     ) == [
         ("insights pause", "stream paused", "ticket", None),
         ("insights resume", "stream resumed", "ticket", None),

@@ -21,6 +21,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "log": s.LogSettings,
     "health": s.HealthSettings,
     "traces": TracesSettings,
+    "audit": s.AuditSettings,
     "source.erp": s.SourceSettings,
     "stream.ticket": s.StreamSettings,
     "stream.ticket.redact": s.RedactionSettings,

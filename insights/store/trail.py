@@ -1,0 +1,112 @@
+"""The audit's other side: who checks its chains, keeps their ends, and takes an export along."""
+
+import inspect
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import msgspec
+
+from insights.governance import chain as chains
+from insights.governance.chain import Chain, Check, Finding
+from insights.store.postgres import Connection, Store
+from insights.store.queries import load
+
+_PAGE = 5_000
+_GUARDS = ("audit_chain.audit_chain_kept", "audit_event.audit_event_append_only")
+# SHA-256 of what the functions do, as migration 0015 made them: a test compares.
+_DOORS = {
+    "append_events": "e39948543f996cdcddf6ace3a9d1a742334b0dad327a01c7c6d0f3441c7f08b0",
+    "refuse_change": "4f8e3538bbc6f950971c88afa8714ce8f095322eb4f6d9621150b8f1379f2e2a",
+    "seal_events": "1d4a7cbaba00c171879907fff8c26df7479850735c8199b2a201a946f12f2e76",
+}
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a check found: nothing, or each thing that is not as it was written, and where."""
+
+    findings: list[Finding]
+    events: int
+    chains: int
+    anchors: int
+
+
+class Trail:
+    """Reads audit events and the chains that they stand in.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sql = load("audit")
+
+    def verify(self, anchors: Iterable[str] = ()) -> Verdict:
+        """Check every chain from its beginning, and what guards the tables.
+
+        Args:
+            anchors: Lines in which ends of chains were kept outside the store.
+        """
+        with self._snapshot() as connection:
+            check = Check(self._chains(connection), anchors)
+            for event in self._events(connection):
+                check.take(event.body, event.hash)
+            findings = [*self._guarded(connection), *check.finish()]
+        return Verdict(findings, check.events, len(check.chains), check.anchors)
+
+    def export(self, to: TextIO) -> int:
+        """Write chains and events as lines of JSON, as they stand now; return how many events."""
+        count = 0
+        with self._snapshot() as connection:
+            ends = self._chains(connection)
+            to.writelines(_line(end) for end in ends)
+            for event in self._events(connection):
+                to.write(_line({"body": event.body, "hash": event.hash}))
+                count += 1
+        to.write(_line({"chains": len(ends), "events": count}))
+        return count
+
+    def ends(self) -> dict[int, str]:
+        """Return the end of each chain that has one, as `chain:length:hash`."""
+        with self._store.connection() as connection:
+            found = self._chains(connection)
+        return {one.chain: f"{one.chain}:{one.length}:{one.head}" for one in found if one.length}
+
+    @property
+    def verifier(self) -> str:
+        """The program that checks an export alone."""
+        return inspect.getsource(chains)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        with self._store.transaction() as connection:
+            connection.execute(self._sql["snapshot"])
+            yield connection
+
+    def _chains(self, connection: Connection) -> list[Chain]:
+        return [Chain(*row) for row in connection.execute(self._sql["chains"])]
+
+    def _events(self, connection: Connection) -> Iterator[Any]:
+        after = {"chain_id": -(2**31), "number": 0, "limit": _PAGE}
+        while rows := connection.execute(self._sql["events"], after).fetchall():
+            yield from rows
+            after |= {"chain_id": rows[-1].chain_id, "number": rows[-1].number}
+
+    def _guarded(self, connection: Connection) -> Iterator[Finding]:
+        on = {row.guard: row.enabled for row in connection.execute(self._sql["guards"])}
+        for guard in _GUARDS:
+            if not on.get(guard, False):
+                state = "is switched off" if guard in on else "is gone"
+                yield Finding(f"trigger {guard}", f"it {state}: changes are not refused")
+        doors = {row.door: row for row in connection.execute(self._sql["doors"])}
+        for door, sha256 in _DOORS.items():
+            found = doors.get(door)
+            if found is None or found.sha256 != sha256 or not found.fixed:
+                yield Finding(f"function store.{door}", "it is not the one that `migrate` made")
+        for row in connection.execute(self._sql["rights"]):
+            yield Finding(f"store.{row.name}", f"{row.role} has the right to {row.privilege}")
+
+
+def _line(record: object) -> str:
+    return msgspec.json.encode(record).decode() + "\n"
