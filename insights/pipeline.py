@@ -22,7 +22,16 @@ from insights.enriching.breakers import Admission
 from insights.enriching.failures import STORE, Failures, needs
 from insights.enriching.flight import Flight, InHand, together
 from insights.enriching.lanes import Lanes
-from insights.enriching.recipe import Recipe, passages_for, request_for, shown
+from insights.enriching.recipe import (
+    Recipe,
+    beside,
+    cited,
+    examples_for,
+    lacking,
+    passages_for,
+    request_for,
+    shown,
+)
 from insights.enriching.shares import Shares
 from insights.enriching.support import UNSCORED, supported
 from insights.governance import redact
@@ -36,7 +45,6 @@ log = structlog.get_logger(__name__)
 STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
 ROOM_WAIT_S = 0.5  # how long `advance` waits for room before it says that nothing was claimed
 _READ: Step = "read"
-NOTHING_RELEVANT = "no relevant passage was found"
 
 
 class Pipeline:
@@ -203,16 +211,20 @@ class Pipeline:
         return same + former + self._follow(recipe, changed)
 
     def retrieve(self, recipe: Recipe, rows: Sequence[InHand]) -> list[InHand]:
-        """5. Give each row its passages; a row without any abstains here, without a model."""
-        if recipe.retriever is None or not rows:
+        """5. Give each row passages and examples; one that lacks them abstains, without a model."""
+        if (recipe.retriever is None and recipe.examples is None) or not rows:
             return list(rows)
-        found = passages_for(recipe, [row.row for row in rows])
+        read = [row.row for row in rows]
+        given = zip(rows, passages_for(recipe, read), examples_for(recipe, read), strict=True)
         self._failures.passed("retrieve", recipe)
-        for row, passages in zip(rows, found, strict=True):
-            row.passages = passages
-            if not passages:
+        onward = []
+        for row, passages, examples in given:
+            row.passages, row.examples = passages, examples
+            if lacking(recipe, passages, examples):
                 self._flight.arrive(row)
-        return [row for row in rows if row.passages]
+            else:
+                onward.append(row)
+        return onward
 
     def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
         """6. Send each row to the generator, which batches whatever is in flight."""
@@ -229,9 +241,10 @@ class Pipeline:
         recipe = self._recipes[row.claim.pipeline_version_id]
         redaction = recipe.stream.redaction
         generation: Generation | None = None
-        notes, texts = row.row.notes, (passage.text for passage in row.passages)
+        notes, texts = row.row.notes, beside(row.passages, row.examples)
         if row.future is None:
-            verdict = Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
+            reason = lacking(recipe, row.passages, row.examples)
+            verdict = Verdict(status="abstained", output=None, reason=reason)
         else:
             generation = row.future.result()
             verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
@@ -239,12 +252,13 @@ class Pipeline:
             notes += (*(f"{source} was cut" for source in generation.cut), *verdict.notes)
         return Insight(
             claim=row.claim,
-            verdict=verdict,
+            verdict=cited(verdict, row.examples),
             generation=generation,
             source_cursor=row.row.cursor,
             redactions=row.row.redactions,
             notes=notes,
             sealed=redact.restorable(row.row.sealed, verdict.output, texts),
+            neighbour=next(iter(row.examples), None),
         )
 
     def score(self, made: Sequence[tuple[InHand, Insight]]) -> list[Insight]:
@@ -308,7 +322,7 @@ class Pipeline:
         rendered, failed, since = [], [], self._clock()
         for row in rows:
             try:
-                rendered.append((row, request_for(recipe, row.row, row.passages)))
+                rendered.append((row, request_for(recipe, row.row, row.passages, row.examples)))
             except Exception as exc:  # noqa: BLE001 - a template may do anything with a row
                 failed.append((row, exc))
         if rendered:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from insights.embedding.files import ModelFiles
 from insights.model import EmbeddingModel
 
 
@@ -36,3 +37,14 @@ class WordBag:
             values[zlib.crc32(word.strip(".,:;!?#").encode()) % size] += count
         norm = math.sqrt(sum(value * value for value in values))
         return struct.pack(f">hh{size}e", size, 0, *(value / norm for value in values))
+
+
+class Embedder(WordBag):
+    """A word bag with the rest of `EmbedderClient`'s face."""
+
+    def __init__(self, files: ModelFiles, **_: object) -> None:
+        super().__init__()
+        self.tokenizer = files.tokenizer
+
+    def close(self) -> None:
+        """Nothing to end."""

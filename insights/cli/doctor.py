@@ -11,7 +11,7 @@ from insights.cli.output import Json, emit_json, next_step, runnable, shown, std
 from insights.model import Finding
 from insights.site import definitions, files
 from insights.site.definitions import Definition
-from insights.site.settings import Settings
+from insights.site.settings import NEAREST, Settings
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
 from insights.workers.confinement import Held
@@ -199,6 +199,9 @@ class Examination:
         """Load a model once, whatever number of pipelines it has, and hold it to each schema."""
         name = made.settings.model
         place = f"model {name}"
+        if name == NEAREST:
+            self._ok(f"pipeline {made.name}", "the nearest labelled row answers, and no model")
+            return
         generator = self._loaded.get(name)
         if generator is None:
             generator = open_generator(self._settings, name)

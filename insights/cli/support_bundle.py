@@ -151,7 +151,10 @@ def _about(settings: Settings) -> dict[str, object]:
         "time_zone": time.tzname,
         "odbc_drivers": _drivers(),
         "files": {
-            name: {"prompt_bytes": _size(made.prompt), "schema_bytes": _size(made.schema_)}
+            name: {
+                "prompt_bytes": None if made.prompt is None else _size(made.prompt),
+                "schema_bytes": _size(made.schema_),
+            }
             for name, made in settings.pipeline.items()
         },
         "packages": {

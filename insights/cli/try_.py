@@ -12,8 +12,9 @@ from rich.text import Text
 from insights import errors
 from insights.cli import workbench
 from insights.cli.output import Json, emit_json, shown, stdout, visible
-from insights.enriching.recipe import Recipe, passages_for, request_for
+from insights.enriching.recipe import Recipe, examples_for, lacking, passages_for, request_for
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
+from insights.site.settings import NEAREST
 from insights.wiring import enriching
 from insights.wiring.app import App, open_app
 
@@ -69,16 +70,25 @@ def try_(
             )
         row = msgspec.structs.replace(rows[0], key=shown_key, sealed={})
         passages = passages_for(recipe, [row])[0]
-        request = request_for(recipe, row, passages)
+        examples = examples_for(recipe, [row])[0]
+        request = request_for(recipe, row, passages, examples)
         generation: Generation | None = None
-        if passages or recipe.retriever is None:
+        if lacking(recipe, passages, examples) is None:
             generation = recipe.generator.submit(request).result()
-        verdict = workbench.judged(recipe, row, passages, generation, enriching.grounds(app))
+        grounds = enriching.grounds(app)
+        verdict = workbench.judged(recipe, row, passages, examples, generation, grounds)
+        nearest = workbench.neighbour(verdict, examples)
     if as_json:
-        emit_json({"row": row, "passages": passages, "request": request, "made": generation,
-                   "verdict": verdict})  # fmt: skip
+        emit_json({"row": row, "passages": passages, "examples": examples, "request": request,
+                   "made": generation, "verdict": verdict, "neighbour": nearest})  # fmt: skip
     else:
         _show(row, passages, request, generation, verdict)
+        if nearest is not None:
+            stdout.print(
+                f"[bold]neighbour[/] {shown(nearest.uri)}: {shown(nearest.told)} "
+                f"(similarity {nearest.similarity:.2f})",
+                highlight=False,
+            )
 
 
 def _sampled(
@@ -87,7 +97,7 @@ def _sampled(
     """Take a sample through one prompt, or through two."""
     wanted = workbench.keys(recipe, count)
     grounds, rows = enriching.grounds(app), enriching.rows(app, recipe)
-    prompts = [(str(app.definition(recipe.name).settings.prompt), recipe)]
+    prompts = [(str(app.definition(recipe.name).settings.prompt or NEAREST), recipe)]
     if diff is not None:
         prompts.append((str(diff), workbench.with_prompt(recipe, diff)))
     trials = [

@@ -11,10 +11,16 @@ import msgspec
 from insights import errors
 from insights.cli.output import emit_table, shown, stdout
 from insights.enriching import recipe as recipes
-from insights.enriching.recipe import Recipe, passages_for, request_for
+from insights.enriching.recipe import (
+    Recipe,
+    cited,
+    examples_for,
+    lacking,
+    passages_for,
+    request_for,
+)
 from insights.governance import redact
-from insights.model import Generation, Passage, Row, Verdict
-from insights.pipeline import NOTHING_RELEVANT
+from insights.model import Example, Generation, Passage, Row, Verdict
 from insights.ports import Grounds
 from insights.steps.attribution import Judged, enough, scored
 from insights.steps.prompt import Template
@@ -27,6 +33,21 @@ td,th{border:1px solid #ccc;padding:4px 8px;text-align:left;vertical-align:top}
 _SHORT = 60  # characters of an output in the table
 
 
+class Neighbour(msgspec.Struct, frozen=True):
+    """The nearest labelled row, and whether the output says of its labels what people decided."""
+
+    uri: str
+    similarity: float
+    output: dict[str, Any]
+    agrees: bool | None
+
+    @property
+    def told(self) -> str:
+        """What a table shows."""
+        said = ", ".join(str(value) for value in self.output.values())
+        return said if self.agrees is None else f"{said} ({'agrees' if self.agrees else 'differs'})"
+
+
 class Tried(msgspec.Struct, frozen=True):
     """One row's outcome. `support` is the least of its sentences, None where none was scored."""
 
@@ -36,6 +57,7 @@ class Tried(msgspec.Struct, frozen=True):
     output: dict[str, Any] | None
     support: float | None
     confidence: float | None
+    neighbour: Neighbour | None
     tokens: int
     seconds: float
 
@@ -102,21 +124,22 @@ def trial(
     """Take rows through a recipe, all at once as the daemon does."""
     began = time.monotonic()
     found: list[Row] = list(recipe.source.fetch(recipe.stream, wanted))
-    passages = passages_for(recipe, found)
+    given = zip(found, passages_for(recipe, found), examples_for(recipe, found), strict=True)
     pending = []
-    for row, some in zip(found, passages, strict=True):
-        asks = bool(some) or recipe.retriever is None
-        future = recipe.generator.submit(request_for(recipe, row, some)) if asks else None
-        pending.append((row, some, future))
+    for row, some, examples in given:
+        asks = lacking(recipe, some, examples) is None
+        request = request_for(recipe, row, some, examples)
+        pending.append((row, some, examples, recipe.generator.submit(request) if asks else None))
     tried = []
-    for row, some, future in pending:
+    for row, some, examples, future in pending:
         try:
             made = None if future is None else future.result()
         except errors.InsightsError as exc:
             tried.append(_failed(row, exc))
             continue
         seconds = 0.0 if made is None else time.monotonic() - began
-        tried.append(_tried(row, judged(recipe, row, some, made, grounds), made, seconds))
+        verdict = judged(recipe, row, some, examples, made, grounds)
+        tried.append(_tried(row, verdict, neighbour(verdict, examples), made, seconds))
     return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
 
 
@@ -127,27 +150,46 @@ def with_keys(made: Trial, shown_key: Callable[[str], str]) -> Trial:
 
 
 def _failed(row: Row, exc: errors.InsightsError) -> Tried:
-    return Tried(row.key, "failed", exc.what, None, None, None, 0, 0.0)
+    return Tried(row.key, "failed", exc.what, None, None, None, None, 0, 0.0)
 
 
 def judged(
     recipe: Recipe,
     row: Row,
     passages: tuple[Passage, ...],
+    examples: tuple[Example, ...],
     made: Generation | None,
     grounds: Grounds,
 ) -> Verdict:
     """Return the verdict that the daemon would write; `made` is None where no model was asked."""
     if made is None:
-        return Verdict(status="abstained", output=None, reason=NOTHING_RELEVANT)
+        reason = lacking(recipe, passages, examples)
+        return Verdict(status="abstained", output=None, reason=reason)
     verdict: Verdict = validate(made, recipe.output_schema, row.values, passages)
     verdict = redact.judged(verdict, recipes.shown(recipe, row, passages), recipe.stream.redaction)
     supported = Judged(verdict, row.values, passages)
     (verdict,) = scored([supported], grounds, recipe.collections) or [verdict]
-    return enough(verdict, recipe.output_schema, recipe.min_support)
+    return cited(enough(verdict, recipe.output_schema, recipe.min_support), examples)
 
 
-def _tried(row: Row, verdict: Verdict, made: Generation | None, seconds: float) -> Tried:
+def neighbour(verdict: Verdict, examples: Sequence[Example]) -> Neighbour | None:
+    """Return what the nearest labelled row says beside an output; None without one."""
+    if not examples:
+        return None
+    nearest, output = examples[0], verdict.output
+    agrees = None
+    if output is not None:
+        agrees = all(output.get(name) == one for name, one in nearest.output.items())
+    return Neighbour(nearest.uri, nearest.similarity, nearest.output, agrees)
+
+
+def _tried(
+    row: Row,
+    verdict: Verdict,
+    nearest: Neighbour | None,
+    made: Generation | None,
+    seconds: float,
+) -> Tried:
     supports = [one.support for one in verdict.citations if one.support is not None]
     confidence = [] if made is None else list(made.confidence.values())
     return Tried(
@@ -157,6 +199,7 @@ def _tried(row: Row, verdict: Verdict, made: Generation | None, seconds: float) 
         output=verdict.output,
         support=min(supports, default=None),
         confidence=min(confidence, default=None),
+        neighbour=nearest,
         tokens=made.prompt_tokens + made.sampled_tokens + made.forced_tokens if made else 0,
         seconds=seconds,
     )
@@ -237,6 +280,7 @@ def _cells(one: Tried, *, short: bool = True) -> dict[str, Any]:
         **told,
         "support": None if one.support is None else f"{one.support:.2f}",
         "confidence": None if one.confidence is None else f"{one.confidence:.2f}",
+        **({} if one.neighbour is None else {"neighbour": one.neighbour.told}),
         "tokens": one.tokens,
         "after_s": f"{one.seconds:.1f}",
     }

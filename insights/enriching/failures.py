@@ -241,7 +241,7 @@ def key_of(part: Part, recipe: Recipe) -> Key:
 def needs(recipe: Recipe) -> list[Key]:
     """Return all that a recipe's rows need on their way."""
     parts: list[Part] = ["store", "source", "template", "model", "recipe"]
-    if recipe.retriever is not None:
+    if recipe.retriever is not None or recipe.examples is not None:
         parts.append("retrieval")
     if recipe.stream.names is not None:
         parts.append("names")

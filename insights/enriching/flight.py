@@ -11,16 +11,17 @@ from functools import partial
 import msgspec
 
 from insights.ground.spans import SPANS
-from insights.model import Claim, GenerateRequest, Generation, Insight, Passage, Row
+from insights.model import Claim, Example, GenerateRequest, Generation, Insight, Passage, Row
 from insights.ports import Generator
 
 
 class InHand(msgspec.Struct):
-    """A claimed row on its way: what was read of it, and the passages it was given."""
+    """A claimed row on its way: what was read of it, and the passages and examples it was given."""
 
     claim: Claim
     row: Row
     passages: tuple[Passage, ...] = ()
+    examples: tuple[Example, ...] = ()
     future: Future[Generation] | None = None
     sent_at: float = 0.0
     alone: bool = False

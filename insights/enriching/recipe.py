@@ -4,17 +4,30 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from insights.model import GenerateRequest, Json, Passage, Row, Sampling, StreamSpec
-from insights.ports import Generator, Retriever, Rows
+from insights.model import (
+    Citation,
+    Example,
+    GenerateRequest,
+    Json,
+    Passage,
+    Row,
+    Sampling,
+    StreamSpec,
+    Verdict,
+)
+from insights.ports import Examples, Generator, Retriever, Rows
 from insights.steps.prompt import Template
 from insights.steps.schema import SUPPORT, walk
+
+NOTHING_RELEVANT = "no relevant passage was found"
+NOTHING_NEAR = "no labelled row is near"
 
 
 class Recipe(msgspec.Struct, frozen=True):
     """One version of a pipeline: its stream and what is made of its rows, bound to their adapters.
 
     `models` names what `generator` may go to: recipes that share one are never in flight beside a
-    row of it that must be alone.
+    row of it that must be alone. With `without_model` the nearest of its `examples` is the answer.
     """
 
     name: str
@@ -35,6 +48,8 @@ class Recipe(msgspec.Struct, frozen=True):
     collections: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     min_support: float | None = None
+    examples: Examples | None = None
+    without_model: bool = False
 
     @property
     def asks_support(self) -> bool:
@@ -90,18 +105,63 @@ def passages_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Passage, ...
     ]
 
 
-def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> GenerateRequest:
-    """Return the generation that a row asks for; only the prompt's columns go along."""
+def examples_for(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[Example, ...]]:
+    """Return each row's labelled neighbours, nearest first."""
+    if recipe.examples is None:
+        return [() for _ in rows]
+    return recipe.examples.nearest(rows)
+
+
+def lacking(recipe: Recipe, passages: Sequence[Passage], examples: Sequence[Example]) -> str | None:
+    """Return why nothing can be asked for a row, which abstains then; None where it can."""
+    if recipe.retriever is not None and not passages:
+        return NOTHING_RELEVANT
+    if recipe.without_model and not examples:
+        return NOTHING_NEAR
+    return None
+
+
+def beside(passages: Sequence[Passage], examples: Sequence[Example]) -> list[str]:
+    """Return the texts that stood beside the row's own: each numbers its placeholders by itself."""
+    return [*(passage.text for passage in passages), *(example.text for example in examples)]
+
+
+def cited(verdict: Verdict, examples: Sequence[Example]) -> Verdict:
+    """Return the verdict with the examples that the prompt showed: cited as such, as no source."""
+    shown = tuple(
+        Citation(
+            field="",
+            source=f"example.{example.number}",
+            passage_id=example.passage_id,
+            uri=example.uri,
+            title=example.title,
+        )
+        for example in examples
+    )
+    return msgspec.structs.replace(verdict, citations=(*verdict.citations, *shown))
+
+
+def request_for(
+    recipe: Recipe,
+    row: Row,
+    passages: Sequence[Passage],
+    examples: Sequence[Example] = (),
+) -> GenerateRequest:
+    """Return the generation that a row asks for; only the prompt's columns go along.
+
+    Examples are in the prompt and nowhere else: quotes are never taken from them.
+    """
     inputs = {column: row.values.get(column) for column in recipe.stream.inputs}
     schema = msgspec.json.encode(recipe.output_schema).decode()
     return GenerateRequest(
-        messages=recipe.template.render(inputs, passages, schema),
+        messages=recipe.template.render(inputs, passages, schema, examples),
         output_schema=recipe.output_schema,
         abstain=recipe.abstain,
         row={column: value for column, value in inputs.items() if value is not None},
         passages={passage.number: passage.text for passage in passages},
         headings={passage.number: passage.title for passage in passages},
         cut=recipe.cut,
+        decided=examples[0].output if recipe.without_model and examples else {},
         sampling=recipe.sampling,
         sensitive=recipe.stream.sensitive,
         deadline_s=recipe.deadline_s,
@@ -109,7 +169,7 @@ def request_for(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Genera
 
 
 def shown(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Iterator[str]:
-    """Yield every text that a row's prompt showed: what an output may repeat."""
+    """Yield every text that a row's prompt showed and an output may repeat: no example."""
     yield from (row.values.get(column) or "" for column in recipe.stream.inputs)
     for passage in passages:
         yield from (passage.uri, passage.title, passage.text)

@@ -60,7 +60,7 @@ def prepare(
     `template` is the chat template, best compiled once; `reserved` belongs to the two.
 
     What does not fit is cut from the sources that `request.cut` names, the first named first, each
-    from its end; "passages" means all of them, the last first.
+    from its end; "passages" and "examples" mean all of them, the last first.
 
     Raises:
         errors.RowError: If it does not fit even so.
@@ -116,6 +116,9 @@ def _cuttable(request: GenerateRequest) -> list[str]:
     for name in request.cut:
         if name == "passages":
             found += [f"passage.{number}" for number in sorted(request.passages, reverse=True)]
+        elif name == "examples":
+            sources = {part.source for message in request.messages for part in message.segments}
+            found += sorted((one for one in sources if one.startswith("example.")), reverse=True)
         else:
             found.append(name)
     return found

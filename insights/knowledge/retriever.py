@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -105,7 +104,7 @@ class HybridRetriever:
         """Return the hits with the reranker's relevance, best first; without one as they are."""
         if self._reranker is None or not hits:
             return [(hit, None) for hit in hits]
-        relevances = self._reranker.rerank(_trimmed(query), [_whole_text(hit) for hit in hits])
+        relevances = self._reranker.rerank(trimmed(query), [_whole_text(hit) for hit in hits])
         order = sorted(range(len(hits)), key=lambda index: -relevances[index])
         return [(hits[index], relevances[index]) for index in order]
 
@@ -121,14 +120,14 @@ class HybridRetriever:
         `deep` returns everything that either half found, for measuring.
         """
         conditions = [self._canonical(one) for one in filters or [{}] * len(queries)]
-        texts = [_trimmed(query) for query in queries]
+        texts = [trimmed(query) for query in queries]
         wanted = [
             index for index, text in enumerate(texts) if text and conditions[index] is not None
         ]
         results: list[list[Hit]] = [[] for _ in texts]
         if not wanted:
             return results
-        embedder = self._embedder()
+        embedder = usable(self._passages, self._collections, self._embedders)
         vectors = embedder.embed([texts[index] for index in wanted], "query")
         questions = [
             Question(
@@ -170,14 +169,19 @@ class HybridRetriever:
         except errors.KnowledgeError:
             return None
 
-    def _embedder(self) -> Embedder:
-        if len(self._embedders) == 1:
-            return self._embedders[0]
-        models: list[Any] = [embedder.model for embedder in self._embedders]
-        return self._embedders[self._passages.usable(self._collections, models)]
+
+def usable(
+    passages: Passages, collections: Sequence[str], embedders: Sequence[Embedder]
+) -> Embedder:
+    """Return the first embedder whose vectors are complete for all collections, else the first."""
+    if len(embedders) == 1:
+        return embedders[0]
+    models = [embedder.model for embedder in embedders]
+    return embedders[passages.usable(collections, models)]
 
 
-def _trimmed(query: str) -> str:
+def trimmed(query: str) -> str:
+    """Return a row's text as it is embedded: on one line, of a length that a model may read."""
     return _SPACES.sub(" ", query[:_QUERY_CHARS].replace("\x00", " ")).strip()
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from insights import errors
 from insights.documents.filters import FilterType, canonical
+from insights.knowledge.labels import Labels
 from insights.model import Bookmark, Document, Row, StreamSpec
 from insights.ports import Source
 
@@ -33,6 +34,7 @@ class StreamDocuments:
         title: The column that names a document; None uses the stream and the key.
         text: The columns that make its text, in order.
         filters: Declared filters; a column of the same name holds the value.
+        labels: What people decided about a row.
         pay: Called with the rows of each page that was read: the stream's budget.
         clock: Monotonic seconds; tests replace it.
     """
@@ -45,6 +47,7 @@ class StreamDocuments:
         title: str | None,
         text: Sequence[str],
         filters: Mapping[str, FilterType] | None = None,
+        labels: Labels | None = None,
         pay: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,6 +62,7 @@ class StreamDocuments:
         self._title = title
         self._text = list(text)
         self._filters = dict(filters or {})
+        self._labels = labels or Labels()
         self._pay = pay
         self._clock = clock
         self.waits: Callable[[], str] = lambda: ""
@@ -66,6 +70,8 @@ class StreamDocuments:
         self._salt = repr((title, self._text, sorted(self._filters.items()), stream.redaction))
         if stream.names is not None:
             self._salt += repr(stream.names.rules)
+        if labels is not None:  # what was indexed before there were labels stays as it is
+            self._salt += repr(labels)
         self._low: str | None = None
         self._began: float | None = None
         self._marks: list[tuple[float, str]] = []
@@ -153,7 +159,9 @@ class StreamDocuments:
         text = "\n\n".join(part for part in parts if part.strip())
         if not text:
             raise errors.KnowledgeError("the row has no text", where=where)
-        title = (row.values.get(self._title) if self._title else None) or where
+        # A name that no column gives would stand in the vector beside a labelled row's own words.
+        unnamed = "" if self._labels.columns else where
+        title = (row.values.get(self._title) if self._title else None) or unnamed
         return Document(
             uri=uri,
             title=title,
@@ -164,6 +172,8 @@ class StreamDocuments:
                 for name, kind in self._filters.items()
                 if (value := row.values.get(name)) is not None
             },
+            labels=self._labels.of(row.values),
+            moment=self._labels.moment(row.values, where),
         )
 
     def _fetched(self, keys: list[str], uri: str) -> dict[str, Row | None]:

@@ -1,14 +1,16 @@
 """Documents, passages, and what a search finds."""
 
 from datetime import datetime
+from decimal import Decimal
 
-from insights.model.base import Value
+from insights.model.base import Json, Value
 
 
 class Document(Value, frozen=True):
     """One document of a collection as its loader made it: Markdown, or plain text.
 
-    `filters` maps declared filter names to canonical values; never personal data.
+    `filters` maps declared filter names to canonical values; never personal data. Of a labelled row
+    `labels` are what people decided, by column, and `moment` is when (`knowledge.labels.moment`).
     """
 
     uri: str
@@ -16,6 +18,8 @@ class Document(Value, frozen=True):
     text: str
     is_markdown: bool = True
     filters: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    moment: Decimal | None = None
 
 
 class Chunk(Value, frozen=True):
@@ -134,3 +138,42 @@ class Passage(Value, frozen=True):
     title: str
     text: str
     score: float = 0.0
+
+
+class Sought(Value, frozen=True):
+    """What labelled rows are looked for: near a vector, with all these labels, never this key.
+
+    With `before` only rows whose moment is known and earlier.
+    """
+
+    vector: bytes
+    key: str
+    labels: tuple[str, ...]
+    filters: dict[str, str] = {}
+    before: Decimal | None = None
+
+
+class Labelled(Value, frozen=True):
+    """A labelled row that was found, and how it begins; `labels` are by column."""
+
+    passage_id: int
+    uri: str
+    title: str
+    text: str
+    labels: dict[str, str]
+    similarity: float
+
+
+class Example(Value, frozen=True):
+    """A labelled row near the row in hand, nearest first; `number` counts from 1 in its prompt.
+
+    `output` is what people decided, by property of the output schema and of its types.
+    """
+
+    passage_id: int
+    number: int
+    uri: str
+    title: str
+    text: str
+    output: Json
+    similarity: float

@@ -6,6 +6,7 @@ from typing import Literal
 from insights.ground.spans import Attempt, trace_of
 from insights.model.base import InsightStatus, Json, Shows, Value
 from insights.model.generation import Generation, Verdict
+from insights.model.knowledge import Example
 
 
 class Claim(Value, frozen=True):
@@ -55,6 +56,7 @@ class Insight(Value, frozen=True):
     """A finished row, ready to be written under its claim.
 
     `sealed` is what placeholders of its output stand for, sealed for the sink's publisher.
+    `neighbour` is the nearest labelled row, where the pipeline has examples.
     """
 
     claim: Claim
@@ -64,6 +66,7 @@ class Insight(Value, frozen=True):
     redactions: dict[str, int] = {}
     notes: tuple[str, ...] = ()
     sealed: dict[str, str] = {}
+    neighbour: Example | None = None
 
 
 class SinkSpec(Value, frozen=True):

@@ -8,6 +8,7 @@ from insights.ports.generation import Generator
 from insights.ports.knowledge import (
     Documents,
     Embedder,
+    Examples,
     Grounds,
     Passages,
     Recognizer,
@@ -21,6 +22,7 @@ from insights.ports.sources import Marks, Rows, Source
 __all__ = [
     "Documents",
     "Embedder",
+    "Examples",
     "Generator",
     "Grounds",
     "Insights",

@@ -8,14 +8,18 @@ from insights.model import (
     Claims,
     Document,
     EmbeddingModel,
+    Example,
     Hit,
     IndexedDocument,
     KnownDocument,
+    Labelled,
     Named,
     NamesModel,
     Passage,
     Question,
+    Row,
     SearchTuning,
+    Sought,
     Support,
 )
 
@@ -118,6 +122,16 @@ class Passages(Protocol):
         """Return the fused hits of each question, best first."""
         ...
 
+    def labelled(
+        self,
+        collections: Sequence[str],
+        model: EmbeddingModel,
+        sought: Sequence[Sought],
+        limit: int,
+    ) -> list[list[Labelled]]:
+        """Return the labelled rows nearest to each vector, `limit` at most, best first."""
+        ...
+
 
 class Grounds(Protocol):
     """Tells how far an output's sentences are supported by what they may stand on."""
@@ -142,4 +156,12 @@ class Retriever(Protocol):
 
         `filters` holds, for each query, the declared filters that its passages must match.
         """
+        ...
+
+
+class Examples(Protocol):
+    """Finds, for many rows at once, labelled rows near each."""
+
+    def nearest(self, rows: Sequence[Row]) -> list[tuple[Example, ...]]:
+        """Return each row's examples, nearest first; never the row itself, nor its future."""
         ...

@@ -16,7 +16,9 @@ from insights.model import (
     SinkSpec,
     StreamSpec,
 )
+from insights.site.files import sensitive_stream
 from insights.site.settings import (
+    NEAREST,
     MarkSettings,
     PipelineSettings,
     RedactionSettings,
@@ -24,14 +26,15 @@ from insights.site.settings import (
     TextRedactionSettings,
 )
 from insights.steps.normalise import normalised
-from insights.steps.prompt import Template
-from insights.steps.schema import walk
+from insights.steps.prompt import Template, json
+from insights.steps.schema import columns, kind, walk
 
 
 class Definition(msgspec.Struct, frozen=True):
     """A pipeline with its files read and checked.
 
     `output_schema` is in normal form; `written_schema` is as in its file, and in the version.
+    `labels` maps output properties to the label columns of its examples.
     """
 
     name: str
@@ -42,6 +45,13 @@ class Definition(msgspec.Struct, frozen=True):
     stream: StreamSpec
     sink: SinkSpec | None
     marks: MarkSpec | None
+    labels: dict[str, str] = {}
+
+    @property
+    def example_columns(self) -> tuple[str, ...]:
+        """The columns whose text labelled rows are compared with."""
+        found = self.settings.examples
+        return (found.columns if found else ()) or tuple(sorted(self.template.columns()))
 
     @property
     def query_columns(self) -> tuple[str, ...]:
@@ -61,12 +71,14 @@ def read(settings: Settings, name: str) -> Definition:
         errors.SettingsError: If a file is missing or wrong, or the two do not fit.
     """
     pipeline = settings.pipeline[name]
-    template = Template(_text(pipeline.prompt), where=str(pipeline.prompt))
+    template = _template(pipeline)
     written = _schema(pipeline.schema_)
     schema = normalised(written, str(pipeline.schema_))
     shown = template.columns()
     # What retrieval asks with decides the output as what is shown does: a change makes a new one.
     asked = {*pipeline.retrieval.columns, *pipeline.retrieval.filters.values()}
+    if (found := pipeline.examples) is not None:
+        asked |= {*found.columns, *found.filters.values(), *([found.time] if found.time else [])}
     if not shown | set(pipeline.retrieval.columns):
         raise errors.SettingsError(
             "the prompt uses no column of the row",
@@ -82,6 +94,8 @@ def read(settings: Settings, name: str) -> Definition:
                 fix=f"use one of {', '.join(sorted(shown))}",
             )
     stream = _stream(settings, pipeline.stream, tuple(sorted(shown | asked)))
+    if sensitive_stream(settings, pipeline):  # what its prompts show may not leave either
+        stream = msgspec.structs.replace(stream, sensitive=True)
     if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
         stream = msgspec.structs.replace(stream, restored=_restored(settings, pipeline, stream))
     return Definition(
@@ -93,6 +107,7 @@ def read(settings: Settings, name: str) -> Definition:
         stream=stream,
         sink=_sink(settings, pipeline, stream, schema),
         marks=marks(settings, stream),
+        labels=_labels(settings, pipeline, template, schema),
     )
 
 
@@ -110,7 +125,6 @@ def version(
     themselves.
     """
     pipeline = definition.settings
-    model = settings.model[pipeline.model]
     facts: Json = {
         "template": definition.template.text,
         # As text: the order of properties decides what is written first, and canonical JSON sorts.
@@ -118,11 +132,11 @@ def version(
         "abstain": pipeline.abstain,
         "cut": pipeline.cut,
         "retrieval": pipeline.retrieval.model_dump(),
-        "embedding": embedding_sha256 if pipeline.retrieval.collections else None,
+        "embedding": embedding_sha256 if pipeline.collections else None,
         # Only where there is one: versions made before it was part of them stay what they are.
         **({"reranker": reranker_sha256} if reranker_sha256 else {}),
-        "generator": model.sha256 or {"url": model.url, "model": model.model},
-        **_chat_template(settings, pipeline.model),
+        **_generator(settings, pipeline.model),
+        **_examples(settings, definition),
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
@@ -135,7 +149,8 @@ def version(
 def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
     """Return the stream of a collection: everything it uses is hashed, so that it is followed."""
     found = settings.collection[name]
-    used = {*found.text, *found.filters, *([found.title] if found.title else [])}
+    single = {name for name in (found.title, found.time) if name}
+    used = {*found.text, *found.filters, *found.labels, *single}
     return _stream(settings, str(found.stream), tuple(sorted(used)))
 
 
@@ -233,6 +248,84 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         key_personal=found.key_personal,
         sensitive=found.sensitive,
     )
+
+
+def _template(pipeline: PipelineSettings) -> Template:
+    """Return a pipeline's prompt; without one it shows what labelled rows are compared with."""
+    if pipeline.prompt is not None:
+        return Template(_text(pipeline.prompt), where=str(pipeline.prompt))
+    columns = pipeline.examples.columns if pipeline.examples else ()
+    return Template("\n".join(f"{{{{ row[{json(name)}] }}}}" for name in columns))
+
+
+def _labels(
+    settings: Settings, pipeline: PipelineSettings, template: Template, schema: Json
+) -> dict[str, str]:
+    """Return which label column says what of an output.
+
+    Raises:
+        errors.SettingsError: If examples are not shown, are not there, or cannot say it.
+    """
+    found, where = pipeline.examples, str(pipeline.prompt or pipeline.schema_)
+    if found is None:
+        if template.shows_examples:
+            raise errors.SettingsError(
+                "the prompt shows examples, and the pipeline has none",
+                where=where,
+                fix="add [examples], or take them out of the prompt",
+            )
+        return {}
+    if pipeline.model != NEAREST and not template.shows_examples:
+        raise errors.SettingsError(
+            "the pipeline has examples, and its prompt shows none",
+            where=where,
+            fix="write {% for example in examples %} … {{ example.text }} {{ example.output }}",
+        )
+    known, parts = settings.collection[found.collection].labels, columns(schema)
+    labels = found.labels or {name: name for name in known if name in parts}
+    usable = sorted(name for name, part in parts.items() if kind(part) != "json")
+    for name, column in labels.items():
+        if name not in usable or column not in known:
+            raise errors.SettingsError(
+                f"{name} = {column!r} is no label of an output",
+                where="examples.labels",
+                fix=f"map one of {', '.join(usable)} to one of {', '.join(known)}",
+            )
+    if not labels:
+        raise errors.SettingsError(
+            "no label has the name of a property of the output",
+            where="examples.labels",
+            fix=f"map one of {', '.join(usable)} to one of {', '.join(known)}",
+        )
+    lacking = sorted(set(schema.get("required", ())) - labels.keys())
+    if pipeline.model == NEAREST and lacking:
+        raise errors.SettingsError(
+            f"no label says {lacking[0]!r}, which the schema requires",
+            where=str(pipeline.schema_),
+            fix="ask for what labelled rows say, or name a model",
+        )
+    return labels
+
+
+def _examples(settings: Settings, definition: Definition) -> Json:
+    """Return what decides a pipeline's examples; of one without them nothing, as it was."""
+    found = definition.settings.examples
+    if found is None:
+        return {}
+    collection = settings.collection[found.collection]
+    made = {"labels": definition.labels, "decided": collection.time, "text": collection.text}
+    return {"examples": {**found.model_dump(), **made}}
+
+
+def _generator(settings: Settings, name: str) -> Json:
+    """Return what writes a pipeline's outputs."""
+    if name == NEAREST:
+        return {"generator": NEAREST}
+    model = settings.model[name]
+    return {
+        "generator": model.sha256 or {"url": model.url, "model": model.model},
+        **_chat_template(settings, name),
+    }
 
 
 def _chat_template(settings: Settings, name: str) -> Json:

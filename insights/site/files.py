@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from insights import errors
 from insights.ground import connections
-from insights.site.settings import PipelineSettings, Settings
+from insights.site.settings import NEAREST, PipelineSettings, Settings
 
 _SECRETS = connections.PASSWORDS | {"sslpassword", "sslkeypassword"}
 _WHOLE_CREDENTIAL = re.compile(r"^\{?\$\{[A-Za-z0-9_.-]+\}\}?$")
@@ -45,7 +45,7 @@ def load(path: Path) -> Settings:
             raise _explained(exc, file, PipelineSettings) from exc
         pipelines[file.stem] = pipeline.model_copy(
             update={
-                "prompt": (file.parent / pipeline.prompt).resolve(),
+                "prompt": pipeline.prompt and (file.parent / pipeline.prompt).resolve(),
                 "schema_": (file.parent / pipeline.schema_).resolve(),
             }
         )
@@ -169,6 +169,12 @@ def _check_references(settings: Settings, path: Path) -> None:
         hint = f"did you mean {near[0]!r}?" if near else f"add [{kind}.{name}] to {path}"
         raise errors.SettingsError(f"there is no {kind} {name!r}", where=where, fix=hint)
 
+    if NEAREST in settings.model:
+        raise errors.SettingsError(
+            f"{NEAREST!r} is no name for a model: it stands for none",
+            where=f"{path}: model.{NEAREST}",
+            fix="rename the section",
+        )
     for where, source in _sources(settings):
         known("source", source, settings.source, f"{path}: {where}")
     for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
@@ -178,16 +184,27 @@ def _check_references(settings: Settings, path: Path) -> None:
     folder = settings.resolve(settings.pipelines_dir)
     for name, pipeline in settings.pipeline.items():
         where = f"{folder / name}.toml"
-        known("stream", pipeline.stream, settings.stream, f"{where}: stream")
-        known("model", pipeline.model, settings.model, f"{where}: model")
-        if pipeline.fallback is not None:
-            known("model", pipeline.fallback, settings.model, f"{where}: fallback")
+        for kind, mentioned, names, key in _mentions(settings, pipeline):
+            known(kind, mentioned, names, f"{where}: {key}")
+        _refuse_the_future(settings, pipeline, f"{where}: examples")
         _keep_sensitive_rows(settings, pipeline, where)
-        if pipeline.sink is not None:
-            known("sink", pipeline.sink, settings.sink, f"{where}: sink")
-        for collection in pipeline.retrieval.collections:
-            known("collection", collection, settings.collection, f"{where}: retrieval.collections")
     _refuse_sharing(settings, folder)
+
+
+def _mentions(
+    settings: Settings, pipeline: PipelineSettings
+) -> typing.Iterator[tuple[str, str, typing.Iterable[str], str]]:
+    """Yield every name that a pipeline mentions: of what, the name, those there are, its key."""
+    yield "stream", pipeline.stream, settings.stream, "stream"
+    yield "model", pipeline.model, [*settings.model, NEAREST], "model"
+    if pipeline.fallback is not None:
+        yield "model", pipeline.fallback, settings.model, "fallback"
+    if pipeline.sink is not None:
+        yield "sink", pipeline.sink, settings.sink, "sink"
+    for name in pipeline.retrieval.collections:
+        yield "collection", name, settings.collection, "retrieval.collections"
+    if pipeline.examples is not None:
+        yield "collection", pipeline.examples.collection, settings.collection, "examples"
 
 
 def _sources(settings: Settings) -> typing.Iterator[tuple[str, str]]:
@@ -216,23 +233,65 @@ def _refuse_sharing(settings: Settings, folder: Path) -> None:
         taken[pipeline.sink] = name
 
 
+def _refuse_the_future(settings: Settings, pipeline: PipelineSettings, where: str) -> None:
+    """Rows of one table are examples of what came before the row in hand, or of nothing."""
+    examples = pipeline.examples
+    if examples is None:
+        return
+    collection = settings.collection[examples.collection]
+    if not collection.labels:
+        raise errors.SettingsError(
+            f"the collection {examples.collection!r} has no labels, so it has no examples",
+            where=where,
+            fix=f"name the columns in collection.{examples.collection}.labels",
+        )
+    if (collection.time is None) != (examples.time is None):
+        raise errors.SettingsError(
+            "an example is decided before the row was there, and one of the two times is not set",
+            where=where,
+            fix=f"set collection.{examples.collection}.time, and time here",
+        )
+    labelled, asking = settings.stream[str(collection.stream)], settings.stream[pipeline.stream]
+    tables = [(one.source, one.schema_, one.table) for one in (labelled, asking)]
+    if tables[0] != tables[1] or asking.table is None:
+        return
+    if collection.time is None:
+        raise errors.SettingsError(
+            "examples and rows are of one table, so an example could be from a row's future",
+            where=where,
+            fix=f"set collection.{examples.collection}.time (when a label was decided) and time "
+            "here (when a row was there)",
+        )
+    if labelled.key != asking.key:
+        raise errors.SettingsError(
+            "examples and rows are of one table and have different keys: a row could be its own "
+            "example",
+            where=where,
+            fix=f"give stream.{collection.stream} the key {list(asking.key)}",
+        )
+
+
+def sensitive_stream(settings: Settings, pipeline: PipelineSettings) -> str | None:
+    """Return a sensitive stream whose rows the pipeline's prompts may show; None without one."""
+    known = (settings.collection[name].stream for name in pipeline.collections)
+    streams = [pipeline.stream, *filter(None, known)]
+    return next((name for name in streams if settings.stream[name].sensitive), None)
+
+
 def _keep_sensitive_rows(settings: Settings, pipeline: PipelineSettings, where: str) -> None:
     """A sensitive stream needs a model on this machine."""
+    sensitive = sensitive_stream(settings, pipeline)
+    if sensitive is None:
+        return
     models = [pipeline.model, *filter(None, [pipeline.fallback])]
-    if settings.stream[pipeline.stream].sensitive and not any(
-        settings.model[name].path for name in models
-    ):
+    if not any(name == NEAREST or settings.model[name].path for name in models):
         raise errors.SettingsError(
-            f"rows of the sensitive stream {pipeline.stream!r} may not leave this machine",
+            f"rows of the sensitive stream {sensitive!r} may not leave this machine",
             where=f"{where}: model",
             fix="use a model that is a file",
         )
-    if (
-        settings.stream[pipeline.stream].sensitive
-        and pipeline.retrieval.collections
-        and settings.embedding.leaves
-    ):
-        raise _leaving(pipeline.stream, f"{where}: retrieval.collections")
+    if pipeline.collections and settings.embedding.leaves:
+        raise _leaving(sensitive, f"{where}: retrieval.collections")
 
 
 def _leaving(stream: str, where: str) -> errors.SettingsError:

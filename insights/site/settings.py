@@ -25,15 +25,24 @@ from pydantic_settings import (
 
 from insights.site.audit import AuditSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
+from insights.site.pipelines import (
+    NEAREST,
+    ExamplesSettings,
+    PipelineSettings,
+    RetrievalSettings,
+    SamplingSettings,
+)
 from insights.site.telemetry import TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
 
 __all__ = [
+    "NEAREST",
     "AuditSettings",
     "CollectionSettings",
     "DaemonSettings",
     "Duration",
     "EmbeddingSettings",
+    "ExamplesSettings",
     "HealthSettings",
     "LogSettings",
     "MarkSettings",
@@ -244,7 +253,8 @@ class StreamSettings(Section):
 class CollectionSettings(Section):
     """`[collection.<name>]`: knowledge from a folder of documents, or from a stream's rows.
 
-    Of a stream, `text` names the columns that make a document and `title` the one that names it.
+    Of a stream, `text` names the columns that make a document and `title` the one that names it;
+    `labels` names those that hold what people decided, and `time` the one that tells when.
     The daemon looks for changes every `sync_every`; `0s` leaves that to `insights knowledge sync`.
     """
 
@@ -252,6 +262,8 @@ class CollectionSettings(Section):
     stream: Name | None = None
     title: str | None = None
     text: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    time: str | None = None
     pattern: str = "**/*"
     chunk_tokens: int = Field(default=240, ge=20, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
@@ -268,6 +280,10 @@ class CollectionSettings(Section):
             raise ValueError("a stream, and only a stream, needs text: the columns to search")
         if self.stream is not None and "redact" in self.model_fields_set:
             raise ValueError("rows are redacted as [stream.<name>.redact] says; put it there")
+        if self.labels and self.stream is None:
+            raise ValueError("labels are columns of a stream, and a folder has none")
+        if self.time is not None and not self.labels:
+            raise ValueError("time tells when labels were decided, and there are no labels")
         return self
 
 
@@ -321,50 +337,6 @@ class HealthSettings(Section):
         if listen and not (colon and known and int(port) <= _LAST_PORT):
             raise ValueError(f"{listen!r} is no address; write it as 127.0.0.1:9187 or [::1]:9187")
         return listen
-
-
-class RetrievalSettings(Section):
-    """`[retrieval]` of a pipeline: which passages a row is given."""
-
-    collections: tuple[Name, ...] = ()
-    columns: tuple[str, ...] = ()
-    passages: int = Field(default=3, ge=1, le=20)
-    order: Literal["canonical", "relevance"] = "canonical"
-    max_tokens: int = Field(default=800, ge=50)
-    filters: dict[Name, str] = Field(default_factory=dict)
-    min_similarity: float = Field(default=0.3, ge=0, le=1)
-    rerank: bool = False
-
-    @model_validator(mode="after")
-    def _filters_need_collections(self) -> "RetrievalSettings":
-        if self.filters and not self.collections:
-            raise ValueError("filters need collections to search")
-        return self
-
-
-class SamplingSettings(Section):
-    """`[sampling]` of a pipeline. Temperature 0 is greedy; `max_tokens` bounds the output."""
-
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    seed: int = 0
-    max_tokens: int = Field(default=512, ge=8, le=8192)
-
-
-class PipelineSettings(Section):
-    """`pipelines/<name>.toml`: what is made of a stream's rows."""
-
-    stream: Name
-    model: Name
-    fallback: Name | None = None
-    prompt: Path
-    schema_: Path = Field(alias="schema")
-    sink: Name | None = None
-    abstain: tuple[str, ...] = ("not enough information",)
-    cut: tuple[str, ...] = ()
-    retrieval: RetrievalSettings = RetrievalSettings()
-    sampling: SamplingSettings = SamplingSettings()
-    timeout: Duration = seconds("5min")
-    min_support: float | None = Field(default=None, ge=0, le=1)
 
 
 class Settings(BaseSettings):

@@ -13,14 +13,15 @@ from typing import Any
 import jinja2
 import jinja2.meta
 import jinja2.sandbox
+import msgspec
 from jinja2 import nodes
 
 from insights import errors
-from insights.model import Message, Passage
+from insights.model import Example, Message, Passage
 from insights.steps.segments import Data, Marks
 
 _ROLE = re.compile(r"^\s*\{#\s*(system|user)\s*#\}\s*$", re.MULTILINE)
-_NAMES = frozenset({"row", "passages", "schema", "_marks"})
+_NAMES = frozenset({"row", "passages", "examples", "schema", "_marks"})
 # What renders into a string first: the data in it would be printed as its mark.
 _REFUSED: dict[type[nodes.Node], str] = {
     nodes.AssignBlock: "{% set %}…{% endset %}",
@@ -56,7 +57,8 @@ class Template:
 
     A line `{# system #}` or `{# user #}` alone starts a message of that role; without one the whole
     is one user message. Available: `row.<column>`, `passages` (each with `number`, `title`, `text`,
-    `uri`) and `schema`.
+    `uri`), `examples` (each with `number`, `title`, `text`, `uri`, `labels` and `output`, which is
+    the labels as JSON) and `schema`.
 
     Args:
         text: Jinja source.
@@ -101,8 +103,17 @@ class Template:
                 found.add(str(item.arg.value))
         return found
 
+    @property
+    def shows_examples(self) -> bool:
+        """Whether it names `examples`."""
+        return "examples" in jinja2.meta.find_undeclared_variables(_environment().parse(self.text))
+
     def render(
-        self, row: Mapping[str, str | None], passages: Sequence[Passage] = (), schema: str = ""
+        self,
+        row: Mapping[str, str | None],
+        passages: Sequence[Passage] = (),
+        schema: str = "",
+        examples: Sequence[Example] = (),
     ) -> tuple[Message, ...]:
         """Return the chat messages for one row.
 
@@ -116,6 +127,7 @@ class Template:
             "_marks": marks,
             "row": {name: _cell(name, value) for name, value in row.items()},
             "passages": [_view(passage) for passage in passages],
+            "examples": [_worked(example) for example in examples],
             "schema": schema,
         }
         made = []
@@ -164,7 +176,7 @@ class Template:
             raise errors.SettingsError(
                 f"the template uses something that does not exist: {', '.join(sorted(unknown))}",
                 where=self._where,
-                fix="there are row.<column>, passages and schema",
+                fix="there are row.<column>, passages, examples and schema",
             )
 
 
@@ -213,3 +225,23 @@ def _view(passage: Passage) -> dict[str, object]:
         "text": Data(passage.text, source),
         "uri": passage.uri,
     }
+
+
+def _worked(example: Example) -> dict[str, object]:
+    source = f"example.{example.number}"
+    return {
+        "number": example.number,
+        "title": Data(example.title, f"{source}.title"),
+        "text": Data(example.text, source),
+        "uri": Data(example.uri, f"{source}.uri"),
+        "labels": {
+            name: Data(value if isinstance(value, str) else json(value), f"{source}.labels")
+            for name, value in example.output.items()
+        },
+        "output": Data(json(example.output), f"{source}.labels"),
+    }
+
+
+def json(value: object) -> str:
+    """Return a value as a model should write it."""
+    return msgspec.json.encode(value).decode()

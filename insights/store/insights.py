@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from insights.model import Citation, Insight
+from insights.model import Citation, Example, Insight
 from insights.store import audit
 from insights.store.postgres import Store
 from insights.store.queries import load
@@ -114,6 +114,7 @@ def _record(insight: Insight) -> dict[str, Any]:
         "source_cursor": insight.source_cursor,
         "redactions": insight.redactions,
         "notes": insight.notes,
+        "neighbour": _neighbour(insight.neighbour),
         "sealed": insight.sealed or None,
         "citations": [_citation(at, c) for at, c in enumerate(insight.verdict.citations)],
         "shared": made is not None and made.shared,
@@ -132,6 +133,12 @@ def _record(insight: Insight) -> dict[str, Any]:
             "decode_ms": made.decode_ms,
         }
     return record
+
+
+def _neighbour(nearest: Example | None) -> dict[str, Any] | None:
+    if nearest is None:
+        return None
+    return {"uri": nearest.uri, "similarity": nearest.similarity, "output": nearest.output}
 
 
 def _citation(ordinal: int, citation: Citation) -> dict[str, Any]:

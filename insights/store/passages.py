@@ -18,8 +18,10 @@ from insights.model import (
     Hit,
     IndexedDocument,
     KnownDocument,
+    Labelled,
     Question,
     SearchTuning,
+    Sought,
 )
 from insights.store.derived import DerivedObject
 from insights.store.postgres import Store
@@ -109,6 +111,8 @@ class PassageStore:
                         "content_hash": indexed.content_hash.hex(),
                         "bytes": len(indexed.document.text.encode()),
                         "passages": len(indexed.chunks),
+                        "labels": Jsonb(labels) if (labels := indexed.document.labels) else None,
+                        "moment": indexed.document.moment,
                     },
                 )
                 common = {
@@ -220,7 +224,19 @@ class PassageStore:
     ) -> list[list[Hit]]:
         """Return the fused hits of each question, best first."""
         with self._searching(collections, model, tuning) as run:
-            return [[_hit(row) for row in run(question, "")] for question in questions]
+            return [[_hit(row) for row in run(_asked(one), "")] for one in questions]
+
+    def labelled(
+        self,
+        collections: Sequence[str],
+        model: EmbeddingModel,
+        sought: Sequence[Sought],
+        limit: int,
+    ) -> list[list[Labelled]]:
+        """Return the labelled rows nearest to each vector, `limit` at most, best first."""
+        tuning = SearchTuning(limit=limit)
+        with self._searching(collections, model, tuning, "nearest_labelled") as run:
+            return [[_labelled(row) for row in run(_sought(one), "")] for one in sought]
 
     def plan(
         self,
@@ -231,13 +247,17 @@ class PassageStore:
     ) -> list[str]:
         """Return the plan of a search as PostgreSQL ran it, a line each."""
         with self._searching(collections, model, tuning) as run:
-            return [row[0] for row in run(question, "EXPLAIN (ANALYZE, BUFFERS) ")]
+            return [row[0] for row in run(_asked(question), "EXPLAIN (ANALYZE, BUFFERS) ")]
 
     @contextmanager
     def _searching(
-        self, collections: Sequence[str], model: EmbeddingModel, tuning: SearchTuning
-    ) -> Iterator[Callable[[Question, str], list[Any]]]:
-        """Lend a function that runs the search for one question, after a prefix such as EXPLAIN."""
+        self,
+        collections: Sequence[str],
+        model: EmbeddingModel,
+        tuning: SearchTuning,
+        name: str = "search",
+    ) -> Iterator[Callable[[Mapping[str, Any], str], list[Any]]]:
+        """Lend a function that runs a search with some values, after a prefix such as EXPLAIN."""
         with self._store.transaction() as connection:
             connection.adapters.register_dumper(_Halfvec, _HalfvecDumper)
             connection.execute(
@@ -259,20 +279,12 @@ class PassageStore:
                 "model_id": found.model_id if found else -1,
                 **msgspec.structs.asdict(tuning),
             }
-            statement = self._sql["search"].replace(
-                "halfvec(384)", f"halfvec({model.dimensions:d})"
-            )
+            statement = self._sql[name].replace("halfvec(384)", f"halfvec({model.dimensions:d})")
 
-            def run(question: Question, prefix: str) -> list[Any]:
-                values = {
-                    "query": question.text,
-                    "codes": question.codes,
-                    "vector": _Halfvec(question.vector),
-                    "filters": filter_tags(question.filters),
-                }
+            def run(values: Mapping[str, Any], prefix: str) -> list[Any]:
                 # Never prepared: how selective this filter is decides how it is searched.
                 return connection.execute(
-                    prefix + statement, common | values, prepare=False
+                    prefix + statement, {**common, **values}, prepare=False
                 ).fetchall()
 
             yield run
@@ -339,6 +351,36 @@ def _passage(indexed: IndexedDocument, number: int) -> dict[str, object]:
         "codes": indexed.codes[number],
         "vector": _Halfvec(indexed.vectors[number]),
     }
+
+
+def _asked(question: Question) -> dict[str, Any]:
+    return {
+        "query": question.text,
+        "codes": question.codes,
+        "vector": _Halfvec(question.vector),
+        "filters": filter_tags(question.filters),
+    }
+
+
+def _sought(sought: Sought) -> dict[str, Any]:
+    return {
+        "vector": _Halfvec(sought.vector),
+        "key": sought.key,
+        "labels": list(sought.labels),
+        "filters": filter_tags(sought.filters),
+        "before": sought.before,
+    }
+
+
+def _labelled(row: Any) -> Labelled:  # noqa: ANN401 - a row of the search statement
+    return Labelled(
+        passage_id=row.passage_id,
+        uri=row.uri,
+        title=row.title,
+        text=row.content,
+        labels=row.labels,
+        similarity=float(row.similarity),
+    )
 
 
 def _hit(row: Any) -> Hit:  # noqa: ANN401 - a row of the search statement

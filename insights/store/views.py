@@ -9,7 +9,9 @@ from insights.model import Json
 from insights.steps.schema import columns, kind
 from insights.store.derived import DerivedObject
 
-_TAKEN = frozenset({"current", "citation", "history", "completeness", "lateness", "confidence"})
+_TAKEN = frozenset(
+    {"current", "citation", "history", "completeness", "lateness", "confidence", "neighbour"}
+)
 # An integer may be written 3.0, and exceed a bigint.
 _CASTS: dict[str, LiteralString] = {
     "integer": "CASE WHEN (c.output ->> {key})::numeric % 1 = 0"

@@ -14,6 +14,7 @@ from insights.ground import beats, connections, environment
 from insights.inference import chat_names
 from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings
+from insights.inference.nearest import NearestLabel
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
 from insights.model import MarkSpec, SinkSpec
@@ -22,7 +23,7 @@ from insights.service import systemd
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
 from insights.site.files import load
-from insights.site.settings import Settings
+from insights.site.settings import NEAREST, Settings
 from insights.sources.client import SourceClient
 from insights.store import revision
 from insights.store.derived import DerivedObject
@@ -257,8 +258,12 @@ def open_marks(settings: Settings, spec: MarkSpec) -> Iterator[MarksClient]:
         client.close()
 
 
-def open_generator(settings: Settings, name: str) -> LocalGenerator | RemoteGenerator:
+def open_generator(
+    settings: Settings, name: str
+) -> LocalGenerator | RemoteGenerator | NearestLabel:
     """Return the generator of one `[model.<name>]`; its child starts at the first call."""
+    if name == NEAREST:
+        return NearestLabel()
     model = settings.model[name]
     if model.url is not None:
         init = servers.remote(settings, model, name=name, section=f"model.{name}")

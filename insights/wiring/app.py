@@ -203,7 +203,7 @@ class App:
 
     def _version(self, made: Definition) -> tuple[str, Json]:
         wanted = made.settings.retrieval
-        if not wanted.collections:
+        if not made.settings.collections:
             return definitions.version(self.settings, made, "")
         embedder = self.embedders()[0]
         reranker = self._reranker_sha256() if wanted.rerank else None

@@ -10,13 +10,14 @@ from insights.inference.client import LocalGenerator
 from insights.knowledge.selection import Floor, Selection
 from insights.pipeline import Pipeline
 from insights.site.definitions import Definition
+from insights.site.settings import NEAREST
 from insights.store.insights import InsightStore
 from insights.store.reports import Reports
 from insights.store.support import SupportStore
 from insights.store.work import WorkQueue
 from insights.wiring.adapters import routed
 from insights.wiring.app import App, refuse_without_pipeline
-from insights.wiring.knowledge import searcher
+from insights.wiring.knowledge import exampler, searcher
 
 log = structlog.get_logger(__name__)
 
@@ -207,5 +208,7 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         filters=wanted.filters,
         collections=wanted.collections,
         min_support=made.settings.min_support,
+        examples=exampler(app, made) if made.settings.examples else None,
+        without_model=made.settings.model == NEAREST,
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
     )

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from insights.documents.folder import Folder
 from insights.knowledge.chunking import Chunker, Chunking
+from insights.knowledge.examples import NearestExamples, Wanted
 from insights.knowledge.following import Following
 from insights.knowledge.indexer import Collection, Indexer
+from insights.knowledge.labels import Labels
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Selection
 from insights.knowledge.stream import StreamDocuments
@@ -13,6 +15,7 @@ from insights.polling.courtesy import Courtesy
 from insights.ports import Documents
 from insights.service.daemon import Job
 from insights.site import definitions
+from insights.site.definitions import Definition
 from insights.wiring.app import App
 
 
@@ -60,6 +63,24 @@ def searcher(
     )
 
 
+def exampler(app: App, made: Definition) -> NearestExamples:
+    """Return what finds a pipeline's labelled neighbours."""
+    found = made.settings.examples
+    assert found is not None  # noqa: S101 - asked for only where there are any
+    wanted = Wanted(
+        collection=found.collection,
+        labels=made.labels,
+        schema=made.output_schema,
+        columns=made.example_columns,
+        k=found.k,
+        min_similarity=found.min_similarity,
+        time=found.time,
+        filters=found.filters,
+        filter_types=app.settings.collection[found.collection].filters,
+    )
+    return NearestExamples(wanted, app.passages, app.embedders())
+
+
 def _following(app: App, name: str, *, once: bool) -> Following:
     """Return the job that synchronises one collection; `once` compares all there is."""
     found = app.settings.collection[name]
@@ -99,5 +120,6 @@ def _documents(app: App, name: str) -> Documents:
         title=found.title,
         text=found.text,
         filters=found.filters,
+        labels=Labels(found.labels, found.time) if found.labels else None,
         pay=Courtesy(spec.rows_per_second).pay,
     )

@@ -5,7 +5,7 @@ WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, confidences jsonb, source_cursor text, redactions jsonb, notes jsonb,
-        citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
+        neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real)
 ), held AS (
     UPDATE store.work w
@@ -16,10 +16,10 @@ WITH finished AS (
     RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
-                               shared, confidence, confidences, source_cursor, redactions, notes, request, prompt_tokens,
+                               shared, confidence, confidences, neighbour, source_cursor, redactions, notes, request, prompt_tokens,
                                reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms)
     SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
-           f.shared, f.confidence, f.confidences, f.source_cursor, f.redactions,
+           f.shared, f.confidence, f.confidences, f.neighbour, f.source_cursor, f.redactions,
            nullif(ARRAY(SELECT jsonb_array_elements_text(f.notes)), '{}'), h.request, f.prompt_tokens, f.reused_tokens,
            f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms
     FROM held h JOIN finished f USING (work_id)

@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
                min(ordinal) AS ordinal
         FROM store.citation
         CROSS JOIN LATERAL regexp_replace(uri, '^.*/|\.[^./]*$', '', 'g') AS stem
-        WHERE insight_id = d.insight_id AND uri IS NOT NULL AND claim_start IS NULL
+        WHERE insight_id = d.insight_id AND uri IS NOT NULL AND claim_start IS NULL AND source NOT LIKE 'example.%%'
         GROUP BY 1
     ) named
 ) c ON i.status = 'ok'

@@ -63,11 +63,12 @@ WHERE collection_id = %(collection_id)s;
 -- name: put_document
 -- A new or changed document; its old passages go in the same transaction as the new ones come.
 WITH put AS (
-    INSERT INTO store.document (collection_id, uri, title, content_hash, bytes)
-    VALUES (%(collection_id)s, %(uri)s, %(title)s, %(content_hash)s::uuid, %(bytes)s)
+    INSERT INTO store.document (collection_id, uri, title, content_hash, bytes, labels, moment)
+    VALUES (%(collection_id)s, %(uri)s, %(title)s, %(content_hash)s::uuid, %(bytes)s, %(labels)s,
+            %(moment)s)
     ON CONFLICT (collection_id, uri) DO UPDATE
     SET title = EXCLUDED.title, content_hash = EXCLUDED.content_hash, bytes = EXCLUDED.bytes,
-        indexed_at = now()
+        labels = EXCLUDED.labels, moment = EXCLUDED.moment, indexed_at = now()
     RETURNING document_id
 ), old AS (
     DELETE FROM store.passage p USING put WHERE p.document_id = put.document_id
@@ -186,6 +187,52 @@ FROM (VALUES ('hnsw.ef_search', %(ef_search)s),
              ('hnsw.iterative_scan', 'strict_order'),
              ('hnsw.max_scan_tuples', %(max_scan_tuples)s),
              ('jit', 'off')) AS s (name, value);
+
+-- name: nearest_labelled
+-- The labelled rows nearest to a vector, each by its first passage: with every label that is asked for,
+-- never the row that asks (its key), and, where a moment is given, only what was decided before it. As
+-- in `search`, every match is looked at where the index scan stopped before it had enough.
+WITH nearest AS MATERIALIZED (
+    SELECT e.passage_id, -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)) AS similarity
+    FROM store.embedding e
+    JOIN store.passage p USING (passage_id)
+    JOIN store.document d USING (document_id)
+    WHERE e.model_id = %(model_id)s
+      AND p.collection_id = ANY (%(collection_ids)s)
+      AND p.ordinal = 0 AND p.filters @> %(filters)s
+      AND d.labels ?& %(labels)s::text[]
+      AND d.uri <> %(key)s
+      AND (%(before)s::numeric IS NULL OR d.moment < %(before)s::numeric)
+    ORDER BY e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)
+    LIMIT %(limit)s
+), exact AS MATERIALIZED (
+    SELECT passage_id, similarity
+    FROM (
+        SELECT e.passage_id, -(e.embedding::halfvec(384) <#> %(vector)s::halfvec(384)) AS similarity
+        FROM store.document d
+        JOIN store.passage p USING (document_id)
+        JOIN store.embedding e USING (passage_id)
+        WHERE e.model_id = %(model_id)s
+          AND d.collection_id = ANY (%(collection_ids)s)
+          AND p.ordinal = 0 AND p.filters @> %(filters)s
+          AND d.labels ?& %(labels)s::text[]
+          AND d.uri <> %(key)s
+          AND (%(before)s::numeric IS NULL OR d.moment < %(before)s::numeric)
+          AND (SELECT count(*) FROM nearest) < %(limit)s
+        OFFSET 0
+    ) matching
+    ORDER BY similarity DESC
+    LIMIT %(limit)s
+)
+SELECT f.passage_id, d.uri, d.title, p.content, d.labels, f.similarity
+FROM (
+    SELECT * FROM nearest WHERE NOT EXISTS (SELECT FROM exact)
+    UNION ALL
+    SELECT * FROM exact
+) f
+JOIN store.passage p USING (passage_id)
+JOIN store.document d USING (document_id)
+ORDER BY f.similarity DESC, f.passage_id;
 
 -- name: search
 -- Hybrid retrieval: BM25 over full text and nearest vectors, fused by their scores.

@@ -89,6 +89,7 @@ def test_settings_of_sqlite_tables_run_as_they_are(
     assert stream.cursor == cursor
     (pipeline,) = settings.pipeline.values()
     assert recipe in pipeline.schema_.read_text()
+    assert pipeline.prompt is not None
     assert "modified_by" not in pipeline.prompt.read_text()
     assert next(iter(settings.sink.values())).source == "legacy"
 

@@ -8,28 +8,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from insights import cli, errors
-from insights.embedding.files import ModelFiles
 from insights.wiring import app
 from insights.wiring.daemon import build
-from tests.wordbag import WordBag
-
-
-class _Embedder(WordBag):
-    """A word bag with the rest of `EmbedderClient`'s face."""
-
-    def __init__(self, files: ModelFiles, **_: object) -> None:
-        super().__init__()
-        self.tokenizer = files.tokenizer
-
-    def close(self) -> None:
-        """Nothing to end."""
+from tests.wordbag import Embedder
 
 
 @pytest.fixture
 def command(
     tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
-    monkeypatch.setattr(app, "EmbedderClient", _Embedder)
+    monkeypatch.setattr(app, "EmbedderClient", Embedder)
     monkeypatch.setenv("INSIGHTS_STORE__URL", store_url)
     (tmp_path / "hash_key").write_text("0" * 64)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

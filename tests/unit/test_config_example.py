@@ -13,7 +13,7 @@ from insights.site.telemetry import TracesSettings
 
 ROOT = Path(__file__).resolve().parents[2] / "config"
 LINE = re.compile(r"^(?P<off># )?(?P<name>\w+) = (?P<value>.+)$")
-TABLE = re.compile(r"^\[(?P<name>[\w.]+)\]$")
+TABLE = re.compile(r"^(?:# )?\[(?P<name>[\w.]+)\]$")
 MAIN: dict[str, type[BaseModel]] = {
     "": s.Settings,
     "store": s.StoreSettings,
@@ -34,6 +34,7 @@ MAIN: dict[str, type[BaseModel]] = {
 PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,
     "retrieval": s.RetrievalSettings,
+    "examples": s.ExamplesSettings,
     "sampling": s.SamplingSettings,
 }
 
@@ -59,7 +60,7 @@ CASES = [
 
 @pytest.mark.parametrize(("file", "section", "model"), CASES)
 def test_each_setting_is_explained(file: str, section: str, model: type[BaseModel]) -> None:
-    nested = {"redact", "retrieval", "sampling"}  # sections of their own
+    nested = {"redact", "retrieval", "examples", "sampling"}  # sections of their own
     if model is s.Settings:
         nested = {"pipeline", "config_dir", *(name.split(".")[0] for name in MAIN)}
     wanted = {field.alias or name for name, field in model.model_fields.items()} - nested

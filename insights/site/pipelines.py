@@ -1,0 +1,90 @@
+"""Settings of one pipeline: the file `pipelines/<name>.toml`."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from insights.site.values import Duration, Name, Section, seconds
+
+NEAREST = "nearest"
+"""In the place of a model: the nearest labelled row answers, and no model is called."""
+
+
+class RetrievalSettings(Section):
+    """`[retrieval]` of a pipeline: which passages a row is given."""
+
+    collections: tuple[Name, ...] = ()
+    columns: tuple[str, ...] = ()
+    passages: int = Field(default=3, ge=1, le=20)
+    order: Literal["canonical", "relevance"] = "canonical"
+    max_tokens: int = Field(default=800, ge=50)
+    filters: dict[Name, str] = Field(default_factory=dict)
+    min_similarity: float = Field(default=0.3, ge=0, le=1)
+    rerank: bool = False
+
+    @model_validator(mode="after")
+    def _filters_need_collections(self) -> "RetrievalSettings":
+        if self.filters and not self.collections:
+            raise ValueError("filters need collections to search")
+        return self
+
+
+class ExamplesSettings(Section):
+    """`[examples]` of a pipeline: labelled rows near the row, as worked examples.
+
+    `labels` maps properties of the output to label columns of the collection; those of the same
+    name if not set. `time` is the row's own column that tells when it was there.
+    """
+
+    collection: Name
+    columns: tuple[str, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+    k: int = Field(default=3, ge=1, le=20)
+    time: str | None = None
+    filters: dict[Name, str] = Field(default_factory=dict)
+    min_similarity: float = Field(default=0.3, ge=0, le=1)
+
+
+class SamplingSettings(Section):
+    """`[sampling]` of a pipeline. Temperature 0 is greedy; `max_tokens` bounds the output."""
+
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    seed: int = 0
+    max_tokens: int = Field(default=512, ge=8, le=8192)
+
+
+class PipelineSettings(Section):
+    """`pipelines/<name>.toml`: what is made of a stream's rows."""
+
+    stream: Name
+    model: Name
+    fallback: Name | None = None
+    prompt: Path | None = None
+    schema_: Path = Field(alias="schema")
+    sink: Name | None = None
+    abstain: tuple[str, ...] = ("not enough information",)
+    cut: tuple[str, ...] = ()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    examples: ExamplesSettings | None = None
+    sampling: SamplingSettings = SamplingSettings()
+    timeout: Duration = seconds("5min")
+    min_support: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """The collections that its rows are compared with."""
+        more = () if self.examples is None else (self.examples.collection,)
+        return (*self.retrieval.collections, *more)
+
+    @model_validator(mode="after")
+    def _nearest(self) -> "PipelineSettings":
+        if self.model != NEAREST:
+            if self.prompt is None:
+                raise ValueError("a model needs a prompt")
+            return self
+        if self.examples is None or not self.examples.columns:
+            raise ValueError('model = "nearest" needs [examples] with columns: what is compared')
+        if self.fallback or self.prompt or self.retrieval.collections:
+            raise ValueError('model = "nearest" has no fallback, no prompt and no passages')
+        return self
