@@ -6,14 +6,19 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from insights import errors
 from insights.embedding import rampart, recognizer_client
 from insights.embedding.files import digest
+from insights.embedding.messages import RecognizerInit
+from insights.embedding.recognizer import Tagger
 from insights.embedding.recognizer_client import RecognizerClient
 from insights.governance import redact
 from insights.model import NamesModel, Row
@@ -51,14 +56,32 @@ def test_it_finds_names_in_each_text(recognizer: RecognizerClient, model: NamesM
 def test_no_end_of_a_window_or_piece_hides_a_name(
     recognizer: RecognizerClient, model: NamesModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tiny model reads 32 tokens at once; every place of a name is tried."""
+    """The tiny model reads 32 tokens at once; names stand at every place around the ends."""
     monkeypatch.setattr(recognizer_client, "_PIECE", 600)
     monkeypatch.setattr(recognizer_client, "_TOGETHER", 1_000)
-    texts = ["the " * before + "Ann Berg " + "is " * 400 for before in range(0, 200, 3)]
+    texts = ["the " * 95 + "," * before + " Ann Berg " + "is " * 400 for before in range(0, 240, 2)]
     for text, names in zip(texts, recognizer.recognize(model, texts), strict=True):
         start = text.index("Ann")
         covered = {at for one in names for at in range(one.start, one.end)}
         assert covered - {start + 3} == {*range(start, start + 3), *range(start + 4, start + 8)}
+
+
+def test_every_word_is_read_with_those_around_it(model: NamesModel) -> None:
+    """A model tells a name by its neighbours: windows that only met would cut them off."""
+    init = RecognizerInit(path=model.path, sha256=model.sha256, labels=("PER",), confined=False)
+    tagger, windows = Tagger(init), []
+    read = tagger._model
+
+    def spy(**inputs: torch.Tensor) -> object:
+        windows.extend(inputs["input_ids"].tolist())
+        return read(**inputs)
+
+    tagger._model = spy
+    words = ("the", "printer", "of", "is", "broken", "call", "with", "mail", "to", "today", "line")
+    tagger.find([" ".join(words[at * at % 11] for at in range(100))])
+    inner = [[token for token in window if token > 3] for window in windows]  # without [CLS], …
+    assert len(inner) > 4
+    assert all(one[-8:] == other[:8] for one, other in pairwise(inner))
 
 
 @needs_all
@@ -123,7 +146,8 @@ def test_another_model_is_refused_and_no_text_goes_on(
     elif spoil == "label":
         wanted = msgspec.structs.replace(wanted, labels=(("LOC", "place"),))
     elif spoil == "pickle":  # a file that would run a program while it is read
-        weights.rename(folder / "pytorch_model.bin")
+        torch.save(load_file(weights), folder / "pytorch_model.bin")
+        weights.unlink()
         wanted = msgspec.structs.replace(wanted, sha256=digest(folder) or "")
     else:
         wanted = msgspec.structs.replace(wanted, path=str(tmp_path / "absent"))
