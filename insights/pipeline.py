@@ -29,6 +29,7 @@ from insights.enriching.recipe import (
     examples_for,
     lacking,
     passages_for,
+    prompt_sha256,
     request_for,
     shown,
 )
@@ -230,6 +231,7 @@ class Pipeline:
         """6. Send each row to the generator, which batches whatever is in flight."""
         beside = [v for v, r in self._recipes.items() if set(r.shared) & set(recipe.shared)]
         for row, request in self._rendered(recipe, rows):
+            row.prompt_sha256 = prompt_sha256(request)
             row.alone = row.claim.isolated or not self._flight.sent(beside)
             try:
                 self._flight.send(row, request, recipe.generator)
@@ -259,6 +261,8 @@ class Pipeline:
             notes=notes,
             sealed=redact.restorable(row.row.sealed, verdict.output, texts),
             neighbour=next(iter(row.examples), None),
+            prompt_sha256=row.prompt_sha256,
+            shown=tuple((one.passage_id, one.score) for one in row.passages),
         )
 
     def score(self, made: Sequence[tuple[InHand, Insight]]) -> list[Insight]:

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from insights import errors
+from insights.cli import telling
 from insights.cli.output import Json, emit_json, shown, stdout
 from insights.governance import anchors
 from insights.site.files import load
@@ -54,6 +56,24 @@ def verify(
             where="audit verify",
             fix="keep the store as it is, and compare it with a backup and the anchors",
         )
+
+
+@app.command("show")
+def show(ctx: typer.Context, insight: int, as_json: Json = False) -> None:
+    """Tell the whole story of one insight: from what it was made, by what, and what came after."""
+    with trail(ctx.obj) as opened:
+        story = opened.show(insight)
+    if story is None:
+        raise errors.RowError(
+            f"there is no insight {insight}",
+            where="audit show",
+            fix="the view insights.history has their numbers",
+        )
+    if as_json:
+        emit_json({**msgspec.to_builtins(story), "changed": story.changed})
+        return
+    for line in telling.words(story):
+        stdout.print(shown(line), soft_wrap=True, highlight=False)
 
 
 @app.command("export")

@@ -22,6 +22,7 @@ class InHand(msgspec.Struct):
     row: Row
     passages: tuple[Passage, ...] = ()
     examples: tuple[Example, ...] = ()
+    prompt_sha256: str | None = None
     future: Future[Generation] | None = None
     sent_at: float = 0.0
     alone: bool = False

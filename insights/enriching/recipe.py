@@ -1,5 +1,6 @@
 """What is made of one stream's rows: which passages each is given, and what the model is asked."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -166,6 +167,11 @@ def request_for(
         sensitive=recipe.stream.sensitive,
         deadline_s=recipe.deadline_s,
     )
+
+
+def prompt_sha256(request: GenerateRequest) -> str:
+    """Return the SHA-256 of what the model is asked, as JSON; a source too long is cut later."""
+    return hashlib.sha256(msgspec.json.encode(request.messages)).hexdigest()
 
 
 def shown(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Iterator[str]:

@@ -56,7 +56,8 @@ class Insight(Value, frozen=True):
     """A finished row, ready to be written under its claim.
 
     `sealed` is what placeholders of its output stand for, sealed for the sink's publisher.
-    `neighbour` is the nearest labelled row, where the pipeline has examples.
+    `neighbour` is the nearest labelled row, where the pipeline has examples. For the
+    audit: the SHA-256 of what the model was asked, and the passages shown with their scores.
     """
 
     claim: Claim
@@ -67,6 +68,8 @@ class Insight(Value, frozen=True):
     notes: tuple[str, ...] = ()
     sealed: dict[str, str] = {}
     neighbour: Example | None = None
+    prompt_sha256: str | None = None
+    shown: tuple[tuple[int, float], ...] = ()
 
 
 class SinkSpec(Value, frozen=True):

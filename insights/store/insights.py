@@ -31,6 +31,7 @@ class InsightStore:
         Repeating it after a COMMIT that nobody acknowledged changes nothing: the leases are gone.
         """
         rows = [_record(insight) for insight in finished]
+        made = {insight.claim.work_id: insight for insight in finished}
         with self._store.transaction() as connection:
             values = {"rows": Jsonb(rows, dumps=_dumps)}
             held = connection.execute(self._sql["write"], values).fetchall()
@@ -43,7 +44,7 @@ class InsightStore:
                         stream_id=row.stream_id,
                         row_id=row.row_id,
                         insight_id=row.insight_id,
-                        details={"status": row.status},
+                        details=_decision(row, made[row.work_id]),
                     )
                     for row in held
                     if row.insight_id is not None
@@ -139,6 +140,29 @@ def _neighbour(nearest: Example | None) -> dict[str, Any] | None:
     if nearest is None:
         return None
     return {"uri": nearest.uri, "similarity": nearest.similarity, "output": nearest.output}
+
+
+def _decision(row: Any, insight: Insight) -> dict[str, Any]:  # noqa: ANN401 - a named row
+    """Return what the audit keeps of one decision: hashes, numbers and names, no text of a row."""
+    told: dict[str, Any] = {
+        "key": row.shown_key,
+        "input": row.input_hash.hex,
+        "version": row.version,
+        "stage": row.stage,
+        "status": row.status,
+        "output": row.output_sha256,
+        "prompt": insight.prompt_sha256,
+        "passages": [[id_, round(score, 4)] for id_, score in insight.shown] or None,
+    }
+    if (made := insight.generation) is not None:
+        told |= {
+            "model": made.model,
+            "route": made.route,
+            "finish": made.finish,
+            "tokens": [made.prompt_tokens, made.sampled_tokens + made.forced_tokens],
+            "ms": [round(ms) for ms in (made.queue_ms, made.prompt_ms, made.decode_ms)],
+        }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _citation(ordinal: int, citation: Citation) -> dict[str, Any]:

@@ -31,6 +31,23 @@ class Verdict(msgspec.Struct, frozen=True):
     anchors: int
 
 
+class Story(msgspec.Struct, frozen=True):
+    """One insight: as it stands, the event of its making (None: older than these), its row's."""
+
+    insight: dict[str, Any]
+    made: dict[str, Any] | None
+    events: list[dict[str, Any]]
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether it says something else now than when it was made; None: nobody can tell."""
+        if self.made is None or "version" not in self.made["details"]:
+            return None
+        told = self.made["details"]
+        now = (self.insight["status"], self.insight["output_sha256"], self.insight["version"])
+        return now != (told["status"], told.get("output"), told["version"])
+
+
 class Trail:
     """Reads audit events and the chains that they stand in.
 
@@ -53,7 +70,20 @@ class Trail:
             for event in self._events(connection):
                 check.take(event.body, event.hash)
             findings = [*self._guarded(connection), *check.finish()]
+            findings += self._contradicted(connection)
         return Verdict(findings, check.events, len(check.chains), check.anchors)
+
+    def show(self, insight_id: int) -> Story | None:
+        """Return all that is known of how one insight was made; None if there is none."""
+        with self._snapshot() as connection:
+            row = connection.execute(self._sql["show"], {"insight_id": insight_id}).fetchone()
+            if row is None:
+                return None
+            of_row = connection.execute(self._sql["of_row"], {"row_id": row.row_id}).fetchall()
+        events = [event._asdict() for event in of_row]
+        mine = [one for one in events if one["insight_id"] == insight_id]
+        made = next((one for one in mine if one["action"] == "insight"), None)
+        return Story(row._asdict(), made, events)
 
     def export(self, to: TextIO) -> int:
         """Write chains and events as lines of JSON, as they stand now; return how many events."""
@@ -92,6 +122,12 @@ class Trail:
         while rows := connection.execute(self._sql["events"], after).fetchall():
             yield from rows
             after |= {"chain_id": rows[-1].chain_id, "number": rows[-1].number}
+
+    def _contradicted(self, connection: Connection) -> Iterator[Finding]:
+        for row in connection.execute(self._sql["contradicted"]):
+            what = "it is gone" if row.gone else "it is not what was written"
+            place = f"event {row.number} of chain {row.chain_id}"
+            yield Finding(f"insight {row.insight_id}", f"{what}: {place} says otherwise")
 
     def _guarded(self, connection: Connection) -> Iterator[Finding]:
         on = {row.guard: row.enabled for row in connection.execute(self._sql["guards"])}

@@ -20,6 +20,37 @@ FROM store.audit_event e LEFT JOIN store.audit_chain c USING (chain_id)
 WHERE (e.chain_id, e.number) > (%(chain_id)s, %(number)s)
 ORDER BY e.chain_id, e.number LIMIT %(limit)s;
 
+-- name: contradicted
+-- Insights that are not what the event of their making says any more: gone, or with another output or outcome.
+SELECT e.chain_id, e.number, e.insight_id, i.insight_id IS NULL AS gone
+FROM store.audit_event e
+LEFT JOIN store.insight i ON i.insight_id = e.insight_id
+WHERE e.action = 'insight' AND e.details ? 'version'
+  AND (i.insight_id IS NULL OR i.row_id <> e.row_id OR i.status <> e.details ->> 'status'
+       OR encode(sha256(convert_to(i.output::text, 'UTF8')), 'hex') IS DISTINCT FROM e.details ->> 'output')
+ORDER BY e.insight_id LIMIT 100;
+
+-- name: show
+-- One insight as it stands, the version that made it, and what is cited by it.
+SELECT i.insight_id, i.row_id, k.stream, k.shown_key AS row_key, i.status, i.reason, i.generated_at, i.notes,
+       encode(sha256(convert_to(i.output::text, 'UTF8')), 'hex') AS output_sha256, v.sha256 AS version, v.definition,
+       p.name AS pipeline,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('field', c.field, 'source', c.source, 'passage_id', c.passage_id,
+                                                     'uri', c.uri) ORDER BY c.ordinal), '[]')
+        FROM store.citation c WHERE c.insight_id = i.insight_id) AS citations
+FROM store.insight i
+JOIN store.shown_key k USING (row_id)
+JOIN store.pipeline_version v ON v.pipeline_version_id = i.pipeline_version_id
+JOIN store.pipeline p USING (pipeline_id)
+WHERE i.insight_id = %(insight_id)s;
+
+-- name: of_row
+-- What was done to one row, in the order of time.
+SELECT e.chain_id, e.number, e.at, c.actor, c.login, e.action, e.insight_id, e.details
+FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)
+WHERE e.row_id = %(row_id)s
+ORDER BY e.at, e.chain_id, e.number;
+
 -- name: guards
 -- The triggers that refuse changes, by table, and whether each is on (A: always).
 SELECT c.relname || '.' || t.tgname AS guard, t.tgenabled = 'A' AS enabled

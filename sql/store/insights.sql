@@ -1,6 +1,6 @@
 -- name: write
 -- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, ledger,
--- outbox. Returns what was held, for the audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
+-- outbox. Returns what was held, and of what was made how it is told in the audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
@@ -26,11 +26,12 @@ WITH finished AS (
     ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
     RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
 ), joined AS (
-    SELECT m.insight_id, m.row_id, m.status, h.stream_id, h.overtaken, d.pipeline_id, d.sink_id, d.stage, f.*
+    SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, d.pipeline_id,
+           d.sink_id, d.stage, f.*
     FROM made m
     JOIN held h USING (row_id, input_hash, pipeline_version_id)
     JOIN store.deployment d USING (pipeline_version_id)
-    JOIN (SELECT work_id, citations, sealed FROM finished) f USING (work_id)
+    JOIN (SELECT work_id, output, citations, sealed FROM finished) f USING (work_id)
 ), known AS (
     -- What of a row is shown: of inputs that it still has, and of a retired version only where the live one has made nothing.
     INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
@@ -66,7 +67,12 @@ WITH finished AS (
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
         not_before = now(), attempts = 0, error = NULL, sealed = excluded.sealed
 )
-SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status FROM held h LEFT JOIN joined j USING (work_id);
+SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status, j.stage, j.input_hash, k.shown_key, v.sha256 AS version,
+       encode(sha256(convert_to(j.output::text, 'UTF8')), 'hex') AS output_sha256
+FROM held h
+LEFT JOIN joined j USING (work_id)
+LEFT JOIN store.shown_key k ON k.row_id = j.row_id
+LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = j.pipeline_version_id;
 
 -- name: sink
 -- Record a sink if it is new, and return its id.
