@@ -28,7 +28,7 @@ class LoaderClient:
     """Reads the documents of one folder in a child process that starts at the first of them.
 
     Args:
-        root: The folder.
+        root: The folder; None for documents that are sent.
         limits: What one document may cost.
         redaction: What is replaced in titles and texts before they leave the child; None: nothing.
         properties: What leaves it of what files say of themselves.
@@ -36,14 +36,14 @@ class LoaderClient:
 
     def __init__(
         self,
-        root: Path,
+        root: Path | None,
         limits: Limits | None = None,
         *,
         redaction: Redaction | None = None,
         properties: Iterable[str] = (),
     ) -> None:
         self._init = LoaderInit(
-            root=str(root),
+            root=None if root is None else str(root),
             limits=limits or Limits(),
             redaction=redaction,
             properties=tuple(properties),
@@ -63,8 +63,8 @@ class LoaderClient:
         """The living child's process id."""
         return self._worker.pid if self._worker is not None else None
 
-    def load(self, uri: str) -> Loaded:
-        """Return one document.
+    def load(self, asked: str | LoadRequest) -> Loaded:
+        """Return one document: by its path below the folder, or sent.
 
         Raises:
             errors.KnowledgeError: If it cannot be used, whatever the reason.
@@ -73,7 +73,8 @@ class LoaderClient:
         with self._lock:
             self._stop_waiting()
             try:
-                return self._load(uri)
+                request = LoadRequest(uri=asked) if isinstance(asked, str) else asked
+                return self._load(request)
             finally:
                 self._wait()
 
@@ -96,23 +97,21 @@ class LoaderClient:
             self._stop_waiting()
             self._retire()
 
-    def _load(self, uri: str) -> Loaded:
-        reply, first = self._ask(uri)
+    def _load(self, request: LoadRequest) -> Loaded:
+        reply, first = self._ask(request)
         if reply.loaded is None and reply.spent and not first:
-            reply, _ = self._ask(uri)  # the memory was that of the documents before it
+            reply, _ = self._ask(request)  # the memory was that of the documents before it
         if reply.loaded is None:
             raise errors.KnowledgeError(reply.what, fix=reply.fix)
         return reply.loaded
 
-    def _ask(self, uri: str) -> tuple[LoadReply, bool]:
+    def _ask(self, request: LoadRequest) -> tuple[LoadReply, bool]:
         """Return the reply, and whether the document was its child's first."""
         worker = self._started()
         self._served += 1
         first = self._served == 1
         try:
-            reply = worker.call(
-                "load", LoadRequest(uri=uri), LoadReply, deadline_s=self.limits.wall_s
-            )
+            reply = worker.call("load", request, LoadReply, deadline_s=self.limits.wall_s)
         except errors.WorkerDied as exc:
             reply = LoadReply(what=self._death(exc), fix=_LEAVE_OUT, spent=True)
             # A second minute would end as the first did; a crash may be the documents' before it.

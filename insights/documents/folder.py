@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import structlog
 
@@ -13,6 +13,7 @@ from insights import errors
 from insights.documents.client import LoaderClient
 from insights.documents.filters import FilterType, canonical
 from insights.documents.messages import Limits, Loaded
+from insights.documents.refusals import Refusals
 from insights.documents.registry import SUFFIXES, suffix
 from insights.documents.tree import Entry, Tree
 from insights.governance import redact
@@ -27,19 +28,7 @@ _PIECE = 1024 * 1024
 _LOADERS_VERSION = 2
 # So does this when the same text is redacted differently.
 _RULES_VERSION = 2
-# An unchanged file that could not be read is tried again after this: a library may have been
-# mended, a machine may have been short of memory. Until then it costs nothing.
-_AGAIN_S = 6 * 3600.0
 _SHORTER = "split it, or take names_model out of the collection's redact"
-
-
-class _Refusal(NamedTuple):
-    """Why a file of this content was refused, and when."""
-
-    content: bytes
-    since: float
-    what: str
-    fix: str
 
 
 class Folder:
@@ -80,9 +69,8 @@ class Folder:
             self._policy = (self._policy or b"") + repr(names.rules).encode()
         self._names = names
         self._recognizer = recognizer
-        self._clock = clock
         self._hashes: dict[str, bytes] = {}
-        self._refused: dict[str, _Refusal] = {}
+        self._refusals = Refusals(clock)
         self._unspeakable: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -118,7 +106,7 @@ class Folder:
             hashes[uri] = content
             yield uri, content
         self._hashes = hashes
-        self._refused = {uri: why for uri, why in self._refused.items() if uri in hashes}
+        self._refusals.keep(hashes)
 
     def load(self, uri: str) -> Document:
         """Return one file's document; without a title of its own it is called like its file.
@@ -128,16 +116,8 @@ class Folder:
             errors.InsightsError: If the loader cannot be started.
         """
         where = str(self._tree.root / uri)
-        content = self._hashes.get(uri, b"")
-        if (known := self._refused.get(uri)) is not None:
-            if content and content == known.content and self._clock() - known.since < _AGAIN_S:
-                raise errors.KnowledgeError(known.what, where=where, fix=known.fix)
-            del self._refused[uri]
-        try:
+        with self._refusals.of(uri, self._hashes.get(uri, b""), where):
             return self._document(uri, self._read(uri), where)
-        except errors.KnowledgeError as exc:
-            self._refused[uri] = _Refusal(content, self._clock(), exc.what, exc.fix)
-            raise errors.KnowledgeError(exc.what, where=where, fix=exc.fix) from exc
 
     def _read(self, uri: str) -> Loaded:
         if uri in self._unspeakable:

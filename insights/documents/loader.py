@@ -29,8 +29,8 @@ class Loading:
     """Reads documents of one folder, each within the limits."""
 
     def __init__(self, init: LoaderInit) -> None:
-        self._tree = Tree(Path(init.root))
-        self._folder = _identity(init.root)
+        self._tree = None if init.root is None else Tree(Path(init.root))
+        self._folder = None if init.root is None else _identity(init.root)
         self._limits = init.limits
         self._redaction = init.redaction
         self._properties = frozenset(init.properties)
@@ -39,16 +39,24 @@ class Loading:
     def load(self, request: LoadRequest) -> LoadReply:
         """Return the document, or why it cannot be used; nothing it does is raised."""
         self._grant_time()
-        reply = self._read(request.uri)
+        reply = self._read(request)
         return reply if reply.loaded is None or not self._bloated() else _spent(reply)
 
-    def _read(self, uri: str) -> LoadReply:  # noqa: PLR0911 - an answer a kind of end
-        if _identity(self._tree.root) != self._folder:  # another may be read by another process
+    def _read(self, request: LoadRequest) -> LoadReply:  # noqa: PLR0911 - an answer a kind of end
+        tree = self._tree
+        if tree is not None and _identity(tree.root) != self._folder:
+            # Another folder may be read by another process.
             return LoadReply(what="its folder was exchanged", fix="sync it again", spent=True)
         try:
-            with self._tree.open(uri) as descriptor:
-                data = _content(descriptor, self._limits.file_bytes)
-            return LoadReply(loaded=self._leaving(uri, registry.read(uri, data, self._limits)))
+            uri, data = request.uri, request.data
+            if data is not None:
+                uri = registry.named(uri, data)
+            else:
+                assert tree is not None  # noqa: S101 - nobody asks for a file of no folder
+                with tree.open(uri) as descriptor:
+                    data = _content(descriptor, self._limits.file_bytes)
+            read = registry.read(uri, data, self._limits)
+            return LoadReply(loaded=self._leaving(request, read))
         except (errors.KnowledgeError, errors.RowError) as exc:  # a RowError: a site's own pattern
             return LoadReply(what=exc.what, fix=exc.fix)
         except OSError as exc:
@@ -67,13 +75,14 @@ class Loading:
         except BaseException as exc:  # noqa: BLE001 - Rust panics are no Exceptions
             return _damaged(exc)
 
-    def _leaving(self, uri: str, read: Loaded) -> Loaded:
+    def _leaving(self, request: LoadRequest, read: Loaded) -> Loaded:
         """Return what may leave this process of a document."""
-        title, text = read.title or PurePosixPath(uri).stem.replace("_", " "), read.text
+        uri, text = request.uri, read.text
+        title = read.title or PurePosixPath(uri).stem.replace("_", " ")
         if self._redaction is not None:
             self._grant_time()
             whole = Document(uri=uri, title=title, text=text)
-            made, _ = redact.document(whole, self._redaction)
+            made, _ = redact.document(whole, self._redaction, request.private, request.taken)
             title, text = made.title, made.text
         declared = {
             name: read.properties[name] for name in self._properties & read.properties.keys()
@@ -150,11 +159,15 @@ def _spent(reply: LoadReply) -> LoadReply:
     return LoadReply(loaded=reply.loaded, spent=True)
 
 
+def _readable(init: LoaderInit) -> list[str]:
+    return [] if init.root is None else [init.root]
+
+
 def main() -> None:
     """Serve until the supervisor is gone."""
     warnings.simplefilter("ignore")  # libraries report every oddity of every file
     with serve.connect() as server:
-        loading = Loading(server.init(LoaderInit, reads=lambda init: [init.root]))
+        loading = Loading(server.init(LoaderInit, reads=_readable))
         server.run({"load": (LoadRequest, loading.load)})
 
 

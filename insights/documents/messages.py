@@ -31,20 +31,27 @@ class Limits(Value, frozen=True):
 class LoaderInit(Value, frozen=True):
     """The folder whose files are read, what each may cost, and what leaves the loader of them.
 
-    Of what files say of themselves only the `properties` named here do; titles and texts are
-    redacted by `redaction` (None: as they are, for tools and tests).
+    Without a folder bytes are sent. Of what files say of themselves only the `properties` named
+    here do; titles and texts are redacted by `redaction` (None: as they are, for tools and tests).
     """
 
-    root: str
+    root: str | None
     limits: Limits
     redaction: Redaction | None = None
     properties: tuple[str, ...] = ()
 
 
 class LoadRequest(Value, frozen=True):
-    """One file, by its path below the folder."""
+    """One file, by its path below the folder; or a file's name and its bytes.
+
+    `private` are columns of the row that the bytes are out of, whose values are replaced in its
+    text; `taken` says how many placeholders of each kind the row's own texts have.
+    """
 
     uri: str
+    data: bytes | None = None
+    private: dict[str, str | None] = {}  # noqa: RUF012 - msgspec copies it
+    taken: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
 
 
 class Loaded(Value, frozen=True):

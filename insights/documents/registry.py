@@ -37,11 +37,33 @@ _MODULES = {
     ".tsv": "csv",
 }
 SUFFIXES = frozenset(_MODULES)
+# How files begin whose name says nothing; a package by the folder its parts are in.
+_SIGNATURES = ((b"%PDF", ".pdf"), (b"{\\rtf", ".rtf"))
+_PACKAGES = ((b"word/", ".docx"), (b"xl/", ".xlsx"), (b"ppt/", ".pptx"))
+_LOOKED_AT = 64 * 1024  # bytes
 
 
 def suffix(name: str) -> str:
     """Return a file name's suffix as it stands in the list."""
     return PurePath(name).suffix.lower()
+
+
+def named(name: str, data: bytes) -> str:
+    """Return the name of a file with a suffix of the list, told by how it begins if need be.
+
+    What is nothing else, and holds no NUL, is text.
+    """
+    if suffix(name) in SUFFIXES:
+        return name
+    begin = data[:_LOOKED_AT]
+    found = next((end for sign, end in _SIGNATURES if begin.lstrip().startswith(sign)), "")
+    if begin.startswith(b"PK\x03\x04"):
+        found = next((end for folder, end in _PACKAGES if folder in data), "")
+    elif not found and b"<html" in begin[:1024].lower():
+        found = ".html"
+    elif not found and b"\0" not in begin:
+        found = ".txt"
+    return name + found
 
 
 def read(name: str, data: bytes, limits: Limits) -> Loaded:

@@ -16,11 +16,12 @@ from insights import errors
 from insights.documents.filters import FilterType, canonical
 from insights.knowledge.labels import Labels
 from insights.model import Bookmark, Document, Row, StreamSpec
-from insights.ports import Source
+from insights.ports import Attachments, Source
 
 _HASH_BYTES = 16
 # Rows fetched ahead in one query while documents are loaded in listing order.
 _AHEAD = 200
+_LOADED = 1  # grows when attachments are read differently, so that all are read anew
 _ESCAPED = re.compile(r"\\([\\tnr])")
 _PLAIN = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
@@ -35,11 +36,12 @@ class StreamDocuments:
         text: The columns that make its text, in order.
         filters: Declared filters; a column of the same name holds the value.
         labels: What people decided about a row.
+        attachments: Reads the file in the stream's attachment column, the last of the text.
         pay: Called with the rows of each page that was read: the stream's budget.
         clock: Monotonic seconds; tests replace it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what makes a document, each by its name
         self,
         source: Source,
         stream: StreamSpec,
@@ -48,6 +50,7 @@ class StreamDocuments:
         text: Sequence[str],
         filters: Mapping[str, FilterType] | None = None,
         labels: Labels | None = None,
+        attachments: Attachments | None = None,
         pay: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +66,7 @@ class StreamDocuments:
         self._text = list(text)
         self._filters = dict(filters or {})
         self._labels = labels or Labels()
+        self._attachments = attachments
         self._pay = pay
         self._clock = clock
         self.waits: Callable[[], str] = lambda: ""
@@ -72,11 +76,14 @@ class StreamDocuments:
             self._salt += repr(stream.names.rules)
         if labels is not None:  # what was indexed before there were labels stays as it is
             self._salt += repr(labels)
+        if attachments is not None:
+            self._salt += repr((_LOADED, stream.attachment))
         self._low: str | None = None
         self._began: float | None = None
         self._marks: list[tuple[float, str]] = []
         self._order: list[str] = []
         self._position: dict[str, int] = {}
+        self._contents: dict[str, bytes] = {}
         self._ahead: dict[str, Row | None] = {}
 
     @property
@@ -126,14 +133,17 @@ class StreamDocuments:
     def _walk(
         self, after: Bookmark | None, by: Literal["cursor", "key"]
     ) -> Iterator[tuple[str, bytes]]:
-        self._order, self._ahead = [], {}
+        self._order, self._ahead, self._contents = [], {}, {}
         while True:
             page = self._source.page(self._stream, after, by=by)
             for line in page.block.decode().split("\n")[:-1]:
                 key, digest, *_ = line.split("\t")
                 key = _ESCAPED.sub(lambda match: _PLAIN[match[1]], key)
                 self._order.append(key)
-                yield key, self._salted(uuid.UUID(digest).bytes)
+                content = self._salted(uuid.UUID(digest).bytes)
+                if self._attachments is not None:
+                    self._contents[key] = content
+                yield key, content
             if page.complete or page.last is None:
                 self._position = {key: index for index, key in enumerate(self._order)}
                 return
@@ -155,18 +165,21 @@ class StreamDocuments:
         where = f"{self._stream.name} {uri}"
         if row is None:
             raise errors.KnowledgeError("the row is gone", where=where, fix="synchronise again")
+        file = None
+        if self._attachments is not None:
+            file = self._attachments.read(row, self._contents.get(uri, b""), where=where)
         parts = [row.values.get(column) or "" for column in self._text]
-        text = "\n\n".join(part for part in parts if part.strip())
+        text = "\n\n".join(part for part in [*parts, file.text if file else ""] if part.strip())
         if not text:
             raise errors.KnowledgeError("the row has no text", where=where)
         # A name that no column gives would stand in the vector beside a labelled row's own words.
-        unnamed = "" if self._labels.columns else where
+        unnamed = "" if self._labels.columns else file.title if file else where
         title = (row.values.get(self._title) if self._title else None) or unnamed
         return Document(
             uri=uri,
             title=title,
             text=text,
-            is_markdown=False,
+            is_markdown=file is not None and file.is_markdown,
             filters={
                 name: canonical(name, kind, value, where=where)
                 for name, kind in self._filters.items()

@@ -37,6 +37,7 @@ from insights.model.knowledge import (
 )
 from insights.model.marks import MarkChange, MarkSpec, Outcome, PassingRow, Told, Verb
 from insights.model.streams import (
+    Attachment,
     Bookmark,
     Finding,
     Fingerprint,
@@ -71,6 +72,7 @@ from insights.model.work import (
 )
 
 __all__ = [
+    "Attachment",
     "Bookmark",
     "Chunk",
     "Citation",

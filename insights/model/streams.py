@@ -70,7 +70,9 @@ class StreamSpec(Value, frozen=True):
     Exactly one of `table` and `query` is set. `cursor` and `pending` exclude each other; with
     neither, only sweeps find rows. `restored` are the kinds of placeholders whose values leave the
     reader sealed, for the sink. `names` finds names in what the reader sends. `extra` are columns
-    read for redaction that are no input and not part of the hash.
+    read for redaction that are no input and not part of the hash. `attachment` is the input that
+    holds a file of up to `attachment_bytes`: it is read by a call of its own, and a digest
+    of its bytes stands in its place everywhere else.
 
     A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
     stream's versions read: `own` are then the column sets of those that do not read all of them,
@@ -106,6 +108,8 @@ class StreamSpec(Value, frozen=True):
     key_personal: bool = False
     sensitive: bool = False
     restored: tuple[str, ...] = ()
+    attachment: str | None = None
+    attachment_bytes: int = 0
 
     @property
     def projection(self) -> tuple[str, ...]:
@@ -131,6 +135,19 @@ class Row(Value, frozen=True):
     notes: tuple[str, ...] = ()
     former_hash: bytes | None = None
     sealed: dict[str, str] = {}
+
+
+class Attachment(Value, frozen=True):
+    """A file out of a column of one row, as it is.
+
+    `data` is None where there is none, or where it is larger than the stream's `attachment_bytes`;
+    `size` is None only in the first case. `private` are the row's personal columns: what has to be
+    replaced in the file's text as well.
+    """
+
+    data: bytes | None
+    size: int | None
+    private: dict[str, str | None] = {}
 
 
 class Bookmark(Value, frozen=True):

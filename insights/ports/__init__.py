@@ -6,6 +6,7 @@ Every call may raise `errors.Transient` (retry later, nobody to blame) or `error
 
 from insights.ports.generation import Generator
 from insights.ports.knowledge import (
+    Attachments,
     Documents,
     Embedder,
     Examples,
@@ -20,6 +21,7 @@ from insights.ports.queue import Insights, Leases, Ledger, Work
 from insights.ports.sources import Marks, Rows, Source
 
 __all__ = [
+    "Attachments",
     "Documents",
     "Embedder",
     "Examples",

@@ -53,6 +53,17 @@ class Recognizer(Protocol):
         ...
 
 
+class Attachments(Protocol):
+    """The files in a column of a stream's rows, read and redacted in child processes."""
+
+    def read(self, row: Row, content: bytes, *, where: str) -> Document | None:
+        """Return the file of a row, None if it has none; `errors.KnowledgeError` says why not.
+
+        `content` is the row's hash, `where` names the row in messages.
+        """
+        ...
+
+
 class Documents(Protocol):
     """Where a collection's documents come from: a folder, or a stream of legacy rows."""
 

@@ -29,6 +29,8 @@ from insights.steps.normalise import normalised
 from insights.steps.prompt import Template, json
 from insights.steps.schema import columns, kind, walk
 
+_FILES = 100  # rows a page whose files the database digests in one statement
+
 
 class Definition(msgspec.Struct, frozen=True):
     """A pipeline with its files read and checked.
@@ -149,9 +151,23 @@ def version(
 def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
     """Return the stream of a collection: everything it uses is hashed, so that it is followed."""
     found = settings.collection[name]
-    single = {name for name in (found.title, found.time) if name}
-    used = {*found.text, *found.filters, *found.labels, *single}
-    return _stream(settings, str(found.stream), tuple(sorted(used)))
+    single = (found.title, found.time, found.attachment, found.attachment_name)
+    used = {*found.text, *found.filters, *found.labels, *(name for name in single if name)}
+    made = _stream(settings, str(found.stream), tuple(sorted(used)))
+    if found.attachment is None:
+        return made
+    if found.attachment in made.redaction.columns:
+        raise errors.SettingsError(
+            "a file is no personal value: it is redacted as a text",
+            where=f"stream.{made.name}.redact.columns",
+            fix=f"take {found.attachment} out of it",
+        )
+    return msgspec.structs.replace(
+        made,
+        attachment=found.attachment,
+        attachment_bytes=found.attachment_mib * 1024**2,
+        page_rows=min(made.page_rows, _FILES),
+    )
 
 
 def followed_stream(settings: Settings, name: str) -> StreamSpec:

@@ -254,7 +254,8 @@ class CollectionSettings(Section):
     """`[collection.<name>]`: knowledge from a folder of documents, or from a stream's rows.
 
     Of a stream, `text` names the columns that make a document and `title` the one that names it;
-    `labels` names those that hold what people decided, and `time` the one that tells when.
+    `labels` names those that hold what people decided, and `time` the one that tells when;
+    `attachment` a binary column with a file, and `attachment_name` the column of its name.
     The daemon looks for changes every `sync_every`; `0s` leaves that to `insights knowledge sync`.
     """
 
@@ -264,6 +265,9 @@ class CollectionSettings(Section):
     text: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     time: str | None = None
+    attachment: str | None = None
+    attachment_name: str | None = None
+    attachment_mib: int = Field(default=10, ge=1, le=64)
     pattern: str = "**/*"
     chunk_tokens: int = Field(default=240, ge=20, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
@@ -276,12 +280,19 @@ class CollectionSettings(Section):
     def _one_origin(self) -> "CollectionSettings":
         if (self.folder is None) == (self.stream is None):
             raise ValueError("give exactly one of folder and stream")
-        if (self.stream is None) != (not self.text):
+        if (self.stream is None) != (not self.text and self.attachment is None):
             raise ValueError("a stream, and only a stream, needs text: the columns to search")
+        others = (self.title, self.attachment_name, *self.text, *self.filters)
+        if self.attachment is None and self.attachment_name is not None:
+            raise ValueError("attachment_name needs attachment: the column of the file itself")
+        if self.attachment is not None and self.attachment in others:
+            raise ValueError("attachment names a column with a file, which is nothing else as well")
         if self.stream is not None and "redact" in self.model_fields_set:
             raise ValueError("rows are redacted as [stream.<name>.redact] says; put it there")
         if self.labels and self.stream is None:
             raise ValueError("labels are columns of a stream, and a folder has none")
+        if self.labels and self.attachment is not None:
+            raise ValueError("a labelled row is compared by its text: it has no attachment")
         if self.time is not None and not self.labels:
             raise ValueError("time tells when labels were decided, and there are no labels")
         return self

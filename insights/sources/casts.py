@@ -79,6 +79,7 @@ class Casts:
     """The generic engine (DB2 and others): standard casts; the driver converts what is bound."""
 
     session: tuple[str, ...] = ()
+    digests = False  # whether `digest` says anything
     encodes = False  # whether what `exact` and `readable` return has to go through `decoded`
 
     def exact(self, column: Column, kind: Kind) -> Column:
@@ -95,6 +96,23 @@ class Casts:
     def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
         """Return an input in a form that no invalid byte can make unreadable."""
         return self.readable(column, kind, max_chars)
+
+    def digest(self, column: Column) -> Column:
+        """Return the server's digest of all bytes of a binary column; NULL where it has none."""
+        del column
+        return sa.null()
+
+    def size(self, column: Column) -> Column:
+        """Return the bytes of a binary column."""
+        return sa.func.length(column)
+
+    def contents(self, column: Column) -> Column:
+        """Return a binary column so that it comes whole; see `raw`."""
+        return column
+
+    def raw(self, value: object) -> bytes:
+        """Return the bytes that the driver gave for `contents`."""
+        return value if isinstance(value, bytes) else str(value).encode()
 
     def ordered(self, column: Column, kind: Kind) -> Column:
         """Return what to sort and compare by: the column, or its text where that is no order."""
@@ -140,6 +158,15 @@ class _Sqlite(Casts):
         raw = sa.func.substr(sa.cast(column, sa.BLOB), 1, 4 * (max_chars + 1))
         return self._printed(column, sa.cast(column, sa.Text), raw)
 
+    def size(self, column: Column) -> Column:
+        return sa.func.length(sa.cast(column, sa.BLOB))
+
+    def contents(self, column: Column) -> Column:
+        return sa.func.hex(sa.cast(column, sa.BLOB))
+
+    def raw(self, value: object) -> bytes:
+        return bytes.fromhex(str(value))
+
     def ordered(self, column: Column, kind: Kind) -> Column:
         return sa.cast(column, sa.Text) if kind == "other" else column
 
@@ -165,6 +192,7 @@ class _Sqlite(Casts):
 class _MySql(Casts):
     """MariaDB and MySQL: a text compared with a number would be compared as two doubles."""
 
+    digests = True
     session = ("SET SESSION time_zone = '+00:00'", "SET SESSION sql_mode = ''")
 
     def exact(self, column: Column, kind: Kind) -> Column:
@@ -187,6 +215,14 @@ class _MySql(Casts):
         if kind in ("text", "char"):
             return sa.cast(sa.func.left(column, max_chars + 1), sa.BINARY)
         return self.readable(column, kind, max_chars)
+
+    def digest(self, column: Column) -> Column:
+        # SHA2 is NULL above max_allowed_packet: the length still tells of most changes.
+        digest = sa.func.sha2(column, sa.literal_column("256"))
+        return sa.func.concat_ws(sa.literal_column("':'"), self.size(column), digest)
+
+    def size(self, column: Column) -> Column:
+        return sa.func.octet_length(column)
 
     def ordered(self, column: Column, kind: Kind) -> Column:
         if isinstance(column.type, mysql.ENUM):  # sorted and indexed by number, compared as text
@@ -219,6 +255,7 @@ class _MySql(Casts):
 class _Postgres(Casts):
     """PostgreSQL: a bound text is a literal of unknown type, which takes the column's by itself."""
 
+    digests = True
     session = (
         "SET TimeZone = 'UTC'",
         "SET DateStyle = 'ISO, MDY'",
@@ -235,6 +272,18 @@ class _Postgres(Casts):
         text = sa.cast(column, sa.Text)
         return sa.func.left(text, max_chars + 1) if kind in ("text", "other") else text
 
+    def digest(self, column: Column) -> Column:
+        return sa.func.encode(sa.func.sha256(column), sa.literal_column("'hex'"))
+
+    def size(self, column: Column) -> Column:
+        return sa.func.octet_length(column)
+
+    def contents(self, column: Column) -> Column:
+        return sa.func.encode(column, sa.literal_column("'hex'"))
+
+    def raw(self, value: object) -> bytes:
+        return bytes.fromhex(str(value))
+
     def ordered(self, column: Column, kind: Kind) -> Column:
         if isinstance(column.type, _POSTGRES_SORTED):
             return sa.type_coerce(column, sa.String())  # as it is; a text takes its type
@@ -248,6 +297,9 @@ class _Postgres(Casts):
 
 class _MsSql(Casts):
     """SQL Server: style 121 prints every fraction of a second; rowversion is hexadecimal."""
+
+    def size(self, column: Column) -> Column:
+        return sa.func.datalength(column)
 
     def exact(self, column: Column, kind: Kind) -> Column:
         style = {

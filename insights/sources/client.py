@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from insights.governance import redact
 from insights.model import (
+    Attachment,
     Bookmark,
     Finding,
     Fingerprint,
@@ -112,6 +113,15 @@ class SourceClient:
         if stream.names is None:
             return list(rows)
         return redact.names_in_rows(rows, stream.names, self._recognizer)
+
+    def attachment(self, stream: StreamSpec, key: str) -> Attachment:
+        """Return the file in a row's attachment column, as it is; too large ones are not read.
+
+        Raises:
+            errors.RowError: If the row is gone, or its file does not come whole.
+        """
+        request = messages.AttachmentRequest(stream=stream, key=key)
+        return self._worker.call("attachment", request, Attachment, deadline_s=self._deadline_s)
 
     def reread(self, stream: StreamSpec, keys: Sequence[str]) -> Page:
         """Return rows by key as a page; see `ports.Source`."""

@@ -41,6 +41,13 @@ class FetchRequest(Value, frozen=True):
     keys: tuple[str, ...]
 
 
+class AttachmentRequest(Value, frozen=True):
+    """Read the file of one row."""
+
+    stream: StreamSpec
+    key: str
+
+
 class FetchReply(Value, frozen=True):
     """The rows that are there."""
 

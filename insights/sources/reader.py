@@ -5,6 +5,7 @@ from typing import Any
 from insights import errors
 from insights.governance.seal import Seal
 from insights.model import (
+    Attachment,
     Fingerprint,
     Page,
     StreamShape,
@@ -39,6 +40,7 @@ class Reader:
             "is_behind": (messages.BehindRequest, self.is_behind),
             "page": (messages.PageRequest, self.page),
             "fetch": (messages.FetchRequest, self.fetch),
+            "attachment": (messages.AttachmentRequest, self.attachment),
             "reread": (messages.FetchRequest, self.reread),
             "window": (messages.WindowRequest, self.window),
             "gaps": (messages.GapsRequest, self.gaps),
@@ -70,6 +72,10 @@ class Reader:
     def fetch(self, request: messages.FetchRequest) -> messages.FetchReply:
         """Read rows by key."""
         return messages.FetchReply(rows=tuple(self._stream(request.stream).fetch(request.keys)))
+
+    def attachment(self, request: messages.AttachmentRequest) -> Attachment:
+        """Read the file of one row."""
+        return self._stream(request.stream).attachment(request.key)
 
     def reread(self, request: messages.FetchRequest) -> Page:
         """Read rows by key as a page."""

@@ -147,6 +147,26 @@ class Statements:
             *self._where, self._found(keys)
         )
 
+    def attachment(self, parts: tuple[str, ...]) -> Selected:
+        """Return the statement that reads a row's file: its size, itself, the personal columns.
+
+        A file that is too large stays in the database. A column that a query made has no type: the
+        engine judges it.
+        """
+        stream = self._stream
+        column = self._source.c[stream.attachment or ""]
+        size = self._casts.size(column)
+        most: Column = sa.literal_column(str(stream.attachment_bytes))
+        whole = sa.case((size <= most, self._casts.contents(column)), else_=sa.null())
+        personal = (
+            self._casts.careful(self._source.c[name], self.kind(name), stream.max_text_chars)
+            for name in stream.redaction.columns
+        )
+        labelled = [part.label(f"v{at}") for at, part in enumerate((size, whole, *personal))]
+        return (
+            sa.select(*labelled).select_from(self._source).where(*self._where, self._found([parts]))
+        )
+
     def window(self, low: str | None, now: Column | None) -> Selected:
         """Return the statement that counts what lies at and above a cursor, and its bounds.
 
@@ -226,7 +246,9 @@ class Statements:
             *(self._text_of(name, self._source.c[name]) for name in self._stream.key),
             self._text_of(cursor, self._source.c[cursor]) if cursor else sa.null(),
             *(
-                read(self._source.c[name], self.kind(name), width)
+                self._casts.digest(self._source.c[name])
+                if name == self._stream.attachment
+                else read(self._source.c[name], self.kind(name), width)
                 for name in (() if reading == "bare" else names)
             ),
         ]

@@ -12,6 +12,7 @@ from insights.governance import redact
 from insights.governance.seal import Seal
 from insights.ground import keys
 from insights.model import (
+    Attachment,
     Bookmark,
     Gap,
     Lateness,
@@ -22,7 +23,7 @@ from insights.model import (
     Walk,
     Window,
 )
-from insights.sources import canonical, clock, shape
+from insights.sources import attachments, canonical, clock, shape
 from insights.sources.casts import Casts
 from insights.sources.session import Session
 from insights.sources.statements import Reading, Selected, Statements
@@ -80,9 +81,10 @@ class Stream:
             return statements.page(after, by=by, within=within, reading=reading)
 
         try:
-            return self._paged(self._read(build))
+            rows = self._read(build)
         except errors.RowError:
-            return self._paged(self._salvaged(build))
+            rows = self._salvaged(build)
+        return self._paged(self._digested(rows))
 
     def fetch(self, row_keys: Sequence[str]) -> list[Row]:
         """Return rows by key, redacted; see `ports.Source`.
@@ -95,6 +97,25 @@ class Stream:
             rows = self._read(partial(_fetching, batch))
             found += self._rows(rows)
         return found
+
+    def attachment(self, row_key: str) -> Attachment:
+        """Return the file in a row's attachment column; see `SourceClient.attachment`."""
+        ((parts,),) = self._batches([row_key])
+        return self._attachment(parts)
+
+    def _attachment(self, parts: tuple[str, ...]) -> Attachment:
+        with self._session.reading(self._where) as link:
+            statements = self._statements(link)
+            return attachments.read(link, statements, self._casts, self._spec, parts)
+
+    def _digested(self, rows: list[_Raw]) -> list[_Raw]:
+        name = self._spec.attachment
+        if name is None or self._casts.digests:
+            return rows
+        place = len(self._spec.key) + 1 + self._names.index(name)
+        return attachments.digested(
+            rows, place, self._casts, lambda row: self._attachment(self._key(row))
+        )
 
     def _batches(self, row_keys: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
         """Yield the parts of keys, as many rows as one statement may name."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from insights.documents.attachments import Attachments
 from insights.documents.folder import Folder
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.examples import NearestExamples, Wanted
@@ -114,9 +115,23 @@ def _documents(app: App, name: str) -> Documents:
         )
         return app.stack.enter_context(folder)
     spec = definitions.knowledge_stream(app.settings, name)
+    source = app.source(spec.source)
+    attachments = None
+    if spec.attachment is not None:
+        attachments = app.stack.enter_context(
+            Attachments(
+                lambda key: source.attachment(spec, key),
+                name=found.attachment_name,
+                redaction=spec.redaction,
+                names=spec.names,
+                recognizer=app.recognizer,
+                max_bytes=spec.attachment_bytes,
+            )
+        )
     return StreamDocuments(
-        app.source(spec.source),
+        source,
         spec,
+        attachments=attachments,
         title=found.title,
         text=found.text,
         filters=found.filters,

@@ -221,14 +221,22 @@ def row(
     return {column: made[column] for column in values}, numbers.counts
 
 
-def document(made: Document, redaction: Redaction) -> tuple[Document, dict[str, int]]:
+def document(
+    made: Document,
+    redaction: Redaction,
+    private: Mapping[str, str | None] | None = None,
+    taken: Mapping[str, int] | None = None,
+) -> tuple[Document, dict[str, int]]:
     """Return a document with placeholders in title and text, and how many there are of each kind.
 
-    Its URI and its filters stay: they are how it is found.
+    Its URI and its filters stay: they are how it is found. One that belongs to a row has the row's
+    `private` columns, whose values are replaced as in the row's own texts, and numbers above those
+    that are `taken` there, by kind.
     """
     policy = _policy(redaction)
-    numbers = Numbers()
-    parts = [replaced(part, policy.spans(part, None), numbers) for part in (made.title, made.text)]
+    numbers = Numbers(taken={kind.upper(): last for kind, last in (taken or {}).items()})
+    names = Names(private, redaction.columns) if private else None
+    parts = [replaced(part, policy.spans(part, names), numbers) for part in (made.title, made.text)]
     return (
         Document(
             uri=made.uri,
