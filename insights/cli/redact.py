@@ -96,7 +96,7 @@ def summary(rows: Sequence[Row]) -> list[Found]:
 
 
 def _spec(opened: App, name: str) -> StreamSpec:
-    """Return a stream with every column that pipelines and collections read of it."""
+    """Return a stream with every column that pipelines and collections read of it, but files."""
     settings = opened.settings
     if name not in settings.stream:
         raise errors.SettingsError(
@@ -117,7 +117,8 @@ def _spec(opened: App, name: str) -> StreamSpec:
             fix="write a pipeline first; `insights init` writes one",
         )
     inputs = {column for spec in specs for column in spec.inputs}
+    inputs -= {spec.attachment for spec in specs if spec.attachment}
     extra = {column for spec in specs for column in spec.extra} - inputs
     return msgspec.structs.replace(
-        specs[0], inputs=tuple(sorted(inputs)), extra=tuple(sorted(extra))
+        specs[0], inputs=tuple(sorted(inputs)), extra=tuple(sorted(extra)), attachment=None
     )

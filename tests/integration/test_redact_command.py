@@ -109,3 +109,16 @@ def test_what_a_model_finds_is_shown_masked_too(
     (folder / "model.safetensors").unlink()
     with pytest.raises(errors.ModelError, match="is not the pinned model"):
         command("test", "ticket")
+
+
+def test_files_of_a_collection_are_no_texts_of_its_rows(
+    command: Callable[..., Result], tmp_path: Path
+) -> None:
+    with sqlite3.connect(tmp_path / "legacy.sqlite") as db:
+        db.execute("ALTER TABLE ticket ADD content BLOB")
+        db.execute("UPDATE ticket SET content = ?", (b"From: file@mail.example",))
+    db.close()
+    with (tmp_path / "insights.toml").open("a") as config:
+        config.write('[collection.files]\nstream = "ticket"\nattachment = "content"\n')
+    shown = json.loads(command("test", "ticket", "--json").stdout)
+    assert {one["column"] for one in shown["found"]} == {"body"}
