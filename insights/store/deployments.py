@@ -11,6 +11,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors
+from insights.site.versions import Version
 from insights.store import audit
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
@@ -194,6 +195,39 @@ class Deployments:
         with self._store.connection() as connection:
             found = connection.execute(self._sql["list"], {"pipeline": pipeline}).fetchall()
         return [row._asdict() for row in found]
+
+    def history(self, pipeline: str) -> list[dict[str, Any]]:
+        """Return when each version was live, the first first: `until` is None for the present."""
+        with self._store.connection() as connection:
+            found = connection.execute(self._sql["history"], {"pipeline": pipeline}).fetchall()
+        return [row._asdict() for row in found]
+
+    def made_of(self, pipeline: str, prefix: str = "") -> list[Version]:
+        """Return the versions whose SHA-256 begins so, and what each was taken over.
+
+        The live one comes first, then the last that was live.
+        """
+        values = {"pipeline": pipeline, "prefix": prefix}
+        with self._store.connection() as connection:
+            found = connection.execute(self._sql["definitions"], values).fetchall()
+        made = [Version(row.sha256, row.stage, row.changed_at, row.definition) for row in found]
+        return sorted(made, key=lambda one: one.stage == "retired")
+
+    def version(self, pipeline: str, prefix: str = "") -> Version:
+        """Return the one version whose SHA-256 begins so; without a prefix the live one.
+
+        Raises:
+            errors.SettingsError: If there is none, or more than one.
+        """
+        found = self.made_of(pipeline, prefix)
+        if not found or (prefix and len(found) > 1):
+            what = f"no pipeline {pipeline!r} has run yet"
+            if prefix:
+                what = f"{len(found) or 'no'} versions of {pipeline} begin with {prefix!r}"
+            raise errors.SettingsError(
+                what, where="pipeline", fix="`insights pipeline list` shows them all"
+            )
+        return found[0]
 
     def _change(self, connection: Connection, pipeline: str, row: Any) -> None:  # noqa: ANN401
         version = {

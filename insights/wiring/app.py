@@ -169,7 +169,7 @@ class App:
         Raises:
             errors.ModelError: If the embedding model, which is part of it, cannot be read.
         """
-        sha256, facts = self._version(made)
+        sha256, facts = self.described(made)
         return self.deployments.register(
             made.name,
             sha256,
@@ -199,9 +199,10 @@ class App:
 
     def sha256(self, made: Definition) -> str:
         """Return what the version of a pipeline's files is known by."""
-        return self._version(made)[0]
+        return self.described(made)[0]
 
-    def _version(self, made: Definition) -> tuple[str, Json]:
+    def described(self, made: Definition) -> tuple[str, Json]:
+        """Return the SHA-256 of a pipeline's files, and what it is taken over."""
         wanted = made.settings.retrieval
         if not made.settings.collections:
             return definitions.version(self.settings, made, "")

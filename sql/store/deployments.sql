@@ -83,6 +83,29 @@ JOIN store.deployment d USING (pipeline_version_id)
 WHERE p.name = %(pipeline)s AND starts_with(v.sha256, %(prefix)s)
 ORDER BY d.changed_at DESC, v.pipeline_version_id DESC;
 
+-- name: definitions
+-- What the versions of a pipeline whose SHA-256 begins like this were made of, the last changed first.
+SELECT v.sha256, v.definition, d.stage, v.created_at, d.changed_at
+FROM store.pipeline p
+JOIN store.pipeline_version v USING (pipeline_id)
+JOIN store.deployment d USING (pipeline_version_id)
+WHERE p.name = %(pipeline)s AND starts_with(v.sha256, %(prefix)s)
+ORDER BY d.changed_at DESC, v.pipeline_version_id DESC;
+
+-- name: history
+-- Which version of a pipeline was live from when to when, by whom, and how many insights it made meanwhile.
+WITH deployed AS (
+    SELECT e.at, lead(e.at) OVER (ORDER BY e.at, e.chain_id, e.number) AS until, c.actor, e.details ->> 'version' AS sha256
+    FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)
+    WHERE e.action = 'deployed' AND e.details ->> 'pipeline' = %(pipeline)s
+)
+SELECT h.sha256 AS pipeline_version, h.at AS since, h.until, h.actor AS by,
+       (SELECT count(*) FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+        JOIN store.pipeline p USING (pipeline_id)
+        WHERE p.name = %(pipeline)s AND v.sha256 = h.sha256
+          AND i.generated_at >= h.at AND (h.until IS NULL OR i.generated_at < h.until)) AS insights
+FROM deployed h ORDER BY h.at;
+
 -- name: live
 -- What each stream is followed by: to know what is polled, and whether anybody serves it.
 SELECT s.name AS stream, p.name AS pipeline, v.pipeline_version_id AS version_id, v.sha256, d.stage, d.stopped_reason,

@@ -117,6 +117,35 @@ def test_a_prompt_rolled_back_while_rows_wait_strands_nothing(site: Site) -> Non
     assert site.query("SELECT count(*) FROM store.audit_event WHERE action = 'deployed'") == [(4,)]
 
 
+def test_versions_are_shown_compared_and_told_when_they_were_live(site: Site) -> None:
+    site.run_once()
+    site.prompt = site.prompt.replace("{{ row.body }}", "{{ row.body | trim }}")
+    site.write()
+    before = json.loads(site.insights("pipeline", "diff", "triage", "--json").stdout)
+    assert [change["what"] for change in before["changes"]] == ["prompt"]
+    site.run_once()  # the files' version is live now: it is compared with the one before
+    assert json.loads(site.insights("pipeline", "diff", "triage", "--json").stdout) == before
+    told = site.insights("pipeline", "diff", "triage").stdout
+    assert "    -{{ row.body }}" in told
+    assert "    +{{ row.body | trim }}" in told
+    old, new = before["before"], before["after"]
+    back = json.loads(site.insights("pipeline", "diff", "triage", new, old[:8], "--json").stdout)
+    assert (back["before"], back["after"]) == (new, old)
+    shown = json.loads(site.insights("pipeline", "show", "triage", "--json").stdout)
+    assert (shown["sha256"], shown["stage"]) == (new, "full")
+    assert "{{ row.body }}" in site.insights("pipeline", "show", "triage", old[:8]).stdout
+    refused = site.insights("pipeline", "show", "triage", "zz", code=78)
+    assert "no versions of triage begin with 'zz'" in refused.stderr
+    site.insights("pipeline", "rollback", "triage")
+    first, second, third = json.loads(
+        site.insights("pipeline", "history", "triage", "--json").stdout
+    )
+    assert [one["pipeline_version"] for one in (first, second, third)] == [old, new, old]
+    assert (first["insights"], second["insights"], third["insights"]) == (6, 0, 0)
+    assert (first["until"], second["until"]) == (second["since"], third["since"])
+    assert (third["until"], third["by"]) == (None, "insights pipeline")
+
+
 def test_backfill_says_what_it_costs_and_does_the_rest(site: Site) -> None:
     site.run_once()
     site.prompt = PROMPT + "Be brief.\n"
