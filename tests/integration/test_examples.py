@@ -275,3 +275,9 @@ def test_what_was_decided_later_is_no_example(cases: Site) -> None:
     legacy.execute("UPDATE ticket SET opened_at = '2026-01-04' WHERE ticket_id = 4")
     tried = json.loads(command(cases, "try", "4", "-p", "similar", "--json"))
     assert [example["uri"] for example in tried["examples"]] == ["1"]
+
+
+def test_doctor_tells_which_pipeline_needs_no_model(cases: Site) -> None:
+    done = CliRunner().invoke(cli.app, ["-c", str(cases.config), "doctor", "--json"])
+    told = {one["place"]: one["what"] for one in json.loads(done.stdout)}
+    assert told["pipeline similar"] == "the nearest labelled row answers, and no model"
