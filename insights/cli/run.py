@@ -4,6 +4,8 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -12,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from insights import errors
 from insights.cli.output import Json, console, emit_json, stdout
-from insights.ground import beats, logs
-from insights.service import daemon, signals
+from insights.ground import beats, environment, logs
+from insights.service import daemon, signals, systemd
 from insights.service.health import Changes, Health
+from insights.service.reloading import Reloading
 from insights.service.runner import Runner
 from insights.site.files import load
 from insights.site.settings import Settings
@@ -22,9 +25,9 @@ from insights.store.reports import Totals
 from insights.web.health import routes
 from insights.web.metrics import Page
 from insights.web.server import BaseRoute, Server, application
-from insights.wiring import enriching
+from insights.wiring import enriching, reload
 from insights.wiring.adapters import await_store
-from insights.wiring.app import check_store, open_app
+from insights.wiring.app import App, check_store, open_app
 from insights.wiring.daemon import ALL_ROLES, build
 from insights.wiring.health import Readiness
 from insights.wiring.measures import Measures
@@ -48,6 +51,8 @@ def run(
 
     Any number of daemons on any hosts may share one store.
     """
+    if not once:
+        signals.hear_reload()
     settings = load(ctx.obj)
     logs.configure(settings.log.format, settings.log.level)
     chosen = tuple(roles.split(",")) if roles else settings.daemon.roles
@@ -61,7 +66,10 @@ def run(
     signals.spare()
     if not once:
         with _tracing(settings):
-            _serve(settings, chosen)
+            anew = _serve(settings, chosen, ctx.obj)
+        if anew:
+            logs.FLOOD.flush(all_=True)
+            signals.begin_anew()
         return
     with _tracing(settings), open_app(settings, begin=True) as app:
         check_store(app)
@@ -100,12 +108,20 @@ def run(
     )
 
 
-def _serve(settings: Settings, roles: Sequence[str]) -> None:
-    """Run the daemon; health is answered from before the store is there until after the drain."""
+def _serve(settings: Settings, roles: Sequence[str], path: Path) -> bool:
+    """Run the daemon; health is answered from before the store is there until after the drain.
+
+    Returns:
+        Whether it has to begin anew, with other settings.
+    """
     runner = Runner()
     beats.carry(runner.main)
     health = Health(runner)
     page = Page()
+    ready = threading.Event()
+    if every := environment.watchdog_s():
+        fed = partial(systemd.keep_alive, runner.main, every)
+        runner.thread("watchdog", fed, ready, vital=False)
     with _answering(settings.health.listen, runner, [*routes(health), page.route]):
         await_store(settings, runner.waiting)
         with open_app(settings, begin=True) as app:
@@ -114,7 +130,34 @@ def _serve(settings: Settings, roles: Sequence[str]) -> None:
             health.add(readiness)
             readiness.changes = Changes(health)
             page.read = Measures(app, health, readiness)
-            build(app, roles, once=False, runner=runner, readiness=readiness).run()
+            supervisor = build(app, roles, once=False, runner=runner, readiness=readiness)
+            ready.set()
+            return supervisor.run(Reloading(lambda: _changed(path, app, roles), runner))
+
+
+def _changed(path: Path, app: App, roles: Sequence[str]) -> bool:
+    """Look at the settings, and apply what can be applied; tell whether to begin anew for the rest.
+
+    Raises:
+        errors.InsightsError: Why they are refused.
+    """
+    changes = reload.look(path, app, roles)
+    if "health.listen" in changes.anew:
+        _check_listening(app.settings.health.listen, changes.settings.health.listen)
+    if changes.anew:
+        log.info("settings changed: drains, and begins anew", changed=changes.anew)
+        return True
+    reload.apply(app, changes.settings)
+    if "log" in {name.partition(".")[0] for name in changes.at_once}:
+        logs.configure(changes.settings.log.format, changes.settings.log.level)
+    log.info("settings read again", changed=changes.at_once)
+    return False
+
+
+def _check_listening(former: str, listen: str) -> None:
+    """Refuse an address on which nobody can listen; on the former port we listen ourselves."""
+    if listen and listen.rpartition(":")[2] != former.rpartition(":")[2]:
+        Server(listen, application([])).close()
 
 
 def _tracing(settings: Settings) -> AbstractContextManager[None]:

@@ -32,10 +32,19 @@ class Courtesy:
         sleep: Callable[[float], None] = beats.sleep,
     ) -> None:
         self._rate = rows_per_second
-        self._quiet = _parse(quiet_hours) if quiet_hours else None
+        self._quiet: tuple[dt.time, dt.time] | None = None
+        self.keep_quiet(quiet_hours)
         self._clock = clock
         self._sleep = sleep
         self._free_at = 0.0
+
+    def keep_quiet(self, hours: str | None) -> None:
+        """Have other quiet hours from now on; any thread may call it.
+
+        Raises:
+            errors.SettingsError: If it is no span of hours.
+        """
+        self._quiet = _parse(hours) if hours else None
 
     @property
     def throttled(self) -> bool:

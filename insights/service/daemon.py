@@ -18,6 +18,7 @@ from insights.ground import beats, environment, logs
 from insights.pipeline import Pipeline
 from insights.ports import Work
 from insights.service import systemd
+from insights.service.reloading import Reloading
 from insights.service.runner import Job, Runner, Trouble
 from insights.service.signals import Stop
 
@@ -91,8 +92,14 @@ class Daemon:
         """Which threads and jobs do not do their work at present, and why."""
         return self._runner.troubles
 
-    def run(self) -> None:
+    def run(self, reloading: Reloading | None = None) -> bool:
         """Run until SIGTERM, then drain; or until SIGINT, then give back what is held.
+
+        Args:
+            reloading: Looks at the settings when it is asked to.
+
+        Returns:
+            Whether it drained because it has to begin anew, with other settings.
 
         Raises:
             errors.InsightsError: If a thread cannot go on.
@@ -109,9 +116,10 @@ class Daemon:
             self._runner.stage = "running"
             systemd.tell("READY=1")
             log.info("running", jobs=[job.name for job in self._jobs])
-            self._watch(stop, lambda: self._runner.hopeless is not None)
+            self._watch(stop, lambda: self._is_over(reloading), reloading)
             self._runner.stage = "draining"
-            systemd.tell("STOPPING=1")
+            anew = reloading is not None and reloading.anew and not stop.requested
+            systemd.tell("STATUS=draining, to begin anew" if anew else "STOPPING=1")
             log.info("draining", rows=self._pipeline.held if self._pipeline else 0)
             self._drain(hurried=stop.hurried)
             log.info("stopped", written=self._written)
@@ -119,6 +127,10 @@ class Daemon:
             raise KeyboardInterrupt
         if self._runner.hopeless is not None:
             raise self._runner.hopeless
+        return anew and not stop.requested
+
+    def _is_over(self, reloading: Reloading | None) -> bool:
+        return self._runner.hopeless is not None or (reloading is not None and reloading.anew)
 
     def run_once(self, report: Callable[[Progress], None]) -> None:
         """Work off everything that is there now, and return.
@@ -257,7 +269,9 @@ class Daemon:
             log.warning("leases not prolonged", reason="the feeder or the writer does not move")
         return self._lease_s / 4
 
-    def _watch(self, stop: Stop, over: Callable[[], bool]) -> None:
+    def _watch(
+        self, stop: Stop, over: Callable[[], bool], reloading: Reloading | None = None
+    ) -> None:
         """Feed systemd's watchdog as long as everything moves, until asked to stop or `over`."""
         every = environment.watchdog_s()
         last = float("-inf")
@@ -265,6 +279,8 @@ class Daemon:
         while not stop.wait(TICK_S) and not over():
             beats.beat()
             logs.FLOOD.flush()
+            if reloading is not None:
+                reloading.turn()
             if stop.wordy != wordy:
                 wordy = stop.wordy
                 log.info("log level changed", to=logs.turn(more=wordy))

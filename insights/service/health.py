@@ -63,6 +63,7 @@ class Health:
     def ready(self) -> list[Check]:
         """Return whether everything that this daemon's roles need is there."""
         checks = [self._running()]
+        checks += [Check(one.name, "warning", one.reason) for one in self._runner.complaints]
         for probe in list(self._probes):
             try:
                 checks.extend(probe())

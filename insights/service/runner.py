@@ -138,6 +138,8 @@ class Runner:
         """The main thread's, which carries it."""
         self.stage: Stage = "starting"
         """What the main thread is about."""
+        self.complaints: tuple[Trouble, ...] = ()
+        """What stays wrong until somebody acts."""
         self.waits_for = ""
         """While it starts: what for."""
 
@@ -225,10 +227,16 @@ class Runner:
             for one in list(self._charges.values())
         ]
 
+    def complain(self, name: str, reason: str) -> None:
+        """Say what stays wrong until somebody acts, though every thread works; "" for nothing."""
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self.complaints = (Trouble(name, reason, 1, 0.0, now),) if reason else ()
+
     @property
     def troubles(self) -> list[Trouble]:
         """What fails at present."""
-        return [one.trouble for one in list(self._charges.values()) if one.trouble is not None]
+        failing = [one.trouble for one in list(self._charges.values()) if one.trouble is not None]
+        return [*failing, *self.complaints]
 
     # --- the loops -----------------------------------------------------------------------------
 

@@ -10,14 +10,47 @@ import contextlib
 import os
 import select
 import signal
+import sys
 from types import FrameType, TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LEVELS = {signal.SIGUSR1: True, signal.SIGUSR2: False}
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 TERMINATED = 143  # after SIGTERM
 _HURRY_S = 0.8  # for closing what is open after Ctrl-C
+
+
+class _Reload:
+    asked = False
+
+
+def hear_reload() -> None:
+    """Remember each SIGHUP until `reload_asked`; on a terminal its closing still ends the daemon.
+
+    Called before the settings are read: what changes later is never missed.
+    """
+    if not sys.stdin.isatty():
+        signal.signal(signal.SIGHUP, _remember)
+
+
+def reload_asked() -> bool:
+    """Tell whether SIGHUP came since the last time."""
+    asked, _Reload.asked = _Reload.asked, False
+    return asked
+
+
+def _remember(_signum: int, _frame: FrameType | None) -> None:
+    _Reload.asked = True
+
+
+def begin_anew() -> NoReturn:
+    """Run this program anew in this process, as it was called; all is closed.
+
+    SIGHUP is ignored until it is heard again, which is before the settings are read.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own interpreter and arguments
 
 
 class Stop:

@@ -5,10 +5,22 @@ import socket
 import structlog
 
 from insights.ground import environment
+from insights.ground.beats import Pulse
 
 log = structlog.get_logger(__name__)
 
+_STARTS_S = 300.0  # every call that the main thread waits for beats more often
 _PATIENCE_S = 1.0  # a service manager that does not read must not hold up the main thread
+
+
+def keep_alive(main: Pulse, every_s: float) -> float:
+    """Feed the watchdog while the main thread starts and was heard of; return the pause, seconds.
+
+    It matters where a daemon begins anew: systemd's watchdog runs on, and a model loads for long.
+    """
+    if main.age_s() < _STARTS_S:
+        tell("WATCHDOG=1")
+    return every_s / 3
 
 
 def tell(state: str) -> None:

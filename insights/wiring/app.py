@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 
 from insights import errors
@@ -17,6 +18,7 @@ from insights.embedding.recognizer_client import RecognizerClient
 from insights.ground import environment
 from insights.inference.vectors_client import RemoteVectorsClient
 from insights.model import Json
+from insights.polling.courtesy import Courtesy
 from insights.ports import Generator
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
@@ -61,6 +63,8 @@ class App:
         self.refused: dict[str, errors.InsightsError] = {}  # pipelines that cannot run here
         self.unreadable: dict[str, errors.SettingsError] = {}
         self.sinks = {}
+        self.courtesies: dict[str, list[Courtesy]] = {}
+        self.version = metadata.version("legacy-insights")
         self.opened_embedders: list[EmbedderClient | RemoteVectorsClient] = []
         self.sources: dict[str, SourceClient] = {}
         self.generators: dict[str, Generator] = {}
@@ -154,6 +158,12 @@ class App:
                 open_source(self.settings, name, self.hash_keys, self.recognizer)
             )
         return self.sources[name]
+
+    def courtesy(self, stream: str, *, rate: int | None = None) -> Courtesy:
+        """Return a budget of a stream; its quiet hours follow the settings while it runs."""
+        made = Courtesy(rate, self.settings.stream[stream].quiet_hours)
+        self.courtesies.setdefault(stream, []).append(made)
+        return made
 
     def generator(self, name: str) -> Generator:
         """Return a model's generator, one each."""

@@ -90,7 +90,7 @@ def _following(app: App, name: str, *, once: bool) -> Following:
     if found.stream is None:
         return Following(name, follows, app.leases, found.sync_every)
     stream = app.settings.stream[found.stream]
-    courtesy, source = Courtesy(quiet_hours=stream.quiet_hours), app.source(stream.source)
+    courtesy, source = app.courtesy(found.stream), app.source(stream.source)
     return Following(
         name,
         follows,

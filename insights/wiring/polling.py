@@ -2,7 +2,6 @@
 
 from insights import errors
 from insights.model import MarkSpec, StreamSpec
-from insights.polling.courtesy import Courtesy
 from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
 from insights.polling.requests import AppliedMarks
@@ -54,7 +53,7 @@ def _job(app: App, name: str, *, once: bool) -> Job:
         swept=stream.pending is None,
         remark=None if marks is None else "regenerate" if found.regenerate_on_remark else "publish",
     )
-    courtesy = Courtesy(stream.rows_per_second, found.quiet_hours)
+    courtesy = app.courtesy(name, rate=stream.rows_per_second)
     source = app.source(stream.source)
 
     def build(spec: StreamSpec) -> tuple[Poller, Sweeper]:

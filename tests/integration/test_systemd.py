@@ -125,6 +125,7 @@ def test_it_has_time_to_drain_and_a_bounded_number_of_restarts() -> None:
     service = parser["Service"]
     assert service["Type"] == "notify"
     assert service["KillMode"] == "mixed"
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     drain = seconds(DaemonSettings.model_fields["drain"].default)
     assert seconds(service["TimeoutStopSec"]) >= drain + 15
     assert int(parser["Unit"]["StartLimitBurst"]) <= 10
