@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from insights import errors
+from insights.cli import machine
 from insights.cli.output import Json, emit_json, next_step, runnable, shown, stdout
 from insights.model import Finding
 from insights.site import definitions, files
@@ -50,7 +52,7 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
                     soft_wrap=True,
                 )
         return
-    examination = Examination(files.load(ctx.obj))
+    examination = Examination(files.load(ctx.obj), ctx.obj)
     examination.run()
     if as_json:
         emit_json(
@@ -76,7 +78,8 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
 class Examination:
     """Looks at one part after the other; a broken part does not hide the next."""
 
-    def __init__(self, loaded: Settings) -> None:
+    def __init__(self, loaded: Settings, config: Path) -> None:
+        self._config = config
         self.findings: list[tuple[str, Finding]] = []
         self.code = 0
         self._settings = loaded
@@ -90,6 +93,8 @@ class Examination:
             self._all()
 
     def _all(self) -> None:
+        for finding in machine.findings(self._settings, self._config):
+            self._add("machine", finding)
         for name in self._settings.pipeline:
             with self._looking(f"pipeline {name}"):
                 self._definitions.append(definitions.read(self._settings, name))
@@ -147,6 +152,8 @@ class Examination:
             with self._looking("store"):
                 check_store(app)
                 self._ok("store", "indexes and views that depend on the settings are there")
+            with self._looking("machine"):
+                self._add("machine", machine.clock(app.reports.clock))
             self._keys(app)
             for embedder in app.embedders() if self._settings.collection else ():
                 with self._looking("embedding"):

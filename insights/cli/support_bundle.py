@@ -73,7 +73,7 @@ def support_bundle(
     target = output or Path(f"insights-support-{now:%Y%m%d-%H%M%S}.tar.gz")
     secrets = environment.credentials(settings.resolve(settings.state_dir))
     secrets |= masking.literal_secrets(settings)
-    makers = _makers(settings, lambda: _log(log, unit, since))
+    makers = _makers(settings, ctx.obj, lambda: _log(log, unit, since))
     if not doctor:
         del makers["doctor.json"]
     found: dict[str, str] = {}
@@ -95,13 +95,15 @@ def support_bundle(
     stdout.print("Look through it before you send it: tar xzf, text files.")
 
 
-def _makers(settings: Settings, log: Callable[[], str]) -> dict[str, Callable[[], str]]:
+def _makers(
+    settings: Settings, config: Path, log: Callable[[], str]
+) -> dict[str, Callable[[], str]]:
     """Return what makes each part."""
     listen = settings.health.listen
     return {
         "about.json": lambda: scrubbing.as_json(_about(settings)),
         "settings.json": lambda: scrubbing.as_json(masking.masked(settings)),
-        "doctor.json": lambda: scrubbing.as_json(_doctor(settings)),
+        "doctor.json": lambda: scrubbing.as_json(_doctor(settings, config)),
         "status.json": lambda: scrubbing.as_json(_status(settings)),
         "health.json": lambda: scrubbing.as_json(standing(listen)),
         "metrics.txt": lambda: asked(listen, "/metrics").decode(),
@@ -191,8 +193,8 @@ def _drivers() -> list[str]:
     return parser.sections()
 
 
-def _doctor(settings: Settings) -> list[dict[str, str]]:
-    examination = Examination(settings)
+def _doctor(settings: Settings, config: Path) -> list[dict[str, str]]:
+    examination = Examination(settings, config)
     examination.run()
     return [
         {"place": place, "level": found.level, "what": found.what, "fix": found.fix}

@@ -71,14 +71,23 @@ def credential(name: str) -> str | None:
 
 def credentials(state_dir: Path) -> frozenset[str]:
     """Return every secret that this process can read, as they are: for whoever keeps them out."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    files = [*Path(folder).iterdir()] if folder and Path(folder).is_dir() else []
-    files += [state_dir / name for name in ("hash_key", "hash_key_former", "seal_key")]
-    found = {value for name, value in os.environ.items() if name.startswith("INSIGHTS_CREDENTIAL_")}
-    for file in files:
+    found = {os.environ[name] for name in credential_variables()}
+    for file in secret_files(state_dir):
         with contextlib.suppress(OSError):  # it is not there, or another's
             found.add(file.read_text(encoding="utf-8", errors="replace"))
     return frozenset(filter(None, map(str.strip, found)))
+
+
+def secret_files(state_dir: Path) -> list[Path]:
+    """Return where this process has secrets from, whether they are there or not."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    given = sorted(Path(folder).iterdir()) if folder and Path(folder).is_dir() else []
+    return given + [state_dir / name for name in ("hash_key", "hash_key_former", "seal_key")]
+
+
+def credential_variables() -> list[str]:
+    """Return the environment variables that hold credentials."""
+    return sorted(name for name in os.environ if name.startswith("INSIGHTS_CREDENTIAL_"))
 
 
 def hash_key(state_dir: Path, *, embedded: bool) -> bytes:

@@ -210,6 +210,13 @@ class Reports:
         """Return what the last day cost."""
         return self._read("usage_today", UsageReport)[0]
 
+    def clock(self) -> float:
+        """Return the store's time, in seconds since 1970."""
+        with self._store.connection() as connection:
+            found = connection.execute(self._sql["clock"], {}).fetchone()
+        assert found is not None  # noqa: S101 - it always has a row
+        return float(found.now_s)
+
     def totals(self) -> Totals:
         """Return the counters."""
         return self._read("totals", Totals)[0]

@@ -15,3 +15,7 @@ DELETE FROM store.daemon WHERE holder = %(holder)s OR heard_at < now() - interva
 SELECT holder, roles, version, started_at, extract(epoch FROM now() - heard_at)::float8 AS silent_s, troubles,
        threads
 FROM store.daemon ORDER BY holder;
+
+-- name: clock
+-- What time the store has, in seconds since 1970: `insights doctor` compares it with this machine's.
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now_s;
