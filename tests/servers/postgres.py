@@ -37,6 +37,11 @@ class Postgres(Server):
         self._settings = {**({} if durable else _FAST_POSTGRES), **settings}
         self._bin = _postgres_bin(self)
 
+    @property
+    def programs(self) -> Path:
+        """Where `pg_dump` and the others of this version are."""
+        return self._bin
+
     def create(self) -> Self:
         """Make an empty cluster."""
         secret = self.folder / "password"
