@@ -14,6 +14,21 @@ from insights.site.settings import DaemonSettings, seconds
 
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = FOLDER / "insights.service"
+INSTANCE = FOLDER / "insights@.service"
+_OF_AN_INSTANCE = (
+    (
+        "# The insights daemon: reads",
+        "# One of several insights daemons of a host, `insights@NAME`: reads",
+    ),
+    ("`systemctl edit insights`", "`systemctl edit insights@NAME`"),
+    ("insights.service.d/site.conf", "insights@NAME.service.d/site.conf"),
+    ("Insights daemon for legacy applications", "Insights daemon %i for legacy applications"),
+    ("/etc/insights/insights.toml run", "/etc/insights/%i.toml run"),
+    ("StateDirectory=insights\n", "StateDirectory=insights/%i\n"),
+    ("RuntimeDirectory=insights\n", "RuntimeDirectory=insights-%i\n"),
+    ("WorkingDirectory=%S/insights\n", "WorkingDirectory=%S/insights/%i\n"),
+    ("HOME=%S/insights ", "HOME=%S/insights/%i INSIGHTS_STATE_DIR=%S/insights/%i "),
+)
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"
@@ -45,9 +60,31 @@ def installed(tmp_path: Path) -> Path:
     return unit
 
 
+def instance_of(unit: str) -> str:
+    """Return the template for several daemons of a host, made of the unit for one."""
+    for of_one, of_many in _OF_AN_INSTANCE:
+        assert of_one in unit, of_one
+        unit = unit.replace(of_one, of_many)
+    return unit
+
+
+def test_the_template_is_the_unit_with_a_name_of_its_own() -> None:
+    assert INSTANCE.read_text(encoding="utf-8") == instance_of(UNIT.read_text(encoding="utf-8"))
+
+
 @needs_systemd
-def test_exposure_is_at_most_2() -> None:
-    done = run("security", "--offline=true", "--threshold=20", "--no-pager", UNIT)
+def test_an_instance_is_understood(tmp_path: Path) -> None:
+    text = INSTANCE.read_text(encoding="utf-8")
+    unit = tmp_path / "insights@gpu.service"
+    unit.write_text(text.replace("/opt/insights/venv/bin/insights", shutil.which("true") or ""))
+    done = run("verify", "--man=no", unit, env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", [UNIT, INSTANCE], ids=["one", "many"])
+def test_exposure_is_at_most_2(unit: Path) -> None:
+    done = run("security", "--offline=true", "--threshold=20", "--no-pager", unit)
     assert done.returncode == 0, done.stdout
 
 
