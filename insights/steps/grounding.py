@@ -34,6 +34,10 @@ _WORD = re.compile(
     r"(?:(?<![^\s(\[{=:<>~\"'|])[-+](?=[$€£¥]?[.,]?\d))?[$€£¥]?(?:(?<![\w.,])[.,](?=\d))?"
     r"[^\W_][\w.,:;/'\u2019\-]*"
 )
+# What the patterns behind them cannot do without: these are found ten times as fast.
+_MAY_BE_DATE = re.compile(r"\d[./-]\d\d?[./-]\d")
+_MAY_BE_SPACED = re.compile(r"\d \d{3}")
+_MAY_BE_MINUS = re.compile(r"\d-(?!\S)")
 _SPACED = re.compile(r"(?<![\w.,])((?:(?<!\S)[-+])?\d{1,3}(?: \d{3})+(?:[.,]\d+)?)(?!\w|[.,]\d)")
 _MINUS_BEHIND = re.compile(r"(?<![\w.,-])(\d[\d.,]*)-(?!\S)")  # as SAP prints what is negative
 _GROUPED = {  # by the separator of thousands; 12,34,567 is Indian
@@ -138,14 +142,15 @@ def facts(text: str) -> Facts:
         found.update(claim.forms, *claim.parts)
     found.update(*(_of_moment(form) for form in found if form.startswith("@")))
     found.update(_bare(f"{match[1]}{match[2]}") for match in _LABEL.finditer(text))
-    for match in _MINUS_BEHIND.finditer(text):
+    for match in _MINUS_BEHIND.finditer(text) if _MAY_BE_MINUS.search(text) else ():
         found.update(_readings(f"-{match[1]}"))
     return frozenset(found)
 
 
 def claims(text: str) -> list[Claim]:
     """Return what a text states: dates and times, then the numbers and identifiers left."""
-    return _claims(_folded(text))
+    text = _folded(text)
+    return _claims(text) if _DIGIT.search(text) else []
 
 
 def _folded(text: str) -> str:
@@ -170,18 +175,30 @@ def _claims(text: str) -> list[Claim]:
     # Each pattern is slower than to see that it cannot match.
     if not _MONTHS.keys().isdisjoint(_LETTERS.findall(text)):
         text = _DATE_WORDS.sub(partial(take, _worded), text)
-    text = _DATE_NUMERIC.sub(partial(take, _dated), text)
+    if _MAY_BE_DATE.search(text):
+        text = _DATE_NUMERIC.sub(partial(take, _dated), text)
     if ":" in text:
         text = _TIME.sub(partial(take, _timed), text)
-    text = _SPACED.sub(partial(take, _spaced), text)
-    for match in _WORD.finditer(text):
-        if not _DIGIT.search(match.group()):
-            continue
+    if _MAY_BE_SPACED.search(text):
+        text = _SPACED.sub(partial(take, _spaced), text)
+    for match in _words(text):
         word = match.group().rstrip(".,:;/'\u2019-")
         start = match.start()
         label = _LABEL_BEFORE.search(text[max(0, start - _LONGEST_LABEL - 2) : start])
         found.append(_claim(word, label[1] if label else ""))
     return found
+
+
+def _words(text: str) -> Iterator[re.Match[str]]:
+    """Yield the words with a digit; most have none, and are seen faster without the pattern."""
+    at = 0
+    for chunk in text.split():
+        if _DIGIT.search(chunk):
+            at = text.index(chunk, at)
+            for match in _WORD.finditer(text, at, at + len(chunk)):
+                if _DIGIT.search(match.group()):
+                    yield match
+            at += len(chunk)
 
 
 @lru_cache(maxsize=4_096)

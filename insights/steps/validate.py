@@ -10,6 +10,7 @@ support can be scored.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -79,6 +80,7 @@ def _judged(
             raise _WithheldError(f"it cites passage {number}, which was not in the prompt")
     root = normal(schema)
     placed = {span.field for span in generation.quotes}
+    known = _Known(row, passages)
     said: list[Citation] = []
     for pointer, quoted, text in _texts(root, output, "", root):
         if quoted and pointer not in placed:
@@ -86,7 +88,7 @@ def _judged(
         if quoted:
             _check_quote(pointer, quoted, text, row, passages)
         else:
-            _check_facts(pointer, text, row, passages)
+            _check_facts(pointer, text, known)
             said += [
                 Citation(field=pointer, source="prompt", claim_start=start, claim_end=end)
                 for start, end in sentences(text)
@@ -158,18 +160,24 @@ def _check_quote(
         raise _WithheldError(f"{pointer} quotes {text!r}, which says nothing")
 
 
-def _check_facts(
-    pointer: str, text: str, row: Mapping[str, str | None], passages: Sequence[Passage]
-) -> None:
+class _Known:
+    """What the prompt shows: found once for all texts of an output, and only if one asks."""
+
+    def __init__(self, row: Mapping[str, str | None], passages: Sequence[Passage]) -> None:
+        self._row, self._passages = row, passages
+        self.numbers = {passage.number for passage in passages}
+
+    @cached_property
+    def facts(self) -> list[grounding.Facts]:
+        return [grounding.of_row(self._row), *map(grounding.of_passage, self._passages)]
+
+
+def _check_facts(pointer: str, text: str, known: _Known) -> None:
     """Withhold what states a number, date or identifier that the prompt did not show."""
-    shown = {passage.number for passage in passages}
     stated = grounding.claims(
-        _MARKER.sub(lambda at: "" if int(at[1]) in shown else at.group(), text)
+        _MARKER.sub(lambda at: "" if int(at[1]) in known.numbers else at.group(), text)
     )
-    if not stated:
-        return
-    known = [grounding.of_row(row), *map(grounding.of_passage, passages)]
-    if wrong := grounding.unfounded(stated, known):
+    if stated and (wrong := grounding.unfounded(stated, known.facts)):
         raise _WithheldError(f"{pointer} says {wrong!r}, which no source says")
 
 
