@@ -1,11 +1,14 @@
 """`insights status`: where every known row stands, and what sinks still have to be told."""
 
 import datetime as dt
-from typing import Any
+import sys
+import time
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from insights import errors
 from insights.cli.output import Json, emit_json, shown, stdout
 from insights.store.reports import (
     OUTCOMES,
@@ -17,16 +20,52 @@ from insights.store.reports import (
 )
 from insights.wiring.commands import reports
 
+Watch = Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C")]
+Every = Annotated[float, typer.Option(help="With --watch: seconds between two looks", min=0.2)]
 
-def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows."""
-    with reports(ctx.obj) as opened:
-        if as_json:
-            emit_json(told(opened))
-            return
-        streams, versions = opened.streams(), opened.versions()
-        sinks, usage, daemons = opened.sinks(), opened.usage(), opened.daemons()
-        former_rows = opened.former_key_rows()
+
+def status(
+    ctx: typer.Context, as_json: Json = False, watch: Watch = False, every: Every = 2.0
+) -> None:
+    """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows.
+
+    With --watch a terminal shows it anew in its place; into a pipe it comes one after another, with
+    --json as a line each. A store that does not answer is said, and asked again.
+    """
+    if not watch:
+        with reports(ctx.obj) as opened:
+            if as_json:
+                emit_json(told(opened))
+            else:
+                _show(opened)
+        return
+    while True:
+        now = dt.datetime.now().astimezone()
+        with stdout.capture() as seen:
+            try:
+                with reports(ctx.obj) as opened:
+                    _line({"at": now, **told(opened)}) if as_json else _show(opened)
+            except errors.Transient as exc:
+                if as_json:
+                    _line({"at": now, "error": exc.what, "where": exc.where})
+                else:
+                    stdout.print(f"[bold red]{shown(exc.where)}[/] {shown(exc.what)}")
+        if stdout.is_terminal and not as_json:
+            sys.stdout.write("\x1b[H\x1b[J")  # to the top, and nothing below
+        head = "" if as_json else f"{now:%H:%M:%S}, every {every:g} s; Ctrl-C ends it\n"
+        sys.stdout.write(head + seen.get())
+        sys.stdout.flush()
+        time.sleep(every)
+
+
+def _line(value: object) -> None:
+    stdout.out(msgspec.json.encode(value).decode(), highlight=False)
+
+
+def _show(opened: Reports) -> None:
+    streams, versions = opened.streams(), opened.versions()
+    sinks, usage, daemons = opened.sinks(), opened.usage(), opened.daemons()
+    former_rows = opened.former_key_rows()
     if not streams:
         stdout.print("No stream has been polled yet: `insights run`.")
     for stream in streams:
