@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from insights import errors
@@ -61,6 +62,11 @@ def _collection(site: Site) -> None:
     site.write()
 
 
+def _audit(site: Site) -> None:
+    with psycopg.connect(site.store_url) as owner:
+        owner.execute("ALTER TABLE store.audit_event DISABLE TRIGGER ALL")
+
+
 # What each is provoked by, the command that meets it, and a word of what it says.
 CASES: dict[type[errors.InsightsError], tuple[Break, tuple[str, ...], str]] = {
     errors.SettingsError: (_setting("in_flight", "in_flihgt"), ("status",), "in_flight"),
@@ -73,11 +79,13 @@ CASES: dict[type[errors.InsightsError], tuple[Break, tuple[str, ...], str]] = {
     errors.ProviderUnavailable: (_server, ("try", "1"), ""),
     errors.StoreUnavailable: (_store("postgresql://127.0.0.1:9/none"), ("status",), "start"),
     errors.StoreError: (_store("{}/postgres"), ("status",), "migrate"),
+    errors.AuditBroken: (_audit, ("audit", "verify"), "backup"),
     errors.KnowledgeError: (_collection, ("knowledge", "sync"), ""),
 }
 # What takes more than a command to provoke, and where that is done.
 ELSEWHERE = {
     errors.WorkerDied: "tests/unit/test_children.py",
+    errors.RecognizerDied: "tests/integration/test_recognizer.py",
     errors.GeneratorBroken: "tests/integration/test_generator_deaths.py",
     errors.Overloaded: "tests/unit/test_batcher.py",
     errors.MustWait: "tests/unit/test_pages.py",

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,10 @@ def test_a_shared_generation_goes_on_until_nobody_waits(generator: LocalGenerato
     first.cancel()
     assert json.loads(second.result(60).text)
     assert json.loads(third.result(60).text)
+    assert generator.pid is not None
+    os.kill(generator.pid, signal.SIGSTOP)  # it is told of both before it can have finished
     generator.submit(request(BODIES[1])).cancel()
+    os.kill(generator.pid, signal.SIGCONT)
     generator.submit(request(BODIES[2])).result(60)
     counters = generator.counters()
     assert (counters.cancelled_rows, counters.rows, counters.shared_rows) == (1, 2, 1)

