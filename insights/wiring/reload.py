@@ -85,11 +85,23 @@ def _check(found: App, roles: Sequence[str]) -> None:
         environment.reveal(source.odbc, f"source.{name}.odbc", "odbc")
     for name, stream in settings.stream.items():
         _quiet(name, stream.quiet_hours)
+    for where, value in _credentials(settings):
+        environment.reveal(value, where)
     for name, model in settings.model.items():
-        environment.reveal(model.api_key or "", f"model.{name}.api_key")
         if model.path is not None and not settings.resolve(model.path).is_file():
             raise errors.ModelError("there is no such file", where=f"model.{name}.path")
     check_store(found)
+
+
+def _credentials(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield every setting beside a source's that may name a credential, and what it says."""
+    for name, model in settings.model.items():
+        yield f"model.{name}.api_key", model.api_key or ""
+        yield f"model.{name}.proxy", model.proxy or ""
+    for where, server in settings.embedding.servers():
+        yield f"{where}.api_key", server.api_key or ""
+        yield f"{where}.proxy", server.proxy or ""
+    yield "traces.api_key", settings.traces.api_key or ""
 
 
 def _quiet(stream: str, hours: str | None) -> None:

@@ -96,6 +96,16 @@ def test_wrong_settings_are_refused_and_told_until_they_are_right(
         prompt.write_text(site.prompt)
         site.config.write_text(right.replace("DRIVER=SQLite3", "PWD=${absent};DRIVER=SQLite3"))
         assert "'absent' is not there" in _hang_up(daemon, refused)["reason"]
+        for more in (
+            '[traces]\nendpoint = "http://127.0.0.1:9/v1/traces"\napi_key = "${absent}"\n',
+            '[model.far]\nurl = "http://127.0.0.1:9/v1"\nproxy = "${absent}"\n',
+            (
+                "[embedding]\nserver = { url = 'http://127.0.0.1:9', model = 'm', dimensions = 8,"
+                " api_key = '${absent}' }\n"
+            ),
+        ):
+            site.config.write_text(right + more)
+            assert "'absent' is not there" in _hang_up(daemon, refused)["reason"]
         site.config.write_text(right)
         other = {**site.schema["properties"], "more": {"type": "boolean"}}
         schema.write_text(json.dumps({**site.schema, "properties": other}))
