@@ -81,12 +81,10 @@ class _File:
     def __call__(self, ends: str) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._file, flags, 0o600)
-            try:
-                os.write(descriptor, _line(ends))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with os.fdopen(os.open(self._file, flags, 0o600), "ab") as file:
+                file.write(_line(ends))  # the whole of it, or an error: a disk may be full
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as exc:
             raise errors.SettingsError(
                 f"{self._file} cannot be written ({exc.strerror})",

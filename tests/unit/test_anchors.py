@@ -1,6 +1,7 @@
 """Where ends of chains are kept: each place by itself, and nothing twice."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_a_place_that_fails_is_named_keeps_no_other_and_is_made_up_for(tmp_path:
     assert kept(file) == kept(told) == [" ".join(LATER.values())]
     with pytest.raises(errors.SettingsError, match="cannot be started"):
         Anchors(None, [str(tmp_path / "none")]).keep(FIRST)
+
+
+def test_a_line_that_does_not_fit_whole_is_no_anchor_and_is_made_up_for(tmp_path: Path) -> None:
+    file = tmp_path / "anchors"
+    keeping = Anchors(file, ())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with capture_logs():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60, hard))  # a part of it goes on the disk
+        try:
+            with pytest.raises(errors.SettingsError, match="anchors cannot be written"):
+                keeping.keep(FIRST)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        keeping.keep(FIRST)
+    assert file.read_text().count(FIRST[2]) == 1
 
 
 def test_arguments_of_the_command_leave_the_house_with_no_bundle() -> None:
