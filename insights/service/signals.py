@@ -30,7 +30,7 @@ def hear_reload() -> None:
 
     Called before the settings are read: what changes later is never missed.
     """
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed, as daemons do
         signal.signal(signal.SIGHUP, _remember)
 
 

@@ -53,3 +53,18 @@ def test_the_service_manager_being_gone_stops_nothing(monkeypatch: pytest.Monkey
     for address in ("/no/such/socket", "@no such abstract socket", "/a\0b", "x" * 300):
         monkeypatch.setattr("insights.ground.environment.notify_socket", lambda at=address: at)
         systemd.tell("WATCHDOG=1")
+
+
+HANGUP = """
+import os, signal
+from insights.service import signals
+signals.hear_reload()
+os.kill(os.getpid(), signal.SIGHUP)
+assert signals.reload_asked() and not signals.reload_asked()
+"""
+
+
+def test_a_hangup_is_heard_where_standard_input_was_closed() -> None:
+    """As a daemon is started by scripts of before systemd."""
+    started = ["/bin/sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, HANGUP]
+    subprocess.run(started, check=True, timeout=60)
