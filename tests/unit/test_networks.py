@@ -83,15 +83,17 @@ dimensions = 8
 """
 
 
-def test_every_server_that_texts_go_to_is_read(tmp_path: Path) -> None:
-    settings = files.load(_written(tmp_path, "DSN=x", more=MODEL + EMBEDDING))
-    assert [found for found in networks.hosts(settings) if found[0][:1] in "me"] == [
+def test_every_server_that_is_asked_or_told_is_read(tmp_path: Path) -> None:
+    traces = '[traces]\nendpoint = "https://collector.example/v1/traces"\n'
+    settings = files.load(_written(tmp_path, "DSN=x", more=MODEL + EMBEDDING + traces))
+    assert [found for found in networks.hosts(settings) if found[0][:1] in "met"] == [
         ("model.far", "gpu1.example"),
         ("model.far", "proxy.example"),
         ("embedding.server", "vectors.example"),
         ("embedding.server", "proxy.example"),
         ("embedding.rerank_server", "judge.example"),
         ("embedding.previous.server", "old.example"),
+        ("traces.endpoint", "collector.example"),
     ]
 
 
