@@ -30,10 +30,11 @@ _NETWORK = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# A forgotten transaction would hold row locks and the vacuum horizon of the whole store.
+# A transaction of a daemon that is cut off would hold its row locks, for which others wait, and the
+# vacuum horizon of the whole store. None of ours does anything between two statements.
 # A statement that fails is logged by the server without what it was given: quotes, keys.
 _SESSION = (
-    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    "-c lock_timeout=10s -c idle_in_transaction_session_timeout=20s -c timezone=UTC"
     " -c log_parameter_max_length_on_error=0"
 )
 # libpq keeps no error code of a connection that failed. In another language than English such a

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,29 @@ def _copy_for_a_second(connection: psycopg.Connection[Any]) -> None:
         ):  # a proxy that swallows all acknowledges all: the end is not answered
             copy.write(b"x" * 8_000 + b"\n")
             time.sleep(0.001)
+
+
+def test_what_a_connection_held_when_it_went_mute_is_free_before_long(
+    proxy: Proxy, store_url: str
+) -> None:
+    """The server sees a client that says nothing, and lets its locks go."""
+    with psycopg.connect(store_url) as other:
+        other.execute("INSERT INTO store.setting VALUES ('held', 'one')")
+        other.commit()
+        store = Store(_through(proxy, store_url), connections=1).open()
+        holding = ExitStack()
+        try:
+            connection = holding.enter_context(store.transaction())
+            connection.execute("UPDATE store.setting SET value = 'two' WHERE name = 'held'")
+            proxy.mute()
+            began = time.monotonic()
+            other.execute("SET lock_timeout = '40s'")
+            other.execute("UPDATE store.setting SET value = 'three' WHERE name = 'held'")
+            assert time.monotonic() - began > 5, "it was held"
+            with pytest.raises(errors.StoreUnavailable):
+                holding.close()
+        finally:
+            store.close()
 
 
 def test_a_connection_in_use_is_not_asked_before_each_statement(store_url: str) -> None:
