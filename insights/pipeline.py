@@ -132,10 +132,9 @@ class Pipeline:
         if not claims:
             return
         ours = self._work.extend(claims)
-        lost = [claim for claim in claims if claim.work_id not in ours]
-        if still := self._flight.still(lost):  # others were just written
-            log.warning("leases lost", rows=len(still))
-            self._flight.drop(still)
+        if lost := self._flight.lost(claim for claim in claims if claim.work_id not in ours):
+            log.warning("leases lost", rows=len(lost))
+            self._flight.drop(lost)
 
     def give_back_all(self) -> int:
         """Give back everything that is held, without blame; return how many rows."""
@@ -199,9 +198,10 @@ class Pipeline:
         self._failures.passed("read", recipe)
         absent = [claim for claim in claims if claim.row_key not in found]
         if absent:
-            self._work.missing(absent)
+            with self._flight.leaving(absent):
+                self._work.missing(absent)
+                self._flight.drop(absent)
             metrics.MISSING.labels(recipe.name).inc(len(absent))
-            self._flight.drop(absent)
         rows = [InHand(claim=c, row=found[c.row_key]) for c in claims if c.row_key in found]
         same = [row for row in rows if row.row.input_hash == row.claim.input_hash]
         former = [row for row in rows if row.row.former_hash == row.claim.input_hash]
@@ -359,25 +359,26 @@ class Pipeline:
         return insight
 
     def _write(self, some: Sequence[Insight]) -> int:
-        try:
-            failpoints.reach("before-write")
-            written = self._insights.write(some)
-            failpoints.reach("after-write")
-        except (errors.Transient, errors.StoreError):
-            raise
-        except Exception as exc:  # noqa: BLE001 - one bad row must not take the others with it
-            if len(some) > 1:
-                return sum(self._write([insight]) for insight in some)
-            claim = some[0].claim
-            recipe = self._recipes[claim.pipeline_version_id]
-            self._failed("write", recipe, [claim], exc, alone=True)
-            written = 0
-        else:
-            counting.written(self._recipes, some)
-            self._failures.written([insight.claim for insight in some])
-        gone = {insight.claim.work_id for insight in some}
-        self._unwritten = [one for one in self._unwritten if one.claim.work_id not in gone]
-        self._flight.drop([insight.claim for insight in some])
+        claims = [insight.claim for insight in some]
+        with self._flight.leaving(claims):
+            try:
+                failpoints.reach("before-write")
+                written = self._insights.write(some)
+                failpoints.reach("after-write")
+            except (errors.Transient, errors.StoreError):
+                raise
+            except Exception as exc:  # noqa: BLE001 - one bad row must not take the others with it
+                if len(some) > 1:
+                    return sum(self._write([insight]) for insight in some)
+                recipe = self._recipes[claims[0].pipeline_version_id]
+                self._failed("write", recipe, claims, exc, alone=True)
+                written = 0
+            else:
+                counting.written(self._recipes, some)
+                self._failures.written(claims)
+            gone = {claim.work_id for claim in claims}
+            self._unwritten = [one for one in self._unwritten if one.claim.work_id not in gone]
+            self._flight.drop(claims)
         return written
 
     def _failed(
@@ -411,8 +412,9 @@ class Pipeline:
         torn = [r.claim for r in changed if hashes.get(r.row.key) != r.row.input_hash]
         self._failures.put_off(torn, "the row changed between two readings", STALE_RETRY_S)
         moves = [(c, again[c.row_key]) for c in claims if c not in torn]
-        moved = {claim.row_key: claim for claim in self._work.move(moves)}
-        self._flight.drop(claims)
+        with self._flight.leaving(claims):
+            moved = {claim.row_key: claim for claim in self._work.move(moves)}
+            self._flight.drop(claims)
         followed = [InHand(claim=moved[r.key], row=r) for _, r in moves if r.key in moved]
         self._flight.hold([row.claim for row in followed])
         return followed

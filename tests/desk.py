@@ -114,7 +114,7 @@ class Queue:
         }
 
     def extend(self, claims: Sequence[Claim]) -> set[int]:
-        return {claim.work_id for claim in claims}
+        return {c.work_id for c in claims if self.todo[c.work_id].state == "claimed"}
 
     def release(
         self, claims: Sequence[Claim], *, delay_s: float, blame: bool, isolate: bool, reason: str

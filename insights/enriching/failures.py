@@ -175,14 +175,24 @@ class Failures:
 
     def put_off(self, claims: Sequence[Claim], reason: str, delay_s: float) -> None:
         """Give rows back without blame."""
-        if claims:
-            self._work.release(claims, delay_s=delay_s, blame=False, isolate=False, reason=reason)
-        self._flight.drop(claims)
+        with self._flight.leaving(claims):
+            if claims:
+                self._work.release(
+                    claims, delay_s=delay_s, blame=False, isolate=False, reason=reason
+                )
+            self._flight.drop(claims)
 
     def _carry_out(
         self, ruling: Ruling, claims: Sequence[Claim], reason: str, labels: tuple[str, Step]
     ) -> None:
         SPANS.ended((claim.attempt for claim in claims), failed=labels[1])
+        with self._flight.leaving(claims):
+            self._give_up(ruling, claims, reason, labels)
+            self._flight.drop(claims)
+
+    def _give_up(
+        self, ruling: Ruling, claims: Sequence[Claim], reason: str, labels: tuple[str, Step]
+    ) -> None:
         try:
             if ruling.bury:
                 for claim in claims:
@@ -209,8 +219,6 @@ class Failures:
         except Exception as down:  # noqa: BLE001 - one row's failure must not hold up the others
             if self._first("wait for their leases", _told(down)):
                 log.warning("rows wait for their leases", rows=len(claims), reason=_told(down))
-        finally:
-            self._flight.drop(claims)
 
     def _first(self, *what: str) -> bool:
         """Tell whether something was not said lately."""

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 
 import msgspec
@@ -41,6 +42,7 @@ class Flight:
         self._held: dict[int, Claim] = {}
         self._futures: dict[int, Future[Generation]] = {}  # of what is held, by work id
         self._sent: dict[int, float] = {}  # when, of the same
+        self._leaving: set[int] = set()  # work ids whose leases are being given up
         self._arrived: queue.SimpleQueue[InHand] = queue.SimpleQueue()
 
     def __len__(self) -> int:
@@ -84,6 +86,26 @@ class Flight:
         """Return those of these claims that are held."""
         with self._lock:
             return [claim for claim in claims if self._has(claim)]
+
+    def lost(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Return those that are held and not leaving: their leases must be there."""
+        with self._lock:
+            return [c for c in claims if self._has(c) and c.work_id not in self._leaving]
+
+    @contextmanager
+    def leaving(self, claims: Sequence[Claim]) -> Iterator[None]:
+        """Rows are written or given back meanwhile: that their leases go is no loss.
+
+        Whoever enters drops them before it is over, unless they stay.
+        """
+        ids = {claim.work_id for claim in claims}
+        with self._lock:
+            self._leaving |= ids
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leaving -= ids
 
     def hold(self, claims: Sequence[Claim]) -> None:
         """Take rows in hand."""

@@ -347,6 +347,37 @@ def test_a_right_that_is_revoked_keeps_what_is_finished_until_the_grant() -> Non
     assert len(model.together) == 4  # nothing was generated twice
 
 
+def _extended_while(desk: Desk, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prolong leases right after a call of the queue has committed, before it has returned."""
+    real = getattr(desk.queue, method)
+
+    def committed(*args: object, **options: object) -> object:
+        found = real(*args, **options)
+        desk.pipeline.extend()
+        return found
+
+    monkeypatch.setattr(desk.queue, method, committed)
+
+
+@pytest.mark.parametrize("method", ["write", "release", "missing"])
+def test_a_lease_that_is_given_up_is_not_lost(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that prolongs leases sees them gone before the one that gave them up goes on."""
+    desk = Desk()
+    model = desk.recipe(1)
+    desk.queue.add(1, *"abcd")
+    _extended_while(desk, method, monkeypatch)
+    if method == "missing":
+        monkeypatch.setattr(desk.recipes[1].source, "fetch", lambda *_: [])
+    with capture_logs() as logs:
+        desk.pipeline.advance()
+        if method == "release":
+            desk.pipeline.give_back_all()
+        model.work()
+        desk.pipeline.settle(0.0)
+    assert "leases lost" not in _events(logs)
+    assert desk.pipeline.held == 0
+
+
 def test_a_store_that_refuses_is_asked_again_after_a_pause_and_not_before() -> None:
     desk = Desk()
     model = desk.recipe(1)
