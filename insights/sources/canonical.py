@@ -36,20 +36,42 @@ class Hasher:
         """
         try:
             text = _projection(values)  # type: ignore[arg-type]  # what is no text is refused
-            if (
-                len(text) <= max_chars
-                and "\0" not in text
-                and (text.isascii() or unicodedata.is_normalized("NFC", text))
-            ):
+            if len(text) <= max_chars and _is_clean(text):
                 return self._hash(text.encode())
         except (TypeError, UnicodeEncodeError):  # bytes, a driver's type, or a lone surrogate
             pass
         return None
 
+    def hashes_if_clean(self, rows: Sequence[Sequence[object]], max_chars: int) -> list[str] | None:
+        """Return the hash of each row, in hexadecimal; None for any doubt about one of them.
+
+        What `digest_if_clean` asks of each row is asked of all their text together.
+        """
+        copied, hashes, whole = self._empty.copy, [], []
+        try:
+            for values in rows:
+                text = _projection(values)  # type: ignore[arg-type]  # what is no text is refused
+                if len(text) > max_chars:
+                    return None
+                whole.append(text)
+            if not _is_clean("".join(whole)):
+                return None
+            for text in whole:
+                hashed = copied()
+                hashed.update(text.encode())
+                hashes.append(hashed.hexdigest())
+        except (TypeError, UnicodeEncodeError):  # bytes, a driver's type, or a lone surrogate
+            return None
+        return hashes
+
     def _hash(self, projection: bytes) -> bytes:
         hashed = self._empty.copy()  # keyed already: half the cost for a short row
         hashed.update(projection)
         return hashed.digest()
+
+
+def _is_clean(text: str) -> bool:
+    return "\0" not in text and (text.isascii() or unicodedata.is_normalized("NFC", text))
 
 
 def _projection(values: Sequence[str | None]) -> str:
@@ -111,7 +133,7 @@ def copy_field(text: str | None, *, where: str) -> str:
     """
     if text is None:
         return "\\N"
-    if text.isascii() and text.isprintable() and "\\" not in text:
+    if is_plain_field(text):
         return text
     if "\0" in text or (not text.isascii() and not _encodable(text)):
         raise errors.StreamError(
@@ -120,6 +142,11 @@ def copy_field(text: str | None, *, where: str) -> str:
             fix="name another key, or read a query that leaves such rows out",
         )
     return text.translate(_COPY_ESCAPES)
+
+
+def is_plain_field(text: str) -> bool:
+    """Tell whether COPY reads text as it is."""
+    return text.isascii() and text.isprintable() and "\\" not in text
 
 
 def _encodable(text: str) -> bool:

@@ -24,7 +24,7 @@ from insights.model import (
     Window,
 )
 from insights.sources import attachments, canonical, clock, shape
-from insights.sources.casts import Casts
+from insights.sources.paging import Paging
 from insights.sources.session import Session
 from insights.sources.statements import Reading, Selected, Statements
 
@@ -65,13 +65,9 @@ class Stream:
         self._seal = seal
         self._where = shape.place(spec)
         self._names = spec.projection
-        self._inputs = self._places(spec.inputs)
-        self._former_inputs = self._places(spec.former_inputs or spec.inputs)
-        self._own = [self._places(names) for names in spec.own]
-        self._wide = former is not None or bool(spec.own) or spec.former_inputs is not None
+        self._paging = Paging(spec, hasher, former)
         self._built: Statements | None = None
         self._types: dict[str, str] = {}
-        self._casts = Casts()
 
     def page(self, after: Bookmark | None, *, by: Walk, within: Sequence[Gap] = ()) -> Page:
         """Return the next page; see `ports.Source`."""
@@ -84,7 +80,7 @@ class Stream:
             rows = self._read(build)
         except errors.RowError:
             rows = self._salvaged(build)
-        return self._paged(self._digested(rows))
+        return self._paging.page(self._digested(rows))
 
     def fetch(self, row_keys: Sequence[str]) -> list[Row]:
         """Return rows by key, redacted; see `ports.Source`.
@@ -106,15 +102,15 @@ class Stream:
     def _attachment(self, parts: tuple[str, ...]) -> Attachment:
         with self._session.reading(self._where) as link:
             statements = self._statements(link)
-            return attachments.read(link, statements, self._casts, self._spec, parts)
+            return attachments.read(link, statements, self._paging.casts, self._spec, parts)
 
     def _digested(self, rows: list[_Raw]) -> list[_Raw]:
         name = self._spec.attachment
-        if name is None or self._casts.digests:
+        if name is None or self._paging.casts.digests:
             return rows
         place = len(self._spec.key) + 1 + self._names.index(name)
         return attachments.digested(
-            rows, place, self._casts, lambda row: self._attachment(self._key(row))
+            rows, place, self._paging.casts, lambda row: self._attachment(self._paging.key(row))
         )
 
     def _batches(self, row_keys: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
@@ -137,7 +133,7 @@ class Stream:
         except errors.RowError:
             rows = self._salvaged(build)
         shown = len(self._spec.key) + 1 + len(self._names)
-        return self._paged([row[:shown] for row in rows])  # without hidden columns
+        return self._paging.page([row[:shown] for row in rows])  # without hidden columns
 
     def window(self, low: str | None) -> Window:
         """Return what lies at and above a cursor."""
@@ -150,14 +146,14 @@ class Stream:
                 statements.kind(self._spec.cursor),
             )
             found = link.execute(statements.window(low, now)).one()
-        rows, low_end, high, safe = (self._text(part) for part in found)
+        rows, low_end, high, safe = (self._paging.text(part) for part in found)
         return Window(rows=int(rows or 0), low=low_end, high=high, safe_high=safe)
 
     def gaps(self, low: str, high: str, *, at: float, most: int) -> tuple[Gap, ...]:
         """Return identities that are missing between two, the latest ones first."""
         with self._session.reading(self._where) as link:
             found: Sequence[Any] = link.execute(self._statements(link).gaps(low, high, most)).all()
-        ends = [(self._text(row[0]) or "", self._text(row[1]) or "") for row in found]
+        ends = [(self._paging.text(row[0]) or "", self._paging.text(row[1]) or "") for row in found]
         return tuple(Gap(at=at, low=before, high=after) for before, after in ends)
 
     def lateness(self, row_keys: Sequence[str], below: str | None) -> tuple[Lateness, ...]:
@@ -191,8 +187,8 @@ class Stream:
     def _statements(self, link: sa.Connection) -> Statements:
         if self._built is None:
             source = shape.reflected(link, self._spec)
-            self._casts = self._session.casts
-            self._built = Statements(self._spec, source, self._casts)
+            self._paging.casts = self._session.casts
+            self._built = Statements(self._spec, source, self._paging.casts)
             self._types = shape.types(source, self._spec)
         return self._built
 
@@ -237,7 +233,7 @@ class Stream:
         whole: dict[tuple[Any, ...], _Raw] = {}
 
         def read(parts: list[_Raw]) -> None:
-            texts = [tuple(self._key(part)) for part in parts]
+            texts = [tuple(self._paging.key(part)) for part in parts]
             try:
                 rows = self._read(partial(_fetching, texts))
             except errors.RowError:
@@ -285,63 +281,6 @@ class Stream:
                     "CAST(column AS CHAR(100)); or leave it out of the prompt",
                 ) from None
 
-    def _paged(self, rows: list[_Raw]) -> Page:
-        limit, width = self._spec.page_rows, len(self._spec.key)
-        as_it_is = width == 1 and not self._casts.encodes  # one text is its own key
-        lines: list[str] = []
-        seen: dict[str, bytes] = {}
-        for number, row in enumerate(rows):
-            key = row[0] if as_it_is and type(row[0]) is str else keys.join(self._key(row))
-            digest = self._digest(row, self._hasher, self._inputs)
-            if seen.setdefault(key, digest) != digest:
-                raise errors.StreamError(
-                    f"one key ({', '.join(self._spec.key)}) is there twice with different inputs",
-                    where=self._where,
-                    fix="name all columns that together tell rows apart, or read a query that does",
-                )
-            if number == limit:
-                break  # the row past the page
-            if len(seen) > len(lines):
-                cursor = self._text(row[width])
-                lines.append(
-                    f"{canonical.copy_field(key, where=self._where)}\t{digest.hex()}\t"
-                    f"{canonical.copy_field(cursor, where=self._where)}"
-                    f"{self._others(row) if self._wide else ''}\n"
-                )
-        last = None
-        if rows:
-            at = rows[min(len(rows), limit) - 1]
-            last = Bookmark(key=self._key(at), cursor=self._text(at[width]))
-        return Page(
-            rows=len(lines),
-            block="".join(lines).encode(),
-            last=last,
-            complete=len(rows) <= limit,
-            wide=self._wide,
-        )
-
-    def _others(self, row: _Raw) -> str:
-        """Return the fields of a wide page: the former hash, the own ones, and the former own."""
-        former = own = former_own = "\\N"
-        if self._former is not None or self._spec.former_inputs is not None:
-            hasher = self._former or self._hasher
-            former = self._digest(row, hasher, self._former_inputs).hex()
-        if self._own:
-            own = self._hashes(row, self._hasher)
-            if self._former is not None:
-                former_own = self._hashes(row, self._former)
-        return f"\t{former}\t{own}\t{former_own}"
-
-    def _hashes(self, row: _Raw, hasher: canonical.Hasher) -> str:
-        found = (self._digest(row, hasher, places).hex() for places in self._own)
-        return "{" + ",".join(found) + "}"
-
-    def _places(self, names: Sequence[str]) -> tuple[int, ...] | None:
-        """Return where columns stand among all that are read; None if they are all of them."""
-        if tuple(names) == self._names:
-            return None
-        return tuple(self._names.index(name) for name in names)
-
     def _rows(self, rows: list[_Raw]) -> Iterator[Row]:
         spec = self._spec
         head = len(spec.key) + 1
@@ -350,17 +289,17 @@ class Stream:
             values: dict[str, str | None] = {}
             notes: list[str] = []
             for name, raw in zip(names, row[head:], strict=True):
-                values[name], found = self._clean(raw)
+                values[name], found = self._paging.clean(raw)
                 notes += [f"{name}: {note}" for note in found]
             inputs = [values[name] for name in spec.inputs]
             stood: dict[str, str] | None = {} if spec.restored else None
             redacted, counts = redact.row(values, spec.redaction, stood)
-            key = keys.join(self._key(row))
+            key = keys.join(self._paging.key(row))
             sealed = self._seal and stood and self._seal.sealed(stood, key, spec.restored)
             yield Row(
                 key=key,
                 input_hash=self._hasher.digest(inputs),
-                cursor=self._text(row[head - 1]),
+                cursor=self._paging.text(row[head - 1]),
                 values={name: redacted[name] for name in spec.inputs},
                 redactions=counts,
                 notes=tuple(notes),
@@ -371,48 +310,6 @@ class Stream:
     def _hidden(self) -> tuple[str, ...]:
         assert self._built is not None  # noqa: S101 - rows have been read with it
         return self._built.hidden
-
-    def _digest(self, row: _Raw, hasher: canonical.Hasher, places: tuple[int, ...] | None) -> bytes:
-        """Return the hash of a page's row over some columns; most rows are clean as they come."""
-        values = row[len(self._spec.key) + 1 :]
-        if places is not None:
-            values = [values[place] for place in places]
-        digest: bytes | None = None
-        if not self._casts.encodes:
-            digest = hasher.digest_if_clean(values, self._spec.max_text_chars)
-        return digest or hasher.digest([self._clean(raw)[0] for raw in values])
-
-    def _clean(self, raw: object) -> tuple[str | None, tuple[str, ...]]:
-        return canonical.clean(self._casts.decoded(raw), self._spec.max_text_chars)
-
-    def _key(self, row: _Raw) -> tuple[str, ...]:
-        parts: list[str] = []
-        for number, name in enumerate(self._spec.key):
-            part = self._text(row[number])
-            if part is None:
-                raise errors.StreamError(
-                    f"key column {name} is NULL in a row, which could not be found again",
-                    where=self._where,
-                    fix=f'leave such rows out with `where = "{name} IS NOT NULL"`',
-                )
-            parts.append(part)
-        return tuple(parts)
-
-    def _text(self, raw: object) -> str | None:
-        """Return a key part or cursor as the server printed it."""
-        if type(raw) is str and not self._casts.encodes:
-            return raw
-        value = self._casts.decoded(raw)
-        if isinstance(value, (bytes, bytearray)):
-            try:
-                return value.decode()
-            except UnicodeDecodeError:
-                raise errors.StreamError(
-                    "a key or cursor holds bytes that are no text",
-                    where=self._where,
-                    fix="name another key, or read a query that leaves such rows out",
-                ) from None
-        return None if value is None else str(value)
 
 
 def _fetching(parts: Sequence[tuple[str, ...]], build: Statements, reading: Reading) -> Selected:
