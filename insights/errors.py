@@ -11,7 +11,8 @@
     │   ├── Overloaded           a queue is full: come back later
     │   ├── MustWait             the source must be left alone now: no failure at all
     │   ├── DaemonUnavailable    no daemon answers where `insights health` asks
-    │   └── NotReady             a daemon answers, and cannot do its work now
+    │   ├── NotReady             a daemon answers, and cannot do its work now
+    │   └── ReceiverUnavailable  who is to be told of alerts takes none
     └── Permanent                retrying changes nothing
         ├── RowError             this row alone: dead-letter it with its reason
         ├── StreamError          this stream alone: stop it and say why
@@ -164,6 +165,16 @@ class NotReady(Transient):
     """
 
     exit_code = 28
+
+
+class ReceiverUnavailable(Transient):
+    """Who is to be told of alerts did not take one.
+
+    Cause: the server of `alerts.webhook.url` or `alerts.mail.server` is down, or refuses us.
+    Fix: start it, or correct `[alerts]`; what fires is told when it is back.
+    """
+
+    exit_code = 39
 
 
 class Permanent(InsightsError):

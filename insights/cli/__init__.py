@@ -9,6 +9,7 @@ import typer
 
 from insights import errors
 from insights.cli import (
+    alert,
     audit,
     dead,
     doctor,
@@ -88,6 +89,7 @@ app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
 app.command("support-bundle")(support_bundle.support_bundle)
 app.command("backfill")(pipeline.backfill)
+app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")
 app.add_typer(dead.app, name="dead")
 app.add_typer(key.app, name="key")

@@ -119,6 +119,7 @@ class Examination:
         if self._settings.traces.endpoint:
             with self._looking("traces"):
                 self._traces()
+        self._alerts()
         for name, found in self._settings.collection.items():
             if found.folder is not None:
                 folder = self._settings.resolve(found.folder)
@@ -135,6 +136,22 @@ class Examination:
             what = f"{collector.endpoint} takes no spans: traces would be lost, and nothing else"
             fix = 'OTLP over HTTP is mostly port 4318, path /v1/traces; or traces.endpoint = ""'
             self._add("traces", Finding("warning", what, fix))
+
+    def _alerts(self) -> None:
+        told = self._settings.alerts
+        if not told.webhook.url and not told.mail.to:
+            return
+        from insights.web import receivers  # noqa: PLC0415 - it takes a tenth of a second to load
+
+        with self._looking("alerts"):
+            for receiver in receivers.receivers(self._settings):
+                place = f"alerts {receiver.name}"
+                try:
+                    receiver.reach()
+                except errors.ReceiverUnavailable as exc:
+                    self._add(place, Finding("warning", exc.what, exc.fix))
+                else:
+                    self._ok(place, f"{receiver.place} answers; `insights alert test` sends one")
 
     def _nulls(self, made: Definition) -> None:
         """Render the prompt for rows that lack a value: one that fails would be a dead letter."""

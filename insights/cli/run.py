@@ -16,16 +16,16 @@ from insights import errors
 from insights.cli.output import Json, console, emit_json, stdout
 from insights.ground import beats, environment, logs
 from insights.service import daemon, signals, systemd
-from insights.service.health import Changes, Health
+from insights.service.health import Changes, Health, worst
 from insights.service.reloading import Reloading
-from insights.service.runner import Runner
+from insights.service.runner import Job, Runner
 from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store.reports import Totals
 from insights.web.health import routes
 from insights.web.metrics import Page
 from insights.web.server import BaseRoute, Server, application
-from insights.wiring import enriching, reload
+from insights.wiring import alerting, enriching, reload
 from insights.wiring.adapters import await_store
 from insights.wiring.app import App, check_store, open_app
 from insights.wiring.daemon import ALL_ROLES, build
@@ -129,10 +129,23 @@ def _serve(settings: Settings, roles: Sequence[str], path: Path) -> bool:
             readiness = Readiness(app, roles, runner)
             health.add(readiness)
             readiness.changes = Changes(health)
-            page.read = Measures(app, health, readiness)
+            page.read = measures = Measures(app, health, readiness)
+            readiness.telling = _telling(app, measures, health)
             supervisor = build(app, roles, once=False, runner=runner, readiness=readiness)
             ready.set()
             return supervisor.run(Reloading(lambda: _changed(path, app, roles), runner))
+
+
+def _telling(app: App, measures: Measures, health: Health) -> list[Job]:
+    told = app.settings.alerts
+    if not (told.webhook.url or told.mail.to or told.heartbeat):
+        return []
+    from insights.web import receivers  # noqa: PLC0415 - it takes a tenth of a second to load
+
+    found = alerting.jobs(app, measures, receivers.receivers(app.settings))
+    if told.heartbeat:
+        found.append(receivers.Heartbeat(app.settings, lambda: worst(health.alive()) != "failed"))
+    return found
 
 
 def _changed(path: Path, app: App, roles: Sequence[str]) -> bool:

@@ -8,7 +8,6 @@ inside an escape.
 import bisect
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -22,7 +21,11 @@ from insights.steps.schema import HEADING, KIND, QUOTE, UNIT, WORDS
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
 _MARK = regex.compile(r"\p{M}")
+# One library says what a letter is, for what is written and for what is asked of it (`content`): the
+# interpreter's own tables are of an older Unicode.
 _WORD = regex.compile(r"[\p{L}\p{N}]")
+_NUMBER = regex.compile(r"\p{N}")
+_CLOSING = regex.compile(r"[\p{Pe}\p{Pf}]")
 _ALONE = regex.compile(r"[\p{Han}\p{Hiragana}]")  # UAX 29 takes each for a word
 
 # A sentence ends at its mark and what closes behind it, before a blank; and at each end of a line.
@@ -129,10 +132,10 @@ def _saying(texts: Sequence[str]) -> list[str]:
     least = content.least(texts)
     characters = set("".join(texts))
     dense = {c for c in characters if content.is_dense(c)}
-    letters = {c for c in characters if c.isalpha() or _MARK.match(c)} - dense
+    letters = {c for c in characters if _LETTER.match(c) or _MARK.match(c)} - dense
     some = -(-least * content.DENSE // content.LEAST)
     found = [
-        _class({c for c in characters if unicodedata.category(c)[0] == "N"}),
+        _class({c for c in characters if _NUMBER.match(c)}),
         _class(dense, f"{{{some}}}"),
         _class(letters, f"{{{least}}}"),
     ]
@@ -146,7 +149,7 @@ def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
     Explicit classes of the characters that occur keep the automaton small: Unicode's own are large.
     """
     characters = set(text)
-    letters = {c for c in characters if c.isalnum() or c == "_" or _MARK.match(c)}
+    letters = {c for c in characters if _WORD.match(c) or c == "_" or _MARK.match(c)}
     alone = {c for c in letters if _ALONE.match(c)}
     others = characters - letters
     plain = {c for c in others if escaped(c) == c}
@@ -169,7 +172,7 @@ def _counted(text: str, bounds: tuple[int, int]) -> list[str]:
         patterns = [f"/{runs}/"]
     # A quotation mark or a backslash of the source is visible as well; a newline is not.
     quoted = r"|\\[\"\\]" if escapes else ""
-    closing = {c for c in plain if c in ",.;:!?…%" or unicodedata.category(c) in ("Pe", "Pf")}
+    closing = {c for c in plain if c in ",.;:!?…%" or _CLOSING.match(c)}
     first = f"({_class(letters | (plain - blank - closing))}{quoted})"
     last = f"({_class(letters | (plain - blank))}{quoted})"
     patterns.append(rf"/{first}(([^\\]|\\.)*{last})?/")

@@ -22,7 +22,8 @@ _HARMLESS = re.compile(
 )
 _SQL = frozenset({"where", "query"})
 _WORDS = frozenset({"allow", "deny", "patterns"})  # of redaction: they may be people's names
-_KEYS = frozenset({"api_key"})
+_KEYS = frozenset({"api_key", "secret", "password", "user"})
+_PERSONS = frozenset({"to", "from"})  # of mail, which are people's addresses
 _COMMANDS = frozenset({"anchor_command"})  # an argument may be a token
 _LITERAL = re.compile(r"'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)|\b\d+(?:\.\d+)?\b")
 _KEYWORD = re.compile(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S*)")
@@ -71,6 +72,8 @@ def _text(key: str, value: str) -> str:
         return ";".join(map(_attribute, connections.attributes(value)))
     if key in _KEYS:
         return _credential(value)
+    if key in _PERSONS and "@" in value:
+        return HIDDEN
     if key in _SQL:
         return _LITERAL.sub(HIDDEN, value)
     return _address(value) if "://" in value or key == "url" else value

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from insights.site.values import Duration, Section, seconds
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or an address is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -33,7 +34,7 @@ def refuse_open_way(url: str, what: str = "rows", *, key: str = "url", insecure:
         raise ValueError(f"{key} is no http or https address, such as https://gpu1:8000/v1")
     if found.username or found.password or found.query:
         raise ValueError(f"{key} holds a user, a password or a query: give api_key instead")
-    if found.scheme == "http" and not _is_loopback(found.hostname) and not insecure:
+    if found.scheme == "http" and not is_loopback(found.hostname) and not insecure:
         raise ValueError(
             f"{what} would cross the network as plain text: use https (ca_file names a private "
             "authority), or write insecure = true"

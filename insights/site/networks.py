@@ -29,8 +29,14 @@ def hosts(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"source.{name}.odbc", host
     models = ((f"model.{name}", one.url, one.proxy) for name, one in settings.model.items())
     vectors = ((where, one.url, one.proxy) for where, one in settings.embedding.servers())
-    traces = [("traces.endpoint", settings.traces.endpoint, None)]
-    for where, *addresses in chain(models, vectors, traces):
+    alerts = settings.alerts
+    about = [
+        ("traces.endpoint", settings.traces.endpoint, None),
+        ("alerts.webhook.url", alerts.webhook.url, None),
+        ("alerts.heartbeat", alerts.heartbeat, None),
+        ("alerts.mail.server", f"smtp://{alerts.mail.server}" if alerts.mail.to else None, None),
+    ]
+    for where, *addresses in chain(models, vectors, about):
         for address in filter(None, addresses):
             yield where, urlsplit(address).hostname or ""
 

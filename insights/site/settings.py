@@ -32,11 +32,12 @@ from insights.site.pipelines import (
     RetrievalSettings,
     SamplingSettings,
 )
-from insights.site.telemetry import TracesSettings
+from insights.site.telemetry import AlertsSettings, TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
 
 __all__ = [
     "NEAREST",
+    "AlertsSettings",
     "AuditSettings",
     "CollectionSettings",
     "DaemonSettings",
@@ -364,6 +365,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
     traces: TracesSettings = TracesSettings()
+    alerts: AlertsSettings = AlertsSettings()
     audit: AuditSettings = AuditSettings()
     source: dict[Name, SourceSettings] = Field(default_factory=dict)
     stream: dict[Name, StreamSettings] = Field(default_factory=dict)

@@ -18,6 +18,7 @@ SAYS = {
     "insights_ready": "Whether all that this daemon's roles need is there",
     "insights_check_status": "A check of readiness: 0 ok, 1 warning, 2 failed",
     "insights_store_seen_seconds": "Time since the store answered",
+    "insights_daemon_silent_seconds": "Time since a daemon of the store was heard of",
     "insights_stream_paused": "Whether a person paused the stream",
     "insights_stream_stopped": "Whether the stream stopped until a person acts",
     "insights_replica_lag_seconds": "How far the replica is behind its primary",

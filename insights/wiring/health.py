@@ -14,6 +14,7 @@ from insights.service.runner import Job, Runner
 from insights.store import revision
 from insights.store.reports import (
     BacklogReport,
+    DaemonReport,
     DeadReport,
     OutboxReport,
     Reports,
@@ -45,6 +46,7 @@ class Observing:
         self.backlog: list[BacklogReport] = []
         self.dead: list[DeadReport] = []
         self.outboxes: list[OutboxReport] = []
+        self.daemons: list[DaemonReport] = []
         self._looks = 0
         self.error: errors.InsightsError | None = None
         self._seen_at = time.monotonic()  # the store was opened just now
@@ -61,6 +63,7 @@ class Observing:
                 self.backlog = self._reports.backlog()
                 self.dead = self._reports.dead()
                 self.outboxes = self._reports.outboxes()
+            self.daemons = self._reports.daemons()
             self._looks += 1
         except errors.InsightsError as exc:
             self.error = exc
@@ -100,6 +103,8 @@ class Readiness:
     """Says in the log what goes down."""
     pipeline: Pipeline | None = None
     """What enriches; known once it is built."""
+    telling: Sequence[Job] = ()
+    """Finds alerts, and tells them."""
 
     def __init__(self, app: App, roles: Sequence[str], runner: Runner) -> None:
         self._app = app
@@ -110,7 +115,8 @@ class Readiness:
     @property
     def jobs(self) -> list[Job]:
         """What looks after the daemon while it runs."""
-        return [self.observing, *([] if self.changes is None else [self.changes])]
+        changes = [] if self.changes is None else [self.changes]
+        return [self.observing, *changes, *self.telling]
 
     def __call__(self) -> Iterator[Check]:
         """Return what is known now."""

@@ -55,6 +55,9 @@ class Measures:
     def _store(self) -> Iterator[Measure]:
         seen = self._readiness.observing
         yield Measure("insights_store_seen_seconds", seen.age_s, {})
+        for daemon in seen.daemons:
+            labels = {"daemon": daemon.holder}
+            yield Measure("insights_daemon_silent_seconds", daemon.silent_s, labels)
         for stream in seen.streams.values():
             labels = {"stream": stream.stream}
             yield Measure("insights_stream_paused", stream.paused, labels)

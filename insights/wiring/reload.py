@@ -102,6 +102,11 @@ def _credentials(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"{where}.api_key", server.api_key or ""
         yield f"{where}.proxy", server.proxy or ""
     yield "traces.api_key", settings.traces.api_key or ""
+    alerts = settings.alerts
+    yield "alerts.webhook.url", alerts.webhook.url
+    yield "alerts.webhook.secret", alerts.webhook.secret or ""
+    yield "alerts.mail.password", alerts.mail.password or ""
+    yield "alerts.heartbeat", alerts.heartbeat
 
 
 def _quiet(stream: str, hours: str | None) -> None:

@@ -92,6 +92,7 @@ ELSEWHERE = {
     errors.Fenced: "tests/unit/test_pages.py",
     errors.DaemonUnavailable: "tests/integration/test_health.py",
     errors.NotReady: "tests/integration/test_health.py",
+    errors.ReceiverUnavailable: "tests/integration/test_receivers.py",
 }
 
 

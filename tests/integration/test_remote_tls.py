@@ -1,7 +1,5 @@
 """A private authority and a client's certificate: whoever lacks either is told no row."""
 
-import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,15 +8,10 @@ from threading import Thread
 
 import openai
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from insights.inference.messages import RemoteInit
 from insights.inference.remote import connect
-
-Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+from tests.certificates import made
 
 
 class Models(BaseHTTPRequestHandler):
@@ -36,39 +29,12 @@ class Models(BaseHTTPRequestHandler):
         """Stay quiet."""
 
 
-def _made(folder: Path, name: str, by: Signed | None) -> Signed:
-    """Write a certificate and its key to a file; return both. Without `by` it is an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signer, signing = (subject, key) if by is None else (by[0].subject, by[1])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(here, critical=False)
-        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-        .sign(signing, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / f"{name}.pem").write_bytes(
-        certificate.public_bytes(pem) + key.private_bytes(pem, *plain)
-    )
-    return certificate, key
-
-
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     """A server that a private authority vouches for, and that asks for a client's certificate."""
-    authority = _made(tmp_path, "authority", None)
+    authority = made(tmp_path, "authority", None)
     for name in ("server", "client"):
-        _made(tmp_path, name, authority)
+        made(tmp_path, name, authority)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
     context.load_verify_locations(tmp_path / "authority.pem")

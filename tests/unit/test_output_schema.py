@@ -197,6 +197,17 @@ def test_every_run_of_words_can_be_quoted_and_found_again(body: str, data: st.Da
     assert body[span.start : span.end] == quote
 
 
+def test_a_letter_that_is_newer_than_the_interpreter_can_be_quoted() -> None:
+    body = "A:::\U00018cffA"  # a letter since Unicode 16
+    schema = {
+        "type": "object",
+        "properties": {"q": {"type": "string", "x-quote": "row.body"}},
+        "required": ["q"],
+    }
+    assert content.says(body, [body])
+    assert accepts(Grammar(schema, (), {"body": body}).lark, {"q": body})
+
+
 def _with(name: str, part: Json) -> Json:
     return {"type": "object", "properties": {name: part}, "required": [name]}
 
