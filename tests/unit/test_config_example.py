@@ -63,7 +63,14 @@ CASES = [
 
 @pytest.mark.parametrize(("file", "section", "model"), CASES)
 def test_each_setting_is_explained(file: str, section: str, model: type[BaseModel]) -> None:
-    nested = {"redact", "retrieval", "examples", "sampling", "webhook", "mail"}  # sections of their own
+    nested = {
+        "redact",
+        "retrieval",
+        "examples",
+        "sampling",
+        "webhook",
+        "mail",
+    }  # sections of their own
     if model is s.Settings:
         nested = {"pipeline", "config_dir", *(name.split(".")[0] for name in MAIN)}
     wanted = {field.alias or name for name, field in model.model_fields.items()} - nested
