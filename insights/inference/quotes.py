@@ -21,8 +21,8 @@ from insights.steps.schema import HEADING, KIND, QUOTE, UNIT, WORDS
 
 _BOUNDARY = regex.compile(r"(?w)\b", flags=regex.V1 | regex.WORD)
 _MARK = regex.compile(r"\p{M}")
-# One library says what a letter is, for what is written and for what is asked of it (`content`): the
-# interpreter's own tables are of an older Unicode.
+# One library says what a letter is, for what is written and for what is asked of it (`content`).
+# The interpreter's own tables are of an older Unicode.
 _WORD = regex.compile(r"[\p{L}\p{N}]")
 _NUMBER = regex.compile(r"\p{N}")
 _CLOSING = regex.compile(r"[\p{Pe}\p{Pf}]")
