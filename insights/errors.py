@@ -9,6 +9,7 @@
     │   ├── WorkerDied           a child process crashed, hung or was killed
     │   ├── RecognizerDied       the child that finds names, over the texts it was given
     │   ├── Overloaded           a queue is full: come back later
+    │   ├── BudgetUsedUp         no row may begin until a day or an hour is over
     │   ├── MustWait             the source must be left alone now: no failure at all
     │   ├── DaemonUnavailable    no daemon answers where `insights health` asks
     │   ├── NotReady             a daemon answers, and cannot do its work now
@@ -135,6 +136,16 @@ class Overloaded(Transient):
     """
 
     exit_code = 25
+
+
+class BudgetUsedUp(Transient):
+    """A budget is used up, and nothing else is left to do.
+
+    Cause: rows, tokens, seconds or money of `[budget.<name>] hard` are spent in this window.
+    Fix: wait for the time that is named, or raise `hard`; `insights budget` shows every budget.
+    """
+
+    exit_code = 40
 
 
 class MustWait(Transient):

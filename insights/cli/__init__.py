@@ -11,6 +11,7 @@ from insights import errors
 from insights.cli import (
     alert,
     audit,
+    budget,
     dead,
     doctor,
     exits,
@@ -83,6 +84,7 @@ app.command("try")(try_.try_)
 app.command("run")(run.run)
 app.command("health")(health.health)
 app.command("status")(status.status)
+app.command("budget")(budget.budget)
 app.command("pause")(streams.pause)
 app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)

@@ -12,6 +12,7 @@ from insights import errors
 from insights.cli.output import Json, emit_json, shown, stdout
 from insights.store.reports import (
     OUTCOMES,
+    BudgetReport,
     DaemonReport,
     Reports,
     SinkReport,
@@ -76,6 +77,8 @@ def _show(opened: Reports) -> None:
         _show_sink(sink)
     for daemon in daemons:
         _show_daemon(daemon)
+    for one in opened.budgets():
+        show_budget(one)
     if former_rows:
         stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
     elif former_rows is not None:
@@ -93,6 +96,7 @@ def told(opened: Reports) -> dict[str, Any]:
         "pipelines": opened.versions(),
         "sinks": opened.sinks(),
         "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in opened.daemons()],
+        "budgets": opened.budgets(),
         "last_day": opened.usage(),
         "former_key_rows": opened.former_key_rows() or 0,
     }
@@ -168,6 +172,16 @@ def _show_daemon(daemon: DaemonReport) -> None:
             f"{shown(trouble.reason)}",
             highlight=False,
         )
+
+
+def show_budget(found: BudgetReport) -> None:
+    """Print how a budget stands, in a line."""
+    colour = {"free": "bold", "slowed": "bold yellow", "stopped": "bold red"}[found.state]
+    stdout.print(
+        f"[{colour}]budget {shown(found.name)}[/] of {shown(found.concerns)}: {shown(found.says)}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _ago(moment: dt.datetime | None) -> str:

@@ -92,13 +92,18 @@ class Batcher:
 
     def step(self) -> list[Job]:
         """Run one batch and return the jobs that ended with it, in any order."""
+        begun = self._clock()
         ended = self._expire()
         self._follow()
         self._admit()
         entries = self._build()
         if entries:
+            running = [slot.job for slot in self._slots if slot.job is not None]
             self._decode(entries)
             ended += self._absorb()
+            each = (self._clock() - begun) / len(running)
+            for job in running:
+                job.compute_s += each
         return ended
 
     # --- admit

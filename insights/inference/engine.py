@@ -364,6 +364,7 @@ class Engine:
             queue_ms=1e3 * (job.admitted - job.submitted),
             prompt_ms=1e3 * (job.first - job.admitted),
             decode_ms=1e3 * (job.finished - job.first),
+            compute_ms=1e3 * job.compute_s,
         )
 
     def _settle(self, flight: _Flight, outcome: Generation | errors.InsightsError) -> None:

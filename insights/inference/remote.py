@@ -126,6 +126,7 @@ class Remote:
             raise errors.ProviderUnavailable(
                 "no answer in time", where=self._init.url, fix=fix(self._init)
             )
+        asked = time.monotonic()
         with translated(self._init):
             answer = self._client.chat.completions.create(
                 model=self._init.model,
@@ -156,6 +157,7 @@ class Remote:
             quotes_by="check",
             prompt_tokens=usage.prompt_tokens if usage else 0,
             sampled_tokens=usage.completion_tokens if usage else 0,
+            compute_ms=1e3 * (time.monotonic() - asked),
         )
 
 

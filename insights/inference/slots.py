@@ -75,6 +75,7 @@ class Job:
     admitted: float = 0.0
     first: float = 0.0
     finished: float = 0.0
+    compute_s: float = 0.0  # its share of the steps that it was part of
     reused: int = 0
     sampled: int = 0
     output: list[int] = field(default_factory=list)

@@ -77,7 +77,8 @@ class Span(Value, frozen=True):
 class Generation(Value, frozen=True):
     """What a generator made and what it cost: times in milliseconds, counts in tokens.
 
-    `confidence` is of closed fields, by JSON pointer: see `inference.confidence`.
+    `confidence` is of closed fields, by JSON pointer: see `inference.confidence`. `compute_ms` is
+    the row's share of its model's time; of a server, how long the request took.
     """
 
     text: str
@@ -96,6 +97,7 @@ class Generation(Value, frozen=True):
     queue_ms: float = 0.0
     prompt_ms: float = 0.0
     decode_ms: float = 0.0
+    compute_ms: float = 0.0
 
 
 class ModelInfo(Value, frozen=True):

@@ -46,10 +46,14 @@ class Share(Value, frozen=True):
 
 
 class Outstanding(Value, frozen=True):
-    """Open work: `all_open` now or later, `next_s` seconds until the next may be done."""
+    """Open work: `all_open` now or later, `next_s` seconds until the next may be done.
+
+    `bounded` says which budget keeps all of it from beginning, and until when; "" where none does.
+    """
 
     all_open: int
     next_s: float
+    bounded: str = ""
 
 
 class Insight(Value, frozen=True):

@@ -212,6 +212,12 @@ class Daemon:
                 told = time.monotonic()
             if left.all_open == 0 and held == 0:
                 return
+            if left.bounded and held == 0:
+                raise errors.BudgetUsedUp(
+                    f"{left.all_open:,} rows wait: {left.bounded}",
+                    where="run --once",
+                    fix="`insights budget` shows it; the rows are kept for the next run",
+                )
             now = (self._written, left.all_open, held, self._pipeline.progress)
             if now != seen:
                 moved, seen = time.monotonic(), now

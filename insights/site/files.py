@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from insights import errors
 from insights.ground import connections
-from insights.site.settings import NEAREST, PipelineSettings, Settings
+from insights.site.settings import NEAREST, BudgetSettings, PipelineSettings, Settings
 
 _SECRETS = connections.PASSWORDS | {"sslpassword", "sslkeypassword"}
 _WHOLE_CREDENTIAL = re.compile(r"^\{?\$\{[A-Za-z0-9_.-]+\}\}?$")
@@ -189,6 +189,9 @@ def _check_references(settings: Settings, path: Path) -> None:
         _refuse_the_future(settings, pipeline, f"{where}: examples")
         _keep_sensitive_rows(settings, pipeline, where)
     _refuse_sharing(settings, folder)
+    for name, kind, mentioned in _bounded(settings):
+        known(kind, mentioned, getattr(settings, kind), f"{path}: budget.{name}.{kind}")
+    _refuse_money_without_tariff(settings, path)
 
 
 def _mentions(
@@ -231,6 +234,41 @@ def _refuse_sharing(settings: Settings, folder: Path) -> None:
                 fix="declare a second sink with a table of its own",
             )
         taken[pipeline.sink] = name
+
+
+def _bounded(settings: Settings) -> typing.Iterator[tuple[str, str, str]]:
+    """Yield whose each budget is: its name, the kind of section, that section's name."""
+    for name, budget in settings.budget.items():
+        for kind in ("pipeline", "stream", "model"):
+            if (mentioned := getattr(budget, kind)) is not None:
+                yield name, kind, mentioned
+
+
+def _refuse_money_without_tariff(settings: Settings, path: Path) -> None:
+    """Money is counted where every model that a budget concerns says what it costs."""
+    under = (
+        (name, model)
+        for name, budget in settings.budget.items()
+        for pipeline_name, pipeline in settings.pipeline.items()
+        if budget.unit == "money" and concerned(budget, pipeline_name, pipeline)
+        for model in ((budget.model,) if budget.model else pipeline.models)
+    )
+    for name, model in under:
+        if settings.model[model].tariff is None:
+            raise errors.SettingsError(
+                f"money is counted, and the model {model!r} does not say what it costs",
+                where=f"{path}: budget.{name}",
+                fix=f"add model.{model}.tariff, such as {{ watts = 300, kwh = 0.25 }}",
+            )
+
+
+def concerned(budget: BudgetSettings, name: str, pipeline: PipelineSettings) -> bool:
+    """Tell whether the work of a pipeline is under a budget."""
+    return (
+        budget.pipeline in (None, name)
+        and budget.stream in (None, pipeline.stream)
+        and (budget.model is None or budget.model in pipeline.models)
+    )
 
 
 def _refuse_the_future(settings: Settings, pipeline: PipelineSettings, where: str) -> None:

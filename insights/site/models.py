@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from insights.site.budgets import TariffSettings
 from insights.site.values import Duration, Section, seconds
 
 
@@ -162,6 +163,7 @@ class ModelSettings(Section):
     kv_type: Literal["f16", "q8_0", "f32"] | None = None
     memory_mb: int | None = Field(default=None, ge=64)
     timeout: Duration = seconds("5min")
+    tariff: TariffSettings | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> "ModelSettings":

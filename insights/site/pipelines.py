@@ -72,6 +72,12 @@ class PipelineSettings(Section):
     min_support: float | None = Field(default=None, ge=0, le=1)
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models that its rows may go to; none where labelled rows answer."""
+        found = (self.model, self.fallback)
+        return tuple(name for name in found if name is not None and name != NEAREST)
+
+    @property
     def collections(self) -> tuple[str, ...]:
         """The collections that its rows are compared with."""
         more = () if self.examples is None else (self.examples.collection,)

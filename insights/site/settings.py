@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from insights.site.audit import AuditSettings
+from insights.site.budgets import BudgetSettings, TariffSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
 from insights.site.pipelines import (
     NEAREST,
@@ -39,6 +40,7 @@ __all__ = [
     "NEAREST",
     "AlertsSettings",
     "AuditSettings",
+    "BudgetSettings",
     "CollectionSettings",
     "DaemonSettings",
     "Duration",
@@ -59,6 +61,7 @@ __all__ = [
     "SourceSettings",
     "StoreSettings",
     "StreamSettings",
+    "TariffSettings",
     "TextRedactionSettings",
     "seconds",
 ]
@@ -373,6 +376,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     model: dict[Name, ModelSettings] = Field(default_factory=dict)
     sink: dict[Name, SinkSettings] = Field(default_factory=dict)
+    budget: dict[Name, BudgetSettings] = Field(default_factory=dict)
     pipeline: dict[Name, PipelineSettings] = Field(default_factory=dict, exclude=True)
     config_dir: Path = Field(default=Path(), exclude=True)
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
+from insights.governance.budget import Costs
 from insights.model import Citation, Example, Insight
 from insights.store import audit
 from insights.store.postgres import Store
@@ -18,10 +19,12 @@ class InsightStore:
     Args:
         store: The store.
         holder: This daemon's name, for the audit.
+        costs: What generations cost; without it they have tokens and seconds, and no price.
     """
 
-    def __init__(self, store: Store, holder: str) -> None:
+    def __init__(self, store: Store, holder: str, costs: Costs | None = None) -> None:
         self._store = store
+        self._costs = costs or Costs({}, {})
         self._holder = holder
         self._sql = load("insights")
 
@@ -30,7 +33,7 @@ class InsightStore:
 
         Repeating it after a COMMIT that nobody acknowledged changes nothing: the leases are gone.
         """
-        rows = [_record(insight) for insight in finished]
+        rows = [self._record(insight) for insight in finished]
         made = {insight.claim.work_id: insight for insight in finished}
         with self._store.transaction() as connection:
             values = {"rows": Jsonb(rows, dumps=_dumps)}
@@ -51,6 +54,16 @@ class InsightStore:
                 ),
             )
         return len(held)
+
+    def _record(self, insight: Insight) -> dict[str, Any]:
+        spent = self._costs.of(insight.claim.pipeline_version_id, insight.generation)
+        cost = {
+            "money": spent.money,
+            "spent_by": spent.model,
+            "spent_tokens": spent.tokens,
+            "spent_s": spent.seconds,
+        }
+        return _record(insight) | cost
 
 
 class Registry:
@@ -132,6 +145,7 @@ def _record(insight: Insight) -> dict[str, Any]:
             "queue_ms": made.queue_ms,
             "prompt_ms": made.prompt_ms,
             "decode_ms": made.decode_ms,
+            "compute_ms": 0.0 if made.shared else made.compute_ms,
         }
     return record
 

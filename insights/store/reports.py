@@ -1,7 +1,7 @@
 """What the store tells people, typed: `status`, `doctor`, the page and metrics read the same."""
 
 import datetime as dt
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -108,6 +108,53 @@ class DaemonReport(msgspec.Struct, frozen=True):
         return self.silent_s > SILENT_S
 
 
+class BudgetReport(msgspec.Struct, frozen=True):
+    """A budget now: amounts are in its unit. A row `reserve`s that much from claim to write."""
+
+    name: str
+    concerns: str
+    unit: str
+    per: str
+    time_zone: str
+    soft: float | None
+    hard: float | None
+    used: float
+    reserved: float
+    in_hand: int
+    reserve: float
+    resets_at: dt.datetime
+
+    @property
+    def left(self) -> float:
+        """What may still be reserved, up to the hard bound, or to the soft one without one."""
+        bound = self.soft if self.hard is None else self.hard
+        return max(0.0, (bound or 0.0) - self.used - self.reserved)
+
+    @property
+    def state(self) -> Literal["free", "slowed", "stopped"]:
+        """Whether rows begin as they come, one at a time, or not at all until the next window."""
+        if self.hard is not None and self.hard - self.used < max(self.reserve, 1e-9):
+            return "stopped"
+        if self.soft is not None and self.soft - self.used < max(self.reserve, 1e-9):
+            return "slowed"
+        return "free"
+
+    @property
+    def says(self) -> str:
+        """How it stands, in words."""
+        bounds = ((self.soft, "soft"), (self.hard, "hard"))
+        of = ", ".join(f"{amount:,.10g} {kind}" for amount, kind in bounds if amount is not None)
+        words = {
+            "free": "",
+            "slowed": "; past its soft bound: one row at a time",
+            "stopped": "; used up: nothing begins",
+        }[self.state]
+        if words:
+            words += f" until {self.resets_at:%Y-%m-%d %H:%M} UTC"
+        held = f", {self.reserved:,.10g} reserved" if self.reserved else ""
+        return f"{round(self.used, 6):,.10g}{held} of {of} {self.unit} a {self.per}{words}"
+
+
 class UsageReport(msgspec.Struct, frozen=True):
     """What the generations of the last day cost."""
 
@@ -171,7 +218,7 @@ class Reports:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        named = ("insights", "deployments", "daemons", "streams")
+        named = ("insights", "deployments", "daemons", "streams", "budgets")
         self._sql = {name: text for file in named for name, text in load(file).items()}
 
     def streams(self) -> list[StreamReport]:
@@ -205,6 +252,10 @@ class Reports:
     def daemons(self) -> list[DaemonReport]:
         """Return a report for each daemon that has not ended."""
         return self._read("daemons", DaemonReport)
+
+    def budgets(self) -> list[BudgetReport]:
+        """Return how each budget stands now."""
+        return self._read("budgets", BudgetReport)
 
     def usage(self) -> UsageReport:
         """Return what the last day cost."""

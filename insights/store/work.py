@@ -5,12 +5,13 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
 from insights.model import Claim, Outstanding, Row, Share
 from insights.store import audit
-from insights.store.postgres import Store
+from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,8 @@ class WorkQueue:
         self._key_version = key_version
         self._sql = load("work")
         self._repoint = load("deployments")["repoint"]
+        self._bounded = False  # budgets bounded the last claim
+        self._used_up = load("budgets")["used_up"]
         self._counted = 0  # rows of a long queue when they were last counted
         self._counted_at: float | None = None
 
@@ -62,9 +65,27 @@ class WorkQueue:
             "ttl_s": self._ttl_s,
             "key_version": self._key_version,
         }
-        with self._store.connection() as connection:
-            rows = connection.execute(self._sql["claim"], values).fetchall()
+        rows = None if self._bounded else self._claim_freely(values)
+        if rows is None:
+            with self._store.transaction() as connection:
+                self._bounded = self._lock_budgets(connection, values)
+                rows = connection.execute(self._sql[self._claims], values).fetchall()
         return sorted((_claim(row) for row in rows), key=lambda claim: claim.work_id)
+
+    def _claim_freely(self, values: dict[str, Any]) -> list[Any] | None:
+        """Claim where no budget bounds it; return None where one does by now."""
+        with self._store.connection() as connection:
+            if self._lock_budgets(connection, values):
+                return None
+            return connection.execute(self._sql["claim"], values).fetchall()
+
+    def _lock_budgets(self, connection: Connection, values: dict[str, Any]) -> bool:
+        """Keep others from claiming under the same budgets; tell whether there are any."""
+        return bool(connection.execute(self._sql["lock_budgets"], values).fetchall())
+
+    @property
+    def _claims(self) -> str:
+        return "claim_within" if self._bounded else "claim"
 
     def suspects(self) -> set[int]:
         """Return the versions with rows that are due now and must run alone."""
@@ -182,7 +203,21 @@ class WorkQueue:
 
     def outstanding(self) -> Outstanding:
         """Count open work; a long queue's end is counted now and then, and told until the next."""
-        values = {"versions": self._versions, "most": _COUNTED}
+        found = self._open(self._versions)
+        if not found.all_open:
+            return found
+        with self._store.connection() as connection:
+            rows = connection.execute(self._used_up, {"versions": self._versions}).fetchall()
+        stopped = {row.pipeline_version_id: row for row in rows}
+        others = [version for version in self._versions if version not in stopped]
+        if not stopped or self._open(others).all_open:
+            return found
+        first = next(iter(stopped.values()))
+        until = f"the budget {first.budget} is used up until {first.resets_at:%Y-%m-%d %H:%M} UTC"
+        return msgspec.structs.replace(found, bounded=until)
+
+    def _open(self, versions: Sequence[int]) -> Outstanding:
+        values = {"versions": list(versions), "most": _COUNTED}
         with self._store.connection() as connection:
             row = connection.execute(self._sql["outstanding"], values).fetchone()
             assert row is not None  # noqa: S101 - an aggregate always returns a row

@@ -15,6 +15,7 @@ from insights.store.insights import InsightStore
 from insights.store.reports import Reports
 from insights.store.support import SupportStore
 from insights.store.work import WorkQueue
+from insights.wiring import budgets
 from insights.wiring.adapters import routed
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.knowledge import exampler, searcher
@@ -82,6 +83,7 @@ def recipes(app: App, *, load: bool) -> tuple[dict[int, Recipe], dict[str, error
         raise next(iter(refused.values()))
     if not bound:
         raise refuse_without_pipeline(app)
+    budgets.put(app, bound.values())
     return bound, refused
 
 
@@ -116,7 +118,7 @@ def pipeline(app: App, bound: dict[int, Recipe], work: WorkQueue) -> Pipeline:
     return Pipeline(
         bound,
         work,
-        InsightStore(app.store, app.holder),
+        InsightStore(app.store, app.holder, budgets.costs(app.settings, bound.values())),
         batch=settings.batch,
         in_flight=settings.in_flight,
         grounds=SupportStore(app.store),

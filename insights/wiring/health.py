@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 
+import structlog
+
 from insights import errors
 from insights.inference.client import LocalGenerator
 from insights.inference.remote_client import RemoteGenerator
@@ -14,6 +16,7 @@ from insights.service.runner import Job, Runner
 from insights.store import revision
 from insights.store.reports import (
     BacklogReport,
+    BudgetReport,
     DaemonReport,
     DeadReport,
     OutboxReport,
@@ -22,6 +25,8 @@ from insights.store.reports import (
 )
 from insights.wiring.app import App
 from insights.workers.process import Standing
+
+log = structlog.get_logger(__name__)
 
 EVERY_S = 10.0
 COUNT_EVERY = 3  # looks: counts of a million rows take a tenth of a second of the store
@@ -47,6 +52,7 @@ class Observing:
         self.dead: list[DeadReport] = []
         self.outboxes: list[OutboxReport] = []
         self.daemons: list[DaemonReport] = []
+        self.budgets: list[BudgetReport] = []
         self._looks = 0
         self.error: errors.InsightsError | None = None
         self._seen_at = time.monotonic()  # the store was opened just now
@@ -59,6 +65,7 @@ class Observing:
         try:
             revision.check(self._store)
             self.streams = {one.stream: one for one in self._reports.standing()}
+            self._look_at_budgets()
             if self._looks % COUNT_EVERY == 0:
                 self.backlog = self._reports.backlog()
                 self.dead = self._reports.dead()
@@ -70,6 +77,16 @@ class Observing:
         else:
             self.error, self._seen_at = None, time.monotonic()
         return False
+
+    def _look_at_budgets(self) -> None:
+        """Say in the log when a budget begins or ceases to bound, a line each."""
+        former = {one.name: one.state for one in self.budgets}
+        self.budgets = self._reports.budgets()
+        for one in self.budgets:
+            if one.state == former.get(one.name, "free"):
+                continue
+            tell = log.info if one.state == "free" else log.warning
+            tell(f"budget {one.state}", budget=one.name, concerns=one.concerns, says=one.says)
 
     @property
     def age_s(self) -> float:
@@ -154,6 +171,8 @@ class Readiness:
             yield reached(f"recognizer {name}", worker.standing)
         for name, why in sorted(self._app.refused.items()):
             yield Check(f"pipeline {name}", "failed", str(why))
+        for one in self.observing.budgets:
+            yield Check(f"budget {one.name}", "ok" if one.state == "free" else "warning", one.says)
         if self.pipeline is not None:  # what it waits for has a check of its own, if it is a part
             for name, reason in sorted(self.pipeline.stopped.items()):
                 yield Check(f"pipeline {name}", "warning", reason)

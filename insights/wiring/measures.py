@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from insights.inference.client import LocalGenerator
 from insights.service.health import Check, Health, worst
+from insights.store.reports import BudgetReport
 from insights.wiring.app import App
 from insights.wiring.health import Readiness
 
@@ -45,6 +46,7 @@ class Measures:
         yield Measure("insights_ready", worst(ready) != "failed", {})
         yield from _checks(ready)
         yield from self._store()
+        yield from _budgets(self._readiness.observing.budgets)
         yield from self._models()
         yield from self._children()
         if (pipeline := self._readiness.pipeline) is not None:
@@ -111,6 +113,19 @@ class Measures:
                 pages = int(Path(f"/proc/{int(pid or 0)}/statm").read_text("ascii").split()[1])
                 bytes_ = pages * _PAGE_BYTES
                 yield Measure("insights_child_resident_memory_bytes", bytes_, {"child": name})
+
+
+def _budgets(budgets: Iterable[BudgetReport]) -> Iterator[Measure]:
+    for budget in budgets:
+        labels = {"budget": budget.name, "unit": budget.unit}
+        yield Measure("insights_budget_used", budget.used, labels)
+        yield Measure("insights_budget_reserved", budget.reserved, labels)
+        for kind, bound in (("soft", budget.soft), ("hard", budget.hard)):
+            if bound is not None:
+                yield Measure("insights_budget_bound", bound, {**labels, "kind": kind})
+        for state in ("slowed", "stopped"):
+            reached = budget.state == state
+            yield Measure("insights_budget_reached", reached, {**labels, "state": state})
 
 
 def _checks(checks: list[Check]) -> Iterator[Measure]:

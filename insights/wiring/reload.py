@@ -13,12 +13,13 @@ from insights.polling.courtesy import Courtesy
 from insights.site import definitions
 from insights.site.files import load
 from insights.site.settings import Settings
+from insights.wiring import budgets
 from insights.wiring.adapters import open_store
 from insights.wiring.app import App, check_store, refuse_without_pipeline
 
 _AT_ONCE = re.compile(r"log\.(level|format)|stream\.[a-z0-9_]+\.quiet_hours")
 _NAMED = 2  # levels of a setting's name: `daemon.batch`; one more below `stream.<name>`
-_SECTIONS = {"source", "stream", "collection", "model", "sink"}
+_SECTIONS = {"source", "stream", "collection", "model", "sink", "budget"}
 
 
 class Changes(NamedTuple):
@@ -53,9 +54,9 @@ def look(path: Path, app: App, roles: Sequence[str]) -> Changes:
 
 def apply(app: App, settings: Settings) -> None:
     """Apply what needs no new beginning."""
-    for name, budgets in app.courtesies.items():
-        for budget in budgets:
-            budget.keep_quiet(settings.stream[name].quiet_hours)
+    for name, courtesies in app.courtesies.items():
+        for courtesy in courtesies:
+            courtesy.keep_quiet(settings.stream[name].quiet_hours)
     app.settings = settings
 
 
@@ -90,6 +91,7 @@ def _check(found: App, roles: Sequence[str]) -> None:
     for name, model in settings.model.items():
         if model.path is not None and not settings.resolve(model.path).is_file():
             raise errors.ModelError("there is no such file", where=f"model.{name}.path")
+    budgets.check(settings)
     check_store(found)
 
 

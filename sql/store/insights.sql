@@ -6,7 +6,8 @@ WITH finished AS (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, confidences jsonb, source_cursor text, redactions jsonb, notes jsonb,
         neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
-        forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real)
+        forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
+        spent_by text, spent_tokens integer, spent_s double precision)
 ), held AS (
     UPDATE store.work w
     SET state = 'done', lease_token = NULL, lease_until = NULL, holder = NULL, reason = NULL, isolated = false,
@@ -17,14 +18,33 @@ WITH finished AS (
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
                                shared, confidence, confidences, neighbour, source_cursor, redactions, notes, request, prompt_tokens,
-                               reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms)
+                               reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms, compute_ms,
+                               money)
     SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
            f.shared, f.confidence, f.confidences, f.neighbour, f.source_cursor, f.redactions,
            nullif(ARRAY(SELECT jsonb_array_elements_text(f.notes)), '{}'), h.request, f.prompt_tokens, f.reused_tokens,
-           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms
+           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms, f.compute_ms, f.money
     FROM held h JOIN finished f USING (work_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
     RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
+), spent AS (
+    -- What these rows take of budgets, whether or not an insight existed: their claims, which reserved it, end here.
+    SELECT v.budget_id, date_trunc(b.per, now(), b.time_zone) AS begins,
+           sum(CASE b.unit WHEN 'rows' THEN 1 WHEN 'tokens' THEN f.spent_tokens WHEN 'seconds' THEN f.spent_s
+                           ELSE f.money END) AS amount
+    FROM held h
+    JOIN finished f USING (work_id)
+    JOIN store.budgeted v USING (pipeline_version_id)
+    JOIN store.budget b USING (budget_id)
+    WHERE b.model IS NULL OR b.model = f.spent_by
+    GROUP BY v.budget_id, b.per, b.time_zone
+), ordered AS (
+    SELECT s.* FROM store.budget b JOIN spent s USING (budget_id) ORDER BY b.budget_id FOR NO KEY UPDATE OF b
+), settled AS (
+    UPDATE store.budget b
+    SET used = CASE WHEN b.window_start >= s.begins THEN b.used ELSE 0 END + coalesce(s.amount, 0),
+        window_start = greatest(b.window_start, s.begins)
+    FROM ordered s WHERE b.budget_id = s.budget_id
 ), joined AS (
     SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, d.pipeline_id,
            d.sink_id, d.stage, f.*

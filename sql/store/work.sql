@@ -46,6 +46,81 @@ WHERE w.work_id = ready.work_id
 RETURNING w.work_id, w.row_id, w.lease_token, s.name AS stream, l.row_key, w.input_hash, l.hash_version,
           w.pipeline_version_id, w.attempts, w.isolated;
 
+-- name: lock_budgets
+-- The budgets that work of these versions is under, kept from other claims until this transaction ends: what is in hand is
+-- counted by the statement that comes next, with nobody claiming beside it. In their order, so that nobody waits in a circle.
+SELECT b.budget_id
+FROM store.budget b
+WHERE b.budget_id IN (SELECT v.budget_id FROM store.budgeted v WHERE v.pipeline_version_id = ANY(%(versions)s))
+ORDER BY b.budget_id
+FOR NO KEY UPDATE;
+
+-- name: claim_within
+-- `claim` where budgets bound it. A share has as many rows as each of its version's budgets has room for: what is not used
+-- and not reserved by rows in hand, over all daemons; past a soft bound one row at a time. Shares that have a budget in
+-- common divide it row by row, in turns: a share that finds no row takes no room from another. What is claimed is reserved.
+WITH share AS (
+    SELECT * FROM unnest(%(versions)s::integer[], %(rows)s::integer[], %(isolated)s::boolean[]) WITH ORDINALITY
+        AS q (pipeline_version_id, rows, isolated, turn)
+), room AS MATERIALIZED (
+    SELECT q.turn, b.budget_id, greatest(0, least(
+               CASE WHEN b.hard IS NOT NULL AND v.reserve > 0 THEN floor((b.hard - b.used - b.reserved) / v.reserve)
+                    WHEN b.used >= b.hard THEN 0 END,
+               CASE WHEN b.soft IS NOT NULL AND v.reserve > 0
+                    THEN greatest(floor((b.soft - b.used - b.reserved) / v.reserve), 1 - b.in_hand)
+                    WHEN b.used >= b.soft THEN 1 - b.in_hand END,
+               q.rows)) AS rows
+    FROM share q JOIN store.budgeted v USING (pipeline_version_id) JOIN store.budget_standing b USING (budget_id)
+), bounded AS (
+    SELECT q.pipeline_version_id, q.isolated, q.turn, least(q.rows, min(m.rows))::bigint AS rows
+    FROM share q LEFT JOIN room m USING (turn)
+    GROUP BY q.pipeline_version_id, q.rows, q.isolated, q.turn
+), candidate AS (
+    SELECT q.turn, r.work_id, row_number() OVER (PARTITION BY q.turn ORDER BY r.work_id) AS place
+    FROM bounded q
+    JOIN store.deployment d USING (pipeline_version_id)
+    JOIN store.stream s USING (stream_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT w.work_id
+            FROM store.work w
+            WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+              AND w.not_before <= now() AND NOT w.isolated AND NOT q.isolated
+            ORDER BY w.pipeline_version_id, w.work_id
+            LIMIT q.rows
+            FOR UPDATE SKIP LOCKED
+        ) innocent
+        UNION ALL
+        SELECT * FROM (
+            SELECT w.work_id
+            FROM store.work w
+            WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+              AND w.not_before <= now() AND w.isolated AND q.isolated
+            ORDER BY w.pipeline_version_id, w.work_id
+            LIMIT q.rows
+            FOR UPDATE SKIP LOCKED
+        ) suspect
+    ) r
+    WHERE q.rows > 0 AND NOT s.paused AND s.stopped_reason IS NULL
+      AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
+), part AS (
+    -- Of each budget's room, which part is taken once this row is: each row takes one of as many as its share has room for.
+    SELECT c.work_id, sum(1 / m.rows) OVER (PARTITION BY m.budget_id ORDER BY c.place, c.turn) AS taken
+    FROM candidate c JOIN room m USING (turn)
+), ready AS (
+    SELECT work_id FROM candidate EXCEPT SELECT work_id FROM part WHERE taken > 1.000000001
+)
+UPDATE store.work w
+SET state = 'claimed', lease_token = gen_random_uuid(), holder = %(holder)s, attempts = w.attempts + 1,
+    lease_until = now() + make_interval(secs => %(ttl_s)s), reason = NULL
+FROM ready
+JOIN store.work current USING (work_id)
+JOIN store.stream s ON s.stream_id = current.stream_id
+JOIN store.ledger l ON l.row_id = current.row_id
+WHERE w.work_id = ready.work_id
+RETURNING w.work_id, w.row_id, w.lease_token, s.name AS stream, l.row_key, w.input_hash, l.hash_version,
+          w.pipeline_version_id, w.attempts, w.isolated;
+
 -- name: suspects
 -- The versions with rows that must run alone and are due: for each, whether there is one.
 SELECT d.pipeline_version_id

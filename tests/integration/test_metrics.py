@@ -19,7 +19,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 NAME = re.compile(r"\b(?:insights|gen_ai|process)_[a-z_]+\b(?!\s*=)")
 LABELS = {
     "pipeline", "status", "step", "charged", "kind", "where", "stream", "change", "sink", "result",
-    "child", "method", "name", "part", "model", "le", "daemon",
+    "budget", "unit", "state", "child", "method", "name", "part", "model", "le", "daemon",
     "gen_ai_request_model", "gen_ai_token_type",
 }  # fmt: skip
 

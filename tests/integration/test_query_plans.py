@@ -106,6 +106,23 @@ def test_claiming_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> N
         assert scanned(plan(filled, load("work")["claim"])) == []
 
 
+def test_claiming_within_budgets_reads_what_is_in_hand_and_its_own_rows(
+    filled: psycopg.Connection[Any],
+) -> None:
+    filled.execute(
+        "INSERT INTO store.budget (name, concerns, unit, per, time_zone, hard)"
+        " SELECT n, 'all', 'rows', 'day', 'UTC', 1e6 FROM generate_series(1, 3) n;"
+        "INSERT INTO store.budgeted SELECT budget_id, 1, 1 FROM store.budget"
+    )
+    sql = load("work")
+    filled.execute(sql["claim"], {**VALUES, "rows": [100]})  # in hand, of whomever
+    with filled.transaction():
+        assert scanned(plan(filled, sql["lock_budgets"])) == []
+        assert scanned(plan(filled, sql["claim_within"])) == []
+    assert scanned(plan(filled, load("budgets")["budgets"])) == []
+    assert scanned(plan(filled, load("budgets")["used_up"])) == []
+
+
 def test_what_runs_by_the_clock_reads_no_queue_from_end_to_end(
     filled: psycopg.Connection[Any],
 ) -> None:

@@ -33,6 +33,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "embedding": s.EmbeddingSettings,
     "model.default": s.ModelSettings,
     "sink.triage": s.SinkSettings,
+    "budget.night": s.BudgetSettings,
 }
 PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,
