@@ -68,7 +68,7 @@ def shipped_packages() -> Iterator[str]:
         ".".join(file.parent.relative_to(ROOT).parts)
         for file in (ROOT / "insights").rglob("__init__.py")
     }
-    for folder, suffix in (("sql", "sql"), ("migrations", "py")):
+    for folder, suffix in (("sql", "sql"), ("migrations", "py"), ("systemd", "service")):
         present |= {
             ".".join(("insights", *file.parent.relative_to(ROOT).parts))
             for file in (ROOT / folder).rglob(f"*.{suffix}")

@@ -23,6 +23,7 @@ from insights.cli import (
     pipeline,
     redact,
     run,
+    service,
     sink,
     status,
     streams,
@@ -98,6 +99,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(redact.app, name="redact")
+app.add_typer(service.app, name="service")
 app.add_typer(sink.app, name="sink")
 
 

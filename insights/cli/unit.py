@@ -4,6 +4,7 @@ import ipaddress
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 from insights import errors
 from insights.cli.output import console, shown
 from insights.site import files, networks
+from insights.site.settings import Settings
 
 _RESOLVERS = Path("/etc/resolv.conf")
 _MEMORY = re.compile(r"[1-9]\d*(?:[KMGT]|%)?")
@@ -36,6 +38,24 @@ def unit(
     if sys.stdin.isatty():
         network = network or _asked("More addresses or networks, such as 10.2.0.0/16 (Enter: none)")
         memory = memory or next(iter(_asked("Most memory, such as 12G (Enter: no limit)")), None)
+    lines = drop_in(settings, network or (), memory)
+    print("\n".join(lines))
+    console.print(
+        "Put it into /etc/systemd/system/insights.service.d/site.conf; systemctl daemon-reload"
+    )
+
+
+def drop_in(settings: Settings, network: Sequence[str], memory: str | None) -> list[str]:
+    """Return the lines of this site's drop-in; warns of what it cannot tell.
+
+    Args:
+        settings: The site's.
+        network: Addresses and networks that are reached too.
+        memory: Most memory, as systemd writes it; None is no limit.
+
+    Raises:
+        errors.SettingsError: If one is none.
+    """
     lines = [
         "# Printed by `insights unit`: what this site's service reaches, and may take.",
         "[Service]",
@@ -44,7 +64,7 @@ def unit(
         lines += _opened(where, host)
     for server in _name_servers():
         lines += [f"# {_RESOLVERS}", f"IPAddressAllow={server}"]
-    for given in network or ():
+    for given in network:
         lines += ["# --network", f"IPAddressAllow={_checked(given)}"]
     if memory is not None:
         if not _MEMORY.fullmatch(memory):
@@ -52,10 +72,7 @@ def unit(
                 f"{memory!r} is no amount of memory", where="--memory", fix="write it as 12G or 60%"
             )
         lines.append(f"MemoryMax={memory}")
-    print("\n".join(lines))
-    console.print(
-        "Put it into /etc/systemd/system/insights.service.d/site.conf; systemctl daemon-reload"
-    )
+    return lines
 
 
 def _asked(what: str) -> list[str]:

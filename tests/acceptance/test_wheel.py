@@ -56,6 +56,11 @@ def test_the_command_starts(installed: Path) -> None:
     assert "migrate" in done.stdout
 
 
+def test_the_units_are_in_it(installed: Path) -> None:
+    ours = {path.name for path in (ROOT / "systemd").iterdir()}
+    assert {path.name for path in (installed / "insights" / "systemd").iterdir()} == ours
+
+
 def test_a_dba_gets_the_schema_from_it(installed: Path) -> None:
     (installed.parent / "insights.toml").write_text('state_dir = "state"\n')
     done = _run(installed, "--config", "insights.toml", "migrate", "--sql")
