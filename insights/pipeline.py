@@ -32,12 +32,13 @@ from insights.enriching.recipe import (
     prompt_sha256,
     request_for,
     shown,
+    unasked,
 )
 from insights.enriching.shares import Shares
 from insights.enriching.support import UNSCORED, supported
 from insights.governance import redact
 from insights.ground import failpoints, metrics
-from insights.model import Claim, GenerateRequest, Generation, Insight, Row, Verdict
+from insights.model import Claim, GenerateRequest, Generation, Insight, Row
 from insights.ports import Grounds, Insights, Work
 from insights.steps.validate import validate
 
@@ -228,9 +229,16 @@ class Pipeline:
         return onward
 
     def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
-        """6. Send each row to the generator, which batches whatever is in flight."""
+        """6. Send each row to the generator, which batches whatever is in flight.
+
+        A row that gives orders is marked, or withheld before a model sees it.
+        """
         beside = [v for v, r in self._recipes.items() if set(r.shared) & set(recipe.shared)]
         for row, request in self._rendered(recipe, rows):
+            row.orders = recipe.guard.found(request)
+            if recipe.guard.refusal(row.orders) is not None:
+                self._flight.arrive(row)
+                continue
             row.prompt_sha256 = prompt_sha256(request)
             row.alone = row.claim.isolated or not self._flight.sent(beside)
             try:
@@ -243,13 +251,14 @@ class Pipeline:
         recipe = self._recipes[row.claim.pipeline_version_id]
         redaction = recipe.stream.redaction
         generation: Generation | None = None
-        notes, texts = row.row.notes, beside(row.passages, row.examples)
+        notes = (*row.row.notes, *row.orders)
+        texts = beside(row.passages, row.examples)
         if row.future is None:
-            reason = lacking(recipe, row.passages, row.examples)
-            verdict = Verdict(status="abstained", output=None, reason=reason)
+            verdict = unasked(recipe, row.passages, row.examples, row.orders)
         else:
             generation = row.future.result()
             verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
+            verdict = recipe.guard.judged(verdict)
             verdict = redact.judged(verdict, shown(recipe, row.row, row.passages), redaction)
             notes += (*(f"{source} was cut" for source in generation.cut), *verdict.notes)
         return Insight(

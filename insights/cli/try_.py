@@ -73,16 +73,21 @@ def try_(
         examples = examples_for(recipe, [row])[0]
         request = request_for(recipe, row, passages, examples)
         generation: Generation | None = None
-        if lacking(recipe, passages, examples) is None:
+        orders = recipe.guard.found(request)
+        asks = lacking(recipe, passages, examples) is None and not recipe.guard.refusal(orders)
+        if asks:
             generation = recipe.generator.submit(request).result()
         grounds = enriching.grounds(app)
-        verdict = workbench.judged(recipe, row, passages, examples, generation, grounds)
+        verdict = workbench.judged(recipe, row, passages, examples, generation, grounds, orders)
         nearest = workbench.neighbour(verdict, examples)
     if as_json:
         emit_json({"row": row, "passages": passages, "examples": examples, "request": request,
-                   "made": generation, "verdict": verdict, "neighbour": nearest})  # fmt: skip
+                   "made": generation, "verdict": verdict, "neighbour": nearest,
+                   "orders": orders})  # fmt: skip
     else:
         _show(row, passages, request, generation, verdict)
+        for one in orders:
+            stdout.print(f"[bold]orders[/] {shown(one)}", highlight=False)
         if nearest is not None:
             stdout.print(
                 f"[bold]neighbour[/] {shown(nearest.uri)}: {shown(nearest.told)} "

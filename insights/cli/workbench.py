@@ -18,6 +18,7 @@ from insights.enriching.recipe import (
     lacking,
     passages_for,
     request_for,
+    unasked,
 )
 from insights.governance import redact
 from insights.model import Example, Generation, Passage, Row, Verdict
@@ -127,18 +128,20 @@ def trial(
     given = zip(found, passages_for(recipe, found), examples_for(recipe, found), strict=True)
     pending = []
     for row, some, examples in given:
-        asks = lacking(recipe, some, examples) is None
         request = request_for(recipe, row, some, examples)
-        pending.append((row, some, examples, recipe.generator.submit(request) if asks else None))
+        orders = recipe.guard.found(request)
+        asks = lacking(recipe, some, examples) is None and not recipe.guard.refusal(orders)
+        future = recipe.generator.submit(request) if asks else None
+        pending.append((row, some, examples, orders, future))
     tried = []
-    for row, some, examples, future in pending:
+    for row, some, examples, orders, future in pending:
         try:
             made = None if future is None else future.result()
         except errors.InsightsError as exc:
             tried.append(_failed(row, exc))
             continue
         seconds = 0.0 if made is None else time.monotonic() - began
-        verdict = judged(recipe, row, some, examples, made, grounds)
+        verdict = judged(recipe, row, some, examples, made, grounds, orders)
         tried.append(_tried(row, verdict, neighbour(verdict, examples), made, seconds))
     return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
 
@@ -160,12 +163,16 @@ def judged(
     examples: tuple[Example, ...],
     made: Generation | None,
     grounds: Grounds,
+    orders: Sequence[str] = (),
 ) -> Verdict:
-    """Return the verdict that the daemon would write; `made` is None where no model was asked."""
+    """Return the verdict that the daemon would write; `made` is None where no model was asked.
+
+    `orders` is what of the prompt looks like orders (`Guard.found`).
+    """
     if made is None:
-        reason = lacking(recipe, passages, examples)
-        return Verdict(status="abstained", output=None, reason=reason)
+        return unasked(recipe, passages, examples, orders)
     verdict: Verdict = validate(made, recipe.output_schema, row.values, passages)
+    verdict = recipe.guard.judged(verdict)
     verdict = redact.judged(verdict, recipes.shown(recipe, row, passages), recipe.stream.redaction)
     supported = Judged(verdict, row.values, passages)
     (verdict,) = scored([supported], grounds, recipe.collections) or [verdict]

@@ -17,12 +17,16 @@ from insights.ports import Generator
 
 
 class InHand(msgspec.Struct):
-    """A claimed row on its way: what was read of it, and the passages and examples it was given."""
+    """A claimed row on its way: what was read of it, the passages and examples it was given.
+
+    `orders` says what of them looks like orders to the model.
+    """
 
     claim: Claim
     row: Row
     passages: tuple[Passage, ...] = ()
     examples: tuple[Example, ...] = ()
+    orders: tuple[str, ...] = ()
     prompt_sha256: str | None = None
     future: Future[Generation] | None = None
     sent_at: float = 0.0

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from insights.enriching.guard import Guard
 from insights.model import (
     Citation,
     Example,
@@ -51,6 +52,7 @@ class Recipe(msgspec.Struct, frozen=True):
     min_support: float | None = None
     examples: Examples | None = None
     without_model: bool = False
+    guard: Guard = Guard()
 
     @property
     def asks_support(self) -> bool:
@@ -122,6 +124,20 @@ def lacking(recipe: Recipe, passages: Sequence[Passage], examples: Sequence[Exam
     return None
 
 
+def unasked(
+    recipe: Recipe,
+    passages: Sequence[Passage],
+    examples: Sequence[Example],
+    orders: Sequence[str],
+) -> Verdict:
+    """Return the verdict on a row that no model was asked about: it gave orders, or lacks all."""
+    refusal = recipe.guard.refusal(orders)
+    if refusal is not None:
+        return Verdict(status="withheld", output=None, reason=refusal)
+    reason = lacking(recipe, passages, examples)
+    return Verdict(status="abstained", output=None, reason=reason)
+
+
 def beside(passages: Sequence[Passage], examples: Sequence[Example]) -> list[str]:
     """Return the texts that stood beside the row's own: each numbers its placeholders by itself."""
     return [*(passage.text for passage in passages), *(example.text for example in examples)]
@@ -155,7 +171,7 @@ def request_for(
     inputs = {column: row.values.get(column) for column in recipe.stream.inputs}
     schema = msgspec.json.encode(recipe.output_schema).decode()
     return GenerateRequest(
-        messages=recipe.template.render(inputs, passages, schema, examples),
+        messages=recipe.guard.marked(recipe.template.render(inputs, passages, schema, examples)),
         output_schema=recipe.output_schema,
         abstain=recipe.abstain,
         row={column: value for column, value in inputs.items() if value is not None},

@@ -140,6 +140,7 @@ def version(
         **_generator(settings, pipeline.model),
         **_examples(settings, definition),
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
+        **({"injection": told} if (told := pipeline.injection.decides) else {}),
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
         **({"names": list(names.rules)} if (names := definition.stream.names) else {}),

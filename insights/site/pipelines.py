@@ -46,6 +46,26 @@ class ExamplesSettings(Section):
     min_similarity: float = Field(default=0.3, ge=0, le=1)
 
 
+class InjectionSettings(Section):
+    """`[injection]` of a pipeline: what is done about rows that give orders to the model.
+
+    With `canary` the instruction has a word that an output may not hold.
+    """
+
+    action: Literal["flag", "withhold", "off"] = "flag"
+    canary: bool = False
+
+    @property
+    def decides(self) -> dict[str, object]:
+        """What of it decides an outcome, and so is in the pipeline's version: no mere mark."""
+        made: dict[str, object] = {}
+        if self.action == "withhold":
+            made["action"] = self.action
+        if self.canary:
+            made["canary"] = True
+        return made
+
+
 class SamplingSettings(Section):
     """`[sampling]` of a pipeline. Temperature 0 is greedy; `max_tokens` bounds the output."""
 
@@ -68,6 +88,7 @@ class PipelineSettings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     examples: ExamplesSettings | None = None
     sampling: SamplingSettings = SamplingSettings()
+    injection: InjectionSettings = InjectionSettings()
     timeout: Duration = seconds("5min")
     min_support: float | None = Field(default=None, ge=0, le=1)
 

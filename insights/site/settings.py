@@ -29,6 +29,7 @@ from insights.site.models import EmbeddingSettings, ModelSettings
 from insights.site.pipelines import (
     NEAREST,
     ExamplesSettings,
+    InjectionSettings,
     PipelineSettings,
     RetrievalSettings,
     SamplingSettings,
@@ -47,6 +48,7 @@ __all__ = [
     "EmbeddingSettings",
     "ExamplesSettings",
     "HealthSettings",
+    "InjectionSettings",
     "LogSettings",
     "MarkSettings",
     "ModelSettings",

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import structlog
 
 from insights import errors
+from insights.enriching.guard import Guard, word
 from insights.enriching.recipe import Recipe
+from insights.governance.orders import Orders
 from insights.inference.client import LocalGenerator
 from insights.knowledge.selection import Floor, Selection
 from insights.pipeline import Pipeline
@@ -179,6 +181,18 @@ class Serving:
         return False
 
 
+def _guard(app: App, made: Definition) -> Guard:
+    """Return what is done about rows that give orders: nothing where no model reads them."""
+    wanted = made.settings.injection
+    if made.settings.model == NEAREST:
+        return Guard()
+    return Guard(
+        orders=None if wanted.action == "off" else Orders(made.output_schema),
+        withholds=wanted.action == "withhold",
+        canary=word(app.hash_keys.key, made.name) if wanted.canary else "",
+    )
+
+
 def _bound(app: App, made: Definition, version_id: int) -> Recipe:
     wanted = made.settings.retrieval
     return Recipe(
@@ -212,5 +226,6 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         min_support=made.settings.min_support,
         examples=exampler(app, made) if made.settings.examples else None,
         without_model=made.settings.model == NEAREST,
+        guard=_guard(app, made),
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
     )

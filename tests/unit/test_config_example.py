@@ -39,6 +39,7 @@ PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,
     "retrieval": s.RetrievalSettings,
     "examples": s.ExamplesSettings,
+    "injection": s.InjectionSettings,
     "sampling": s.SamplingSettings,
 }
 
@@ -68,6 +69,7 @@ def test_each_setting_is_explained(file: str, section: str, model: type[BaseMode
         "redact",
         "retrieval",
         "examples",
+        "injection",
         "sampling",
         "webhook",
         "mail",
