@@ -11,7 +11,7 @@ from insights import errors
 from insights.cli import machine
 from insights.cli.output import Json, emit_json, next_step, runnable, shown, stdout
 from insights.model import Finding
-from insights.site import definitions, files
+from insights.site import definitions, files, redaction
 from insights.site.definitions import Definition
 from insights.site.settings import NEAREST, Settings
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
@@ -176,7 +176,7 @@ class Examination:
                 with self._looking("embedding"):
                     if (held := getattr(embedder, "held", None)) is not None:  # no server's child
                         self._held("embedding", embedder.model.name, held())
-            for place, model in definitions.names_models(self._settings).items():
+            for place, model in redaction.names_models(self._settings).items():
                 with self._looking(place):
                     self._held(place, "its recognizer of names", app.recognizer.held(model))
             with self._looking("store"):

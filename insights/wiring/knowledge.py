@@ -15,7 +15,7 @@ from insights.knowledge.stream import StreamDocuments
 from insights.polling.courtesy import Courtesy
 from insights.ports import Documents
 from insights.service.daemon import Job
-from insights.site import definitions
+from insights.site import definitions, redaction
 from insights.site.definitions import Definition
 from insights.wiring.app import App
 
@@ -109,8 +109,8 @@ def _documents(app: App, name: str) -> Documents:
             app.settings.resolve(found.folder),
             found.pattern,
             found.filters,
-            redaction=definitions.redaction(found.redact),
-            names=definitions.names_model(app.settings, found.redact),
+            redaction=redaction.redaction(found.redact),
+            names=redaction.names_model(app.settings, found.redact),
             recognizer=app.recognizer,
         )
         return app.stack.enter_context(folder)
