@@ -7,7 +7,7 @@ ifneq ($(REAL_DATA),)
 export INSIGHTS_EVAL_DATA := $(REAL_DATA)
 endif
 
-.PHONY: help demo demo-reset demo-model test check bench bench-gpu soak bundle lock
+.PHONY: help demo demo-reset demo-model picture test check bench bench-gpu soak bundle lock
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -27,6 +27,10 @@ demo-reset: ## Remove the demo's databases and state
 demo-model: ## Train the demo's model again from nothing (hours on two cores, minutes on a GPU)
 	@.ci/setup.sh demo
 	@$(PYTHON) -m demo.model.make
+
+picture: ## Take docs/status-page.png anew, of the demo's status page
+	@.ci/setup.sh test
+	@$(PYTHON) -m tests.picture
 
 # Each worker has servers of its own; PYTEST=-n0 runs the tests in one process, for a debugger.
 test: ## All tests, against real MariaDB and PostgreSQL servers

@@ -68,6 +68,7 @@ fi
 packages=(build-essential cmake ninja-build "${python_packages[@]}" sqlite3 unixodbc libsqliteodbc)
 if [ "$level" != demo ]; then
     packages+=(odbc-mariadb "${mariadb[@]}" odbc-postgresql faketime systemd prometheus)
+    [ "$ID" != debian ] || packages+=(chromium) # Ubuntu's is a snap, which no container runs
 fi
 
 run_apt() {

@@ -22,12 +22,15 @@ from insights.service.runner import Job, Runner
 from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store.reports import Totals
+from insights.web.guard import Tokens
 from insights.web.health import routes
 from insights.web.metrics import Page
+from insights.web.page import StatusPage
 from insights.web.server import BaseRoute, Server, application
 from insights.wiring import alerting, enriching, reload
 from insights.wiring.adapters import await_store
 from insights.wiring.app import App, check_store, open_app
+from insights.wiring.board import Board
 from insights.wiring.daemon import ALL_ROLES, build
 from insights.wiring.health import Readiness
 from insights.wiring.measures import Measures
@@ -117,12 +120,15 @@ def _serve(settings: Settings, roles: Sequence[str], path: Path) -> bool:
     runner = Runner()
     beats.carry(runner.main)
     health = Health(runner)
-    page = Page()
+    page, board = Page(), _status_page(settings)
     ready = threading.Event()
     if every := environment.watchdog_s():
         fed = partial(systemd.keep_alive, runner.main, every)
         runner.thread("watchdog", fed, ready, vital=False)
-    with _answering(settings.health.listen, runner, [*routes(health), page.route]):
+    with (
+        _answering("health", settings.health.listen, runner, [*routes(health), page.route]),
+        _answering("page", settings.page.listen, runner, board.routes),
+    ):
         await_store(settings, runner.waiting)
         with open_app(settings, begin=True) as app:
             check_store(app)
@@ -131,6 +137,9 @@ def _serve(settings: Settings, roles: Sequence[str], path: Path) -> bool:
             readiness.changes = Changes(health)
             page.read = measures = Measures(app, health, readiness)
             readiness.telling = _telling(app, measures, health)
+            if settings.page.listen:
+                board.board = Board(app, health, readiness)
+                readiness.history = board.board.history
             supervisor = build(app, roles, once=False, runner=runner, readiness=readiness)
             ready.set()
             return supervisor.run(Reloading(lambda: _changed(path, app, roles), runner))
@@ -156,8 +165,11 @@ def _changed(path: Path, app: App, roles: Sequence[str]) -> bool:
     """
     changes = reload.look(path, app, roles)
     if "health.listen" in changes.anew:
-        _check_listening(app.settings.health.listen, changes.settings.health.listen)
+        _check_listening("health", app.settings.health.listen, changes.settings.health.listen)
+    if "page.listen" in changes.anew:
+        _check_listening("page", app.settings.page.listen, changes.settings.page.listen)
     if changes.anew:
+        _status_page(changes.settings)
         log.info("settings changed: drains, and begins anew", changed=changes.anew)
         return True
     reload.apply(app, changes.settings)
@@ -167,10 +179,20 @@ def _changed(path: Path, app: App, roles: Sequence[str]) -> bool:
     return False
 
 
-def _check_listening(former: str, listen: str) -> None:
+def _status_page(settings: Settings) -> StatusPage:
+    """Return the status page.
+
+    Raises:
+        errors.SettingsError: If the credential with its tokens cannot be read.
+    """
+    text = environment.credential("page_tokens") if settings.page.listen else None
+    return StatusPage(Tokens(text or ""), settings.page.names)
+
+
+def _check_listening(what: str, former: str, listen: str) -> None:
     """Refuse an address on which nobody can listen; on the former port we listen ourselves."""
     if listen and listen.rpartition(":")[2] != former.rpartition(":")[2]:
-        Server(listen, application([])).close()
+        Server(listen, application([]), f"{what}.listen").close()
 
 
 def _tracing(settings: Settings) -> AbstractContextManager[None]:
@@ -183,14 +205,17 @@ def _tracing(settings: Settings) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _answering(listen: str, runner: Runner, answered: Sequence[BaseRoute]) -> Iterator[None]:
+def _answering(
+    what: str, listen: str, runner: Runner, answered: Sequence[BaseRoute]
+) -> Iterator[None]:
     if not listen:
         yield
         return
-    server = Server(listen, application(answered))
+    server = Server(listen, application(answered), f"{what}.listen")
     over = threading.Event()
-    runner.thread("http", server.turn, over, vital=False)
-    log.info("health is answered", at=server.address)
+    runner.thread("http" if what == "health" else what, server.turn, over, vital=False)
+    said = "health is answered" if what == "health" else "the status page is answered"
+    log.info(said, at=server.address)
     try:
         yield
     finally:

@@ -207,10 +207,12 @@ class _Site:
         network = network or re.findall(r"^# --network\nIPAddressAllow=(.+)$", said, re.MULTILINE)
         site = drop_in(settings, network, memory or (former[1] if former else None))
         yield self._drop_in("networks and memory", "site.conf", *site[2:])
-        port = settings.health.listen.rpartition(":")[2]
-        opened = [f"SocketBindAllow=tcp:{port}"] if port not in ("", _PORT) else []
-        yield self._drop_in("where health is answered", "port.conf", *opened)
-        named = sorted(_credentials(settings) - _GIVEN)
+        listens = (settings.health.listen, settings.page.listen)
+        ports = [listen.rpartition(":")[2] for listen in listens]
+        opened = [f"SocketBindAllow=tcp:{port}" for port in ports if port not in ("", _PORT)]
+        yield self._drop_in("where health and the page are answered", "port.conf", *opened)
+        people = {"page_tokens"} if settings.page.listen else set()  # may be absent
+        named = sorted((_credentials(settings) | people) - _GIVEN)
         loaded = [f"LoadCredential={name}:insights.{name}" for name in named]
         yield self._drop_in("credentials that the settings name", "credentials.conf", *loaded)
         outside = [] if str(program).startswith(_EXECUTABLE) else [f"ExecPaths={sys.prefix}"]

@@ -258,6 +258,11 @@ class Poller:
     def _diverged(self, state: StreamState, replica: Fingerprint) -> bool:
         return state.identity is not None and replica.identity != state.identity
 
+    @property
+    def grade(self) -> Grade | None:
+        """The cursor's grade; None: not looked at yet."""
+        return self._grade
+
     def _inspected(self, state: StreamState) -> Grade:
         """Return the cursor's grade, having compared columns and types with those recorded.
 

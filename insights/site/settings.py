@@ -34,7 +34,7 @@ from insights.site.pipelines import (
     RetrievalSettings,
     SamplingSettings,
 )
-from insights.site.telemetry import AlertsSettings, TracesSettings
+from insights.site.telemetry import AlertsSettings, PageSettings, TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
 
 __all__ = [
@@ -369,6 +369,7 @@ class Settings(BaseSettings):
     daemon: DaemonSettings = Field(default_factory=DaemonSettings)
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
+    page: PageSettings = PageSettings()
     traces: TracesSettings = TracesSettings()
     alerts: AlertsSettings = AlertsSettings()
     audit: AuditSettings = AuditSettings()

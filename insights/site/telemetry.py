@@ -1,4 +1,4 @@
-"""The settings of what leaves the service about itself: traces and alerts."""
+"""The settings of what the service tells of itself: traces, alerts, the status page."""
 
 import re
 from pathlib import Path
@@ -20,6 +20,10 @@ def _refuse_open(key: str, url: str, *, insecure: bool) -> None:
     if found.username or found.password or found.query:
         raise ValueError(f'{key} holds a secret: make it a credential, as {key} = "${{alert_url}}"')
     refuse_open_way(url, "alerts", key=key, insecure=insecure)
+
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_LAST_PORT = 65_535
 
 
 class TracesSettings(Section):
@@ -111,3 +115,30 @@ class AlertsSettings(Section):
     def _private(cls, heartbeat: str) -> str:
         _refuse_open("heartbeat", heartbeat, insecure=False)
         return heartbeat
+
+
+class PageSettings(Section):
+    """`[page]`: where the status page is answered, on this host alone; "" answers nowhere.
+
+    `names` are those that a proxy on this host lets browsers use, such as `insights.example.org`.
+    """
+
+    listen: str = ""
+    names: tuple[str, ...] = ()
+
+    @field_validator("listen")
+    @classmethod
+    def _own_host(cls, listen: str) -> str:
+        host, colon, port = listen.rpartition(":")
+        known = host in _LOOPBACK and port.isdecimal() and int(port) <= _LAST_PORT
+        if listen and not (colon and known):
+            raise ValueError(
+                f"{listen!r} is no address of this host alone; write it as 127.0.0.1:9188 or"
+                " [::1]:9188, and let a proxy or `ssh -L` bring people to it"
+            )
+        return listen
+
+    @field_validator("names")
+    @classmethod
+    def _lower(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in names)

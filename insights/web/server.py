@@ -30,13 +30,14 @@ class Server:
     Args:
         listen: Where, as `host:port`; port 0 takes a free one.
         app: What answers.
+        setting: What names the address, for errors.
 
     Raises:
         errors.SettingsError: If nobody can listen there, naming why.
     """
 
-    def __init__(self, listen: str, app: ASGIApp) -> None:
-        self._socket = _bound(listen)
+    def __init__(self, listen: str, app: ASGIApp, setting: str = "health.listen") -> None:
+        self._socket = _bound(listen, setting)
         self._config = uvicorn.Config(
             app,
             loop="asyncio",
@@ -84,7 +85,7 @@ class _Uvicorn(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _bound(listen: str) -> socket.socket:
+def _bound(listen: str, setting: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     try:
         found = socket.getaddrinfo(
@@ -104,8 +105,8 @@ def _bound(listen: str) -> socket.socket:
     except OSError as exc:
         raise errors.SettingsError(
             f"nobody can listen on {listen}: {(exc.strerror or str(exc)).lower()}",
-            where="health.listen",
+            where=setting,
             fix="give each daemon of a host a port of its own, such as "
-            f'"{host or "127.0.0.1"}:{int(port) + 1}"; "" turns health and metrics off',
+            f'"{host or "127.0.0.1"}:{int(port) + 1}"; "" answers nowhere',
         ) from exc
     return made

@@ -19,6 +19,7 @@ from insights.ground import environment
 from insights.inference.vectors_client import RemoteVectorsClient
 from insights.model import Json
 from insights.polling.courtesy import Courtesy
+from insights.polling.poller import Poller
 from insights.ports import Generator
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
@@ -51,6 +52,8 @@ class App:
 
     sinks: dict[str, SinkClient | MarksClient]
     """What publishes, by what checks call it."""
+    pollers: dict[str, Poller]
+    """What polls here, by stream."""
 
     def __init__(
         self, settings: Settings, store: Store, stack: ExitStack, *, begin: bool = False
@@ -64,6 +67,7 @@ class App:
         self.unreadable: dict[str, errors.SettingsError] = {}
         self.sinks = {}
         self.courtesies: dict[str, list[Courtesy]] = {}
+        self.pollers = {}
         self.version = metadata.version("legacy-insights")
         self.opened_embedders: list[EmbedderClient | RemoteVectorsClient] = []
         self.sources: dict[str, SourceClient] = {}

@@ -122,6 +122,8 @@ class Readiness:
     """What enriches; known once it is built."""
     telling: Sequence[Job] = ()
     """Finds alerts, and tells them."""
+    history: Job | None = None
+    """Keeps what the status page's plots show, where there is a page."""
 
     def __init__(self, app: App, roles: Sequence[str], runner: Runner) -> None:
         self._app = app
@@ -132,8 +134,8 @@ class Readiness:
     @property
     def jobs(self) -> list[Job]:
         """What looks after the daemon while it runs."""
-        changes = [] if self.changes is None else [self.changes]
-        return [self.observing, *changes, *self.telling]
+        watching = [one for one in (self.changes, self.history) if one is not None]
+        return [self.observing, *watching, *self.telling]
 
     def __call__(self) -> Iterator[Check]:
         """Return what is known now."""

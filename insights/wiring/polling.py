@@ -61,6 +61,7 @@ def _job(app: App, name: str, *, once: bool) -> Job:
         if marks is not None:
             applied = AppliedMarks(spec, source, ledger, requests(app, marks), courtesy)
         poller = Poller(spec, source, ledger, app.leases, courtesy, applied)
+        app.pollers[name] = poller
         return poller, Sweeper(spec, source, ledger, app.leases, courtesy, found.sweep_every)
 
     return StreamJob(stream, ledger, app.leases, build, found.poll_every, once=once)

@@ -50,6 +50,13 @@ def test_the_templates_of_init_are_in_it(installed: Path) -> None:
     assert "workorder.json" in ours
 
 
+def test_the_templates_of_the_status_page_are_in_it(installed: Path) -> None:
+    folder = Path("insights") / "web" / "templates"
+    ours = {path.name for path in (ROOT / folder).iterdir()}
+    assert {path.name for path in (installed / folder).iterdir()} == ours
+    assert {"page.css", "numbers.html.j2"} <= ours
+
+
 def test_the_command_starts(installed: Path) -> None:
     done = _run(installed, "--help")
     assert done.returncode == 0, done.stderr

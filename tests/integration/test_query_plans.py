@@ -47,6 +47,7 @@ VALUES: dict[str, Any] = {
     "want_ids": True, "versions": [1], "pipelines": [1], "sinks": [None], "slots": [0],
     "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": [False], "streams": ["s"],
     "rows": [200], "holder": "d", "ttl_s": 60, "max_attempts": 5, "most": 1_000,
+    "status": "withheld", "limit": 50, "insight_id": 9, "after": 29_000, "upto": 30_000,
 }  # fmt: skip
 
 
@@ -176,3 +177,11 @@ def test_dead_letters_read_no_other_rows_of_the_ledger(
     filled.execute("ANALYZE store.work")
     asked = load("work")[statement].replace("%(work_id)s", "5").replace("%(limit)s", "50")
     assert "ledger" not in dict(scanned(plan(filled, asked.replace("%(stream)s", "NULL"))))
+
+
+def test_the_status_page_reads_ends_of_indexes_alone(filled: psycopg.Connection[Any]) -> None:
+    filled.execute(
+        "UPDATE store.work SET state = 'dead', reason = 'r' WHERE work_id <= %s", (ROWS // 3,)
+    )
+    for name, statement in load("board").items():
+        assert scanned(plan(filled, statement)) == [], name

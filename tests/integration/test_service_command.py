@@ -19,6 +19,8 @@ state_dir = "/var/lib/insights"
 url = "postgresql://insights:${store_password}@127.0.0.1/insights"
 [health]
 listen = "127.0.0.1:9188"
+[page]
+listen = "127.0.0.1:9190"
 [source.erp]
 odbc = "Driver=FreeTDS;Server=127.0.0.1;UID=reader;PWD=${erp_password}"
 """
@@ -76,6 +78,8 @@ def test_a_service_is_installed_again_without_a_change_and_taken_away(host: Host
     drop_ins = {path.name: path.read_text() for path in host.drop_ins.iterdir()}
     assert "MemoryMax=4G" in drop_ins["site.conf"]
     assert "SocketBindAllow=tcp:9188" in drop_ins["port.conf"]
+    assert "SocketBindAllow=tcp:9190" in drop_ins["port.conf"]
+    assert "LoadCredential=page_tokens:insights.page_tokens" in drop_ins["credentials.conf"]
     assert "LoadCredential=erp_password:insights.erp_password" in drop_ins["credentials.conf"]
     assert "store_password" not in drop_ins["credentials.conf"]  # the unit has it
     assert "DeviceAllow=char-nvidia" in drop_ins["gpu.conf"]

@@ -9,7 +9,12 @@ from pydantic import BaseModel
 
 from insights.site import definitions, files
 from insights.site import settings as s
-from insights.site.telemetry import MailSettings, TracesSettings, WebhookSettings
+from insights.site.telemetry import (
+    MailSettings,
+    PageSettings,
+    TracesSettings,
+    WebhookSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[2] / "config"
 LINE = re.compile(r"^(?P<off># )?(?P<name>\w+) = (?P<value>.+)$")
@@ -20,6 +25,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "daemon": s.DaemonSettings,
     "log": s.LogSettings,
     "health": s.HealthSettings,
+    "page": PageSettings,
     "traces": TracesSettings,
     "alerts": s.AlertsSettings,
     "alerts.webhook": WebhookSettings,
