@@ -21,6 +21,7 @@ from insights.cli import (
     knowledge,
     migrate,
     pipeline,
+    plan,
     redact,
     run,
     service,
@@ -91,6 +92,7 @@ app.command("resume")(streams.resume)
 app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
 app.command("support-bundle")(support_bundle.support_bundle)
+app.command("plan")(plan.plan)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")

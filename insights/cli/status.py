@@ -3,7 +3,7 @@
 import datetime as dt
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -14,12 +14,15 @@ from insights.store.reports import (
     OUTCOMES,
     BudgetReport,
     DaemonReport,
+    PlanReport,
     Reports,
     SinkReport,
     StreamReport,
     VersionReport,
 )
 from insights.wiring.commands import reports
+
+_PLANNED: tuple[Literal["tokens", "seconds", "money"], ...] = ("tokens", "seconds", "money")
 
 Watch = Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C")]
 Every = Annotated[float, typer.Option(help="With --watch: seconds between two looks", min=0.2)]
@@ -78,7 +81,9 @@ def _show(opened: Reports) -> None:
     for daemon in daemons:
         _show_daemon(daemon)
     for one in opened.budgets():
-        show_budget(one)
+        _show_budget(one)
+    for plan in opened.plans():
+        _show_plan(plan)
     if former_rows:
         stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
     elif former_rows is not None:
@@ -97,6 +102,10 @@ def told(opened: Reports) -> dict[str, Any]:
         "sinks": opened.sinks(),
         "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in opened.daemons()],
         "budgets": opened.budgets(),
+        "plans": [
+            {**msgspec.to_builtins(p), "off": {what: p.off(what) for what in _PLANNED}}
+            for p in opened.plans()
+        ],
         "last_day": opened.usage(),
         "former_key_rows": opened.former_key_rows() or 0,
     }
@@ -174,7 +183,7 @@ def _show_daemon(daemon: DaemonReport) -> None:
         )
 
 
-def show_budget(found: BudgetReport) -> None:
+def _show_budget(found: BudgetReport) -> None:
     """Print how a budget stands, in a line."""
     colour = {"free": "bold", "slowed": "bold yellow", "stopped": "bold red"}[found.state]
     stdout.print(
@@ -182,6 +191,25 @@ def show_budget(found: BudgetReport) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _show_plan(found: PlanReport) -> None:
+    """Print a plan, and how right it was."""
+    seconds = _seconds(found.seconds)
+    said = f"{found.rows:,} rows, {found.tokens:,.0f} tokens, {seconds} of {shown(found.model)}"
+    if found.money is not None:
+        said += f", {found.money:,.4g} money"
+    stdout.print(
+        f"[bold]plan for {shown(found.pipeline)}[/] {_ago(found.at)}: {said}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    off = ((what, found.off(what)) for what in _PLANNED)
+    told = ", ".join(f"{what} {by:+.0%}" for what, by in off if by is not None)
+    if told:
+        stdout.print(
+            f"  {found.done_rows:,} of them took, against the plan: {told}", highlight=False
+        )
 
 
 def _ago(moment: dt.datetime | None) -> str:

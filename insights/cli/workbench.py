@@ -3,6 +3,7 @@
 import html
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from insights.steps.attribution import Judged, enough, scored
 from insights.steps.prompt import Template
 from insights.steps.validate import validate
 
+_Submitted = tuple[
+    Row, tuple[Passage, ...], tuple[Example, ...], tuple[str, ...], Future[Generation] | None
+]
 _LOOKED_THROUGH = 1_000  # rows that a sample is spread over
 _STYLE = """body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}
 td,th{border:1px solid #ccc;padding:4px 8px;text-align:left;vertical-align:top}
@@ -124,17 +128,8 @@ def trial(
 ) -> Trial:
     """Take rows through a recipe, all at once as the daemon does."""
     began = time.monotonic()
-    found: list[Row] = list(recipe.source.fetch(recipe.stream, wanted))
-    given = zip(found, passages_for(recipe, found), examples_for(recipe, found), strict=True)
-    pending = []
-    for row, some, examples in given:
-        request = request_for(recipe, row, some, examples)
-        orders = recipe.guard.found(request)
-        asks = lacking(recipe, some, examples) is None and not recipe.guard.refusal(orders)
-        future = recipe.generator.submit(request) if asks else None
-        pending.append((row, some, examples, orders, future))
     tried = []
-    for row, some, examples, orders, future in pending:
+    for row, some, examples, orders, future in _submitted(recipe, wanted):
         try:
             made = None if future is None else future.result()
         except errors.InsightsError as exc:
@@ -144,6 +139,26 @@ def trial(
         verdict = judged(recipe, row, some, examples, made, grounds, orders)
         tried.append(_tried(row, verdict, neighbour(verdict, examples), made, seconds))
     return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
+
+
+def sampled(recipe: Recipe, count: int) -> list[Generation | None]:
+    """Return what a sample of rows made, for what it took; None for a row that asks no model."""
+    pending = _submitted(recipe, keys(recipe, count))
+    return [None if future is None else future.result() for *_, future in pending]
+
+
+def _submitted(recipe: Recipe, wanted: Sequence[str]) -> list[_Submitted]:
+    """Send rows to the generator, all at once."""
+    found: list[Row] = list(recipe.source.fetch(recipe.stream, wanted))
+    given = zip(found, passages_for(recipe, found), examples_for(recipe, found), strict=True)
+    pending: list[_Submitted] = []
+    for row, some, examples in given:
+        request = request_for(recipe, row, some, examples)
+        orders = recipe.guard.found(request)
+        asks = lacking(recipe, some, examples) is None and not recipe.guard.refusal(orders)
+        future = recipe.generator.submit(request) if asks else None
+        pending.append((row, some, examples, orders, future))
+    return pending
 
 
 def with_keys(made: Trial, shown_key: Callable[[str], str]) -> Trial:

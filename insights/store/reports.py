@@ -155,6 +155,33 @@ class BudgetReport(msgspec.Struct, frozen=True):
         return f"{round(self.used, 6):,.10g}{held} of {of} {self.unit} a {self.per}{words}"
 
 
+class PlanReport(msgspec.Struct, frozen=True):
+    """The last plan of a pipeline; `done_` is what the first of its rows then took."""
+
+    pipeline: str
+    at: dt.datetime
+    model: str
+    rows: int
+    tokens: float
+    seconds: float
+    money: float | None
+    basis: str
+    done_rows: int
+    done_tokens: float
+    done_seconds: float
+    done_money: float | None
+
+    def off(self, what: Literal["tokens", "seconds", "money"]) -> float | None:
+        """Return by how much more was taken than planned, of the rows done; 0.1 is a tenth more.
+
+        None where nothing can be said: no row is done, or nothing was planned.
+        """
+        planned, done = getattr(self, what), getattr(self, f"done_{what}")
+        if not planned or done is None or not self.done_rows:
+            return None
+        return float(done / (planned * self.done_rows / self.rows) - 1)
+
+
 class UsageReport(msgspec.Struct, frozen=True):
     """What the generations of the last day cost."""
 
@@ -218,7 +245,7 @@ class Reports:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        named = ("insights", "deployments", "daemons", "streams", "budgets")
+        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans")
         self._sql = {name: text for file in named for name, text in load(file).items()}
 
     def streams(self) -> list[StreamReport]:
@@ -256,6 +283,10 @@ class Reports:
     def budgets(self) -> list[BudgetReport]:
         """Return how each budget stands now."""
         return self._read("budgets", BudgetReport)
+
+    def plans(self) -> list[PlanReport]:
+        """Return the last plan of each pipeline beside what was then spent."""
+        return self._read("plans", PlanReport)
 
     def usage(self) -> UsageReport:
         """Return what the last day cost."""

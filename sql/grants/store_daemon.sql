@@ -10,7 +10,7 @@ GRANT SELECT ON insights.completeness, insights.deployment TO insights_daemon;
 -- Added to, never changed.
 -- A rotated hash key gives an insight the new hash of the same inputs.
 GRANT UPDATE (input_hash) ON store.insight TO insights_daemon;
-GRANT INSERT ON store.insight, store.citation, store.setting TO insights_daemon;
+GRANT INSERT ON store.insight, store.citation, store.setting, store.plan TO insights_daemon;
 
 -- Audit events are written by this function alone: it gives them their number, time, login and hash.
 GRANT EXECUTE ON FUNCTION store.append_events(text, jsonb) TO insights_daemon;
