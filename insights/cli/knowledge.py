@@ -101,8 +101,10 @@ def search(
 ) -> None:
     """Show the passages that a row with this text would be given."""
     with open_app(ctx.obj) as wired:
-        retriever = knowledge.searcher(wired, _named(wired, collections))
-        passages = retriever.retrieve([query], [_conditions(filters)])[0]
+        names, conditions = _named(wired, collections), _conditions(filters)
+        passages = knowledge.searcher(wired, names).retrieve([query], [conditions])[0]
+        ids = [passage.passage_id for passage in passages]
+        wired.readings("insights knowledge search").passages(query, conditions, names, ids)
     if as_json:
         emit_json(passages)
         return
@@ -125,8 +127,10 @@ def explain(
 ) -> None:
     """Show every passage that was looked at, why it ranked where it did, and what became of it."""
     with open_app(ctx.obj) as wired:
-        retriever = knowledge.searcher(wired, _named(wired, collections))
-        ranked = retriever.explain([query], [_conditions(filters)])[0]
+        names, conditions = _named(wired, collections), _conditions(filters)
+        ranked = knowledge.searcher(wired, names).explain([query], [conditions])[0]
+        ids = [entry.hit.passage_id for entry in ranked]
+        wired.readings("insights knowledge explain").passages(query, conditions, names, ids)
     if as_json:
         emit_json(ranked)
         return

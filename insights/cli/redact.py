@@ -47,7 +47,8 @@ def try_(
     """Show what would be found in real rows, by kind and column, values masked.
 
     The rows are read from the replica; values are masked in the process that reads them, names that
-    a model finds in this one. Nothing is written anywhere.
+    a model finds in this one. Nothing is written but an audit event
+    for each row that is read.
     """
     with open_app(ctx.obj) as opened:
         spec = _spec(opened, stream)
@@ -63,7 +64,9 @@ def try_(
             page = source.page(spec, None, by="key")
             lines = page.block.decode().splitlines()
             wanted = [key for line in lines if "\\" not in (key := line.split("\t")[0])]
-        found = summary(source.fetch(spec, wanted))
+        fetched = source.fetch(spec, wanted)
+        opened.readings("insights redact test").rows(stream, [row.key for row in fetched])
+        found = summary(fetched)
     if as_json:
         emit_json({"rows": len(wanted), "found": found})
     else:

@@ -1,4 +1,4 @@
-"""`insights try`: one row through the pipeline, shown step by step; nothing is written."""
+"""`insights try`: one row through the pipeline, shown step by step; only the audit is told."""
 
 from functools import partial
 from pathlib import Path
@@ -41,8 +41,8 @@ def try_(
     """Show what one row would get: redacted text, passages, prompt, output, verdict.
 
     With --sample, so many rows: outputs, support, tokens, seconds, and what the whole table would
-    take. Reads rows from the replica and runs the model; writes nothing: a new version of the
-    pipeline is not registered.
+    take. Reads rows from the replica and runs the model; writes nothing but an audit event for each
+    row that is read: a new version of the pipeline is not registered.
     """
     if (key is None) == (sample is None):
         raise errors.SettingsError(
@@ -68,6 +68,7 @@ def try_(
                 where=f"stream {recipe.stream.name}",
                 fix="`insights try --sample 5` takes rows that are there",
             )
+        app.readings("insights try").rows(recipe.stream.name, [rows[0].key], pipeline=recipe.name)
         row = msgspec.structs.replace(rows[0], key=shown_key, sealed={})
         passages = passages_for(recipe, [row])[0]
         examples = examples_for(recipe, [row])[0]
@@ -101,6 +102,7 @@ def _sampled(
 ) -> None:
     """Take a sample through one prompt, or through two."""
     wanted = workbench.keys(recipe, count)
+    app.readings("insights try").rows(recipe.stream.name, wanted, pipeline=recipe.name)
     grounds, rows = enriching.grounds(app), enriching.rows(app, recipe)
     prompts = [(str(app.definition(recipe.name).settings.prompt or NEAREST), recipe)]
     if diff is not None:

@@ -1,4 +1,4 @@
-"""`insights try --sample`: real rows through a pipeline, side by side; nothing is written."""
+"""`insights try --sample`: real rows through a pipeline, side by side; only the audit is told."""
 
 import html
 import time

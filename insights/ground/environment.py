@@ -8,6 +8,7 @@ This is the only module that reads `os.environ`. A credential is the file of tha
 import contextlib
 import hashlib
 import os
+import pwd
 import re
 import secrets
 from pathlib import Path
@@ -155,6 +156,14 @@ def _kept(file: Path, random_bytes: int) -> str:
 
 def _derived(secret: str, person: bytes = b"insights hash") -> bytes:
     return hashlib.blake2b(secret.strip().encode(), digest_size=32, person=person).digest()
+
+
+def user() -> str:
+    """Return whom the system takes for who runs this; the number of a user without a name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def notify_socket() -> str | None:

@@ -34,6 +34,7 @@ from insights.store.insights import Registry
 from insights.store.leases import Leases
 from insights.store.passages import PassageStore
 from insights.store.postgres import Store
+from insights.store.readings import Readings
 from insights.store.reports import Reports
 from insights.store.revision import check_collation
 from insights.store.rowkeys import RowKeys
@@ -210,6 +211,10 @@ class App:
     def row_keys(self) -> RowKeys:
         """How keys are shown to people."""
         return RowKeys(self.store)
+
+    def readings(self, actor: str) -> Readings:
+        """Return what tells the audit that a command shows rows or passages."""
+        return Readings(self.store, actor)
 
     def sha256(self, made: Definition) -> str:
         """Return what the version of a pipeline's files is known by."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -39,7 +40,7 @@ def command(
     return run
 
 
-def test_sync_search_explain_and_status(command: Callable[..., Result]) -> None:
+def test_sync_search_explain_and_status(command: Callable[..., Result], store_url: str) -> None:
     report = json.loads(command("sync", "--json").stdout)["kb"]
     assert (report["added"], list(report["problems"])) == (2, ["scan.pdf"])
     assert json.loads(command("sync", "--json").stdout)["kb"]["unchanged"] == 2
@@ -49,6 +50,18 @@ def test_sync_search_explain_and_status(command: Callable[..., Result]) -> None:
     assert "Nothing is relevant enough" in command("search", "payroll taxes").stdout
     filtered = command("search", "reset vpn token", "--filter", "tenant=3", "--json")
     assert json.loads(filtered.stdout) == []
+
+    with psycopg.connect(store_url) as store:
+        told = store.execute(
+            "SELECT c.actor, e.details FROM store.audit_event e"
+            " JOIN store.audit_chain c USING (chain_id)"
+            " WHERE e.action = 'passages read' ORDER BY e.number"
+        ).fetchall()
+    assert [actor for actor, _ in told] == ["insights knowledge search"] * 3
+    assert [details["passages"] for _, details in told] == [[found[0]["passage_id"]], [], []]
+    assert len({details["query"] for _, details in told}) == 3  # each question has its own hash
+    assert "printer" not in str(told)
+    assert all(details["user"] and details["collections"] == ["kb"] for _, details in told)
 
     first = json.loads(command("explain", "reset vpn token", "--json").stdout)[0]
     assert (first["hit"]["uri"], first["fate"]) == ("vpn.md", "used")

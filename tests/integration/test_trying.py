@@ -1,6 +1,11 @@
-"""`insights try` writes nothing: neither in the store nor in the legacy database."""
+"""`insights try` writes nothing but who read which row; in the legacy database, nothing."""
 
 import json
+import os
+import pwd
+import subprocess
+
+import psycopg
 
 from tests.helpdesk import Helpdesk
 from tests.site import Site
@@ -13,7 +18,50 @@ def _contents(site: Site) -> dict[str, list[str]]:
     return {
         name: sorted(text for (text,) in site.query(f'SELECT t::text FROM store."{name}" t'))
         for (name,) in site.query(TABLES)
+        if name not in ("audit_chain", "audit_event")
     }
+
+
+def _read(site: Site) -> list[tuple[object, ...]]:
+    return site.query(
+        "SELECT c.actor, l.row_key, e.details ->> 'key', e.details ->> 'pipeline',"
+        " e.details ->> 'user'"
+        " FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)"
+        " LEFT JOIN store.ledger l USING (row_id)"
+        " WHERE e.action = 'row read' ORDER BY e.chain_id, e.number"
+    )
+
+
+def _hashed(site: Site, key: str) -> str:
+    hashed = "left(encode(sha256(convert_to(value || %s, 'UTF8')), 'hex'), 32)"
+    ((found,),) = site.query(f"SELECT {hashed} FROM store.setting WHERE name = 'key_salt'", key)
+    return str(found)
+
+
+def test_who_read_which_row_is_told_before_and_after_it_is_known(site: Site) -> None:
+    site.insights("try", "1")
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert _read(site) == [("insights try", None, _hashed(site, "1"), "triage", user)]
+    site.run_once()
+    site.insights("try", "--sample", "2", "--json")
+    site.insights("redact", "test", "ticket", "--key", "2")
+    assert [(actor, key) for actor, key, *_ in _read(site)[1:3]] == [
+        ("insights try", one["key"])
+        for one in json.loads(site.insights("try", "--sample", "2", "--json").stdout)[0]["tried"]
+    ]
+    assert ("insights redact test", "2", _hashed(site, "2"), None, user) in _read(site)
+    assert site.insights("audit", "verify")
+
+
+def test_no_row_is_shown_that_the_audit_cannot_be_told_of(site: Site) -> None:
+    with psycopg.connect(site.store_url) as owner:
+        owner.execute("ALTER FUNCTION store.append_events RENAME TO append_events_away")
+    for command in (("try", "1"), ("try", "--sample", "2"), ("redact", "test", "ticket")):
+        refused = subprocess.run(
+            site.command(*command), check=False, capture_output=True, text=True, env=site.env()
+        )
+        assert refused.returncode != 0
+        assert refused.stdout == ""
 
 
 def test_a_trial_of_a_new_pipeline_leaves_the_store_as_it_was(site: Site) -> None:
