@@ -86,6 +86,7 @@ class Pipeline:
         self._failures = Failures(work, self._flight, self._shares, clock)
         self._unwritten: list[Insight] = []
         self._idle = self._full = False
+        self.closed = False  # claims nothing more
         self.progress = 0  # grows with each row that passes a step: what does not hangs
 
     # --- what the two threads call -------------------------------------------------------------
@@ -302,6 +303,8 @@ class Pipeline:
 
     def _admits(self, recipe: Recipe) -> Admission:
         """Return how many rows of a recipe may start now."""
+        if self.closed:
+            return "none"
         kept = self._unwritten and self._failures.breakers.of(STORE).is_open
         if kept or not self._lanes.free(recipe.title):
             return "none"

@@ -14,6 +14,7 @@ from insights.cli import (
     budget,
     dead,
     doctor,
+    drain,
     exits,
     health,
     init,
@@ -89,6 +90,7 @@ app.command("status")(status.status)
 app.command("budget")(budget.budget)
 app.command("pause")(streams.pause)
 app.command("resume")(streams.resume)
+app.command("drain")(drain.drain)
 app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
 app.command("support-bundle")(support_bundle.support_bundle)

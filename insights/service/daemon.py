@@ -78,6 +78,7 @@ class Daemon:
         self._drain_s = drain_s
         self._tell = tell
         self._at_end = at_end
+        self.draining = Draining(pipeline)
         self._stop = threading.Event()  # set by the main thread, never by a handler
         self._stop_writer = threading.Event()
         self._adopted = False
@@ -109,7 +110,7 @@ class Daemon:
             self._runner.wakes(stop.wake)
             beats.carry(self._runner.main)
             telling = _Tell(self._runner, self._tell)
-            for job in (*self._jobs, _Expire(self._work, self._lease_s), telling):
+            for job in (*self._jobs, _Expire(self._work, self._lease_s), telling, self.draining):
                 self._runner.schedule(job)
             self._start_threads()
             self._runner.begin()
@@ -130,7 +131,8 @@ class Daemon:
         return anew and not stop.requested
 
     def _is_over(self, reloading: Reloading | None) -> bool:
-        return self._runner.hopeless is not None or (reloading is not None and reloading.anew)
+        anew = reloading is not None and reloading.anew
+        return self._runner.hopeless is not None or anew or self.draining.over
 
     def run_once(self, report: Callable[[Progress], None]) -> None:
         """Work off everything that is there now, and return.
@@ -335,6 +337,39 @@ class _Expire:
 
     def run_once(self) -> bool:
         self._work.expire()
+        return False
+
+
+class Draining:
+    """Lets the daemon claim nothing more for as long as it is asked to drain.
+
+    Args:
+        pipeline: What holds rows; None where nothing does.
+    """
+
+    name = "drain"
+    every_s = 2.0
+
+    def __init__(self, pipeline: Pipeline | None) -> None:
+        self._pipeline = pipeline
+        self._wanted = False
+        self.wanted: Callable[[], bool] = lambda: False
+        """Asked every two seconds whether it shall finish what it holds, and end."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it was asked to, and holds nothing any more."""
+        return self._wanted and (self._pipeline is None or not self._pipeline.held)
+
+    def run_once(self) -> bool:
+        """Look whether it is asked to."""
+        wanted = self.wanted()
+        if wanted != self._wanted:
+            held = self._pipeline.held if self._pipeline else 0
+            log.info("finishes what it holds, and ends" if wanted else "goes on", rows=held)
+        if self._pipeline is not None:
+            self._pipeline.closed = wanted
+        self._wanted = wanted
         return False
 
 

@@ -41,6 +41,12 @@ class Leases:
                 is not None
             )
 
+    def stands(self, name: str) -> bool:
+        """Tell whether anybody holds a lease now."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["stands"], {"name": name}).fetchone()
+        return row is not None and bool(row.stands)
+
     def give_back(self) -> None:
         """Free all that this daemon holds: it ends."""
         with self._store.connection() as connection:

@@ -21,6 +21,8 @@ from insights.workers.process import Worker
 
 Config = Path | Settings
 
+DRAIN_LEASE_S = 15.0  # a command that was killed asks for no longer
+
 
 @contextmanager
 def reports(config: Config) -> Iterator[Reports]:
@@ -62,6 +64,17 @@ def outbox(config: Config, sink: str) -> Iterator[SinkOutbox]:
     """Open what a sink still has to be told."""
     with open_store(config) as store:
         yield SinkOutbox(store, Leases(store, "insights sink", ttl_s=1), sink)
+
+
+@contextmanager
+def draining(config: Config, actor: str) -> Iterator[tuple[Reports, Leases]]:
+    """Open which daemons run, and leases that ask them to drain for as long as they are taken."""
+    with open_store(config) as store:
+        leases = Leases(store, actor, ttl_s=DRAIN_LEASE_S)
+        try:
+            yield Reports(store), leases
+        finally:
+            leases.give_back()
 
 
 def switch(config: Config, stream: str, to: Literal["pause", "resume"]) -> bool:

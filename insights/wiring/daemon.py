@@ -65,7 +65,7 @@ def build(
         version=version("legacy-insights"),
         threads=lambda: _threads(app),
     )
-    return Daemon(
+    daemon = Daemon(
         pipeline,
         work,
         jobs if readiness is None else [*jobs, *readiness.jobs],
@@ -75,6 +75,8 @@ def build(
         at_end=_ending(app, daemons, anchoring),
         runner=runner,
     )
+    daemon.draining.wanted = lambda: app.leases.stands(f"drain {app.holder}")
+    return daemon
 
 
 def _threads(app: App) -> dict[str, str]:

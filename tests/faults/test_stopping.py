@@ -157,3 +157,47 @@ def test_two_hosts_of_one_name_are_two_holders(site: Site) -> None:
     holders = {holder for (holder,) in site.query("SELECT holder FROM store.lease")}
     assert holders <= {f"test-{id_}" for id_ in ids}
     assert holders
+
+
+def _attempts(site: Site) -> dict[str, int]:
+    """Return the attempts of rows that wait, and of those that are done, at most."""
+    found = site.query("SELECT state, max(attempts), count(*) FROM store.work GROUP BY 1")
+    assert "claimed" not in {state for state, _, _ in found}
+    return {state: attempts for state, attempts, _ in found}
+
+
+def test_a_daemon_that_is_drained_finishes_what_it_holds_and_claims_nothing_more(
+    site: Site,
+) -> None:
+    Helpdesk.of(site.folder / "legacy.sqlite").add(range(1000, 4000))
+    assert "no daemon of this host runs" in site.insights("drain", code=27).stderr
+    daemon = site.start()
+    _until(lambda: site.query("SELECT count(*) > 50 FROM store.insight")[0][0])
+    done = site.insights("drain", "--json")
+    _, log = daemon.communicate(timeout=20)
+    assert daemon.returncode == 0, log
+    assert json.loads(done.stdout)["left"] == []
+    assert '"finishes what it holds, and ends"' in log
+    assert "given back" not in log
+    assert _attempts(site) == {"pending": 0, "done": 1}
+
+
+def test_a_drain_that_is_given_up_lets_the_daemon_go_on(site: Site) -> None:
+    daemon = site.start()
+    _until(lambda: site.query("SELECT count(*) = 40 FROM store.insight")[0][0])
+    name = site.query("SELECT holder FROM store.daemon")[0][0]
+    drain = subprocess.Popen(
+        site.command("drain", str(name)), env=site.env(), stderr=subprocess.PIPE, text=True
+    )
+    daemon.send_signal(signal.SIGSTOP)  # it holds nothing, and would end at once
+    _until(
+        lambda: site.query(
+            "SELECT count(*) = 1 FROM store.lease WHERE starts_with(name, 'drain ')"
+        )[0][0]
+    )
+    drain.send_signal(signal.SIGINT)
+    assert drain.wait(20) == 130
+    daemon.send_signal(signal.SIGCONT)
+    Helpdesk.of(site.folder / "legacy.sqlite").add(range(1000, 1010))
+    _until(lambda: site.query("SELECT count(*) = 50 FROM store.insight")[0][0])
+    _stop(daemon, 20)
