@@ -16,6 +16,8 @@ from insights.site.settings import Settings
 _SKEW_S = 5.0  # leases and lateness are the store's time; quiet hours and logs are ours
 _LITTLE_BYTES = 2_000_000_000  # an embedded store, tuned models and a core of headroom
 _UNIT = "insights.service"
+_INSTANCES = "insights@*.service"
+_INSTANCE = re.compile(r"^\S*(insights@\S+\.service)\b", re.MULTILINE)
 _EXPOSURE = re.compile(r"Overall exposure level for \S+: ([\d.]+)")
 _MOST_EXPOSED = 2.0  # as the unit is shipped, of 10
 _PATIENCE_S = 20.0
@@ -26,7 +28,7 @@ def findings(settings: Settings, config: Path) -> Iterator[Finding]:
     yield zone(settings)
     yield disk(settings.resolve(settings.state_dir))
     yield from modes([config, *environment.secret_files(settings.resolve(settings.state_dir))])
-    yield unit()
+    yield from units()
 
 
 def clock(store_s: Callable[[], float]) -> Finding:
@@ -91,20 +93,33 @@ def modes(files: list[Path]) -> Iterator[Finding]:
         yield Finding("note", what, fix)
 
 
-def unit() -> Finding:
-    """Say how exposed the installed unit is, as systemd counts."""
-    command = ["systemd-analyze", "security", "--no-pager", _UNIT]
+def units() -> Iterator[Finding]:
+    """Say how exposed each installed unit is, as systemd counts: the one, or each instance."""
+    known = _systemd("systemctl", "list-units", "--all", "--plain", "--no-legend", _INSTANCES)
+    named = sorted({_UNIT} | set(_INSTANCE.findall(known or "")))
+    found = [(name, exposed) for name in named if (exposed := _exposure(name)) is not None]
+    if not found:
+        what = "no systemd answers here" if known is None else f"no {_UNIT} is loaded here"
+        yield Finding("note", f"the unit's hardening was not looked at: {what}")
+    for name, exposure in found:
+        what = f"{name} has an exposure level of {exposure:.1f}, as shipped at most {_MOST_EXPOSED}"
+        if exposure <= _MOST_EXPOSED:
+            yield Finding("ok", what)
+        else:
+            yield Finding("warning", what, f"`systemctl cat {name}`: which drop-in opens it?")
+
+
+def _exposure(unit: str) -> float | None:
+    found = _EXPOSURE.search(_systemd("systemd-analyze", "security", "--no-pager", unit) or "")
+    return None if found is None else float(found[1])
+
+
+def _systemd(*command: str) -> str | None:
+    """Return what a command of systemd prints; None: it cannot be asked."""
     try:
         done = subprocess.run(  # noqa: S603 - no input of anybody's
             command, check=False, capture_output=True, text=True, timeout=_PATIENCE_S
         )
     except (OSError, subprocess.SubprocessError):
-        return Finding("note", "the unit's hardening was not looked at: no systemd answers here")
-    found = _EXPOSURE.search(done.stdout)
-    if found is None:
-        return Finding("note", f"the unit's hardening was not looked at: no {_UNIT} is loaded here")
-    exposure = float(found[1])
-    what = f"{_UNIT} has an exposure level of {exposure:.1f}, as shipped at most {_MOST_EXPOSED}"
-    if exposure <= _MOST_EXPOSED:
-        return Finding("ok", what)
-    return Finding("warning", what, f"`systemctl cat {_UNIT}`: which drop-in opens it?")
+        return None
+    return done.stdout

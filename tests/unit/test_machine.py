@@ -77,11 +77,37 @@ def test_quiet_hours_in_utc_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_units_exposure(
     says: str, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "systemd-analyze"
-    program.write_text(f"#!/bin/sh\necho '{says}'\n")
-    program.chmod(0o755)
+    program = _program(tmp_path / "systemd-analyze", f"echo '{says}'")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert machine.unit().level == level
+    assert [one.level for one in machine.units()] == [level]
     program.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "not looked at" in machine.unit().what
+    (found,) = machine.units()
+    assert "not looked at: no systemd" in found.what
+
+
+def test_each_instance_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _program(
+        tmp_path / "systemctl",
+        "echo 'insights@desk.service loaded active running Insights daemon desk'\n"
+        "echo 'insights@gpu.service loaded failed failed Insights daemon gpu'",
+    )
+    _program(
+        tmp_path / "systemd-analyze",
+        'case "$3" in\n'
+        '*desk*) echo "→ Overall exposure level for $3: 1.5 OK";;\n'
+        '*gpu*) echo "→ Overall exposure level for $3: 8.9 EXPOSED";;\n'
+        "esac",
+    )
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    desk, gpu = machine.units()
+    assert desk.level == "ok"
+    assert "insights@desk.service" in desk.what
+    assert gpu.level == "warning"
+    assert "systemctl cat insights@gpu.service" in (gpu.fix or "")
+
+
+def _program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
