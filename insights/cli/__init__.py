@@ -24,6 +24,7 @@ from insights.cli import (
     pipeline,
     plan,
     redact,
+    replay,
     run,
     service,
     sink,
@@ -84,6 +85,7 @@ app.command("init")(init.init)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
+app.command("replay")(replay.replay)
 app.command("run")(run.run)
 app.command("health")(health.health)
 app.command("status")(status.status)

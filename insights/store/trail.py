@@ -85,6 +85,12 @@ class Trail:
         made = next((one for one in mine if one["action"] == "insight"), None)
         return Story(row._asdict(), made, events)
 
+    def to_replay(self, insight_id: int) -> Any | None:  # noqa: ANN401 - a named row
+        """Return what one insight was made from and what came out; None if there is none."""
+        values = {"insight_id": insight_id}
+        with self._store.connection() as connection:
+            return connection.execute(self._sql["to_replay"], values).fetchone()
+
     def export(self, to: TextIO) -> int:
         """Write chains and events as lines of JSON, as they stand now; return how many events."""
         count = 0

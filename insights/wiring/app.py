@@ -38,6 +38,7 @@ from insights.store.readings import Readings
 from insights.store.reports import Reports
 from insights.store.revision import check_collation
 from insights.store.rowkeys import RowKeys
+from insights.store.trail import Trail
 from insights.store.views import typed_view
 from insights.wiring.adapters import (
     open_generator,
@@ -211,6 +212,11 @@ class App:
     def row_keys(self) -> RowKeys:
         """How keys are shown to people."""
         return RowKeys(self.store)
+
+    @property
+    def trail(self) -> Trail:
+        """What the audit knows."""
+        return Trail(self.store)
 
     def readings(self, actor: str) -> Readings:
         """Return what tells the audit that a command shows rows or passages."""

@@ -80,3 +80,16 @@ LEFT JOIN pg_roles r ON r.oid = x.grantee
 WHERE c.relnamespace = 'store'::regnamespace AND c.relname IN ('audit_event', 'audit_chain')
   AND x.grantee <> c.relowner AND x.privilege_type NOT IN ('SELECT', 'REFERENCES')
 ORDER BY 1, 2, 3;
+
+-- name: to_replay
+-- What one insight was made from and what came out, for who makes it again.
+SELECT i.status, i.reason, i.output, i.input_hash, i.source_cursor, l.row_key, k.stream, k.shown_key, p.name AS pipeline,
+       v.sha256 AS version, v.definition,
+       (SELECT e.details FROM store.audit_event e
+        WHERE e.row_id = i.row_id AND e.insight_id = i.insight_id AND e.action = 'insight' LIMIT 1) AS made
+FROM store.insight i
+JOIN store.ledger l USING (row_id)
+JOIN store.shown_key k USING (row_id)
+JOIN store.pipeline_version v USING (pipeline_version_id)
+JOIN store.pipeline p USING (pipeline_id)
+WHERE i.insight_id = %(insight_id)s;
