@@ -1,5 +1,7 @@
 """The measured half of `benchmarks.pipeline`: the daemon's own wiring with a null generator.
 
+With `bare` after the folder nothing is written to the audit.
+
 A process of its own, and nothing but the product in it: its peak memory is the supervisor's.
 """
 
@@ -20,6 +22,7 @@ from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.service.daemon import Progress
 from insights.site import files
+from insights.store import audit
 from insights.wiring import app
 from insights.wiring.adapters import open_store
 from insights.wiring.daemon import build
@@ -62,6 +65,8 @@ def main() -> None:
     """Run poll to write on what the settings in the folder name, and print what it cost."""
     found = files.load(Path(sys.argv[1]) / "insights.toml")
     logs.configure(found.log.format, found.log.level)
+    if "bare" in sys.argv[2:]:
+        audit.append = _no_audit
     spent = dict.fromkeys(("poll", "sweep", *STAGES), 0.0)
     _time(Poller, "run_once", "poll", spent)
     _time(Sweeper, "run_once", "sweep", spent)
@@ -78,6 +83,10 @@ def main() -> None:
             "heavy": [name for name in HEAVY if name in sys.modules],
         }
     print(json.dumps(result))
+
+
+def _no_audit(connection: object, actor: str, events: object) -> None:
+    del connection, actor, events
 
 
 def _quiet(at: Progress) -> None:

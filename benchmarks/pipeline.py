@@ -10,6 +10,7 @@ what differs in peak memory between the two runs is what grows with the table.
 import argparse
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -41,6 +42,22 @@ SETTINGS = """
     [model.null]
     url = "http://localhost"
 """
+# What governance is taken away from, and what of it is added to what the product does anyway.
+GOVERNED = """
+    [stream.orders.redact]
+    columns = ["title"]
+    [budget.day]
+    unit = "rows"
+    hard = 1e9
+    [budget.tokens]
+    unit = "tokens"
+    hard = 1e9
+"""
+BARE = """
+    [stream.orders.redact]
+    kinds = []
+"""
+PAIRS = 3  # governed and bare in turn: what else runs on the machine meets both
 PIPELINE = """
     stream = "orders"
     model = "null"
@@ -71,10 +88,10 @@ FROM seq_1_to_{rows};
 
 @contextmanager
 def prepared(
-    folder: Path, pair: servers.MariaDbPair, store: servers.Postgres, rows: int
+    folder: Path, pair: servers.MariaDbPair, store: servers.Postgres, rows: int, more: str = ""
 ) -> Iterator[str]:
     """Make a table of `rows` rows, a migrated store and the settings for both."""
-    name = f"bench_{rows}"
+    name = f"bench_{folder.name}"
     pair.primary.execute(f"CREATE DATABASE {name}")
     pair.primary.script(TABLE.replace("{rows}", str(rows)), database=name)
     pair.wait()
@@ -85,7 +102,7 @@ def prepared(
         store=store.url(name).replace(store.password, "${store_password}"),
         odbc=pair.replica.read_only(name).replace(servers.MariaDb.reader[1], "${erp_password}"),
     )
-    (folder / "insights.toml").write_text(textwrap.dedent(text))
+    (folder / "insights.toml").write_text(textwrap.dedent(text + more))
     (folder / "pipelines" / "category.toml").write_text(textwrap.dedent(PIPELINE))
     (folder / "pipelines" / "prompt.j2").write_text(PROMPT)
     (folder / "pipelines" / "schema.json").write_text(json.dumps(SCHEMA))
@@ -93,12 +110,22 @@ def prepared(
 
 
 def run(
-    folder: Path, pair: servers.MariaDbPair, store: servers.Postgres, rows: int
+    folder: Path,
+    pair: servers.MariaDbPair,
+    store: servers.Postgres,
+    rows: int,
+    more: str = "",
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return what a run cost, and the store's bytes per row by table."""
-    with prepared(folder, pair, store, rows) as url:
+    with prepared(folder, pair, store, rows, more) as url:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks._pipeline", str(folder)],
+            [
+                sys.executable,
+                "-m",
+                "benchmarks._pipeline",
+                str(folder),
+                *(["bare"] * (more is BARE)),
+            ],
             env={
                 "PATH": "/usr/bin:/bin",
                 "INSIGHTS_CREDENTIAL_HASH_KEY": "benchmark",
@@ -121,6 +148,19 @@ def run(
     return result, dict(sizes)
 
 
+def governed(
+    folder: Path, pair: servers.MariaDbPair, store: servers.Postgres, rows: int
+) -> tuple[float, float]:
+    """Return the median seconds, poll to write, with redaction, audit and budgets, and without."""
+    found: dict[str, list[float]] = {GOVERNED: [], BARE: []}
+    for turn in range(PAIRS):
+        for more, seconds in found.items():
+            name = f"{'bare' if more is BARE else 'governed'}{turn}"
+            cost, _ = run(folder / name, pair, store, rows, more)
+            seconds.append(cost["wall_s"] - cost["stages_s"]["sweep"])
+    return statistics.median(found[GOVERNED]), statistics.median(found[BARE])
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
@@ -135,6 +175,7 @@ def main() -> None:
         ):
             few, _ = run(folder / "few", pair, store, options.rows // 4)
             many, sizes = run(folder / "many", pair, store, options.rows)
+            guarded, bare = governed(folder, pair, store, options.rows // 2)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     processes = many["processes"]
@@ -150,6 +191,9 @@ def main() -> None:
             120,
             "MB",
             at_least=False,
+        ),
+        Goal(
+            "redaction, audit and budgets, against none", guarded / bare, 1.1, "x", at_least=False
         ),
         Goal("pyodbc, torch, llama_cpp in it", len(many["heavy"]), 0, "modules", at_least=False),
         Goal("peak memory of any process, 4x the rows", grown, 10, "MB more", at_least=False),

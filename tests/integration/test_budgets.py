@@ -13,6 +13,7 @@ from insights.site.models import ModelSettings
 from insights.store.budgets import Budget, Budgets
 from insights.store.insights import InsightStore
 from insights.store.postgres import Store
+from insights.store.queries import load
 from insights.store.reports import BudgetReport, Reports
 from tests import claiming
 from tests.claiming import finished, queue
@@ -61,18 +62,21 @@ def test_killed_daemons_neither_overshoot_a_budget_nor_keep_any_of_it(
     assert (came.written, came.used, came.claimed) == (BUDGET, BUDGET, 0)
 
 
-def test_a_budget_is_shared_by_claims_that_come_at_once(store_url: str, store: Store) -> None:
+def test_a_claim_counts_what_another_one_has_just_taken(store_url: str, store: Store) -> None:
     claiming.fill(store_url, 500)
     put(store, {1: 1.0}, hard=BUDGET)
-    queues = [queue(store, f"d{number}", [1]) for number in range(6)]
-    for one in queues:
-        assert one.claim(shares(1))
-    with ThreadPoolExecutor(6) as pool:
-        taken = [
-            claim for some in pool.map(lambda q: q.claim(shares(40)), queues) for claim in some
-        ]
-    assert len(taken) == BUDGET - 6
-    assert queue(store, "late", [1]).claim(shares(1)) == []
+    values = {"versions": [1], "rows": [BUDGET - 5], "isolated": [False], "holder": "first",
+              "ttl_s": 60, "key_version": 1}  # fmt: skip
+    other = queue(store, "other", [1])
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(store_url) as first:
+        first.execute(load("work")["lock_budgets"], values)
+        assert len(first.execute(load("work")["claim_within"], values).fetchall()) == BUDGET - 5
+        late = pool.submit(other.claim, shares(40))  # nobody sees yet what the first has taken
+        until = time.monotonic() + 1
+        while not late.done() and time.monotonic() < until:
+            time.sleep(0.05)
+        first.commit()
+        assert len(late.result(timeout=30)) == 5
 
 
 def test_what_is_given_back_moved_or_expired_reserves_nothing(store_url: str, store: Store) -> None:
