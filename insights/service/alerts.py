@@ -8,6 +8,7 @@ was told: a receiver that was down, and a daemon that began anew, tell the rest 
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -45,12 +46,18 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class News(NamedTuple):
-    """What one receiver is told at once."""
+    """What one receiver is told at once; `after` is when it was told something last."""
 
     instance: str
     fired: Sequence[Alert] = ()
     resolved: Sequence[Alert] = ()
     still: Sequence[Alert] = ()
+    after: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Its name: the same one where it is sent again because nobody knows whether it arrived."""
+        return f"msg_{blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()}"
 
     @property
     def title(self) -> str:
@@ -70,9 +77,15 @@ class News(NamedTuple):
 
 
 class Receiver(Protocol):
-    """Where alerts go."""
+    """Where alerts go.
+
+    Attributes:
+        name: What logs and health call it.
+        kept_as: The file that keeps what it was told is named so.
+    """
 
     name: str
+    kept_as: str
 
     def send(self, news: News) -> None:
         """Send it, within some seconds.
@@ -112,6 +125,7 @@ class Alerts:
         self._counted = counted
         self._clock = clock
         self._growth = Growth()
+        self._alone = False  # the store did not answer in this look: it is not asked again
         self._held: dict[str, float] = {}  # since when a case holds
         self._seen: dict[str, float] = {}  # when a case that fires held last
         self._began = clock()
@@ -128,6 +142,7 @@ class Alerts:
         now = self._clock()
         self._growth.at(now, self._counted())
         look = Look(self._read(), self._growth.grown)
+        self._alone = False
         firing = {}
         held = {}
         for rule in RULES:
@@ -147,11 +162,12 @@ class Alerts:
 
     def _ours(self, rule: Rule, key: str) -> bool:
         """Tell whether this daemon is the one to tell; without the store, each is."""
-        if not rule.shared:
+        if not rule.shared or self._alone:
             return True
         try:
             return self._take(f"alert {key}")
         except errors.InsightsError:
+            self._alone = True
             return True
 
     def _alert(self, rule: Rule, found: Found, key: str) -> Alert:
@@ -225,7 +241,7 @@ class Telling:
         waited = not 0 <= now - self._last < self._digest_s  # the clock may be set back
         if not (fired or over or still) or not (urgent or waited):
             return False
-        self._receiver.send(News(self._alerts.instance, fired, over, still))
+        self._receiver.send(News(self._alerts.instance, fired, over, still, self._last))
         log.info(
             "alerts told",
             to=self._receiver.name,

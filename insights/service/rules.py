@@ -16,7 +16,7 @@ _LAG_S = 30.0
 _NOT_POLLED_S = 900.0
 _OUTBOX_S = 900.0
 _BEHIND_S = 3600.0
-_DAEMON_S = 60.0  # two words to the store are half a minute apart
+_DAEMON_S = 30.0  # two words to the store are so far apart: for a minute longer is no coincidence
 _DEATHS = 5.0
 
 

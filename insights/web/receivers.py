@@ -7,53 +7,65 @@ A webhook is signed as the Standard Webhooks specification says, version 1.0.0: 
 import base64
 import hashlib
 import hmac
+import http.client
 import smtplib
 import socket
 import ssl
+import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
-from typing import Any
-from urllib.parse import urlsplit
+from email.utils import formatdate
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
-import requests
 
 from insights import errors
 from insights.ground.environment import reveal
 from insights.service.alerts import Alert, News
 from insights.site.settings import Settings
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 10.0  # of one read
+_LONGEST_S = 30.0  # of all of it: who says a word now and then ends no read's time
 _HEARTBEAT_S = 60.0
+_TAKEN, _MOVED = 200, 300  # HTTP
+_REFUSED = 400  # SMTP
 _PREFIX = "whsec_"  # of a secret, as the specification writes it
 
 
 class Webhook:
     """An address that takes alerts by POST.
 
-    The body is `title`, `text` (all of it, for people: what chat programs show), `instance`, and
-    the lists `fired`, `still` and `resolved` of alerts with their fields.
+    The body is `id`, `title`, `text` (all of it, for people: what chat programs show), `instance`,
+    and the lists `fired`, `still` and `resolved` of alerts with their fields.
     """
 
-    name = "webhook"
+    name = kept_as = "webhook"
 
     def __init__(self, settings: Settings) -> None:
         found = settings.alerts.webhook
         self._url = reveal(found.url, "alerts.webhook.url")
         self._secret = reveal(found.secret or "", "alerts.webhook.secret")
-        self._verify = _authority(settings, found.ca_file)
+        self._tls = _tls(settings, found.ca_file)
         self.place = _host(self._url)
 
     def send(self, news: News) -> None:
         """Implement `alerts.Receiver`."""
-        body = msgspec.json.encode({"title": news.title, "text": news.text, **news._asdict()})
-        headers = {"content-type": "application/json", **self._signed(body)}
-        _asked(
-            "POST", self._url, "alerts.webhook.url", verify=self._verify, data=body, headers=headers
+        body = msgspec.json.encode(
+            {
+                "id": news.id,
+                "title": news.title,
+                "text": news.text,
+                "instance": news.instance,
+                "fired": news.fired,
+                "resolved": news.resolved,
+                "still": news.still,
+            }
         )
+        headers = {"content-type": "application/json", **self._signed(news.id, body)}
+        _asked(self._url, "alerts.webhook.url", self._tls, body, headers)
 
     def reach(self) -> None:
         """Connect and leave again: nothing is sent, and so nothing is known of the address itself.
@@ -61,23 +73,16 @@ class Webhook:
         Raises:
             errors.ReceiverUnavailable: If nobody is there, or not who should be.
         """
-        at = urlsplit(self._url)
-        secure = at.scheme == "https"
         try:
-            port = at.port or (443 if secure else 80)
-            with socket.create_connection((at.hostname, port), _TIMEOUT_S) as link:
-                if secure:
-                    tls = ssl.create_default_context(
-                        cafile=self._verify if isinstance(self._verify, str) else None
-                    )
-                    tls.wrap_socket(link, server_hostname=at.hostname).close()
+            with _connected_to(urlsplit(self._url), self._tls):
+                pass
         except (OSError, ValueError) as exc:
             raise _refused("alerts.webhook.url", self.place, exc) from None
 
-    def _signed(self, body: bytes) -> dict[str, str]:
+    def _signed(self, made: str, body: bytes) -> dict[str, str]:
         if not self._secret:
             return {}
-        made, at = f"msg_{uuid.uuid4().hex}", str(int(time.time()))
+        at = str(int(time.time()))
         key = self._secret
         raw = (
             base64.b64decode(key.removeprefix(_PREFIX)) if key.startswith(_PREFIX) else key.encode()
@@ -88,20 +93,26 @@ class Webhook:
 
 
 class Mail:
-    """People, by a server that takes mail."""
+    """One person, by a server that takes mail.
 
-    name = "mail"
+    Each has a mail of its own: where one address is refused, the others are told once.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The site's.
+        nth: Which of `alerts.mail.to`, from 0. No address is in a name, which health shows.
+    """
+
+    def __init__(self, settings: Settings, nth: int = 0) -> None:
         found = settings.alerts.mail
         self._settings = found
+        self._to = found.to[nth]
         self._password = reveal(found.password or "", "alerts.mail.password")
         host, _, port = found.server.rpartition(":")
         self._at = host.strip("[]"), int(port)
-        ca_file = found.ca_file
-        self._tls = ssl.create_default_context(
-            cafile=None if ca_file is None else str(settings.resolve(ca_file))
-        )
+        self._tls = _tls(settings, found.ca_file)
+        self.name = "mail" if len(found.to) == 1 else f"mail {nth + 1}"
+        whose = hashlib.blake2b(self._to.encode(), digest_size=8).hexdigest()
+        self.kept_as = f"mail-{whose}"
         self.place = found.server
 
     def send(self, news: News) -> None:
@@ -109,47 +120,66 @@ class Mail:
         message = EmailMessage()
         message["Subject"] = news.title
         message["From"] = self._settings.from_
-        message["To"] = ", ".join(self._settings.to)
+        message["To"] = self._to
         message["Date"] = formatdate()
-        message["Message-ID"] = make_msgid(domain=self._settings.from_.partition("@")[2])
+        message["Message-ID"] = f"<{news.id}@{self._settings.from_.partition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers
         message.set_content(news.text + "\n")
-        try:
-            with self._connected() as server:
-                refused = server.send_message(message)
-        except (OSError, smtplib.SMTPException) as exc:
-            raise _refused("alerts.mail.server", self.place, exc) from exc
-        if refused:  # of several, some: who was taken is told, the others are named
-            raise errors.ReceiverUnavailable(
-                f"{self.place} takes no mail for {', '.join(sorted(refused))}",
-                where="alerts.mail.to",
-                fix="correct the address",
-            )
+        with self._connected() as server:
+            server.send_message(message)
 
     def reach(self) -> None:
-        """Log in and leave again.
+        """Log in, ask whether mail for this address is taken, and leave again; nothing is sent.
 
         Raises:
-            errors.ReceiverUnavailable: If it does not take us.
+            errors.ReceiverUnavailable: If it does not take us, or not this address.
         """
+        with self._connected() as server:
+            server.ehlo_or_helo_if_needed()
+            code, said = server.mail(self._settings.from_)
+            if code >= _REFUSED:
+                raise smtplib.SMTPSenderRefused(code, said, self._settings.from_)
+            code, said = server.rcpt(self._to)
+            if code >= _REFUSED:
+                raise smtplib.SMTPRecipientsRefused({self._to: (code, said)})
+            server.rset()
+
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        host, port = self._at
+        at_once = self._tls if self._settings.security == "tls" else None
         try:
-            with self._connected() as server:
-                server.noop()
+            with _line(host, port, at_once) as line, closing(_Smtp(host, port, line)) as server:
+                if self._settings.security == "starttls":
+                    server.starttls(context=self._tls)
+                if self._settings.user is not None:
+                    server.login(self._settings.user, self._password)
+                yield server
+                with suppress(OSError, smtplib.SMTPException):  # what was taken is taken
+                    server.quit()
+        except smtplib.SMTPRecipientsRefused as exc:
+            code, _ = exc.recipients[self._to]
+            raise self._stranger(code) from None
         except (OSError, smtplib.SMTPException) as exc:
             raise _refused("alerts.mail.server", self.place, exc) from exc
 
-    def _connected(self) -> smtplib.SMTP:
-        host, port = self._at
-        server: smtplib.SMTP
-        if self._settings.security == "tls":
-            server = smtplib.SMTP_SSL(host, port, timeout=_TIMEOUT_S, context=self._tls)
-        else:
-            server = smtplib.SMTP(host, port, timeout=_TIMEOUT_S)
-            if self._settings.security == "starttls":
-                server.starttls(context=self._tls)
-        if self._settings.user is not None:
-            server.login(self._settings.user, self._password)
-        return server
+    def _stranger(self, code: int) -> errors.ReceiverUnavailable:
+        return errors.ReceiverUnavailable(
+            f"{self.place} takes no mail for an address: {code}",
+            where=f"alerts.mail.to, {self.name}",
+            fix="correct the address",
+        )
+
+
+class _Smtp(smtplib.SMTP):
+    """Speaks on a line that somebody else opened, and bounds."""
+
+    def __init__(self, host: str, port: int, line: socket.socket) -> None:
+        self._line = line
+        super().__init__(host, port, timeout=_TIMEOUT_S)
+
+    def _get_socket(self, *_: object) -> socket.socket:
+        return self._line
 
 
 class Heartbeat:
@@ -165,12 +195,13 @@ class Heartbeat:
 
     def __init__(self, settings: Settings, lives: Callable[[], bool]) -> None:
         self._url = reveal(settings.alerts.heartbeat, "alerts.heartbeat")
+        self._tls = ssl.create_default_context()
         self._lives = lives
 
     def run_once(self) -> bool:
         """Ask once, if there is something to say."""
         if self._lives():
-            _asked("GET", self._url, "alerts.heartbeat")
+            _asked(self._url, "alerts.heartbeat", self._tls)
         return False
 
 
@@ -182,8 +213,8 @@ def receivers(settings: Settings) -> Iterator[Webhook | Mail]:
     """
     if settings.alerts.webhook.url:
         yield Webhook(settings)
-    if settings.alerts.mail.to:
-        yield Mail(settings)
+    for nth in range(len(settings.alerts.mail.to)):
+        yield Mail(settings, nth)
 
 
 def trial(instance: str) -> News:
@@ -201,21 +232,62 @@ def trial(instance: str) -> News:
     return News(instance, fired=[alert])
 
 
-def _asked(method: str, url: str, where: str, *, verify: bool | str = True, **more: Any) -> None:  # noqa: ANN401
-    with requests.Session() as session:
-        session.trust_env = False  # no proxy, no password of a .netrc
-        try:
-            answer = session.request(
-                method, url, timeout=_TIMEOUT_S, verify=verify, allow_redirects=False, **more
+def _asked(
+    url: str,
+    where: str,
+    tls: ssl.SSLContext,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Ask an address, with a body by POST; of the answer only the status is read."""
+    at = urlsplit(url)
+    target = (at.path or "/") + (f"?{at.query}" if at.query else "")
+    try:
+        with _connected_to(at, tls) as line:
+            kind = (
+                http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
             )
-        except (requests.RequestException, ValueError) as exc:
-            raise _refused(where, _host(url), exc) from None
-    if not answer.ok or answer.is_redirect:
+            link = kind(at.hostname or "", at.port)
+            link.sock = line
+            link.request("GET" if body is None else "POST", target, body, dict(headers or {}))
+            status = link.getresponse().status
+    except (OSError, http.client.HTTPException, ValueError) as exc:
+        raise _refused(where, _host(url), exc) from None
+    if not _TAKEN <= status < _MOVED:
         raise errors.ReceiverUnavailable(
-            f"{_host(url)} answered {answer.status_code}",
+            f"{_host(url)} answered {status}",
             where=where,
             fix="correct the address, or ask whoever runs it",
         )
+
+
+def _connected_to(at: SplitResult, tls: ssl.SSLContext) -> AbstractContextManager[socket.socket]:
+    secure = at.scheme == "https"
+    if not secure and at.scheme != "http":
+        raise ValueError("no http or https address")
+    return _line(at.hostname or "", at.port or (443 if secure else 80), tls if secure else None)
+
+
+@contextmanager
+def _line(host: str, port: int, tls: ssl.SSLContext | None) -> Iterator[socket.socket]:
+    """Lend a connection to a server, which is cut after half a minute whatever goes on on it."""
+    with socket.create_connection((host, port), _TIMEOUT_S) as line, line.dup() as same:
+        cut = threading.Timer(_LONGEST_S, _cut, (same,))
+        cut.daemon = True
+        cut.start()
+        try:
+            if tls is None:
+                yield line
+            else:
+                with tls.wrap_socket(line, server_hostname=host) as secured:
+                    yield secured
+        finally:
+            cut.cancel()
+
+
+def _cut(line: socket.socket) -> None:
+    with suppress(OSError):  # it is closed already
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _refused(where: str, place: str, exc: Exception) -> errors.ReceiverUnavailable:
@@ -231,5 +303,7 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or "it"
 
 
-def _authority(settings: Settings, ca_file: Any) -> bool | str:  # noqa: ANN401 - a path or None
-    return True if ca_file is None else str(settings.resolve(ca_file))
+def _tls(settings: Settings, ca_file: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(
+        cafile=None if ca_file is None else str(settings.resolve(ca_file))
+    )

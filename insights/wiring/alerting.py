@@ -25,7 +25,7 @@ def jobs(app: App, measures: Measures, receivers: Iterable[Receiver]) -> list[Jo
         Telling(
             alerts,
             receiver,
-            state / f"alerts.{receiver.name}.json",
+            state / f"alerts.{receiver.kept_as}.json",
             digest_s=settings.alerts.digest,
             repeat_s=settings.alerts.repeat,
         )

@@ -151,19 +151,46 @@ def test_what_every_daemon_sees_is_told_by_the_one_that_has_its_lease() -> None:
     assert alone.look(120) == ["InsightsSourceDown"]
 
 
+def test_a_store_that_hangs_is_waited_for_once_a_look_however_much_fires() -> None:
+    asked = []
+
+    def hangs(name: str) -> bool:
+        asked.append(name)
+        raise errors.StoreUnavailable("the store does not answer")
+
+    lags = {f'insights_replica_lag_seconds{{stream="s{n}"}}': "90" for n in range(50)}
+    watched = Watched({**QUIET, **lags})
+    watched.alerts._take = hangs
+    assert len(watched.look(75)) == 50
+    assert len(asked) == 1
+    watched.look(15)
+    assert len(asked) == 2
+
+
+def test_a_daemon_that_is_killed_is_told_by_another_within_two_minutes() -> None:
+    silent = 'insights_daemon_silent_seconds{daemon="erp2"}'
+    beats = Watched({**QUIET, silent: " ".join(["0 15 30"] * 40)})
+    assert not any(beats.look(15) for _ in range(100))
+    killed = Watched({**QUIET, silent: "0+15x400"})  # at the worst: it had just been heard of
+    assert killed.look(135) == ["InsightsDown"]  # the look at 120 s is the ninth
+    assert [one.key for one in killed.alerts.firing.values()] == ["InsightsDown erp2"]
+
+
 # --- who is told ----------------------------------------------------------------------------------
 
 
 class Kept:
     """A receiver that keeps what it was told, or takes nothing."""
 
-    name = "kept"
+    name = kept_as = "kept"
 
     def __init__(self) -> None:
         self.news: list[News] = []
+        self.ids: list[str] = []
         self.down = False
 
     def send(self, news: News) -> None:
+        self.ids.append(news.id)
         if self.down:
             raise errors.ReceiverUnavailable("it takes no alerts")
         self.news.append(news)
@@ -256,6 +283,21 @@ def test_a_receiver_that_was_down_is_told_what_is_so_when_it_is_back(desk: Desk)
     desk.kept.down = False
     desk.fires("STORE")
     assert desk.told(5) == ["+store"]
+
+
+def test_what_is_sent_again_has_the_same_id_and_what_is_told_again_another(desk: Desk) -> None:
+    desk.fires("STORE")
+    desk.kept.down = True  # it may have been taken: only the answer is missing
+    for _ in range(2):
+        with pytest.raises(errors.ReceiverUnavailable):
+            desk.told(30)
+    desk.kept.down = False
+    assert desk.told(30) == ["+store"]
+    assert desk.told(90_000) == ["=store"]
+    assert desk.told(90_000) == ["=store"]
+    first, second, third, fourth, fifth = desk.kept.ids
+    assert first == second == third
+    assert len({third, fourth, fifth}) == 3
 
 
 def test_a_daemon_that_begins_anew_repeats_nothing_and_ends_what_it_knows_is_over(
