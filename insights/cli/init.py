@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from insights import errors
-from insights.cli import logins, recipes, writing
+from insights.cli import deciding, logins, recipes, writing
 from insights.cli.asking import Asking
 from insights.cli.logins import PasswordStdin
 from insights.cli.output import console, next_step, remember, shown, stdout
@@ -64,6 +64,10 @@ def init(  # noqa: PLR0917 - each is an option of its own
     show: Annotated[
         list[str] | None, typer.Option("--show", help="A column of the prompt; repeatable")
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--labels", help="A column that people decided: rows as examples; repeatable"),
+    ] = None,
     sink_odbc: Annotated[
         str | None,
         typer.Option(help="Connection string of the login that writes insights, on the primary"),
@@ -104,21 +108,28 @@ def init(  # noqa: PLR0917 - each is an option of its own
         profile = source.profile(table)
         _tell_size(table, profile)
         schema, _, bare = table.rpartition(".")
-        called = name or site.free("stream", _plain(bare))
+        called = name or site.free("stream", recipes.plain(bare))
         keys = _key(profile, key, table, asking)
         hidden = _personal(profile, bare, personal, asking)
         prose = candidates.texts(profile, hidden)
         quoted = _known(profile, text) or next(iter(prose), None)
         columns = _shown(profile, hidden, keys.columns, show, quoted)
-        chosen = recipe or asking.choose(
-            "What to make of it",
-            [(one, recipes.about(one)) for one in recipes.names()],
-            best=recipes.suited(profile, hidden),
-            flag="--recipe",
-        )
-        made = recipes.made(
-            chosen, profile, columns, quoted, key=keys.columns, knowledge=knowledge is not None
-        )
+        label = deciding.chosen(profile, hidden, keys.columns, _all_known(profile, labels), asking)
+        if label and (recipe is not None or knowledge is not None):
+            raise errors.SettingsError(
+                "labels make a recipe of their own, which needs no other and no documents",
+                where="--labels",
+                fix="leave --recipe and --knowledge out; run init again for a second pipeline",
+            )
+        decided: dict[str, str] = {}
+        if label:
+            columns = deciding.shown_beside(profile, columns, label)
+            made, decided = recipes.labelled(profile, columns, label, key=keys.columns)
+        else:
+            made = _recipe(
+                recipe, profile, hidden, columns, quoted, keys.columns, asking,
+                knowledge=knowledge is not None,
+            )  # fmt: skip
         spec = StreamSpec(
             name=called,
             source="legacy",
@@ -130,6 +141,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
             redaction=Redaction(columns=tuple(hidden)),
         )
         moves, accept_scan = _cursor(source, spec, profile, cursor, asking)
+        examples = deciding.decided(profile, hidden, spec, moves, decided, columns)
     file, sha256 = _model(model, target.parent, asking)
     safe, reader_secret = _source(site, odbc)
     source_name, bare_odbc = safe
@@ -154,6 +166,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
         sha256=sha256,
         folder=knowledge.resolve() if knowledge else None,
         sink_table=sink_table or f"ai_insight_{called}",
+        examples=examples,
     )
     contents = writing.files(site, choices, profile, made)
     writing.write(contents, replaced=target, force=force)
@@ -194,10 +207,6 @@ def _site(target: Path, *, force: bool) -> Site:
     return Site(target, files.raw(target))
 
 
-def _plain(table: str) -> str:
-    return re.sub(r"[^a-z0-9_]", "_", table.lower()).lstrip("_0123456789") or "t"
-
-
 def _known(profile: TableProfile, column: str | None) -> str | None:
     """Return a column that a flag names, as the table writes it."""
     if column is None:
@@ -215,8 +224,8 @@ def _known(profile: TableProfile, column: str | None) -> str | None:
     )
 
 
-def _all_known(profile: TableProfile, columns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(filter(None, (_known(profile, column) for column in columns)))
+def _all_known(profile: TableProfile, columns: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(filter(None, (_known(profile, column) for column in columns or ())))
 
 
 def _key(profile: TableProfile, given: list[str] | None, table: str, asking: Asking) -> Candidate:
@@ -247,6 +256,26 @@ def _personal(
     if answer is None:
         return found
     return {column: found.get(column, "as you named it") for column in _all_known(profile, answer)}
+
+
+def _recipe(
+    given: str | None,
+    profile: TableProfile,
+    hidden: dict[str, str],
+    columns: list[str],
+    quoted: str | None,
+    key: Sequence[str],
+    asking: Asking,
+    *,
+    knowledge: bool,
+) -> recipes.Recipe:
+    chosen = given or asking.choose(
+        "What to make of it",
+        [(one, recipes.about(one)) for one in recipes.names()],
+        best=recipes.suited(profile, hidden),
+        flag="--recipe",
+    )
+    return recipes.made(chosen, profile, columns, quoted, key=key, knowledge=knowledge)
 
 
 def _shown(

@@ -128,6 +128,51 @@ def made(
     )
 
 
+def labelled(
+    table: TableProfile, shown: Sequence[str], labels: Sequence[str], *, key: Collection[str]
+) -> tuple[Recipe, dict[str, str]]:
+    """Return a recipe that decides as people did, and which property says which column.
+
+    Args:
+        table: The table.
+        shown: The columns of the prompt.
+        labels: The columns that hold what people decided.
+        key: The key's columns: no output may be called like one.
+    """
+    properties = {plain(column): column for column in labels}
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What people would decide",
+        "type": "object",
+        "properties": {
+            name: {"enum": list(table.column(column).values)} for name, column in properties.items()
+        },
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    _rename(schema, {*map(str.casefold, key), *_FIXED})
+    what = ", ".join(map(_label, labels))
+    prompt = template("labelled.j2").substitute(
+        task=f"Choose the {what} of the last record as people did for records like it.",
+        columns="\n".join(map(prompt_line, shown)),
+    )
+    made = Recipe(
+        name="labels",
+        about=f"Decides {what} as people did, who decided the rows that are nearest to it.",
+        prompt=prompt,
+        schema=json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
+        max_tokens=60 * len(labels),
+        abstain=(),
+        cut=("examples",),
+    )
+    return made, dict(zip(schema["properties"], labels, strict=True))
+
+
+def plain(name: str) -> str:
+    """Return a name as settings and sinks take it: small letters, digits, underscores."""
+    return re.sub(r"[^a-z0-9_]", "_", name.lower()).lstrip("_0123456789") or "t"
+
+
 def prompt_line(column: str) -> str:
     """Return the prompt's line of a column, whatever it is called."""
     plain = column.isidentifier() and column.isascii() and not hasattr(dict, column)

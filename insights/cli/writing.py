@@ -12,6 +12,16 @@ from insights.ground.environment import DEFAULT_CONFIG
 from insights.model import TableProfile
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels of a table's own rows, by output property, and what tells that they came before."""
+
+    labels: dict[str, str]
+    text: tuple[str, ...]
+    decided: str
+    asked: str
+    why: str
+
+
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
     """What was chosen for one table. `odbc` and `writer` hold no password; a writer may be None."""
 
@@ -33,6 +43,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     folder: Path | None
     sink_table: str
+    examples: Decided | None = None
 
 
 class Site(NamedTuple):
@@ -54,6 +65,9 @@ class Site(NamedTuple):
             if name != but and values.get(setting) == value:
                 return name
         return None
+
+
+_LATER = "# Where people decided such rows, they can be examples: init --labels, docs/knowledge.md."
 
 
 def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dict[Path, str]:
@@ -93,6 +107,11 @@ def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dic
             collection = site.free("collection", "manuals")
             text += _filled("collection.toml", name=collection, folder=quoted(str(made.folder)))
         collections = f"collections = {_array((collection,))}"
+    examples = _LATER
+    if made.examples is not None:
+        collection = site.free("collection", f"{name}_decided")
+        text += _labelled(made, made.examples, collection)
+        examples = _examples(made.examples, collection)
     source = made.source
     if made.writer is not None:
         source = site.named("source", "odbc", made.writer, but=made.source) or ""
@@ -123,6 +142,7 @@ def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dic
         abstain=_array(recipe.abstain),
         cut=_array(recipe.cut),
         collections=collections,
+        examples=examples,
         max_tokens=recipe.max_tokens,
     )
     return {
@@ -158,6 +178,29 @@ def write(contents: dict[Path, str], *, replaced: Path, force: bool) -> None:
                 where=str(path),
                 fix="name another place: insights --config ./insights/insights.toml init …",
             ) from None
+
+
+def _labelled(made: Choices, found: Decided, collection: str) -> str:
+    return _filled(
+        "labelled.toml",
+        name=collection,
+        why=found.why,
+        stream=quoted(made.name),
+        text=_array(found.text),
+        labels=_array(dict.fromkeys(found.labels.values())),
+        time=quoted(found.decided),
+    )
+
+
+def _examples(found: Decided, collection: str) -> str:
+    labels = ", ".join(f"{name} = {quoted(column)}" for name, column in found.labels.items())
+    return _filled(
+        "examples.toml",
+        collection=quoted(collection),
+        text=_array(found.text),
+        labels=labels,
+        time=quoted(found.asked),
+    ).rstrip()
 
 
 def _head(path: Path) -> str:

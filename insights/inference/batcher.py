@@ -5,6 +5,7 @@ stream of the KV cache to itself. A waiting row is admitted to a free stream aft
 prefix that any stream holds, which is copied there or already is there; rows that share passages
 thereby run one after another and pay for them once. A row whose prefix another row is just
 computing waits for it; a row that has used half of its time is admitted next, whatever it shares.
+After a start the first row runs alone, so that people see an insight before all prompts are read.
 """
 
 import time
@@ -69,6 +70,7 @@ class Batcher:
         self._drafter = drafter
         self._run, self._few = run, few
         self._clock = clock
+        self._alone = True  # until the first row has ended
         self.tally = Tally()
 
     @property
@@ -202,6 +204,8 @@ class Batcher:
         the batch goes to prompts, the first come first, no more than a chunk while anyone writes.
         """
         active = [slot for slot in self._slots if slot.job is not None and slot.pending]
+        if self._alone:
+            active = sorted(active, key=lambda s: s.job.admitted if s.job else 0.0)[:1]
         writing = [slot for slot in active if slot.job and slot.job.first]
         room = self._batch - len(active)
         takes = {slot.index: 1 for slot in active}
@@ -324,6 +328,7 @@ class Batcher:
         if job is None:
             raise RuntimeError("only a job ends")
         job.finished = self._clock()
+        self._alone = False
         slot.job, slot.source, slot.masks = None, None, None
         slot.pending, slot.draft, slot.outputs = [], [], []
         slot.held = min(slot.held, len(job.prompt))

@@ -16,7 +16,8 @@ class ColumnProfile(Value, frozen=True):
     `filled` rows have a value, `distinct` different ones; `words` is the mean number of words of a
     value, `moments` how many values are times that sort as text, `rising` the share of neighbours
     in the key's order whose values do not fall (None: not comparable). `personal` counts the values
-    in which redaction finds each kind, `people` those that look like names of persons.
+    in which redaction finds each kind, `people` those that look like names of persons. `values` are
+    the different ones of a column that repeats few short ones, the most frequent first.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ColumnProfile(Value, frozen=True):
     rising: float | None = None
     personal: dict[str, int] = {}
     people: int = 0
+    values: tuple[str, ...] = ()
 
 
 class TableProfile(Value, frozen=True):

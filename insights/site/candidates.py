@@ -145,7 +145,7 @@ def _cursor(
         and sorts
         and column.kind != "date"
         and column.filled == table.sampled
-        and any(map(_MADE.match, words))
+        and tells_of_making(column)
         and not _PERSONS & set(words)
     ):
         rank, grade, why = 4.0, "poor", "a time that does not tell of changes: sweeps find them"
@@ -157,6 +157,16 @@ def _cursor(
         rank, grade = rank - 5, "poor"
         why += "; it leads no index, which a page needs in a table of this size"
     return rank + 0.5 * column.indexed, Candidate(one, grade, why)  # type: ignore[arg-type]
+
+
+def tells_of_changes(column: ColumnProfile) -> bool:
+    """Return whether a column is set at each change, as the database or its name says."""
+    return column.automatic == "change" or any(map(_CHANGES.match, tokens(column.name)))
+
+
+def tells_of_making(column: ColumnProfile) -> bool:
+    """Return whether a column's name says that it is set when a row is made."""
+    return any(map(_MADE.match, tokens(column.name)))
 
 
 def equal(candidates: list[Candidate]) -> bool:
@@ -260,7 +270,7 @@ def shown(table: TableProfile, hidden: Collection[str], key: Collection[str]) ->
         if column.name not in (*hidden, *prose)
         and column.kind != "binary"
         and column.filled
-        and not (column.automatic == "change" or any(map(_CHANGES.match, tokens(column.name))))
+        and not tells_of_changes(column)
     ]
     telling = [name for name in rest if name not in key and not _is_reference(table, name)]
     chosen = {*prose, *telling[: _MOST_SHOWN - len(prose)]}

@@ -24,6 +24,8 @@ _PROVEN_BELOW = 200_000  # rows of a view whose keys are looked for in all of it
 _WIDEST = 3  # columns of a key that is looked for
 _TRIED = 12  # columns that a key is looked for in
 _REDACTED = 120  # values of a column that redaction looks at
+_MOST_VALUES = 100  # of a column that repeats them, such as what people decided
+_VALUE_CHARS = 60
 
 # A time as text that sorts as time: ISO 8601, or the same without its separators.
 _MOMENT = re.compile(
@@ -221,7 +223,18 @@ def _told(values: Sequence[str | None], *, ordered: bool) -> dict[str, Any]:
         "rising": _rising(filled) if ordered else None,
         "personal": dict(kinds),
         "people": sum(_PERSON.fullmatch(value) is not None for value in filled),
+        "values": _closed(filled),
     }
+
+
+def _closed(filled: Sequence[str]) -> tuple[str, ...]:
+    """Return the different values of a column that repeats few short ones, the frequent first."""
+    counts = Counter(filled)
+    if not 1 < len(counts) <= min(_MOST_VALUES, len(filled) // 2):
+        return ()
+    if max(map(len, counts)) > _VALUE_CHARS:
+        return ()
+    return tuple(value for value, _ in counts.most_common())
 
 
 def _rising(values: Sequence[str]) -> float | None:

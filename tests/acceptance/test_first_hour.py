@@ -38,6 +38,14 @@ CREATE TABLE work_order ("order" INTEGER PRIMARY KEY, asset TEXT, note TEXT);
 INSERT INTO work_order VALUES (7, 'EX-12', 'L/H BUCKET CYL LEAKING.'), (8, 'EX-12', 'Noisy');
 CREATE TABLE reading_base (id INTEGER PRIMARY KEY, celsius REAL, bar REAL, at TEXT);
 INSERT INTO reading_base VALUES (1, 20.5, 1.0, '01.02.2026'), (2, 921.5, 1.1, '02.02.2026');
+CREATE TABLE complaint (no INTEGER PRIMARY KEY, words TEXT, team TEXT, opened_at DATETIME,
+    closed_at DATETIME, sys_updated_on DATETIME, modified_by TEXT);
+INSERT INTO complaint VALUES
+    (1, 'The parcel came a week late', 'delivery', '2026-01-01', '2026-01-02', '2026-01-02', 'Al'),
+    (2, 'I was billed twice in May', 'billing', '2026-01-01', '2026-01-02', '2026-01-02', 'Al'),
+    (3, 'Parcel came late, and wet', 'delivery', '2026-01-01', '2026-01-02', '2026-01-02', 'Al'),
+    (4, 'Why was I billed twice?', 'billing', '2026-01-01', '2026-01-02', '2026-01-02', 'Al'),
+    (5, 'My parcel came two weeks late', NULL, '2026-01-03', NULL, '2026-01-03', 'Al');
 CREATE VIEW reading AS SELECT id, celsius, bar, at FROM reading_base;
 """
 # Recipe, table, and the column that is quoted from.
@@ -90,20 +98,31 @@ def test_every_recipe_ends_in_published_insights_by_the_printed_commands(
     assert {name for name, _, _ in MADE} == set(recipes.names())
     for recipe, table, _ in MADE[1:]:  # further ones are added to what is there
         _run(f"{start} {table} --recipe {recipe}", tmp_path)
+    shown = _run(f"{start} complaint --name plain", tmp_path).stdout
+    assert "team (good: 2 values, 20% of the rows have none yet)" in shown
+    labels = re.search(r"--labels \w+", shown)
+    assert labels is not None
+    _run(f"{start} complaint {labels[0]}", tmp_path)
+    (tmp_path / "site" / "pipelines" / "plain.toml").unlink()
     command: str | None = f"{start} ticket --recipe triage"
     commands = []
     while command is not None:
         commands.append(command)
-        command = _next(_run(command, tmp_path))
-        if "sink ddl" in commands[-1]:  # of the other six as well
-            for _, table, _ in MADE[1:]:
+        done = _run(command, tmp_path)
+        command = _next(done)
+        if "sink ddl" in commands[-1]:  # of the others as well
+            for table in ("complaint", *(table for _, table, _ in MADE[1:])):
                 _run(commands[-1].replace("ddl ticket", f"ddl {table}"), tmp_path)
     assert "run --once" in commands[-1]
     assert len(commands) <= MOST_COMMANDS
+    assert re.search(r'"sync complaint_decided", "added": 5', done.stdout + done.stderr)
     with closing(sqlite3.connect(base)) as link:
         link.row_factory = sqlite3.Row
         for recipe, table, text in MADE:
             _look(link, tmp_path / "site" / "schemas" / f"{table}.json", recipe, table, text)
+        teams = link.execute("SELECT no, status, team FROM ai_insight_complaint").fetchall()
+        assert {row["no"] for row in teams} == {1, 2, 3, 4, 5}
+        assert {row["team"] for row in teams} <= {"delivery", "billing"}
         sources = json.dumps(
             [tuple(row) for row in link.execute("SELECT * FROM ai_insight_ticket")]
         )
