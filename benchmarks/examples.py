@@ -259,6 +259,7 @@ def main() -> None:
         draw = random.Random(options.seed)  # noqa: S311 - a sample
         task = make(options.rows, options.labelled, draw)
         shares, told = measured(task, engine, remembered, options.k)
+        sys.stderr.write("\n".join(told) + "\n")  # each part as it ends: the whole takes minutes
         names = ("zero-shot", "examples", "nearest")
         table.append(
             [f"{task.name}, {len(task.asked)}", *(f"{shares[name]:.2f}" for name in names)]

@@ -221,6 +221,22 @@ def test_rows_with_the_same_passages_run_one_after_another() -> None:
     assert ended == sorted(ended)
 
 
+def test_after_a_start_the_first_row_ends_before_other_prompts_are_read() -> None:
+    model = FakeModel(4, 16)
+    batcher = made(model, 4)
+    for number in range(8):
+        batcher.submit(job(number, [1 + number] * 30, most=6))
+    ended: list[Job] = []
+    while not ended:
+        ended = batcher.step()
+    assert {len(set(sequences)) for sequences in model.batches} == {1}
+    assert model.evaluated <= 30 + len(ended[0].output)
+    alone_for = len(model.batches)
+    ended += drained(batcher)
+    assert len(ended) == 8
+    assert max(len(set(sequences)) for sequences in model.batches[alone_for:]) == 4
+
+
 def test_prompts_never_hold_up_rows_that_write() -> None:
     model = FakeModel(3, 8)
     batcher = made(model, 3)
