@@ -24,6 +24,7 @@ from insights.cli import (
     pipeline,
     plan,
     redact,
+    redteam,
     replay,
     run,
     service,
@@ -86,6 +87,7 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
 app.command("replay")(replay.replay)
+app.command("redteam")(redteam.redteam)
 app.command("run")(run.run)
 app.command("health")(health.health)
 app.command("status")(status.status)

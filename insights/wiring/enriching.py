@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 
 from insights import errors
 from insights.enriching.guard import Guard, word
 from insights.enriching.recipe import Recipe
+from insights.enriching.redteam import Frame
 from insights.governance.orders import Orders
+from insights.ground import environment
 from insights.inference.client import LocalGenerator
 from insights.knowledge.selection import Floor, Selection
 from insights.pipeline import Pipeline
 from insights.site.definitions import Definition
 from insights.site.settings import NEAREST
+from insights.store import audit
 from insights.store.insights import InsightStore
 from insights.store.reports import Reports
 from insights.store.support import SupportStore
@@ -139,6 +143,15 @@ def rows(app: App, made: Recipe) -> int | None:
         return None
     name = f"{stream.schema}.{stream.table}" if stream.schema else stream.table
     return app.source(stream.source).profile(name).rows
+
+
+def attacked(app: App, made: Recipe, found: Frame) -> None:
+    """Write into the audit that a pipeline was attacked for trial, and what came of it."""
+    user = environment.user()
+    details = {"pipeline": made.name, "user": user, **msgspec.structs.asdict(found)}
+    with app.store.transaction() as connection:
+        event = audit.Event("attacked for trial", details=details)
+        audit.append(connection, "insights redteam", [event])
 
 
 def _check(app: App, name: str) -> None:

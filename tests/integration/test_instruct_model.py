@@ -15,7 +15,9 @@ from insights.inference.chat import ChatTemplate
 from insights.inference.client import LocalGenerator
 from insights.inference.messages import EngineSettings
 from insights.inference.preparing import prepare
+from insights.inference.reserved import Reserved
 from insights.model import GenerateRequest, Json, Message, Sampling, Segment
+from insights.steps.attacks import built_in
 from insights.steps.validate import validate
 from insights.workers import landlock
 
@@ -126,3 +128,20 @@ def test_a_long_ticket_is_cut_and_still_answered(generator: LocalGenerator) -> N
     assert note.startswith("row.body: ")
     assert made.prompt_tokens <= 512 - 160
     assert json.loads(made.text)["evidence"] in long
+
+
+def test_no_attack_makes_a_control_token_of_the_model(smollm2: Path) -> None:
+    model = llama.Model(smollm2)
+    try:
+        reserved = Reserved(model, model.chat_template)
+        texts = [one.worded("kind", "network") for some in built_in(3) for one in some]
+
+        def controls(tokens: list[int]) -> set[str]:
+            pieces = {model.piece(one, special=True).decode("utf-8", "replace") for one in tokens}
+            return {piece for piece in pieces if model.is_control(piece)}
+
+        assert set().union(*(controls(reserved.tokenize(text)) for text in texts)) == set()
+        as_template = (controls(model.tokenize(text, special=True)) for text in texts)
+        assert set().union(*as_template) == {"<|im_start|>", "<|im_end|>"}
+    finally:
+        model.close()
