@@ -37,7 +37,7 @@ _VALUES: dict[str, Any] = {
     "versions": [1], "max_attempts": 5, "key_version": 1, "isolated": [True], "rows": [16],
     "ttl_s": 60, "holder": "benchmark", "most": 1_000,
 }  # fmt: skip
-_FILL = """
+FILL = """
 INSERT INTO store.pipeline (name) VALUES ('p');
 INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
 VALUES (1, repeat('0', 64), '{}'), (1, repeat('1', 64), '{}');
@@ -61,7 +61,7 @@ def times(store: servers.Postgres, rows: int) -> dict[str, float]:
         link.execute(f"CREATE DATABASE {name}")
     migrate.upgrade(store.url(name))
     with psycopg.connect(store.url(name), autocommit=True) as link:
-        link.execute(_FILL.replace(":rows", str(rows)))
+        link.execute(FILL.replace(":rows", str(rows)))
         link.execute("VACUUM")
         return dict(_least(psycopg.ClientCursor(link)))
 

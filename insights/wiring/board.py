@@ -11,6 +11,7 @@ from insights import errors
 from insights.service.health import Check, Health
 from insights.store import streams
 from insights.store.board import (
+    COUNTED,
     SEED,
     BoardReports,
     CitationRow,
@@ -115,12 +116,14 @@ class History:
         newest = self._reports.newest()
         if self._counted is None:
             self._counted, self._upto = max(0, newest - SEED), newest
-        if self._upto > self._counted:
-            for made in self._reports.made(self._counted, self._upto):
+        while self._counted < self._upto:
+            upto = min(self._counted + COUNTED, self._upto)
+            for made in self._reports.made(self._counted, upto):
                 had = self._minutes.get(made.minute, Minute(made.minute, 0, 0))
                 both = Minute(made.minute, had.ok + made.ok, had.others + made.others)
                 self._minutes[made.minute] = both
-        self._counted, self._upto = self._upto, max(newest, self._upto)
+            self._counted = upto
+        self._upto = max(newest, self._upto)
         kept = sorted(self._minutes)[-_MINUTES:]
         self._minutes = {at: self._minutes[at] for at in kept}
         recent = self._reports.recent()

@@ -15,8 +15,14 @@ from starlette.types import ASGIApp, Message
 from insights import errors
 from insights.service.health import Check
 from insights.site.telemetry import PageSettings
-from insights.store.board import CitationRow, InsightRow, LetterRow, ReasonRow, StreamRow
-from insights.web import guard, plots, rendering
+from insights.store.board import (
+    CitationRow,
+    InsightRow,
+    LetterRow,
+    ReasonRow,
+    StreamRow,
+)
+from insights.web import guard, rendering
 from insights.web.guard import Tokens
 from insights.web.page import StatusPage
 from insights.web.server import application
@@ -383,25 +389,6 @@ def test_quotes_are_marked_where_they_stand_and_those_that_are_gone_are_kept() -
     assert "".join(one.text for one in source.pieces) == "Open tray 2. Open tray 3. Close it."
     assert _text(marked=True)(source.pieces) == ["en tr", "Open", "tray 3."]
     assert source.gone == ["Burn it"]
-
-
-def test_a_plot_keeps_its_peaks_its_gaps_and_says_itself_in_words() -> None:
-    points: list[plots.Point] = [(float(at), 1.0) for at in range(10_000)]
-    points[777] = (777.0, 40.0)
-    found = plots.plot("Backlog", "rows", [("waiting", "a", points)], 10_000.0)
-    assert found.top == 50
-    assert found.says == "Backlog: now waiting 1; at most 40 rows"
-    assert len(found.lines[0].path) < 4_000
-    assert "24.0" in found.lines[0].path  # 40 of 50, from the top of 120
-    gap = plots.plot("x", "s", [("p50", "a", [(0.0, 1.0), (1.0, None), (2.0, 1.0)])], 2.0)
-    assert gap.lines[0].path.count("M") == 2
-    empty = plots.plot("x", "s", [("p50", "a", [])], 2.0)
-    assert (empty.lines[0].path, empty.lines[0].last) == ("", None)
-
-
-def test_minutes_without_anything_count_as_nothing_and_the_one_that_goes_on_is_left_out() -> None:
-    found = plots.per_minute([(60.0, 5.0), (240.0, 9.0)], 0.0, 250.0)
-    assert found == [(0.0, 0.0), (60.0, 5.0), (120.0, 0.0), (180.0, 0.0)]
 
 
 @pytest.mark.parametrize(
