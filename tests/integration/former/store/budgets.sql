@@ -1,0 +1,46 @@
+-- name: declare
+-- Record a budget as the settings say it; what was used of it stays. Returns whether anything changed.
+WITH former AS (
+    SELECT * FROM store.budget WHERE name = %(name)s
+)
+INSERT INTO store.budget AS b (name, concerns, model, unit, per, time_zone, soft, hard)
+VALUES (%(name)s, %(concerns)s, %(model)s, %(unit)s, %(per)s, %(time_zone)s, %(soft)s, %(hard)s)
+ON CONFLICT (name) DO UPDATE
+SET concerns = excluded.concerns, model = excluded.model, unit = excluded.unit, per = excluded.per,
+    time_zone = excluded.time_zone, soft = excluded.soft, hard = excluded.hard,
+    -- In another unit, of another model or in other windows what was used means nothing.
+    used = CASE WHEN (b.unit, b.per, b.time_zone, b.model, b.concerns) IS NOT DISTINCT FROM
+                     (excluded.unit, excluded.per, excluded.time_zone, excluded.model, excluded.concerns)
+                THEN b.used ELSE 0 END
+RETURNING budget_id, NOT EXISTS (
+    SELECT FROM former f
+    WHERE (f.concerns, f.model, f.unit, f.per, f.time_zone, f.soft, f.hard) IS NOT DISTINCT FROM
+          (b.concerns, b.model, b.unit, b.per, b.time_zone, b.soft, b.hard)) AS changed;
+
+-- name: put_under
+-- Which budgets the work of a version is under from now on, with what a row reserves of each: these, and no other.
+WITH wanted AS (
+    SELECT * FROM unnest(%(budgets)s::integer[], %(reserves)s::double precision[]) AS w (budget_id, reserve)
+), dropped AS (
+    DELETE FROM store.budgeted v
+    WHERE v.pipeline_version_id = %(version_id)s
+      AND NOT EXISTS (SELECT FROM wanted w WHERE w.budget_id = v.budget_id)
+)
+INSERT INTO store.budgeted AS v (budget_id, pipeline_version_id, reserve)
+SELECT w.budget_id, %(version_id)s, w.reserve FROM wanted w
+ON CONFLICT (pipeline_version_id, budget_id) DO UPDATE SET reserve = excluded.reserve
+WHERE v.reserve IS DISTINCT FROM excluded.reserve;
+
+-- name: budgets
+-- Each budget now, by name.
+SELECT name, concerns, unit, per, time_zone, soft, hard, used, reserved, in_hand, reserve, resets_at
+FROM store.budget_standing ORDER BY name;
+
+-- name: used_up
+-- Of these versions those that no row may begin of until a day or an hour is over, and which budget says so. What rows in
+-- hand reserve is left out: it comes back where a row takes less than it might.
+SELECT v.pipeline_version_id, min(b.name) AS budget, min(b.resets_at) AS resets_at
+FROM store.budgeted v JOIN store.budget_standing b USING (budget_id)
+WHERE v.pipeline_version_id = ANY(%(versions)s) AND b.hard IS NOT NULL AND b.per <> 'minute'
+  AND (b.hard - b.used < v.reserve OR b.used >= b.hard)
+GROUP BY v.pipeline_version_id;

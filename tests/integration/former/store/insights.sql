@@ -1,0 +1,158 @@
+-- name: write
+-- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, ledger,
+-- outbox. Returns what was held, and of what was made how it is told in the audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
+WITH finished AS (
+    SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
+        work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
+        quotes_by text, shared boolean, confidence real, confidences jsonb, source_cursor text, redactions jsonb, notes jsonb,
+        neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
+        forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
+        spent_by text, spent_tokens integer, spent_s double precision)
+), held AS (
+    UPDATE store.work w
+    SET state = 'done', lease_token = NULL, lease_until = NULL, holder = NULL, reason = NULL, isolated = false,
+        finished_at = now()
+    FROM finished f
+    WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
+    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken
+), made AS (
+    INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
+                               shared, confidence, confidences, neighbour, source_cursor, redactions, notes, request, prompt_tokens,
+                               reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms, compute_ms,
+                               money)
+    SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
+           f.shared, f.confidence, f.confidences, f.neighbour, f.source_cursor, f.redactions,
+           nullif(ARRAY(SELECT jsonb_array_elements_text(f.notes)), '{}'), h.request, f.prompt_tokens, f.reused_tokens,
+           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms, f.compute_ms, f.money
+    FROM held h JOIN finished f USING (work_id)
+    ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
+    RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
+), spent AS (
+    -- What these rows take of budgets, whether or not an insight existed: their claims, which reserved it, end here.
+    SELECT v.budget_id, date_trunc(b.per, now(), b.time_zone) AS begins,
+           sum(CASE b.unit WHEN 'rows' THEN 1 WHEN 'tokens' THEN f.spent_tokens WHEN 'seconds' THEN f.spent_s
+                           ELSE f.money END) AS amount
+    FROM held h
+    JOIN finished f USING (work_id)
+    JOIN store.budgeted v USING (pipeline_version_id)
+    JOIN store.budget b USING (budget_id)
+    WHERE b.model IS NULL OR b.model = f.spent_by
+    GROUP BY v.budget_id, b.per, b.time_zone
+), ordered AS (
+    SELECT s.* FROM store.budget b JOIN spent s USING (budget_id) ORDER BY b.budget_id FOR NO KEY UPDATE OF b
+), settled AS (
+    UPDATE store.budget b
+    SET used = CASE WHEN b.window_start >= s.begins THEN b.used ELSE 0 END + coalesce(s.amount, 0),
+        window_start = greatest(b.window_start, s.begins)
+    FROM ordered s WHERE b.budget_id = s.budget_id
+), joined AS (
+    SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, d.pipeline_id,
+           d.sink_id, d.stage, f.*
+    FROM made m
+    JOIN held h USING (row_id, input_hash, pipeline_version_id)
+    JOIN store.deployment d USING (pipeline_version_id)
+    JOIN (SELECT work_id, output, citations, sealed FROM finished) f USING (work_id)
+), known AS (
+    -- What of a row is shown: of inputs that it still has, and of a retired version only where the live one has made nothing.
+    INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
+    SELECT DISTINCT ON (j.row_id, j.pipeline_id) j.row_id, j.pipeline_id, j.insight_id
+    FROM joined j
+    WHERE NOT j.overtaken AND j.stage IN ('full', 'retired')
+      AND (j.stage = 'full' OR NOT EXISTS (
+          SELECT FROM store.current_insight s
+          JOIN store.insight i USING (insight_id)
+          JOIN store.deployment d ON d.pipeline_version_id = i.pipeline_version_id AND d.stage = 'full'
+          WHERE s.row_id = j.row_id AND s.pipeline_id = j.pipeline_id))
+    ORDER BY j.row_id, j.pipeline_id, (j.stage = 'full') DESC, j.insight_id DESC
+    ON CONFLICT (row_id, pipeline_id) DO UPDATE SET insight_id = excluded.insight_id
+    RETURNING c.insight_id
+), cited AS (
+    INSERT INTO store.citation (insight_id, ordinal, field, source, passage_id, uri, title, quote, quote_start,
+                                quote_end, support, claim_start, claim_end)
+    SELECT j.insight_id, c.ordinal, c.field, c.source, p.passage_id, c.uri, c.title, c.quote, c.start, c.stop, c.support,
+           c.claim_start, c.claim_end
+    FROM joined j
+    CROSS JOIN LATERAL jsonb_to_recordset(j.citations) AS c (
+        ordinal smallint, field text, source text, passage_id bigint, uri text, title text, quote text, start integer,
+        stop integer, support real, claim_start integer, claim_end integer)
+    LEFT JOIN store.passage p ON p.passage_id = c.passage_id
+), told AS (
+    INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows, sealed)
+    SELECT j.sink_id, j.row_id, nextval('store.revision'), j.insight_id, 'current',
+           CASE WHEN j.sealed IS NOT NULL
+                THEN jsonb_build_object('insight_id', j.insight_id, 'values', j.sealed) END
+    FROM joined j JOIN known k USING (insight_id)
+    WHERE j.sink_id IS NOT NULL
+    ON CONFLICT (sink_id, row_id) DO UPDATE
+    SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
+        not_before = now(), attempts = 0, error = NULL, sealed = excluded.sealed
+)
+SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status, j.stage, j.input_hash, k.shown_key, v.sha256 AS version,
+       encode(sha256(convert_to(j.output::text, 'UTF8')), 'hex') AS output_sha256
+FROM held h
+LEFT JOIN joined j USING (work_id)
+LEFT JOIN store.shown_key k ON k.row_id = j.row_id
+LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = j.pipeline_version_id;
+
+-- name: sink
+-- Record a sink if it is new, and return its id.
+INSERT INTO store.sink (name) VALUES (%(name)s)
+ON CONFLICT (name) DO UPDATE SET name = excluded.name
+RETURNING sink_id;
+
+-- name: setting
+-- Read one fact.
+SELECT value FROM store.setting WHERE name = %(name)s;
+
+-- name: set_setting
+-- Record one fact, once.
+INSERT INTO store.setting (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT (name) DO NOTHING;
+
+-- name: rotate
+-- A new hash key begins: one sweep of each stream gives all rows their new hash.
+WITH begun AS (
+    INSERT INTO store.setting (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT (name) DO NOTHING
+    RETURNING name
+)
+UPDATE store.stream SET sweep_due = true WHERE EXISTS (SELECT FROM begun);
+
+-- name: former_rows
+-- Rows that still have a hash by an older key; those that are deleted are not waited for.
+SELECT count(*) FROM store.ledger l JOIN store.stream s USING (stream_id)
+WHERE l.gone_at IS NULL
+  AND (s.key_version < %(key_version)s OR (s.former_key_version < %(key_version)s AND l.hash_version < s.hash_version));
+
+-- name: unswept
+-- Streams whose rows are still known by a hash over other columns: one sweep ends that.
+SELECT name FROM store.stream WHERE former_columns IS NOT NULL AND former_key_version = key_version ORDER BY name;
+
+-- name: completeness
+-- Where every known row of every stream stands.
+SELECT * FROM insights.completeness ORDER BY stream;
+
+-- name: sinks
+-- What each sink has been told and what it still has to be told.
+SELECT k.name AS sink, count(o.row_id) AS rows,
+       count(*) FILTER (WHERE o.delivered_at IS NULL AND o.error IS NULL AND o.row_id IS NOT NULL) AS undelivered,
+       count(*) FILTER (WHERE o.error IS NOT NULL) AS refused,
+       count(*) FILTER (WHERE o.shows = 'tombstoned') AS tombstoned,
+       k.stopped_reason, k.last_published_at
+FROM store.sink k LEFT JOIN store.outbox o USING (sink_id)
+GROUP BY k.sink_id ORDER BY k.name;
+
+-- name: usage_today
+-- Tokens and insights of the last day.
+SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
+       coalesce(sum(u.reused_tokens), 0) AS reused_tokens,
+       coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens
+FROM store.insight u
+WHERE u.prompt_tokens IS NOT NULL AND u.generated_at > now() - interval '1 day';
+
+-- name: totals
+-- Counters that a run compares before and after.
+SELECT (SELECT count(*) FROM store.ledger) AS rows, (SELECT count(*) FROM store.insight) AS insights,
+       (SELECT count(*) FROM store.insight WHERE prompt_tokens IS NOT NULL) AS generations,
+       (SELECT count(*) FROM store.insight WHERE status = 'abstained') AS abstained,
+       (SELECT count(*) FROM store.insight WHERE status = 'withheld') AS withheld,
+       (SELECT count(*) FROM store.work WHERE state = 'dead') AS dead,
+       (SELECT count(*) FROM store.ledger WHERE gone_at IS NOT NULL) AS deleted;
