@@ -96,13 +96,14 @@ def _again(app: App, recipe: Recipe, row: Row, insight: int, made: Any) -> Repla
     if told.get("version") and shown != found:
         return Replay(insight, (Change("passages", _listed(shown), _listed(found)),))
     request = request_for(recipe, row, passages, examples)
-    asks = lacking(recipe, passages, examples) is None
+    orders = recipe.guard.found(request)
+    asks = lacking(recipe, passages, examples) is None and not recipe.guard.refusal(orders)
     asked = prompt_sha256(request) if asks else None
     if told.get("version") and told.get("prompt") != asked:
         return Replay(insight, (Change("what the model is asked", told.get("prompt"), asked),))
     generation = recipe.generator.submit(request).result() if asks else None
     grounds = enriching.grounds(app)
-    verdict = workbench.judged(recipe, row, passages, examples, generation, grounds)
+    verdict = workbench.judged(recipe, row, passages, examples, generation, grounds, orders)
     differences = tuple(_differences(made, verdict))
     return Replay(insight, (), same=not differences, differences=differences)
 

@@ -15,6 +15,9 @@ SELECT i.status, i.reason, i.notes, i.output, v.definition -> 'injection'
 FROM store.insight i JOIN store.ledger l USING (row_id)
 JOIN store.pipeline_version v USING (pipeline_version_id) WHERE l.row_key = '1'
 """
+INSIGHT = """
+SELECT i.insight_id FROM store.insight i JOIN store.ledger l USING (row_id) WHERE l.row_key = '1'
+"""
 NOTE = "gives orders: row.body demands a label"
 
 
@@ -25,6 +28,8 @@ def test_a_row_that_gives_orders_is_withheld_and_the_insight_says_why(site: Site
     ((status, reason, notes, output, facts),) = site.query(FOUND)
     assert (status, reason, notes, output) == ("withheld", NOTE, [NOTE], None)
     assert facts == {"action": "withhold", "canary": True}
+    ((number,),) = site.query(INSIGHT)
+    assert json.loads(site.insights("replay", str(number), "--json").stdout)["same"] is True
     others = site.query("SELECT DISTINCT notes::text FROM store.insight WHERE notes IS NOT NULL")
     assert len(others) == 1
 
