@@ -86,13 +86,14 @@ class Pipeline:
         self._failures = Failures(work, self._flight, self._shares, clock)
         self._unwritten: list[Insight] = []
         self._idle = self._full = False
-        self.closed = False  # claims nothing more
+        self.closed = self._shut = False  # claims nothing more, and knows it
         self.progress = 0  # grows with each row that passes a step: what does not hangs
 
     # --- what the two threads call -------------------------------------------------------------
 
     def advance(self) -> int:
         """Claim rows and send them down their lanes to their generators; return how many."""
+        self._shut = self.closed  # no claim is under way that began before
         until = time.monotonic() + ROOM_WAIT_S
         seen = self._lanes.turns
         claims = self.claim()
@@ -143,6 +144,11 @@ class Pipeline:
         claims = self._flight.claims()
         self._failures.put_off(claims, "the daemon was stopped", 0.0)
         return len(claims)
+
+    @property
+    def drained(self) -> bool:
+        """Whether it is closed, and nothing is held or about to be."""
+        return self.closed and self._shut and not self.held
 
     @property
     def held(self) -> int:

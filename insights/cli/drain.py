@@ -35,6 +35,8 @@ def drain(
     patience_s = _duration(timeout)
     with commands.draining(settings, f"insights drain {os.getpid()}") as (reports, leases):
         wanted = _wanted(reports, daemon or [], settings.daemon.name, everywhere=everywhere)
+        if not wanted:
+            console.print("No daemon runs on this store." if everywhere else "None runs here.")
         for name in wanted:
             if leases.take(f"drain {name}") is None:
                 console.print(f"{shown(name)} is drained by another command already")
@@ -65,7 +67,7 @@ def _wanted(reports: Reports, names: list[str], host: str, *, everywhere: bool) 
     """Return the daemons to drain.
 
     Raises:
-        errors.DaemonUnavailable: If one that is named does not run, or none does.
+        errors.DaemonUnavailable: If one that is named does not run.
     """
     alive = [one.holder for one in _alive(reports)]
     if missing := [name for name in names if name not in alive]:
@@ -75,16 +77,8 @@ def _wanted(reports: Reports, names: list[str], host: str, *, everywhere: bool) 
             fix="`insights status` has their names",
         )
     if names or everywhere:
-        found = names or alive
-    else:
-        found = [name for name in alive if name.startswith(f"{host}-")]
-    if not found:
-        raise errors.DaemonUnavailable(
-            "no daemon of this host runs on this store" if not everywhere else "no daemon runs",
-            where="insights drain",
-            fix="`insights status` has their names; --all drains every one",
-        )
-    return found
+        return names or alive
+    return [name for name in alive if name.startswith(f"{host}-")]
 
 
 def _alive(reports: Reports) -> list[DaemonReport]:

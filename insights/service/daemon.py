@@ -78,7 +78,6 @@ class Daemon:
         self._drain_s = drain_s
         self._tell = tell
         self._at_end = at_end
-        self.draining = Draining(pipeline)
         self._stop = threading.Event()  # set by the main thread, never by a handler
         self._stop_writer = threading.Event()
         self._adopted = False
@@ -87,6 +86,7 @@ class Daemon:
         self._once: dict[str, errors.InsightsError] | None = None  # a job's trouble, by its name
         self._ended: BaseException | None = None
         self._runner = Runner() if runner is None else runner
+        self.draining = Draining(pipeline, self._runner)
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -345,13 +345,15 @@ class Draining:
 
     Args:
         pipeline: What holds rows; None where nothing does.
+        runner: Says that the daemon is not ready meanwhile.
     """
 
     name = "drain"
     every_s = 2.0
 
-    def __init__(self, pipeline: Pipeline | None) -> None:
+    def __init__(self, pipeline: Pipeline | None, runner: Runner) -> None:
         self._pipeline = pipeline
+        self._runner = runner
         self._wanted = False
         self.wanted: Callable[[], bool] = lambda: False
         """Asked every two seconds whether it shall finish what it holds, and end."""
@@ -359,7 +361,7 @@ class Draining:
     @property
     def over(self) -> bool:
         """Whether it was asked to, and holds nothing any more."""
-        return self._wanted and (self._pipeline is None or not self._pipeline.held)
+        return self._wanted and (self._pipeline is None or self._pipeline.drained)
 
     def run_once(self) -> bool:
         """Look whether it is asked to."""
@@ -367,6 +369,8 @@ class Draining:
         if wanted != self._wanted:
             held = self._pipeline.held if self._pipeline else 0
             log.info("finishes what it holds, and ends" if wanted else "goes on", rows=held)
+            self._runner.stage = "draining" if wanted else "running"
+            self._runner.complain("drain", "`insights drain` asked for it" if wanted else "")
         if self._pipeline is not None:
             self._pipeline.closed = wanted
         self._wanted = wanted

@@ -230,7 +230,8 @@ class Runner:
     def complain(self, name: str, reason: str) -> None:
         """Say what stays wrong until somebody acts, though every thread works; "" for nothing."""
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        self.complaints = (Trouble(name, reason, 1, 0.0, now),) if reason else ()
+        others = tuple(one for one in self.complaints if one.name != name)
+        self.complaints = (*others, Trouble(name, reason, 1, 0.0, now)) if reason else others
 
     @property
     def troubles(self) -> list[Trouble]:

@@ -170,7 +170,8 @@ def test_a_daemon_that_is_drained_finishes_what_it_holds_and_claims_nothing_more
     site: Site,
 ) -> None:
     Helpdesk.of(site.folder / "legacy.sqlite").add(range(1000, 4000))
-    assert "no daemon of this host runs" in site.insights("drain", code=27).stderr
+    assert json.loads(site.insights("drain", "--json").stdout) == {"ended": [], "left": []}
+    assert "no daemon 'other' runs" in site.insights("drain", "other", code=27).stderr
     daemon = site.start()
     _until(lambda: site.query("SELECT count(*) > 50 FROM store.insight")[0][0])
     done = site.insights("drain", "--json")

@@ -349,3 +349,49 @@ def test_once_waits_while_rows_are_in_flight_and_says_what_it_waits_for(
     with pytest.raises(errors.Overloaded, match=r"2 rows .*feeder: the replica is down"):
         made(pipeline, work).run_once(_report)
     assert log.entries
+
+
+class Kept(Pipeline):
+    """Holds a row until it is told otherwise; knows that it is closed from its next round on."""
+
+    closed = shut = False
+
+    def advance(self) -> int:
+        self.shut = self.closed
+        return super().advance()
+
+    @property
+    def drained(self) -> bool:
+        return self.closed and self.shut and not self.held
+
+
+def test_who_drains_is_not_ready_and_over_once_nothing_is_held_or_about_to_be() -> None:
+    pipeline, runner = Kept(), runners.Runner()
+    draining = daemons.Draining(pipeline, runner)  # type: ignore[arg-type]
+    pipeline.held, runner.stage = 1, "running"
+    draining.run_once()
+    assert not draining.over
+    draining.wanted = lambda: True
+    draining.run_once()
+    assert pipeline.closed
+    stage: str = runner.stage
+    assert stage == "draining"
+    assert [one.name for one in runner.complaints] == ["drain"]
+    pipeline.held = 0
+    assert not draining.over  # a claim may be under way
+    pipeline.advance()
+    assert draining.over
+    draining.wanted = lambda: False
+    draining.run_once()
+    assert not draining.over
+    assert not pipeline.closed
+    assert runner.stage == "running"
+    assert not runner.complaints
+
+
+def test_a_complaint_leaves_others_alone() -> None:
+    runner = runners.Runner()
+    runner.complain("settings", "refused")
+    runner.complain("drain", "asked for")
+    runner.complain("drain", "")
+    assert [one.name for one in runner.complaints] == ["settings"]
