@@ -28,6 +28,7 @@ QUIET = {
     'insights_dead_letters_total{pipeline="p",step="render"}': "2",
     'insights_unforeseen_errors_total{where="feeder"}': "1",
     'insights_child_deaths_total{child="reader erp"}': "1",
+    'insights_budget_reached{budget="b",state="stopped"}': "0",
 }
 STOPPED = {'insights_check_status{kind="pipeline",name="p"}': "1", "insights_ready": "0"}
 FAULTS: dict[str, tuple[str, dict[str, str]]] = {
@@ -139,6 +140,14 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
     "an exception nobody foresaw": (
         "InsightsUnforeseen",
         {'insights_unforeseen_errors_total{where="feeder"}': "1 1 2x400"},
+    ),
+    "a budget is used up": (
+        "InsightsBudgetUsedUp",
+        {
+            'insights_budget_reached{budget="b",state="stopped"}': "1",
+            'insights_check_status{kind="budget",name="b"}': "1",
+            'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "5000",
+        },
     ),
     "a driver that crashes on some rows": (
         "InsightsChildDies",

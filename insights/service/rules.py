@@ -144,6 +144,11 @@ def _dying(look: Look) -> Iterable[Found]:
     return _grew("insights_child_deaths_total", LONG_S, _DEATHS)(look)
 
 
+def _used_up(look: Look) -> Iterable[Found]:
+    found = look.worst("insights_budget_reached", "budget", state="stopped")
+    return [Found(budget) for budget, is_so in found.items() if is_so]
+
+
 def _behind(look: Look) -> Iterator[Found]:
     if look.open() or look.worst("insights_check_status").get("", 0.0) >= 1:
         return
@@ -315,6 +320,16 @@ RULES = (
         _dying,
         "Process {name} on {instance} ends again and again",
         "A driver that crashes, or too little memory. Fix: journalctl -u insights; dmesg.",
+    ),
+    Rule(
+        "InsightsBudgetUsedUp",
+        "warning",
+        60,
+        _used_up,
+        "Budget {name} is used up",
+        "Nothing that is under it begins until its next window. Fix: wait, or raise its hard "
+        "bound; insights budget says when it ends.",
+        shared=True,
     ),
     Rule(
         "InsightsBehind",

@@ -56,7 +56,8 @@ def _named() -> Iterator[tuple[str, str]]:
 
 
 def test_a_scrape_tells_what_happened_and_has_all_that_rules_and_dashboard_name(site: Site) -> None:
-    with answering(site) as daemon:
+    site.extra += '[budget.daily]\nunit = "rows"\nper = "day"\nhard = 1000\n'
+    with answering(site.write()) as daemon:
         daemon.until(lambda: site.query("SELECT count(*) = 40 FROM store.insight")[0][0])
         daemon.until(lambda: _tells_lag(site, daemon))
         daemon.until(lambda: _sum(_scrape(daemon), "insights_engine_rows_total") >= 40)
@@ -70,7 +71,7 @@ def test_a_scrape_tells_what_happened_and_has_all_that_rules_and_dashboard_name(
         assert _sum(found, "gen_ai_client_token_usage_count", gen_ai_token_type="output") == 40
         assert _sum(found, "gen_ai_server_time_to_first_token_seconds_count") == 40
         assert _sum(found, "insights_child_call_seconds_count", child="reader legacy") > 0
-        assert _sum(found, "insights_store_statement_seconds_count", name="work.claim") > 0
+        assert _sum(found, "insights_store_statement_seconds_count", name="work.claim_within") > 0
         assert _sum(found, "insights_ready") == 1
         assert _sum(found, "insights_check_status") == 0
         assert _sum(found, "insights_pending_rows", pipeline="triage") == 0
