@@ -52,6 +52,7 @@ def run(
 ) -> None:
     """Run the daemon until SIGTERM; with --once, end when everything is done.
 
+    After SIGTERM, --once says what was done and ends with 143: the rest waits for the next run.
     Any number of daemons on any hosts may share one store.
     """
     if not once:
@@ -92,10 +93,10 @@ def run(
                 total = at.done + at.open or None
                 progress.update(task, description=at.stage, completed=at.done, total=total)
 
-            supervisor.run_once(report)
+            ended = supervisor.run_once(report)
         if app.refused:  # what could be done is done
             raise next(iter(app.refused.values()))
-        if "enrich" in chosen and (waits := enriching.stranded(app)) is not None:
+        if ended and "enrich" in chosen and (waits := enriching.stranded(app)) is not None:
             raise waits
         after = app.reports.totals()
     changed = {
@@ -103,12 +104,12 @@ def run(
     }
     if as_json:
         emit_json(changed)
-        return
-    stdout.print(
-        "Done: " + ", ".join(f"{count:,} {name}" for name, count in changed.items() if count)
-        if any(changed.values())
-        else "Done: nothing had changed."
-    )
+    else:
+        told = ", ".join(f"{count:,} {name}" for name, count in changed.items() if count)
+        word = "Done" if ended else "Stopped, the rest waits for the next run"
+        stdout.print(f"{word}: {told or 'nothing had changed'}.")
+    if not ended:
+        raise typer.Exit(128 + signal.SIGTERM)
 
 
 def _serve(settings: Settings, roles: Sequence[str], path: Path) -> bool:

@@ -134,11 +134,14 @@ class Daemon:
         anew = reloading is not None and reloading.anew
         return self._runner.hopeless is not None or anew or self.draining.over
 
-    def run_once(self, report: Callable[[Progress], None]) -> None:
+    def run_once(self, report: Callable[[Progress], None]) -> bool:
         """Work off everything that is there now, and return.
 
         Args:
             report: Called with the progress, several times a second, from another thread.
+
+        Returns:
+            Whether everything was done; False after SIGTERM: the rest was given back.
 
         Raises:
             errors.InsightsError: If something that is no row's fault keeps work from being done.
@@ -160,6 +163,7 @@ class Daemon:
         raised = self._ended or self._runner.hopeless or next(iter(self._once.values()), None)
         if raised is not None:
             raise raised
+        return not stop.requested
 
     # --- once ----------------------------------------------------------------------------------
 

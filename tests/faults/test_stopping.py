@@ -202,3 +202,20 @@ def test_a_drain_that_is_given_up_lets_the_daemon_go_on(site: Site) -> None:
     Helpdesk.of(site.folder / "legacy.sqlite").add(range(1000, 1010))
     _until(lambda: site.query("SELECT count(*) = 50 FROM store.insight")[0][0])
     _stop(daemon, 20)
+
+
+def test_a_run_once_that_is_stopped_says_so_and_leaves_the_rest_to_the_next(site: Site) -> None:
+    Helpdesk.of(site.folder / "legacy.sqlite").add(range(1000, 4000))
+    once = subprocess.Popen(
+        site.command("run", "--once"),
+        env=site.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _until(lambda: site.query("SELECT count(*) > 50 FROM store.insight")[0][0])
+    once.send_signal(signal.SIGTERM)
+    said, log = once.communicate(timeout=60)
+    assert once.returncode == 128 + signal.SIGTERM, log
+    assert said.startswith("Stopped, the rest waits for the next run: ")
+    assert _attempts(site) == {"pending": 0, "done": 1}
