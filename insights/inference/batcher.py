@@ -112,6 +112,8 @@ class Batcher:
 
     def _admit(self) -> None:
         free = [slot for slot in self._slots if slot.job is None]
+        if self._alone:  # the others wait as in any queue, with their whole time to be written
+            free = free[: len(free) == len(self._slots)]
         while free and self._jobs:
             job, source, length = self._next()
             slot = source if source.job is None else self._least_useful(free)
@@ -204,8 +206,6 @@ class Batcher:
         the batch goes to prompts, the first come first, no more than a chunk while anyone writes.
         """
         active = [slot for slot in self._slots if slot.job is not None and slot.pending]
-        if self._alone:
-            active = sorted(active, key=lambda s: s.job.admitted if s.job else 0.0)[:1]
         writing = [slot for slot in active if slot.job and slot.job.first]
         room = self._batch - len(active)
         takes = {slot.index: 1 for slot in active}

@@ -319,6 +319,22 @@ def test_a_row_that_waited_has_its_whole_time_to_be_written() -> None:
     assert [found.error for found in ended] == [None, None]
 
 
+def test_rows_that_let_the_first_one_go_alone_have_their_whole_time_too() -> None:
+    now = [0.0]
+    model = FakeModel(2, 64)
+    batcher = Batcher(
+        model, parallel=2, batch=64, chunk=8, run=4, few=0, masks=Inline(), clock=lambda: now[0]
+    )
+    batcher.submit(job(0, [1, 2], most=4, deadline=18.0))
+    batcher.submit(job(1, [5, 2], most=4, deadline=18.0))
+    ended: list[Job] = []
+    while len(ended) < 2:
+        ended += batcher.step()
+        now[0] += 5.0  # both together, they would be written in time
+    assert now[0] - 5.0 > 18
+    assert [found.error for found in ended] == [None, None]
+
+
 def test_a_row_that_used_half_of_its_time_goes_first() -> None:
     now = [0.0]
     model = FakeModel(1, 64)
