@@ -92,6 +92,7 @@ ELSEWHERE = {
     errors.Fenced: "tests/unit/test_pages.py",
     errors.DaemonUnavailable: "tests/integration/test_health.py",
     errors.NotReady: "tests/integration/test_health.py",
+    errors.BudgetUsedUp: "tests/integration/test_budget_command.py",
     errors.ReceiverUnavailable: "tests/integration/test_receivers.py",
 }
 
