@@ -131,6 +131,8 @@ class Alerts:
         self._began = clock()
         self.firing: dict[str, Alert] = {}
         """What fires, by key; another one at each look."""
+        self.elsewhere: frozenset[str] = frozenset()
+        """Keys of what holds and another daemon tells; another one at each look."""
 
     @property
     def settled(self) -> bool:
@@ -145,6 +147,7 @@ class Alerts:
         self._alone = False
         firing = {}
         held = {}
+        elsewhere = set()
         for rule in RULES:
             for found in rule.ask(look):
                 key = f"{rule.name} {found.name}".strip()
@@ -153,10 +156,13 @@ class Alerts:
                 if long and self._ours(rule, key):
                     self._seen[key] = now
                     firing[key] = self.firing.get(key) or self._alert(rule, found, key)
+                elif long:
+                    elsewhere.add(key)
         for key, alert in self.firing.items():
-            if key not in firing and now - self._seen[key] < CLEAR_S:
+            if key not in firing and key not in elsewhere and now - self._seen[key] < CLEAR_S:
                 firing[key] = alert
         self._held = held
+        self.elsewhere = frozenset(elsewhere)  # first: what leaves `firing` for it is not over
         self.firing = firing
         return False
 
@@ -226,7 +232,10 @@ class Telling:
     def run_once(self) -> bool:
         """Send what is new, if it is time to."""
         firing, now = self._alerts.firing, time.time()
-        fired = [alert for key, alert in firing.items() if key not in self._told]
+        elsewhere = self._alerts.elsewhere
+        for key in self._told.keys() & elsewhere:
+            del self._told[key]  # it goes on, and another daemon tells when it is over
+        fired = [one for key, one in firing.items() if key not in self._told.keys() | elsewhere]
         over = [
             one.alert
             for key, one in self._told.items()

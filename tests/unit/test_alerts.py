@@ -317,6 +317,19 @@ def test_a_daemon_that_begins_anew_repeats_nothing_and_ends_what_it_knows_is_ove
     assert desk.told(10) == ["+store"]
 
 
+def test_what_another_daemon_tells_by_now_is_not_told_as_over(desk: Desk) -> None:
+    desk.watched = Watched({**QUIET, **_SOURCE})
+    desk.start()
+    desk.watched.look(120)
+    assert desk.told() == ["+InsightsSourceDown erp"]
+    desk.watched.ours = False  # the store was away: each told, and one of them has the lease now
+    desk.watched.look(300)
+    assert desk.told(600) == []
+    desk.watched.series = dict(QUIET)  # over: that one says so
+    desk.watched.look(300)
+    assert desk.told(600) == []
+
+
 def test_a_disk_that_is_full_keeps_nobody_from_being_told(desk: Desk) -> None:
     desk.file.with_suffix(".new").mkdir()
     desk.fires("STORE")

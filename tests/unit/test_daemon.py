@@ -19,6 +19,7 @@ from insights.model import Outstanding
 from insights.service import daemon as daemons
 from insights.service import runner as runners
 from insights.service.daemon import Daemon
+from insights.service.draining import Draining
 
 
 class Work:
@@ -367,7 +368,7 @@ class Kept(Pipeline):
 
 def test_who_drains_is_not_ready_and_over_once_nothing_is_held_or_about_to_be() -> None:
     pipeline, runner = Kept(), runners.Runner()
-    draining = daemons.Draining(pipeline, runner)  # type: ignore[arg-type]
+    draining = Draining(pipeline, runner)  # type: ignore[arg-type]
     pipeline.held, runner.stage = 1, "running"
     draining.run_once()
     assert not draining.over
