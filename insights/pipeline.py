@@ -22,6 +22,7 @@ from insights.enriching.breakers import Admission
 from insights.enriching.failures import STORE, Failures, needs
 from insights.enriching.flight import Flight, InHand, together
 from insights.enriching.lanes import Lanes
+from insights.enriching.reading import STALE_RETRY_S, Reading
 from insights.enriching.recipe import (
     Recipe,
     beside,
@@ -37,14 +38,13 @@ from insights.enriching.recipe import (
 from insights.enriching.shares import Shares
 from insights.enriching.support import UNSCORED, supported
 from insights.governance import redact
-from insights.ground import failpoints, metrics
-from insights.model import Claim, GenerateRequest, Generation, Insight, Row
+from insights.ground import failpoints
+from insights.model import Claim, GenerateRequest, Generation, Insight
 from insights.ports import Grounds, Insights, Work
 from insights.steps.validate import validate
 
 log = structlog.get_logger(__name__)
 
-STALE_RETRY_S = 15.0  # a replica that showed an older copy needs time to catch up
 ROOM_WAIT_S = 0.5  # how long `advance` waits for room before it says that nothing was claimed
 _READ: Step = "read"
 
@@ -84,6 +84,7 @@ class Pipeline:
         self._flight = Flight(clock)
         self._shares = Shares(recipes, self._flight, batch=batch, most=in_flight, clock=clock)
         self._failures = Failures(work, self._flight, self._shares, clock)
+        self._reading = Reading(work, self._flight, self._failures)
         self._unwritten: list[Insight] = []
         self._idle = self._full = False
         self.closed = self._shut = False  # claims nothing more, and knows it
@@ -202,22 +203,7 @@ class Pipeline:
 
     def read(self, recipe: Recipe, claims: Sequence[Claim]) -> list[InHand]:
         """3, 4. Fetch the rows as they are now; the reader has redacted them."""
-        found = self._fetch(recipe, claims)
-        self._failures.passed("read", recipe)
-        absent = [claim for claim in claims if claim.row_key not in found]
-        if absent:
-            with self._flight.leaving(absent):
-                self._work.missing(absent)
-                self._flight.drop(absent)
-            metrics.MISSING.labels(recipe.name).inc(len(absent))
-        rows = [InHand(claim=c, row=found[c.row_key]) for c in claims if c.row_key in found]
-        same = [row for row in rows if row.row.input_hash == row.claim.input_hash]
-        former = [row for row in rows if row.row.former_hash == row.claim.input_hash]
-        if former:  # the same inputs: only the key of the hash is another
-            self._work.restamp([(row.claim, row.row) for row in former])
-        known = {row.claim.work_id for row in (*same, *former)}
-        changed = [row for row in rows if row.claim.work_id not in known]
-        return same + former + self._follow(recipe, changed)
+        return self._reading.rows(recipe, claims)
 
     def retrieve(self, recipe: Recipe, rows: Sequence[InHand]) -> list[InHand]:
         """5. Give each row passages and examples; one that lacks them abstains, without a model."""
@@ -412,27 +398,3 @@ class Pipeline:
         """Have a failure judged; True where each row shall be tried by itself."""
         at = self._clock() if since is None else since
         return self._failures.judge(step, recipe, claims, exc, alone=alone, since=at)
-
-    def _fetch(self, recipe: Recipe, claims: Sequence[Claim]) -> dict[str, Row]:
-        rows = recipe.source.fetch(recipe.stream, [claim.row_key for claim in claims])
-        return {row.key: row for row in rows}
-
-    def _follow(self, recipe: Recipe, changed: Sequence[InHand]) -> list[InHand]:
-        """Rows with another hash than claimed: follow a newer copy that two readings agree on."""
-        if not changed:
-            return []
-        claims = [row.claim for row in changed]
-        if recipe.source.is_behind(*self._work.recorded(recipe.stream.name)):
-            self._failures.put_off(claims, "the replica showed an older copy", STALE_RETRY_S)
-            return []
-        again = self._fetch(recipe, claims)  # read after the position was asked for
-        hashes = {key: row.input_hash for key, row in again.items()}
-        torn = [r.claim for r in changed if hashes.get(r.row.key) != r.row.input_hash]
-        self._failures.put_off(torn, "the row changed between two readings", STALE_RETRY_S)
-        moves = [(c, again[c.row_key]) for c in claims if c not in torn]
-        with self._flight.leaving(claims):
-            moved = {claim.row_key: claim for claim in self._work.move(moves)}
-            self._flight.drop(claims)
-        followed = [InHand(claim=moved[r.key], row=r) for _, r in moves if r.key in moved]
-        self._flight.hold([row.claim for row in followed])
-        return followed

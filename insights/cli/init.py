@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from insights import errors
 from insights.cli import deciding, logins, recipes, writing
 from insights.cli.asking import Asking
+from insights.cli.init_summary import tell_choices, tell_size
 from insights.cli.logins import PasswordStdin
 from insights.cli.output import console, next_step, remember, shown, stdout
 from insights.cli.writing import Choices, Site
@@ -106,7 +107,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
     site = _site(target, force=force)
     with looking_at(login.revealed) as source:
         profile = source.profile(table)
-        _tell_size(table, profile)
+        tell_size(table, profile)
         schema, _, bare = table.rpartition(".")
         called = name or site.free("stream", recipes.plain(bare))
         keys = _key(profile, key, table, asking)
@@ -172,7 +173,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
     writing.write(contents, replaced=target, force=force)
     files.load(target)  # what was written is what the program reads
     remember(target)
-    _tell(choices, contents, columns, quoted, made, profile)
+    tell_choices(choices, contents, columns, quoted, made, profile)
     for secret in (reader_secret, writer_secret):
         if secret:
             stdout.print(
@@ -386,43 +387,3 @@ def _writer(
     credential = f"{source}_writer_password"
     written, has = without_password(answer, credential)
     return written, credential if has else ""
-
-
-def _tell_size(table: str, profile: TableProfile) -> None:
-    many = (
-        f"more than {profile.counted:,}" if profile.rows > profile.counted else f"{profile.rows:,}"
-    )
-    kind = "view" if profile.is_view else "table"
-    stdout.print(
-        f"{kind} [bold]{shown(table)}[/]: {many} rows, {len(profile.columns)} columns; looked at "
-        f"{profile.sampled:,} rows",
-        highlight=False,
-    )
-    if profile.rows == 0:
-        stdout.print("[yellow]The table is empty:[/] its values could not be looked at.")
-
-
-def _tell(
-    choices: Choices,
-    contents: dict[Path, str],
-    columns: Sequence[str],
-    quoted: str | None,
-    made: recipes.Recipe,
-    profile: TableProfile,
-) -> None:
-    def line(label: str, value: str) -> None:
-        stdout.print(f"[bold]{label:<10}[/] {shown(value)}", soft_wrap=True, highlight=False)
-
-    line("recipe", f"{made.name}: {made.about}")
-    line("key", f"{', '.join(choices.key)}: {choices.key_why}")
-    line("new rows", f"{choices.cursor or 'no cursor'}: {choices.cursor_why}")
-    line("shown", ", ".join(columns) + (f"; quoted from {quoted}" if quoted else ""))
-    hidden = choices.personal
-    line("personal", ", ".join(f"{name} ({why})" for name, why in hidden.items()) or "none seen")
-    for name, kinds in candidates.found_in_text(profile, hidden):
-        line("", f"{name}: the sample holds {kinds}; each becomes a placeholder")
-    if choices.accept_scan:
-        line("scans", "a page scans the view: ask the DBA whether the replica bears it")
-    line("model", f"{choices.model}")
-    for path in contents:
-        line("wrote", str(path))

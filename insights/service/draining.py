@@ -9,6 +9,8 @@ from insights.service.runner import Runner
 
 log = structlog.get_logger(__name__)
 
+Wanted = Callable[[], bool]
+
 
 class Draining:
     """Lets the daemon claim nothing more for as long as it is asked to drain.
@@ -25,7 +27,7 @@ class Draining:
         self._pipeline = pipeline
         self._runner = runner
         self._wanted = False
-        self.wanted: Callable[[], bool] = lambda: False
+        self.wanted: Wanted = lambda: False
         """Asked every two seconds whether it shall finish what it holds, and end."""
 
     @property

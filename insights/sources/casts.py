@@ -5,40 +5,12 @@ seconds), so the server prints what decides: keys and cursors. A text is bound b
 the *parameter* to the column's type, never of the column, so that its index stays usable.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-Kind = Literal[
-    "integer", "decimal", "float", "text", "char", "date", "time", "datetime", "binary", "guid",
-    "rowversion", "boolean", "other",
-]  # fmt: skip
-Column = sa.ColumnElement[Any]
-
-_BY_CLASS: tuple[tuple[type[Any], Kind], ...] = (
-    (sa.Boolean, "boolean"),
-    (sa.Integer, "integer"),
-    (sa.Float, "float"),
-    (sa.Numeric, "decimal"),
-    (sa.Enum, "other"),
-    (mysql.SET, "other"),
-    (sa.CHAR, "char"),
-    (sa.NCHAR, "char"),
-    (sa.String, "text"),
-    (sa.DateTime, "datetime"),
-    (sa.Date, "date"),
-    (sa.Time, "time"),
-    (sa.types._Binary, "binary"),  # noqa: SLF001 - the one base of BINARY, BLOB and BYTEA
-    (sa.Uuid, "guid"),
-)
-_BY_NAME: dict[str, Kind] = {
-    "timestamp": "rowversion",  # SQL Server's; every other TIMESTAMP is a DateTime
-    "rowversion": "rowversion",
-    "uniqueidentifier": "guid",
-    "bytea": "binary",
-}
-
+from insights.sources.kinds import Bits, Column, Kind
 
 # Types of PostgreSQL that are no text and have an order of their own, which their indexes keep.
 _POSTGRES_SORTED = (
@@ -49,30 +21,6 @@ _POSTGRES_SORTED = (
     postgresql.INTERVAL,
     postgresql.OID,
 )
-
-
-class Bits(sa.BigInteger):
-    """MySQL's BIT: a number that prints as bytes. SQLAlchemy's own type knows no operators yet."""
-
-
-def usable(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    """Return a reflected type, or one in its place that SQLAlchemy can compare with."""
-    if isinstance(type_, mysql.BIT):
-        return Bits()
-    if isinstance(type_, postgresql.DOMAIN):  # is sorted, compared and indexed as what it is of
-        return usable(type_.data_type)
-    return sa.Integer() if isinstance(type_, mysql.YEAR) else type_
-
-
-def kind_of(type_: sa.types.TypeEngine[Any]) -> Kind:
-    """Return what a reflected type is to us."""
-    name = type_.__visit_name__.casefold()
-    if type(type_).__module__.startswith("sqlalchemy.dialects.mssql") and name in _BY_NAME:
-        return _BY_NAME[name]
-    for cls, kind in _BY_CLASS:
-        if isinstance(type_, cls):
-            return kind
-    return "other"
 
 
 class Casts:

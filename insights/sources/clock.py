@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from insights.sources.casts import Column, Kind
+from insights.sources.kinds import Column, Kind
 
 _NOW: dict[str, str] = {
     "mysql": "COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone), "

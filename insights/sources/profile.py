@@ -13,7 +13,7 @@ from insights import errors
 from insights.governance import redact
 from insights.model import ColumnProfile, StreamSpec, TableProfile
 from insights.sources import shape
-from insights.sources.casts import kind_of
+from insights.sources.kinds import kind_of
 from insights.sources.session import Session
 from insights.sources.statements import Statements
 

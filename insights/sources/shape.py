@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
 from insights.odbc.described import described
-from insights.sources.casts import kind_of, usable
+from insights.sources.kinds import kind_of, usable
 from insights.sources.session import Session
 from insights.sources.statements import Statements, verbatim
 

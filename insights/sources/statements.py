@@ -14,7 +14,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from insights.model import Bookmark, Gap, StreamSpec, Walk
-from insights.sources.casts import Casts, Column, Kind, kind_of
+from insights.sources.casts import Casts
+from insights.sources.kinds import Column, Kind, kind_of
 
 Selected = sa.Select[Any]
 Condition = Column | sa.TextClause

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from insights import errors
@@ -26,26 +24,11 @@ from insights.model import (
 from insights.store.derived import DerivedObject
 from insights.store.postgres import Store
 from insights.store.queries import load
+from insights.store.vectors import Halfvec, HalfvecDumper
 
 # Graph of the vector index: pgvector's default m; a wider construction list for recall.
 _HNSW_M = 16
 _HNSW_EF_CONSTRUCTION = 128
-
-
-class _Halfvec(bytes):
-    """A vector in pgvector's binary format."""
-
-    __slots__ = ()
-
-
-class _HalfvecDumper(Dumper):
-    """Sends a vector as it is; the server infers its type from the cast beside it."""
-
-    format = Format.BINARY
-    oid = 0
-
-    def dump(self, obj: Any) -> bytes:  # noqa: ANN401 - psycopg's signature
-        return bytes(obj)
 
 
 class PassageStore:
@@ -78,8 +61,8 @@ class PassageStore:
         """Return the check vector of a served model; `vector` becomes it if there is none yet."""
         model_id = self.declare_model(model)
         with self._store.transaction() as connection:
-            connection.adapters.register_dumper(_Halfvec, _HalfvecDumper)
-            values = {"model_id": model_id, "vector": _Halfvec(vector)}
+            connection.adapters.register_dumper(Halfvec, HalfvecDumper)
+            values = {"model_id": model_id, "vector": Halfvec(vector)}
             connection.execute(self._sql["pin_model"], values)
             return bytes(_one(connection.execute(self._sql["check_vector"], values)).check_vector)
 
@@ -99,7 +82,7 @@ class PassageStore:
     ) -> None:
         """Store new and changed documents in one transaction: until then the old ones stand."""
         with self._store.transaction() as connection:
-            connection.adapters.register_dumper(_Halfvec, _HalfvecDumper)
+            connection.adapters.register_dumper(Halfvec, HalfvecDumper)
             connection.execute(self._sql["lock_collection"], {"collection_id": collection_id})
             for indexed in documents:
                 put = connection.execute(
@@ -176,11 +159,11 @@ class PassageStore:
     def add_vectors(self, model_id: int, vectors: Sequence[tuple[int, bytes]]) -> None:
         """Store a model's vectors of passages beside those of other models."""
         with self._store.transaction() as connection, connection.cursor() as cursor:
-            cursor.adapters.register_dumper(_Halfvec, _HalfvecDumper)
+            cursor.adapters.register_dumper(Halfvec, HalfvecDumper)
             cursor.executemany(
                 self._sql["add_vector"],
                 [
-                    {"passage_id": passage_id, "model_id": model_id, "vector": _Halfvec(vector)}
+                    {"passage_id": passage_id, "model_id": model_id, "vector": Halfvec(vector)}
                     for passage_id, vector in vectors
                 ],
             )
@@ -259,7 +242,7 @@ class PassageStore:
     ) -> Iterator[Callable[[Mapping[str, Any], str], list[Any]]]:
         """Lend a function that runs a search with some values, after a prefix such as EXPLAIN."""
         with self._store.transaction() as connection:
-            connection.adapters.register_dumper(_Halfvec, _HalfvecDumper)
+            connection.adapters.register_dumper(Halfvec, HalfvecDumper)
             connection.execute(
                 self._sql["session"],
                 {
@@ -349,7 +332,7 @@ def _passage(indexed: IndexedDocument, number: int) -> dict[str, object]:
         "tokens": chunk.tokens,
         "about": f"{title} {chunk.heading}",
         "codes": indexed.codes[number],
-        "vector": _Halfvec(indexed.vectors[number]),
+        "vector": Halfvec(indexed.vectors[number]),
     }
 
 
@@ -357,14 +340,14 @@ def _asked(question: Question) -> dict[str, Any]:
     return {
         "query": question.text,
         "codes": question.codes,
-        "vector": _Halfvec(question.vector),
+        "vector": Halfvec(question.vector),
         "filters": filter_tags(question.filters),
     }
 
 
 def _sought(sought: Sought) -> dict[str, Any]:
     return {
-        "vector": _Halfvec(sought.vector),
+        "vector": Halfvec(sought.vector),
         "key": sought.key,
         "labels": list(sought.labels),
         "filters": filter_tags(sought.filters),
