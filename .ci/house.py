@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST_MODULE = 440  # "about 400": a file that needs a table of contents is two files
+# A file that needs a table of contents is two files; scripts and tests get a tenth more.
+LONGEST_MODULE, LONGEST_OTHER = 400, 440
 TOP_LEVEL = {
     "pyproject.toml", "insights", "migrations", "sql", "config", "tests", "systemd", "README.md",
     "Makefile", "requirements.lock", "benchmarks", "demo", "docs", "deploy", "CHANGELOG.md",
@@ -27,8 +28,9 @@ def short_modules() -> Iterator[str]:
         for file in (ROOT / folder).rglob("*.py"):
             lines = len(file.read_text(encoding="utf-8").splitlines())
             name = str(file.relative_to(ROOT))
-            if lines > LONGEST_MODULE:
-                yield f"{name}: {lines} lines, at most {LONGEST_MODULE}"
+            most = LONGEST_MODULE if folder == "insights" else LONGEST_OTHER
+            if lines > most:
+                yield f"{name}: {lines} lines, at most {most}"
 
 
 def tidy_root() -> Iterator[str]:
