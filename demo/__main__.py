@@ -104,7 +104,7 @@ class Demo:
 
     def _prepare(self, *, change: bool) -> Change | None:
         """Build the helpdesk, or change it if the last run came to its end."""
-        if not self._database.exists():
+        if not self._database.exists() or not self._database.stat().st_size:  # a look made it
             _step("The legacy application: a helpdesk's SQLite database with 300 tickets")
             partial = build_database(self._database.with_suffix(".new"))
             partial.rename(self._database)  # a run killed here begins anew

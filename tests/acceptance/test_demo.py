@@ -60,7 +60,9 @@ def _demo(tree: Path, *options: str, **environment: str) -> str:
 
 
 def _rows(tree: Path, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(tree / ".demo" / "helpdesk.sqlite", timeout=30)) as database:
+    # Read-only: a look before the demo has built the file must not make an empty one in its place.
+    file = f"file:{tree / '.demo' / 'helpdesk.sqlite'}?mode=ro"
+    with closing(sqlite3.connect(file, uri=True, timeout=30)) as database:
         return database.execute(statement).fetchall()
 
 
@@ -83,6 +85,8 @@ def _insights(tree: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def finished(tree: Path) -> Path:
     """The demo after its first run, which was killed half-way and started again."""
+    (tree / ".demo").mkdir(exist_ok=True)
+    (tree / ".demo" / "helpdesk.sqlite").touch()  # what `sqlite3` leaves that looked too early
     with _start(tree, "demo") as process:
         until = time.monotonic() + 600
         while _shown(tree) < 30:
