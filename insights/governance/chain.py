@@ -83,7 +83,7 @@ class Check:
     def take(self, body: str, digest: str) -> None:
         """Check the next event: what was hashed, and its hash in hexadecimal."""
         self.events += 1
-        chain, number, at, actor, _, action, _, _, _, details = json.loads(body)
+        chain, number, at, actor, login, action, _, _, _, details = json.loads(body)
         place = self._places.get(chain)
         if place is None:
             place = self._places[chain] = self._begin(chain)
@@ -105,6 +105,9 @@ class Check:
         if at < place.at:
             self._tell(chain, number, f"event {number} is dated before event {place.number}")
         self._compare(chain, number, digest)
+        end = self.chains.get(chain)
+        if end is not None and (actor, login) != (end.actor, end.login):
+            self._tell(chain, number, f"event {number} is of {actor} ({login})")
         if actor == RETENTION and action == "events sealed" and isinstance(details, dict):
             told = (details.get("chain"), details.get("last"), details.get("hash"))
             self._seals.add(told)

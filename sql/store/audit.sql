@@ -1,5 +1,6 @@
 -- name: append
--- What was done, in the transaction that did it. Nothing else writes events: the function gives number, time, login and hash.
+-- What was done, in the transaction that did it. Nothing else writes events: the function gives number, time, login and hash,
+-- and refuses a writer's name that is not this login's to use.
 SELECT store.append_events(%(actor)s, %(events)s);
 
 -- name: snapshot
@@ -62,10 +63,10 @@ WHERE c.relnamespace = 'store'::regnamespace AND c.relname IN ('audit_event', 'a
 SELECT p.proname AS door, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex') AS sha256,
        p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AS fixed
 FROM pg_proc p
-WHERE p.pronamespace = 'store'::regnamespace AND p.proname IN ('append_events', 'seal_events', 'refuse_change');
+WHERE p.pronamespace = 'store'::regnamespace AND p.proname IN ('append_events', 'chain_events', 'seal_events', 'refuse_change');
 
 -- name: rights
--- Whoever but the owner may change the tables past the functions: nobody should.
+-- Whoever but the owner may change the tables past the functions, or put an event down under any name: nobody should.
 SELECT DISTINCT coalesce(r.rolname, 'PUBLIC') AS role, x.privilege_type AS privilege, c.relname AS name
 FROM pg_class c
 CROSS JOIN LATERAL aclexplode(c.relacl) AS x
@@ -79,6 +80,13 @@ CROSS JOIN LATERAL aclexplode(a.attacl) AS x
 LEFT JOIN pg_roles r ON r.oid = x.grantee
 WHERE c.relnamespace = 'store'::regnamespace AND c.relname IN ('audit_event', 'audit_chain')
   AND x.grantee <> c.relowner AND x.privilege_type NOT IN ('SELECT', 'REFERENCES')
+UNION
+SELECT coalesce(r.rolname, 'PUBLIC'), x.privilege_type, p.proname
+FROM pg_proc p
+CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
+LEFT JOIN pg_roles r ON r.oid = x.grantee
+WHERE p.pronamespace = 'store'::regnamespace AND x.grantee <> p.proowner
+  AND (p.proname = 'chain_events' OR p.proname IN ('append_events', 'seal_events') AND x.grantee = 0)
 ORDER BY 1, 2, 3;
 
 -- name: to_replay

@@ -59,7 +59,10 @@ def wheres(found: Trail) -> list[str]:
         ),
         ("ALTER FUNCTION store.append_events RESET ALL", "function store.append_events"),
         ("DROP FUNCTION store.seal_events", "function store.seal_events"),
+        ("ALTER FUNCTION store.chain_events RESET ALL", "function store.chain_events"),
         ("GRANT UPDATE ON store.audit_event TO PUBLIC", "store.audit_event"),
+        ("GRANT EXECUTE ON FUNCTION store.chain_events TO pg_monitor", "store.chain_events"),
+        ("GRANT EXECUTE ON FUNCTION store.append_events TO PUBLIC", "store.append_events"),
         ("GRANT UPDATE (head) ON store.audit_chain TO PUBLIC", "store.audit_chain.head"),
     ],
 )
@@ -117,6 +120,57 @@ def test_number_time_and_login_are_the_databases_own(store: Store) -> None:
             " FROM store.audit_event JOIN store.audit_chain USING (chain_id)"
         ).fetchone()
     assert row == (1, True, True, {})
+
+
+@pytest.fixture
+def clerk(store: Store) -> Iterator[str]:
+    """A login that may write events and adds no insight: a person's, not a daemon's."""
+    name = f"clerk_{psycopg.conninfo.conninfo_to_dict(store._url)['dbname']}"
+    with store.connection() as owner:
+        for statement in (
+            "CREATE ROLE {} LOGIN PASSWORD 'only-in-tests'",
+            "GRANT USAGE ON SCHEMA store TO {}",
+            "GRANT EXECUTE ON FUNCTION store.append_events TO {}",
+        ):
+            owner.execute(psql.SQL(statement).format(psql.Identifier(name)))
+    yield psycopg.conninfo.make_conninfo(store._url, user=name, password="only-in-tests")
+    with store.connection() as owner:
+        for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):
+            owner.execute(psql.SQL(statement).format(psql.Identifier(name)))
+
+
+def test_a_login_writes_under_no_name_that_is_another_s(store: Store, clerk: str) -> None:
+    fill(store, "erp1-0a1b", 1)  # a daemon's
+    with psycopg.connect(clerk, autocommit=True) as person:
+        audit.append(person, "insights dead", [Event("dead-letter retried")])
+        for actor, event in (
+            ("erp1-0a1b", "row deleted"),  # it would look like the daemon's own
+            ("page anna", "texts read"),
+            ("insights", "deployed"),
+            ("audit retention", "events sealed"),
+            ("insights dead", "insight"),
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+                audit.append(person, actor, [Event("a"), Event(event)])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            person.execute("SELECT store.chain_events('erp1-0a1b', '[]')")
+    with (
+        psycopg.connect(store._url) as owner,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="seal_events alone"),
+    ):
+        audit.append(owner, "audit retention", [Event("events sealed")])
+    with store.connection() as owner:
+        found = owner.execute(
+            "SELECT actor, login = session_user AS own, login, length"
+            " FROM store.audit_chain ORDER BY chain_id"
+        ).fetchall()
+    login = psycopg.conninfo.conninfo_to_dict(clerk)["user"]
+    assert [(row.actor, row.own, row.length) for row in found] == [
+        ("erp1-0a1b", True, 1),
+        ("insights dead", False, 1),
+    ]
+    assert found[1].login == login
+    assert wheres(Trail(store)) == []
 
 
 # --- anchors --------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def written(*events: tuple[int, int, str, Any], chain: int = 1) -> list[tuple[st
 def found(
     events: list[tuple[str, str]], *chains: Chain, anchors: tuple[str, ...] = ()
 ) -> list[Finding]:
-    check = Check(chains or [Chain(1, "a", "l", len(events), events[-1][1])], anchors)
+    check = Check(chains or [Chain(1, "audit retention", "l", len(events), events[-1][1])], anchors)
     for event in events:
         check.take(*event)
     return check.finish()
@@ -31,7 +31,10 @@ def found(
 def test_time_that_goes_back_is_found_though_the_hashes_are_right() -> None:
     events = written((1, 10, "a", {}), (2, 10, "a", {}), (3, 9, "a", {}))
     (one,) = found(events)
-    assert (one.where, one.what) == ("chain 1 of a (l)", "event 3 is dated before event 2")
+    assert (one.where, one.what) == (
+        "chain 1 of audit retention (l)",
+        "event 3 is dated before event 2",
+    )
 
 
 def test_events_without_an_end_and_ends_without_events_are_found() -> None:
@@ -54,7 +57,7 @@ def test_a_seal_that_says_something_else_is_none() -> None:
         ("told", False),
     ):
         events = written((1, 10, "events sealed", details))
-        end = Chain(1, "a", "l", 1, events[-1][1])
+        end = Chain(1, "audit retention", "l", 1, events[-1][1])
         assert (found(events, end, sealed) == []) is sound
 
 
@@ -70,3 +73,14 @@ def test_an_anchor_is_an_end_anywhere_in_a_line_and_nothing_like_it() -> None:
         assert found(events, anchors=(line,)) == []
     (one,) = found(events, anchors=(f"1:9:{ZERO}",))
     assert one.what == "an anchor says 9 events, and 2 stand"
+
+
+def test_an_event_of_another_writer_than_its_chains_is_found() -> None:
+    events = written((1, 10, "a", {}), (2, 11, "a", {}))
+    for end in (("daemon", "l"), ("audit retention", "anna")):
+        one, two = found(events, Chain(1, *end, 2, events[-1][1]))
+        assert (one.where, one.what) == (
+            f"chain 1 of {end[0]} ({end[1]})",
+            "event 1 is of audit retention (l)",
+        )
+        assert two.what == "event 2 is of audit retention (l)"
