@@ -8,6 +8,7 @@
     │   ├── ProviderUnavailable  a remote model server is down or limits us
     │   ├── WorkerDied           a child process crashed, hung or was killed
     │   ├── RecognizerDied       the child that finds names, over the texts it was given
+    │   ├── LoaderUnavailable    the child that reads files cannot be started
     │   ├── Overloaded           a queue is full: come back later
     │   ├── BudgetUsedUp         no row may begin until a day or an hour is over
     │   ├── MustWait             the source must be left alone now: no failure at all
@@ -126,6 +127,17 @@ class RecognizerDied(Transient):
     """
 
     exit_code = 29
+
+
+class LoaderUnavailable(Transient):
+    """The child that reads files out of rows cannot be started.
+
+    Cause: memory ran out, or its limits or confinement are refused on this machine. No row goes on
+    without its file.
+    Fix: look into the log for its last words; it is started again by itself.
+    """
+
+    exit_code = 41
 
 
 class Overloaded(Transient):

@@ -4,9 +4,10 @@ The reader's child sends the bytes, the loader's child reads and redacts them; t
 hands them on.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import NamedTuple, Self
 
 import structlog
 
@@ -21,6 +22,15 @@ from insights.ports import Recognizer
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
+
+
+class File(NamedTuple):
+    """What a row's file says, and the SHA-256 of its bytes (hexadecimal)."""
+
+    document: Document
+    digest: str
+    doubts: tuple[str, ...]
+    redactions: dict[str, int]
 
 
 class Attachments:
@@ -77,24 +87,53 @@ class Attachments:
             errors.KnowledgeError: If it cannot be used, whatever the reason.
             errors.InsightsError: If source or loader cannot be reached: not the file's fault.
         """
-        name = (row.values.get(self._name) if self._name else None) or ""
+        name = self._name_of(row)
         where = f"{where}, attachment {name}" if name else f"{where}, attachment"
         with self._refusals.of(row.key, content, where):
-            found = self._fetched(row.key)
-            if found.size is None:
-                return None
-            if found.data is None:
-                raise errors.KnowledgeError(
-                    f"is larger than {self._max_bytes // _MIB} MiB",
-                    fix="raise the collection's attachment_mib, or leave it out",
-                )
-            request = LoadRequest(
-                uri=name or "attachment",
-                data=found.data,
-                private=found.private,
-                taken=row.redactions,
+            found = self.of(row)
+        for doubt in found.doubts if found else ():
+            log.warning("document read with a doubt", document=where, doubt=doubt)
+        return found and found.document
+
+    def of(self, row: Row) -> File | None:
+        """Return the file of a row, redacted; None if it has none. Nothing is remembered.
+
+        Raises:
+            errors.KnowledgeError: If it cannot be used, whatever the reason.
+            errors.LoaderUnavailable: If what reads files cannot be started.
+            errors.InsightsError: If the source cannot be reached.
+        """
+        found = self._fetched(row.key)
+        if found.size is None:
+            return None
+        if found.data is None:
+            raise errors.KnowledgeError(
+                f"is larger than {self._max_bytes // _MIB} MiB",
+                fix="raise attachment_mib, or leave it out",
             )
-            return self._named(row.key, self._loader.load(request), where)
+        request = LoadRequest(
+            uri=self._name_of(row) or "attachment",
+            data=found.data,
+            private=found.private,
+            taken=row.redactions,
+        )
+        loaded = self._loaded(request)
+        made = self._named(row, loaded)
+        digest = hashlib.sha256(found.data).hexdigest()
+        return File(made, digest, loaded.doubts, loaded.redactions)
+
+    def _name_of(self, row: Row) -> str:
+        return (row.values.get(self._name) if self._name else None) or ""
+
+    def _loaded(self, request: LoadRequest) -> Loaded:
+        try:
+            return self._loader.load(request)
+        except errors.KnowledgeError:
+            raise
+        except errors.InsightsError as exc:
+            raise errors.LoaderUnavailable(
+                f"what reads files cannot be started: {exc.what}", where=exc.where, fix=exc.fix
+            ) from exc
 
     def _fetched(self, key: str) -> Attachment:
         try:
@@ -102,16 +141,15 @@ class Attachments:
         except errors.RowError as exc:
             raise errors.KnowledgeError(exc.what, fix=exc.fix) from exc
 
-    def _named(self, key: str, loaded: Loaded, where: str) -> Document:
-        for doubt in loaded.doubts:
-            log.warning("document read with a doubt", document=where, doubt=doubt)
+    def _named(self, row: Row, loaded: Loaded) -> Document:
         made = Document(
-            uri=key, title=loaded.title, text=loaded.text, is_markdown=loaded.is_markdown
+            uri=row.key, title=loaded.title, text=loaded.text, is_markdown=loaded.is_markdown
         )
         if self._names is None:
             return made
         try:
-            return redact.names_in_document(made, self._names, self._recognizer)
+            texts = [*filter(None, row.values.values()), *row.sealed]
+            return redact.names_in_document(made, self._names, self._recognizer, texts)
         except errors.RecognizerDied as exc:
             raise errors.KnowledgeError(
                 f"names could not be looked for in it: {exc.what}", fix="leave it out"

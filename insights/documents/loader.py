@@ -79,10 +79,11 @@ class Loading:
         """Return what may leave this process of a document."""
         uri, text = request.uri, read.text
         title = read.title or PurePosixPath(uri).stem.replace("_", " ")
+        counts: dict[str, int] = {}
         if self._redaction is not None:
             self._grant_time()
             whole = Document(uri=uri, title=title, text=text)
-            made, _ = redact.document(whole, self._redaction, request.private, request.taken)
+            made, counts = redact.document(whole, self._redaction, request.private, request.taken)
             title, text = made.title, made.text
         declared = {
             name: read.properties[name] for name in self._properties & read.properties.keys()
@@ -93,6 +94,7 @@ class Loading:
             is_markdown=read.is_markdown,
             properties=declared,
             doubts=read.doubts,
+            redactions=counts,
         )
 
     def _grant_time(self) -> None:

@@ -59,7 +59,8 @@ class Loaded(Value, frozen=True):
 
     Formats leave `title` empty where the file names none; the loader then calls the document like
     its file. `properties` are what the file says of itself (front matter). `doubts` say in words
-    what may have been read wrongly: a guessed encoding, pages without text.
+    what may have been read wrongly: a guessed encoding, pages without text. `redactions` counts the
+    placeholders in title and text by kind.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Loaded(Value, frozen=True):
     is_markdown: bool = True
     properties: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
     doubts: tuple[str, ...] = ()
+    redactions: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
 
 
 class LoadReply(Value, frozen=True):

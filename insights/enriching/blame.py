@@ -9,6 +9,7 @@
 | read | the recognizer died or was late | one row, others passed | the row | dead the second time |
 | read | the recognizer died or was late | one row, none passed | nobody | its breaker |
 | read | the model that finds names is damaged | | nobody | its breaker |
+| read | what reads files out of rows cannot be started | | nobody | its breaker |
 | retrieve | the embedder, the search, a collection | | nobody | its breaker |
 | read, retrieve, write | the row's data (`RowError`) | several rows | nobody | each by itself |
 | read, retrieve, write | the row's data (`RowError`) | one row | the row | dead letter |
@@ -41,7 +42,7 @@ import msgspec
 from insights import errors
 
 Step = Literal["read", "retrieve", "render", "generate", "validate", "write"]
-Part = Literal["source", "names", "retrieval", "template", "model", "recipe", "store"]
+Part = Literal["source", "names", "files", "retrieval", "template", "model", "recipe", "store"]
 
 RETRY_S = 5.0  # first delay of a row given back; grows with the attempts that are charged
 STRANGERS = 3  # different rows failing in a row that make the thing they share the suspect
@@ -154,7 +155,7 @@ def part_of(step: Step, exc: BaseException | None = None) -> Part:
     """Return what a step needs; of a failure, what it says something about."""
     if step == "read" and isinstance(exc, errors.RecognizerDied | errors.ModelError):
         return "names"
-    return _PART[step]
+    return "files" if isinstance(exc, errors.LoaderUnavailable) else _PART[step]
 
 
 def _refused(step: Step, exc: errors.Permanent) -> Part:

@@ -55,8 +55,9 @@ class Failures:
     def passed(self, step: Step, recipe: Recipe) -> None:
         """Rows of a recipe passed a step: what they were given to works."""
         self.breakers.of(key_of(blame.part_of(step), recipe)).passed()
-        if step == "read" and recipe.stream.names is not None:
-            self.breakers.of(key_of("names", recipe)).passed()
+        if step == "read":
+            for part in _of_reading(recipe):
+                self.breakers.of(key_of(part, recipe)).passed()
 
     def written(self, claims: Sequence[Claim]) -> None:
         """Rows have their insight: the store works; tell of those that had failed before."""
@@ -242,6 +243,8 @@ def key_of(part: Part, recipe: Recipe) -> Key:
             return part, " or ".join(recipe.shared)
         case "names" if recipe.stream.names is not None:
             return part, recipe.stream.names.path
+        case "files":
+            return part, recipe.stream.name
         case _:
             return part, recipe.title
 
@@ -251,9 +254,13 @@ def needs(recipe: Recipe) -> list[Key]:
     parts: list[Part] = ["store", "source", "template", "model", "recipe"]
     if recipe.retriever is not None or recipe.examples is not None:
         parts.append("retrieval")
-    if recipe.stream.names is not None:
-        parts.append("names")
-    return [key_of(part, recipe) for part in parts]
+    return [key_of(part, recipe) for part in (*parts, *_of_reading(recipe))]
+
+
+def _of_reading(recipe: Recipe) -> list[Part]:
+    """Return what some streams need to be read, beside their source."""
+    found: list[Part] = [] if recipe.stream.names is None else ["names"]
+    return [*found, "files"] if recipe.stream.attachment in recipe.stream.inputs else found
 
 
 def _of_all(exc: BaseException) -> errors.InsightsError:

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
+import msgspec
+
 from insights import errors
 from insights.documents.filters import FilterType, canonical
 from insights.knowledge.labels import Labels
@@ -62,6 +64,7 @@ class StreamDocuments:
             )
         self._source = source
         self._stream = stream
+        self._bare = _without_file(stream)
         self._title = title
         self._text = list(text)
         self._filters = dict(filters or {})
@@ -192,7 +195,7 @@ class StreamDocuments:
     def _fetched(self, keys: list[str], uri: str) -> dict[str, Row | None]:
         """Return rows by key; one over which the recognizer of names dies takes no other along."""
         try:
-            rows = self._source.fetch(self._stream, keys)
+            rows = self._source.fetch(self._bare, keys)
         except errors.RecognizerDied as exc:
             if len(keys) > 1:
                 return self._fetched([uri], uri)
@@ -201,3 +204,11 @@ class StreamDocuments:
                 where=f"{self._stream.name} {uri}",
             ) from exc
         return {**dict.fromkeys(keys), **{row.key: row for row in rows}}
+
+
+def _without_file(stream: StreamSpec) -> StreamSpec:
+    """Return what is read of a row beside its file, which some engines would read for a digest."""
+    if stream.attachment is None:
+        return stream
+    inputs = tuple(name for name in stream.inputs if name != stream.attachment)
+    return msgspec.structs.replace(stream, inputs=inputs, attachment=None)

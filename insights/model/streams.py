@@ -124,7 +124,8 @@ class Row(Value, frozen=True):
     `values` maps column to redacted text (None is SQL NULL). `input_hash` is BLAKE2b-128 over the
     canonical prompt inputs *before* redaction. `redactions` counts placeholders by kind; `notes`
     says what was normalised or cut. `former_hash` is that under the former key, if there is one.
-    `sealed` is what placeholders of the kinds `restored` stand for, sealed.
+    `sealed` is what placeholders of the kinds `restored` stand for, sealed. `attached` is the
+    SHA-256 of the file in the stream's attachment column, whose value is NULL until it is read.
     """
 
     key: str
@@ -135,6 +136,7 @@ class Row(Value, frozen=True):
     notes: tuple[str, ...] = ()
     former_hash: bytes | None = None
     sealed: dict[str, str] = {}
+    attached: str | None = None
 
 
 class Attachment(Value, frozen=True):

@@ -18,9 +18,11 @@ from insights.site.files import sensitive_stream
 from insights.site.redaction import names_model, redaction
 from insights.site.settings import (
     NEAREST,
+    CollectionSettings,
     MarkSettings,
     PipelineSettings,
     Settings,
+    StreamSettings,
 )
 from insights.steps.normalise import normalised
 from insights.steps.prompt import Template, json
@@ -92,7 +94,7 @@ def read(settings: Settings, name: str) -> Definition:
                 where=str(pipeline.schema_),
                 fix=f"use one of {', '.join(sorted(shown))}",
             )
-    stream = _stream(settings, pipeline.stream, tuple(sorted(shown | asked)))
+    stream = _stream(settings, pipeline.stream, _read(settings, pipeline.stream, shown | asked))
     if sensitive_stream(settings, pipeline):  # what its prompts show may not leave either
         stream = msgspec.structs.replace(stream, sensitive=True)
     if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
@@ -141,6 +143,7 @@ def version(
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
         **({"names": list(names.rules)} if (names := definition.stream.names) else {}),
+        **_file(definition.stream),
     }
     canonical = msgspec.json.encode(facts, order="deterministic")
     return hashlib.sha256(canonical).hexdigest(), msgspec.json.decode(canonical)
@@ -152,25 +155,44 @@ def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
     single = (found.title, found.time, found.attachment, found.attachment_name)
     used = {*found.text, *found.filters, *found.labels, *(name for name in single if name)}
     made = _stream(settings, str(found.stream), tuple(sorted(used)))
-    if found.attachment is None:
-        return made
-    if found.attachment in made.redaction.columns:
+    if found.attachment is not None and found.attachment in made.redaction.columns:
         raise errors.SettingsError(
             "a file is no personal value: it is redacted as a text",
             where=f"stream.{made.name}.redact.columns",
             fix=f"take {found.attachment} out of it",
         )
-    return msgspec.structs.replace(
-        made,
-        attachment=found.attachment,
-        attachment_bytes=found.attachment_mib * 1024**2,
-        page_rows=min(made.page_rows, _FILES),
-    )
+    return msgspec.structs.replace(made, **_attachment(found, made.page_rows))
 
 
 def followed_stream(settings: Settings, name: str) -> StreamSpec:
     """Return a stream as polls know it: what its rows are read for, the deployed versions say."""
     return _stream(settings, name, ())
+
+
+def _read(settings: Settings, stream: str, columns: set[str]) -> tuple[str, ...]:
+    """Return the columns that a pipeline reads: where it asks for a file, the file's name too."""
+    found = settings.stream[stream]
+    if found.attachment in columns and found.attachment_name is not None:
+        columns = {*columns, found.attachment_name}
+    return tuple(sorted(columns))
+
+
+def _attachment(found: StreamSettings | CollectionSettings, page_rows: int) -> Json:
+    """Return which column holds a file, and how many rows a page has then."""
+    if found.attachment is None:
+        return {"attachment": None, "attachment_bytes": 0, "page_rows": page_rows}
+    return {
+        "attachment": found.attachment,
+        "attachment_bytes": found.attachment_mib * 1024**2,
+        "page_rows": min(page_rows, _FILES),
+    }
+
+
+def _file(stream: StreamSpec) -> Json:
+    """Return what decides which file's text a prompt shows; of a prompt without one nothing."""
+    if stream.attachment not in stream.inputs:
+        return {}
+    return {"attachment": {"column": stream.attachment, "bytes": stream.attachment_bytes}}
 
 
 def _restored(
@@ -216,12 +238,12 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         longest_s=found.longest_transaction,
         time_zone=found.time_zone,
         poll_null_cursors=found.poll_null_cursors,
-        page_rows=min(found.page_rows, found.rows_per_second or found.page_rows),
         max_text_chars=found.max_text_chars,
         rows_per_second=found.rows_per_second,
         accept_scan=found.accept_scan,
         key_personal=found.key_personal,
         sensitive=found.sensitive,
+        **_attachment(found, min(found.page_rows, found.rows_per_second or found.page_rows)),
     )
 
 

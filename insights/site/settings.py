@@ -10,8 +10,6 @@ import zoneinfo
 from pathlib import Path
 from typing import Literal
 
-import phonenumbers
-import regex
 from pydantic import (
     Field,
     field_validator,
@@ -26,6 +24,7 @@ from pydantic_settings import (
 from insights.site.audit import AuditSettings
 from insights.site.budgets import BudgetSettings, TariffSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
+from insights.site.personal import PersonalKind, RedactionSettings, TextRedactionSettings
 from insights.site.pipelines import (
     NEAREST,
     ExamplesSettings,
@@ -87,95 +86,6 @@ class SourceSettings(Section):
     timeout: Duration = seconds("30s")
 
 
-PersonalKind = Literal[
-    "email",
-    "card",
-    "iban",
-    "phone",
-    "ip",
-    "mac",
-    "url",
-    "national_id",
-    "passport",
-    "licence",
-    "birth_date",
-    "secret",
-    "link",
-]
-
-
-class TextRedactionSettings(Section):
-    """`[collection.<name>.redact]`: what becomes a placeholder before a document is cut.
-
-    `link` is the one kind that is not on by default: every URL, not only those with credentials.
-    """
-
-    kinds: tuple[PersonalKind, ...] = (
-        "email",
-        "card",
-        "iban",
-        "phone",
-        "ip",
-        "mac",
-        "url",
-        "national_id",
-        "passport",
-        "licence",
-        "birth_date",
-        "secret",
-    )
-    regions: tuple[str, ...] = ()
-    patterns: dict[Name, str] = Field(default_factory=dict)
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    names_model: Path | None = None
-    names_model_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    names_labels: dict[str, Name] = Field(default_factory=lambda: {"PER": "person"}, min_length=1)
-
-    @model_validator(mode="after")
-    def _names_pinned(self) -> "TextRedactionSettings":
-        if (self.names_model is None) != (self.names_model_sha256 is None):
-            raise ValueError(
-                "names_model and names_model_sha256 belong together "
-                "(`python -m insights.embedding.files FOLDER` prints the hash)"
-            )
-        return self
-
-    @field_validator("regions")
-    @classmethod
-    def _countries(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
-        for region in regions:
-            if region not in phonenumbers.SUPPORTED_REGIONS:
-                raise ValueError(f"there is no country {region!r}; write ISO 3166 as CH or US")
-        return regions
-
-    @field_validator("patterns")
-    @classmethod
-    def _patterns(cls, patterns: dict[str, str]) -> dict[str, str]:
-        for name, pattern in patterns.items():
-            try:
-                compiled = regex.compile(pattern)
-            except regex.error as exc:
-                raise ValueError(f"{name} is no regular expression: {exc}") from None
-            if compiled.search("") is not None:
-                raise ValueError(f"{name} matches the empty text, so it would be found everywhere")
-        return patterns
-
-    @field_validator("allow", "deny")
-    @classmethod
-    def _values(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            if not any(map(str.isalnum, value)):
-                raise ValueError(f"{value!r} has neither letters nor digits")
-        return values
-
-
-class RedactionSettings(TextRedactionSettings):
-    """`[stream.<name>.redact]`: what becomes a placeholder before a row leaves its reader."""
-
-    columns: tuple[str, ...] = ()
-
-
 class MarkSettings(Section):
     """`acknowledge`, `reject` of a stream: one column of marked rows, changed on the primary.
 
@@ -197,8 +107,19 @@ class MarkSettings(Section):
         return self
 
 
+def _check_attachment(column: str | None, name: str | None, others: tuple[str | None, ...]) -> None:
+    if column is None and name is not None:
+        raise ValueError("attachment_name needs attachment: the column of the file itself")
+    if column is not None and column in (name, *others):
+        raise ValueError("attachment names a column with a file, which is nothing else as well")
+
+
 class StreamSettings(Section):
-    """`[stream.<name>]`: one table or query of a source, its key, and how its changes are found."""
+    """`[stream.<name>]`: one table or query of a source, its key, and how its changes are found.
+
+    `attachment` is a binary column with a file, whose text a prompt that names the column shows;
+    `attachment_name` is the column of the file's name.
+    """
 
     source: Name
     table: str | None = None
@@ -224,6 +145,9 @@ class StreamSettings(Section):
     accept_scan: bool = False
     key_personal: bool = False
     sensitive: bool = False
+    attachment: str | None = None
+    attachment_name: str | None = None
+    attachment_mib: int = Field(default=10, ge=1, le=64)
     poll_every: Duration = seconds("5s")
     sweep_every: Duration = seconds("6h")
     redact: RedactionSettings = RedactionSettings()
@@ -238,6 +162,9 @@ class StreamSettings(Section):
             raise ValueError("overlap is longer than longest_transaction, which bounds it")
         if self.key_personal and self.cursor in self.key:
             raise ValueError("a personal key cannot be the cursor, which is shown beside insights")
+        _check_attachment(self.attachment, self.attachment_name, (*self.key, self.cursor))
+        if self.attachment is not None and self.attachment in self.redact.columns:
+            raise ValueError("a file is no personal value: it is redacted as a text")
         if self.time_zone is not None and self.time_zone not in zoneinfo.available_timezones():
             raise ValueError(f"there is no time zone {self.time_zone!r}; write it as Europe/Zurich")
         return self
@@ -288,11 +215,8 @@ class CollectionSettings(Section):
             raise ValueError("give exactly one of folder and stream")
         if (self.stream is None) != (not self.text and self.attachment is None):
             raise ValueError("a stream, and only a stream, needs text: the columns to search")
-        others = (self.title, self.attachment_name, *self.text, *self.filters)
-        if self.attachment is None and self.attachment_name is not None:
-            raise ValueError("attachment_name needs attachment: the column of the file itself")
-        if self.attachment is not None and self.attachment in others:
-            raise ValueError("attachment names a column with a file, which is nothing else as well")
+        others = (self.title, *self.text, *self.filters)
+        _check_attachment(self.attachment, self.attachment_name, others)
         if self.stream is not None and "redact" in self.model_fields_set:
             raise ValueError("rows are redacted as [stream.<name>.redact] says; put it there")
         if self.labels and self.stream is None:

@@ -91,7 +91,7 @@ class Stream:
         found: list[Row] = []
         for batch in self._batches(row_keys):
             rows = self._read(partial(_fetching, batch))
-            found += self._rows(rows)
+            found += self._rows(self._digested(rows))
         return found
 
     def attachment(self, row_key: str) -> Attachment:
@@ -106,7 +106,7 @@ class Stream:
 
     def _digested(self, rows: list[_Raw]) -> list[_Raw]:
         name = self._spec.attachment
-        if name is None or self._paging.casts.digests:
+        if name is None or name not in self._names or self._paging.casts.digests:
             return rows
         place = len(self._spec.key) + 1 + self._names.index(name)
         return attachments.digested(
@@ -133,7 +133,7 @@ class Stream:
         except errors.RowError:
             rows = self._salvaged(build)
         shown = len(self._spec.key) + 1 + len(self._names)
-        return self._paging.page([row[:shown] for row in rows])  # without hidden columns
+        return self._paging.page(self._digested([row[:shown] for row in rows]))  # nothing hidden
 
     def window(self, low: str | None) -> Window:
         """Return what lies at and above a cursor."""
@@ -292,6 +292,9 @@ class Stream:
                 values[name], found = self._paging.clean(raw)
                 notes += [f"{name}: {note}" for note in found]
             inputs = [values[name] for name in spec.inputs]
+            attached = (values.get(spec.attachment or "") or "").rpartition(":")[2]
+            if spec.attachment in values:
+                values[spec.attachment] = None
             stood: dict[str, str] | None = {} if spec.restored else None
             redacted, counts = redact.row(values, spec.redaction, stood)
             key = keys.join(self._paging.key(row))
@@ -305,6 +308,7 @@ class Stream:
                 notes=tuple(notes),
                 former_hash=None if self._former is None else self._former.digest(inputs),
                 sealed=sealed or {},
+                attached=attached or None,
             )
 
     def _hidden(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import msgspec
 import structlog
 
 from insights import errors
+from insights.documents.attached import AttachedRows
 from insights.enriching.guard import Guard, word
 from insights.enriching.recipe import Recipe
 from insights.enriching.redteam import Frame
@@ -13,7 +14,9 @@ from insights.governance.orders import Orders
 from insights.ground import environment
 from insights.inference.client import LocalGenerator
 from insights.knowledge.selection import Floor, Selection
+from insights.model import StreamSpec
 from insights.pipeline import Pipeline
+from insights.ports import Rows
 from insights.site.definitions import Definition
 from insights.site.settings import NEAREST
 from insights.store import audit
@@ -24,7 +27,7 @@ from insights.store.work import WorkQueue
 from insights.wiring import budgets
 from insights.wiring.adapters import routed
 from insights.wiring.app import App, refuse_without_pipeline
-from insights.wiring.knowledge import exampler, searcher
+from insights.wiring.knowledge import exampler, files, searcher
 
 log = structlog.get_logger(__name__)
 
@@ -206,12 +209,22 @@ def _guard(app: App, made: Definition) -> Guard:
     )
 
 
+def _rows(app: App, stream: StreamSpec) -> Rows:
+    """Return where a pipeline's rows are read; with their files, if its prompt shows them."""
+    source = app.source(stream.source)
+    if stream.attachment is None:
+        return source
+    return AttachedRows(
+        source, files(app, stream, app.settings.stream[stream.name].attachment_name)
+    )
+
+
 def _bound(app: App, made: Definition, version_id: int) -> Recipe:
     wanted = made.settings.retrieval
     return Recipe(
         name=made.name,
         stream=made.stream,
-        source=app.source(made.stream.source),
+        source=_rows(app, made.stream),
         generator=routed(app.settings, made.settings.model, made.settings.fallback, app.generator),
         template=made.template,
         output_schema=made.output_schema,

@@ -12,6 +12,7 @@ from insights.knowledge.labels import Labels
 from insights.knowledge.retriever import HybridRetriever
 from insights.knowledge.selection import Selection
 from insights.knowledge.stream import StreamDocuments
+from insights.model import StreamSpec
 from insights.polling.courtesy import Courtesy
 from insights.ports import Documents
 from insights.service.daemon import Job
@@ -82,6 +83,21 @@ def exampler(app: App, made: Definition) -> NearestExamples:
     return NearestExamples(wanted, app.passages, app.embedders())
 
 
+def files(app: App, spec: StreamSpec, name: str | None) -> Attachments:
+    """Return what reads the files in a stream's attachment column; `name` has their names."""
+    source = app.source(spec.source)
+    return app.stack.enter_context(
+        Attachments(
+            lambda key: source.attachment(spec, key),
+            name=name,
+            redaction=spec.redaction,
+            names=spec.names,
+            recognizer=app.recognizer,
+            max_bytes=spec.attachment_bytes,
+        )
+    )
+
+
 def _following(app: App, name: str, *, once: bool) -> Following:
     """Return the job that synchronises one collection; `once` compares all there is."""
     found = app.settings.collection[name]
@@ -118,16 +134,7 @@ def _documents(app: App, name: str) -> Documents:
     source = app.source(spec.source)
     attachments = None
     if spec.attachment is not None:
-        attachments = app.stack.enter_context(
-            Attachments(
-                lambda key: source.attachment(spec, key),
-                name=found.attachment_name,
-                redaction=spec.redaction,
-                names=spec.names,
-                recognizer=app.recognizer,
-                max_bytes=spec.attachment_bytes,
-            )
-        )
+        attachments = files(app, spec, found.attachment_name)
     return StreamDocuments(
         source,
         spec,

@@ -86,6 +86,7 @@ CASES: dict[type[errors.InsightsError], tuple[Break, tuple[str, ...], str]] = {
 ELSEWHERE = {
     errors.WorkerDied: "tests/unit/test_children.py",
     errors.RecognizerDied: "tests/integration/test_recognizer.py",
+    errors.LoaderUnavailable: "tests/integration/test_attached_rows.py",
     errors.GeneratorBroken: "tests/integration/test_generator_deaths.py",
     errors.Overloaded: "tests/unit/test_batcher.py",
     errors.MustWait: "tests/unit/test_pages.py",

@@ -112,6 +112,7 @@ def test_a_row_over_which_the_recognizer_dies_is_looked_for_and_an_outage_is_nob
     assert decide("read", died, ALONE_TWICE) == _with(charged, bury=True)
     assert decide("read", died, ALONE_NEVER_WORKED) == Ruling(opens="names")
     assert decide("read", died, THIRD_STRANGER) == Ruling(opens="names", delay_s=LATER)
+    assert decide("read", errors.LoaderUnavailable("no memory"), ALONE) == Ruling(opens="files")
     lasting = Ruling(opens="names", at_once=True, lasting=True)
     assert decide("read", errors.ModelError("damaged"), TOGETHER) == lasting
 

@@ -48,11 +48,19 @@ def names_in_rows(
     return made
 
 
-def names_in_document(made: Document, model: NamesModel, recognizer: Recognizer | None) -> Document:
-    """Return a document, what a model finds in its title and text replaced; see `names_in_rows`."""
+def names_in_document(
+    made: Document,
+    model: NamesModel,
+    recognizer: Recognizer | None,
+    beside: Iterable[str] = (),
+) -> Document:
+    """Return a document, what a model finds in its title and text replaced; see `names_in_rows`.
+
+    New placeholders get other numbers than those in the texts that stand `beside` it.
+    """
     named = _Names(model)
     parts = [made.title, made.text]
-    numbers = named.numbers(parts)
+    numbers = named.numbers([*parts, *beside])
     found = named.asked(parts, recognizer)
     title, text = (named.replaced(part, *next(found), numbers) for part in parts)
     return msgspec.structs.replace(made, title=title, text=text)
