@@ -21,6 +21,7 @@
         ├── SinkError            this sink alone: stop publishing and say why
         ├── SettingsError        a setting is wrong or missing
         ├── StoreError           the store's schema, extension or credential is wrong
+        │   └── AccessDenied     its login may not do this
         ├── ModelError           a model file is missing, malformed or not the one named
         │   └── GeneratorBroken  the build of llama.cpp, the driver or the machine: nobody's row
         ├── KnowledgeError       a document or collection cannot be used
@@ -260,6 +261,21 @@ class StoreError(Permanent):
     """
 
     exit_code = 33
+
+
+class AccessDenied(StoreError):
+    """The store's login may not do what was asked.
+
+    Cause: a person's login has not the role of this command, or a file of sql/grants has not been
+    run again since the upgrade.
+    Fix: the message names role and GRANT; `docs/permissions.md` has whose each command is.
+    """
+
+    exit_code = 45
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "", login: str = "") -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.login = login
 
 
 class ModelError(Permanent):

@@ -37,6 +37,7 @@ from insights.cli import (
     unit,
 )
 from insights.cli.output import console, remember, runnable, shown
+from insights.governance import access
 from insights.ground import logs
 from insights.ground.environment import config_path
 
@@ -115,7 +116,8 @@ def main() -> None:
     """Run the command line; an `InsightsError` becomes one message and its exit code."""
     try:
         app()
-    except errors.InsightsError as exc:
+    except errors.InsightsError as found:
+        exc = _explained(found)
         console.print(
             f"[bold red]error[/] {shown(exc.where or 'insights')}: {shown(exc.what)}",
             soft_wrap=True,
@@ -123,3 +125,15 @@ def main() -> None:
         if exc.fix:
             console.print(f"  [bold]fix[/] {shown(runnable(exc.fix))}", soft_wrap=True)
         sys.exit(exc.exit_code)
+
+
+def _explained(exc: errors.InsightsError) -> errors.InsightsError:
+    """Name the role whose command it is, where the store refused the login."""
+    command = access.command_of(sys.argv[1:])
+    if not isinstance(exc, errors.AccessDenied) or command is None:
+        return exc
+    found = access.remedy(command, exc.login)
+    if found is None:
+        return exc
+    whose, fix = found
+    return errors.AccessDenied(f"{whose}: {exc.what}", where=exc.where, fix=fix)

@@ -163,7 +163,7 @@ def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        raise translate(exc, _place(url)) from exc
+        raise translate(exc, _place(url), _login(url)) from exc
 
 
 def _place(url: str) -> str:
@@ -176,20 +176,30 @@ def _place(url: str) -> str:
     return f"{host or 'the local socket'}{port and f':{port}'}{name and f'/{name}'}"
 
 
-def translate(exc: psycopg.Error, place: str = "") -> errors.InsightsError:
+def _login(url: str) -> str:
+    """Return who logs in there; empty where the URL does not say."""
+    try:
+        return str(conninfo_to_dict(url).get("user") or "")
+    except psycopg.ProgrammingError:
+        return ""
+
+
+def translate(exc: psycopg.Error, place: str = "", login: str = "") -> errors.InsightsError:
     """Return the error that psycopg's means to us, without any value a statement carried.
 
     Args:
         exc: What psycopg raised.
         place: Where the store is.
+        login: Who logged in there.
     """
     problem = exc.diag.message_primary or str(exc).strip().split("\n")[0]
     match exc:
         case psycopg.errors.InsufficientPrivilege():
-            return errors.StoreError(
+            return errors.AccessDenied(
                 f"the store's login lacks a right: {problem}",
                 where="store",
                 fix="run sql/grants/store_daemon.sql as the owner of the schema",
+                login=login,
             )
         case _ if _refuses(exc, problem):
             return errors.StoreError(problem, where="store.url", fix="correct the setting")

@@ -5,3 +5,5 @@
 CREATE ROLE insights_key_reader NOLOGIN;
 GRANT USAGE ON SCHEMA store TO insights_key_reader;
 GRANT SELECT ON store.shown_key TO insights_key_reader;
+-- `insights key find` looks whether the schema is the program's.
+GRANT SELECT ON public.insights_schema_version TO insights_key_reader;

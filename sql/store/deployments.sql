@@ -135,10 +135,12 @@ ORDER BY d.pipeline, (d.stage = 'retired'), d.changed_at DESC;
 -- How many rows the live version of a pipeline has made nothing of, and the tokens a row has cost of late.
 SELECT count(*) AS rows,
        (SELECT avg(u.prompt_tokens + u.sampled_tokens + u.forced_tokens)::float8
-        FROM (SELECT i.* FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+        FROM (SELECT i.prompt_tokens, i.sampled_tokens, i.forced_tokens
+              FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
               WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) u) AS tokens_a_row,
        (SELECT avg(u.prompt_ms + u.decode_ms)::float8
-        FROM (SELECT i.* FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+        FROM (SELECT i.prompt_ms, i.decode_ms
+              FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
               WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) u) AS ms_a_row
 FROM store.deployment d
 JOIN store.pipeline p USING (pipeline_id)

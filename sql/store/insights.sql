@@ -102,7 +102,7 @@ RETURNING sink_id;
 
 -- name: setting
 -- Read one fact.
-SELECT value FROM store.setting WHERE name = %(name)s;
+SELECT value FROM store.fact WHERE name = %(name)s;
 
 -- name: set_setting
 -- Record one fact, once.
