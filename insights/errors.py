@@ -25,6 +25,7 @@
         ├── ModelError           a model file is missing, malformed or not the one named
         │   └── GeneratorBroken  the build of llama.cpp, the driver or the machine: nobody's row
         ├── KnowledgeError       a document or collection cannot be used
+        ├── RequestRefused       what a client sent is no valid request
         ├── AuditBroken          events of the audit are not as they were written
         └── Fenced               our lease is gone: somebody else holds the work
 
@@ -306,6 +307,17 @@ class KnowledgeError(Permanent):
     """
 
     exit_code = 35
+
+
+class RequestRefused(Permanent):
+    """What was sent through a door is no valid request: nothing of it was stored.
+
+    Cause: a field is missing, unknown, too long or no text, or an idempotency key was used for
+    another request.
+    Fix: the message names the row and the field; correct it, and send it again.
+    """
+
+    exit_code = 46
 
 
 class AuditBroken(Permanent):

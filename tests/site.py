@@ -38,6 +38,7 @@ class Site:
     odbc: str
     model: Path
     sink_odbc: str = ""
+    source: str = "legacy"
     stream: str = 'table = "ticket"\nkey = ["ticket_id"]\ncursor = "updated_at"\noverlap = "0.5s"'
     prompt: str = PROMPT
     schema: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(SCHEMA))
@@ -66,7 +67,7 @@ odbc = "{self.odbc}"
 [source.primary]
 odbc = "{self.sink_odbc or self.odbc}"
 [stream.ticket]
-source = "legacy"
+source = "{self.source}"
 {self.stream}
 [model.stand_in]
 path = "{self.model}"

@@ -45,6 +45,8 @@ def doctor(ctx: typer.Context, as_json: Json = False, script: Script = False) ->
     if script:
         with open_app(files.load(ctx.obj)) as app:
             for made in app.definitions.values():
+                if made.stream.of_inbox:
+                    continue
                 stdout.print(
                     app.source(made.stream.source).script(made.stream),
                     markup=False,
@@ -183,6 +185,8 @@ class Examination:
                 self._versions(app)
             for made in self._definitions:
                 place = f"stream {made.stream.name}"
+                if made.stream.of_inbox:
+                    continue
                 with self._looking(place):
                     for finding in app.source(made.stream.source).examine(made.stream):
                         self._add(place, finding)

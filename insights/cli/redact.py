@@ -52,6 +52,12 @@ def try_(
     """
     with open_app(ctx.obj) as opened:
         spec = _spec(opened, stream)
+        if spec.of_inbox:
+            raise errors.SettingsError(
+                "rows of the inbox are kept redacted: there is nothing to show",
+                where=f"stream.{stream}",
+                fix="`insights redact text` shows what would be found in a text",
+            )
         spec = msgspec.structs.replace(
             spec,
             page_rows=min(rows, _MOST_ROWS),

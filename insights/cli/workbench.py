@@ -95,6 +95,12 @@ def keys(recipe: Recipe, count: int) -> list[str]:
     Raises:
         errors.RowError: If the stream has no row.
     """
+    if recipe.stream.of_inbox:
+        raise errors.RowError(
+            "its rows come in through doors: there is no table to look through",
+            where=f"stream {recipe.stream.name}",
+            fix="name the key of a row that was sent of late",
+        )
     spec = msgspec.structs.replace(recipe.stream, page_rows=_LOOKED_THROUGH)
     source: Any = recipe.source
     page = source.page(spec, None, by="key")

@@ -7,6 +7,7 @@ in Python.
 
 from insights.model.base import Grade, InsightStatus, Json, Shows, Value, Walk, WorkState
 from insights.model.deployments import Following, Version
+from insights.model.doors import Answer, Prepared, Sent, Standing, Submission, Ticket
 from insights.model.generation import (
     Citation,
     Claims,
@@ -37,6 +38,7 @@ from insights.model.knowledge import (
 )
 from insights.model.marks import MarkChange, MarkSpec, Outcome, PassingRow, Told, Verb
 from insights.model.streams import (
+    INBOX,
     Attachment,
     Bookmark,
     Finding,
@@ -72,6 +74,8 @@ from insights.model.work import (
 )
 
 __all__ = [
+    "INBOX",
+    "Answer",
     "Attachment",
     "Bookmark",
     "Chunk",
@@ -113,6 +117,7 @@ __all__ = [
     "Page",
     "Passage",
     "PassingRow",
+    "Prepared",
     "Question",
     "Recorded",
     "Redaction",
@@ -120,6 +125,7 @@ __all__ = [
     "Sampling",
     "SearchTuning",
     "Segment",
+    "Sent",
     "Share",
     "Shows",
     "SinkResult",
@@ -127,13 +133,16 @@ __all__ = [
     "SinkState",
     "Sought",
     "Span",
+    "Standing",
     "StreamShape",
     "StreamSpec",
     "StreamState",
+    "Submission",
     "Support",
     "SweepState",
     "TableProfile",
     "TableShape",
+    "Ticket",
     "Told",
     "Value",
     "Verb",

@@ -4,6 +4,8 @@ from typing import Literal, NamedTuple
 
 from insights.model.base import Grade, Value
 
+INBOX = "inbox"  # the source of streams whose rows come in through doors
+
 
 class Redaction(Value, frozen=True):
     """What the reader replaces by typed placeholders before a row leaves its process.
@@ -110,6 +112,11 @@ class StreamSpec(Value, frozen=True):
     restored: tuple[str, ...] = ()
     attachment: str | None = None
     attachment_bytes: int = 0
+
+    @property
+    def of_inbox(self) -> bool:
+        """Whether its rows come in through doors: nothing of it is polled."""
+        return self.source == INBOX
 
     @property
     def projection(self) -> tuple[str, ...]:

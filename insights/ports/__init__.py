@@ -4,6 +4,7 @@ Every call may raise `errors.Transient` (retry later, nobody to blame) or `error
 (retrying is useless).
 """
 
+from insights.ports.doors import Inbox, Intake
 from insights.ports.generation import Generator
 from insights.ports.knowledge import (
     Attachments,
@@ -27,7 +28,9 @@ __all__ = [
     "Examples",
     "Generator",
     "Grounds",
+    "Inbox",
     "Insights",
+    "Intake",
     "Leases",
     "Ledger",
     "Marks",

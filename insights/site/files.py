@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from insights import errors
 from insights.ground import connections
+from insights.model import INBOX
 from insights.site.settings import NEAREST, BudgetSettings, PipelineSettings, Settings
 
 _SECRETS = connections.PASSWORDS | {"sslpassword", "sslkeypassword"}
@@ -175,6 +176,7 @@ def _check_references(settings: Settings, path: Path) -> None:
             where=f"{path}: model.{NEAREST}",
             fix="rename the section",
         )
+    _refuse_misplaced_inbox(settings, path)
     for where, source in _sources(settings):
         known("source", source, settings.source, f"{path}: {where}")
     for name, rows in ((n, c.stream) for n, c in settings.collection.items() if c.stream):
@@ -213,12 +215,38 @@ def _mentions(
 def _sources(settings: Settings) -> typing.Iterator[tuple[str, str]]:
     """Yield every setting that names a source, and the name."""
     for name, stream in settings.stream.items():
-        yield f"stream.{name}.source", stream.source
+        if stream.source != INBOX:
+            yield f"stream.{name}.source", stream.source
         for verb, mark in (("acknowledge", stream.acknowledge), ("reject", stream.reject)):
             if mark is not None:
                 yield f"stream.{name}.{verb}.source", mark.source
     for name, sink in settings.sink.items():
         yield f"sink.{name}.source", sink.source
+
+
+def _refuse_misplaced_inbox(settings: Settings, path: Path) -> None:
+    """The inbox is the store's: no database has its name, and what needs one cannot use it."""
+    if INBOX in settings.source:
+        raise errors.SettingsError(
+            f"{INBOX!r} is no name for a source: it stands for rows that come in through doors",
+            where=f"{path}: source.{INBOX}",
+            fix="rename the section",
+        )
+    mine = {name for name, stream in settings.stream.items() if stream.source == INBOX}
+    for name, collection in settings.collection.items():
+        if collection.stream in mine:
+            raise errors.SettingsError(
+                "rows of the inbox are forgotten: they are no knowledge",
+                where=f"{path}: collection.{name}.stream",
+                fix="name a stream of a database, or a folder",
+            )
+    for name, pipeline in settings.pipeline.items():
+        if pipeline.stream in mine and pipeline.sink and settings.sink[pipeline.sink].restore:
+            raise errors.SettingsError(
+                "rows of the inbox keep nothing that a sink could restore",
+                where=f"{settings.resolve(settings.pipelines_dir) / name}.toml: sink",
+                fix=f"take restore out of sink.{pipeline.sink}",
+            )
 
 
 def _refuse_sharing(settings: Settings, folder: Path) -> None:

@@ -6,7 +6,9 @@ from insights.model import (
     Fingerprint,
     Gap,
     Lateness,
+    Prepared,
     Row,
+    Sent,
     StreamSpec,
     Value,
     Walk,
@@ -127,3 +129,24 @@ class TableRequest(Value, frozen=True):
     """Look at one table, `schema.table` or `table`."""
 
     table: str
+
+
+class IntakeInit(Value, frozen=True):
+    """The intake child's first frame: the keys of hashes, and whether it confines itself."""
+
+    hash_key: bytes
+    hash_key_former: bytes | None = None
+    confined: bool = True
+
+
+class PrepareRequest(Value, frozen=True):
+    """Redact and hash what was sent."""
+
+    stream: StreamSpec
+    rows: tuple[Sent, ...]
+
+
+class PrepareReply(Value, frozen=True):
+    """The rows, in order."""
+
+    rows: tuple[Prepared, ...]

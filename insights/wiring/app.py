@@ -17,10 +17,10 @@ from insights.embedding.client import EmbedderClient
 from insights.embedding.recognizer_client import RecognizerClient
 from insights.ground import environment
 from insights.inference.vectors_client import RemoteVectorsClient
-from insights.model import Json
+from insights.model import Json, StreamSpec
 from insights.polling.courtesy import Courtesy
 from insights.polling.poller import Poller
-from insights.ports import Generator
+from insights.ports import Generator, Rows
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
 from insights.site.definitions import Definition
@@ -30,6 +30,7 @@ from insights.sources.client import SourceClient
 from insights.store import derived, hashkeys
 from insights.store.deployments import Deployments, Registered
 from insights.store.hashkeys import HashKeys
+from insights.store.inbox import InboxRows
 from insights.store.insights import Registry
 from insights.store.leases import Leases
 from insights.store.passages import PassageStore
@@ -164,6 +165,10 @@ class App:
                 open_source(self.settings, name, self.hash_keys, self.recognizer)
             )
         return self.sources[name]
+
+    def rows(self, stream: StreamSpec) -> Rows:
+        """Return where the pipeline reads a stream's rows: a source, or the inbox."""
+        return InboxRows(self.store) if stream.of_inbox else self.source(stream.source)
 
     def courtesy(self, stream: str, *, rate: int | None = None) -> Courtesy:
         """Return a budget of a stream; its quiet hours follow the settings while it runs."""

@@ -7,7 +7,7 @@ from insights import errors
 from insights.service.daemon import Daemon, Job
 from insights.service.runner import Runner
 from insights.store.daemons import Daemons
-from insights.wiring import enriching, knowledge, polling, publishing
+from insights.wiring import doors, enriching, knowledge, polling, publishing
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.health import Readiness, threads_of
@@ -44,6 +44,7 @@ def build(
         work = enriching.queue(app, list(bound))
         pipeline = enriching.pipeline(app, bound, work)
         jobs.append(enriching.Serving(app, list(bound.values()), pipeline))
+        jobs += doors.jobs(app)
         if readiness is not None:
             readiness.pipeline = pipeline
     elif "poll" in roles:

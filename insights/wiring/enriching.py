@@ -211,9 +211,9 @@ def _guard(app: App, made: Definition) -> Guard:
 
 def _rows(app: App, stream: StreamSpec) -> Rows:
     """Return where a pipeline's rows are read; with their files, if its prompt shows them."""
-    source = app.source(stream.source)
     if stream.attachment is None:
-        return source
+        return app.rows(stream)
+    source = app.source(stream.source)
     return AttachedRows(
         source, files(app, stream, app.settings.stream[stream.name].attachment_name)
     )

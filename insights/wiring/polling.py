@@ -1,7 +1,7 @@
 """The role `poll`: a job for each stream of this site that a pipeline may follow."""
 
 from insights import errors
-from insights.model import MarkSpec, StreamSpec
+from insights.model import INBOX, MarkSpec, StreamSpec
 from insights.polling.jobs import StreamJob
 from insights.polling.poller import Poller
 from insights.polling.requests import AppliedMarks
@@ -21,7 +21,8 @@ def jobs(app: App, *, once: bool) -> list[Job]:
     that only polls can be the first to start.
     """
     known = {version.stream for version in Reports(app.store).versions()}
-    streams = [name for name in app.settings.stream if name in known]
+    polled = [name for name, found in app.settings.stream.items() if found.source != INBOX]
+    streams = [name for name in polled if name in known]
     return [_job(app, name, once=once) for name in streams]
 
 

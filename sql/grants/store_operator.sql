@@ -20,6 +20,7 @@ GRANT SELECT (insight_id, pipeline_version_id, generated_at, shared, prompt_toke
               forced_tokens, prompt_ms, decode_ms, compute_ms, money) ON store.insight TO insights_operator;
 GRANT SELECT (row_id, stream, shown_key) ON store.shown_key TO insights_operator;
 GRANT SELECT (row_id, stream_id, input_hash, hash_version, gone_at) ON store.ledger TO insights_operator;
+GRANT SELECT (row_id) ON store.inbox TO insights_operator;
 GRANT SELECT (sink_id, row_id, revision, shows, delivered_at, error) ON store.outbox TO insights_operator;
 
 -- What was done to a dead row, and which version was live when.

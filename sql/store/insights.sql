@@ -117,9 +117,9 @@ WITH begun AS (
 UPDATE store.stream SET sweep_due = true WHERE EXISTS (SELECT FROM begun);
 
 -- name: former_rows
--- Rows that still have a hash by an older key; those that are deleted are not waited for.
+-- Rows that still have a hash by an older key; those that are deleted, or came through a door, are not waited for.
 SELECT count(*) FROM store.ledger l JOIN store.stream s USING (stream_id)
-WHERE l.gone_at IS NULL
+WHERE l.gone_at IS NULL AND NOT EXISTS (SELECT FROM store.inbox b WHERE b.row_id = l.row_id)
   AND (s.key_version < %(key_version)s OR (s.former_key_version < %(key_version)s AND l.hash_version < s.hash_version));
 
 -- name: unswept

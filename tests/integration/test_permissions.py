@@ -169,6 +169,8 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
         "UPDATE store.setting SET value = ''",
         "DELETE FROM store.ledger",
         "DELETE FROM store.work",
+        "DELETE FROM store.inbox",
+        "UPDATE store.submission SET hashes = '{}'",
         "DELETE FROM store.outbox",
         "DELETE FROM store.request",
         "DROP TABLE store.citation",

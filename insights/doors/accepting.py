@@ -1,0 +1,183 @@
+"""Accepting: what every door does with what was sent. Check, redact, and into the inbox.
+
+Whoever sends at the same moment shares one call of the intake and one transaction: the first one in
+does it for all that wait. What came back as a ticket is in the store; nothing else is kept here.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+
+import msgspec
+
+from insights import errors
+from insights.doors.checking import checked
+from insights.model import Answer, Sent, StreamSpec, Submission, Ticket
+from insights.ports import Inbox, Intake
+
+_TOGETHER = 1_000  # rows in one transaction
+_LOOK_S = 0.1  # between two looks for an outcome that somebody waits for
+_LONGEST_LOOK_S = 1.0
+
+
+class Entrance(msgspec.Struct, frozen=True):
+    """Where requests for one pipeline go."""
+
+    pipeline: str
+    stream: StreamSpec
+    keep_s: float
+
+
+class _Waiting:
+    """One submission on its way."""
+
+    def __init__(self, entrance: Entrance, sent: list[Sent], client: str, key: str | None) -> None:
+        self.entrance = entrance
+        self.sent = sent
+        self.client = client
+        self.idempotency_key = key
+        self.done: Future[tuple[Ticket, ...]] = Future()
+
+
+class Doors:
+    """What doors submit to and ask of; safe for threads.
+
+    Args:
+        entrances: By pipeline.
+        intake: Redacts.
+        inbox: Keeps.
+        clock: Monotonic seconds; replaceable for tests.
+    """
+
+    def __init__(
+        self,
+        entrances: Mapping[str, Entrance],
+        intake: Intake,
+        inbox: Inbox,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.entrances = entrances
+        self._intake = intake
+        self._inbox = inbox
+        self._clock = clock
+        self._queue: deque[_Waiting] = deque()
+        self._turn = threading.Lock()
+
+    def submit(
+        self,
+        pipeline: str,
+        rows: Sequence[object],
+        *,
+        client: str,
+        idempotency_key: str | None = None,
+    ) -> tuple[Ticket, ...]:
+        """Accept rows for a pipeline, all or none; they are in the store when this returns.
+
+        Args:
+            pipeline: Its name.
+            rows: One object a row: column to text, number, boolean or null.
+            client: Who sends, for the audit and for idempotency keys.
+            idempotency_key: One used before brings the same tickets again.
+
+        Raises:
+            errors.RequestRefused: If there is no such pipeline, a row is not as it must be, or the
+                idempotency key was used for other rows. Nothing was stored.
+            errors.Transient: If it is not known whether they were accepted: send the same again.
+        """
+        entrance = self.entrances.get(pipeline)
+        if entrance is None:
+            raise errors.RequestRefused(
+                "there is no such pipeline here",
+                where="pipeline",
+                fix=f"pipelines: {', '.join(sorted(self.entrances)) or 'none'}",
+            )
+        sent = checked(entrance.stream, rows)
+        mine = _Waiting(entrance, sent, client, idempotency_key)
+        self._queue.append(mine)
+        while not mine.done.done():
+            with self._turn:
+                if not mine.done.done():
+                    self._round(self._taken())
+        return mine.done.result()
+
+    def outcomes(self, ids: Sequence[str], *, delivers: bool = True) -> dict[str, Answer]:
+        """Return how requests stand; unknown ids are left out. See `ports.Inbox`."""
+        return self._inbox.outcomes(ids, delivers=delivers)
+
+    def wait(self, ids: Sequence[str], timeout_s: float) -> dict[str, Answer]:
+        """Return how requests stand once all are over, or when the time is."""
+        until, pause = self._clock() + timeout_s, _LOOK_S
+        while True:
+            found = self._inbox.outcomes(ids)
+            left = until - self._clock()
+            if left <= 0 or all(one.is_over for one in found.values()):
+                return found
+            time.sleep(min(pause, left))
+            pause = min(_LONGEST_LOOK_S, 1.3 * pause)
+
+    def cancel(self, id_: str, *, actor: str) -> Answer | None:
+        """Cancel a request that is not over; None if it is unknown. See `ports.Inbox`."""
+        return self._inbox.cancel(id_, actor=actor)
+
+    def waiting(self, pipeline: str) -> int:
+        """Return how many rows wait for a pipeline."""
+        return self._inbox.waiting(pipeline)
+
+    def _round(self, some: Sequence[_Waiting]) -> None:
+        """Accept submissions of one stream in one transaction; if it fails for one, each alone."""
+        stream = some[0].entrance.stream.name
+        try:
+            answers = self._inbox.submit(stream, self._prepared(some))
+        except (errors.StoreUnavailable, errors.Overloaded) as exc:
+            for one in some:
+                one.done.set_exception(exc)
+        except Exception as exc:  # noqa: BLE001 - each is told its own, and harms no other
+            if len(some) == 1:
+                some[0].done.set_exception(exc)
+                return
+            for one in some:
+                self._round([one])
+        else:
+            for one, answer in zip(some, answers, strict=True):
+                if isinstance(answer, errors.RequestRefused):
+                    one.done.set_exception(answer)
+                else:
+                    one.done.set_result(answer)
+
+    def _taken(self) -> list[_Waiting]:
+        """Take what can go together: one stream's, each key once, idempotency keys too."""
+        first = self._queue.popleft()
+        some, keys = [first], {one.key for one in first.sent}
+        used = {(first.client, first.idempotency_key)}
+        later: list[_Waiting] = []
+        while self._queue and len(keys) < _TOGETHER:
+            one = self._queue.popleft()
+            mine = {row.key for row in one.sent}
+            named = (one.client, one.idempotency_key)
+            same = one.entrance.stream.name == first.entrance.stream.name
+            again = one.idempotency_key is not None and named in used
+            if not same or again or mine & keys or len(mine) + len(keys) > _TOGETHER:
+                later.append(one)
+                continue
+            some.append(one)
+            keys |= mine
+            used.add(named)
+        self._queue.extendleft(reversed(later))
+        return some
+
+    def _prepared(self, some: Sequence[_Waiting]) -> list[Submission]:
+        stream = some[0].entrance.stream
+        rows = iter(self._intake.prepare(stream, [row for one in some for row in one.sent]))
+        return [
+            Submission(
+                pipeline=one.entrance.pipeline,
+                rows=tuple(next(rows) for _ in one.sent),
+                client=one.client,
+                idempotency_key=one.idempotency_key,
+                keep_s=one.entrance.keep_s,
+            )
+            for one in some
+        ]

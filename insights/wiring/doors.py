@@ -1,0 +1,75 @@
+"""Doors: what accepts requests, and the job that forgets what they brought."""
+
+import msgspec
+import structlog
+
+from insights.doors.accepting import Doors, Entrance
+from insights.model import INBOX, StreamSpec
+from insights.service.daemon import Job
+from insights.site import definitions
+from insights.sources.intake_client import IntakeClient
+from insights.store.inbox import Inbox
+from insights.wiring.app import App
+
+log = structlog.get_logger(__name__)
+
+_FORGET_EVERY_S = 30.0
+
+
+def doors(app: App) -> Doors:
+    """Return what every door submits to: the pipelines that follow a stream of the inbox."""
+    intake = IntakeClient(
+        app.hash_keys.key,
+        hash_key_former=app.hash_keys.former,
+        recognizer=app.recognizer,
+        confined=app.settings.daemon.confine,
+    )
+    app.stack.callback(intake.close)
+    return Doors(entrances(app), intake, inbox(app))
+
+
+def entrances(app: App) -> dict[str, Entrance]:
+    """Return where requests for each pipeline go."""
+    found: dict[str, Entrance] = {}
+    for one in app.definitions.values():
+        stream = app.settings.stream[one.stream.name]
+        if stream.source == INBOX:
+            found[one.name] = Entrance(one.name, _as_sent(app, one.stream.name), stream.keep)
+    return found
+
+
+def _as_sent(app: App, name: str) -> StreamSpec:
+    """Return a stream as its rows are sent: with the columns of all pipelines that follow it."""
+    spec = definitions.followed_stream(app.settings, name)
+    followers = (one.stream for one in app.definitions.values() if one.stream.name == name)
+    inputs = {column for stream in followers for column in stream.inputs}
+    extra = set(spec.extra) - inputs
+    return msgspec.structs.replace(spec, inputs=tuple(sorted(inputs)), extra=tuple(sorted(extra)))
+
+
+def inbox(app: App) -> Inbox:
+    """Return the store's inbox."""
+    return Inbox(app.store, app.holder, key_version=app.hash_keys.version)
+
+
+def jobs(app: App) -> list[Job]:
+    """Return the job that forgets fields, where there is a stream of the inbox."""
+    if any(found.source == INBOX for found in app.settings.stream.values()):
+        return [Forgetting(inbox(app))]
+    return []
+
+
+class Forgetting:
+    """Deletes fields whose outcome was delivered, or whose time is over."""
+
+    name = "forget"
+    every_s = _FORGET_EVERY_S
+
+    def __init__(self, kept: Inbox) -> None:
+        self._inbox = kept
+
+    def run_once(self) -> bool:
+        """Forget what may be forgotten; True where there may be more."""
+        if forgotten := self._inbox.forget():
+            log.info("fields of requests forgotten", requests=forgotten)
+        return forgotten > 0
