@@ -27,7 +27,7 @@ from insights.store import migrate
 from insights.store.board import COUNTED, BoardReports
 from insights.store.postgres import Store
 from insights.store.reports import Reports
-from insights.web.guard import Tokens
+from insights.web.guard import People, Tokens
 from insights.web.page import StatusPage
 from insights.web.server import Server, application
 from insights.wiring.board import Board
@@ -105,7 +105,7 @@ def painted(store: Store) -> float:
     """Return the most milliseconds from a browser's question to its first paint of the page."""
     app: Any = SimpleNamespace(store=store, reports=Reports(store), pollers={}, generators={})
     readiness: Any = SimpleNamespace(observing=Observing(app))
-    page = StatusPage(Tokens(""))
+    page = StatusPage(People(Tokens("")))
     page.board = Board(app, Health(Runner()), readiness)
     page.board.history.run_once()
     page.board.history.run_once()

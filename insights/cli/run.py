@@ -22,7 +22,7 @@ from insights.service.runner import Job, Runner
 from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store.reports import Totals
-from insights.web.guard import Tokens
+from insights.web.guard import People, Tokens
 from insights.web.health import routes
 from insights.web.metrics import Page
 from insights.web.page import StatusPage
@@ -186,8 +186,15 @@ def _status_page(settings: Settings) -> StatusPage:
     Raises:
         errors.SettingsError: If the credential with its tokens cannot be read.
     """
-    text = environment.credential("page_tokens") if settings.page.listen else None
-    return StatusPage(Tokens(text or ""), settings.page.names)
+    if not settings.page.listen:
+        return StatusPage(People(Tokens("")), settings.page.names)
+    known = None
+    if settings.access.jwt.issuer:
+        from insights.web.bearer import Bearers  # noqa: PLC0415 - it loads cryptography
+
+        known = Bearers(settings)
+    text = environment.credential("page_tokens") or ""
+    return StatusPage(People(Tokens(text), known), settings.page.names)
 
 
 def _check_listening(what: str, former: str, listen: str) -> None:

@@ -29,9 +29,10 @@ def hosts(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"source.{name}.odbc", host
     models = ((f"model.{name}", one.url, one.proxy) for name, one in settings.model.items())
     vectors = ((where, one.url, one.proxy) for where, one in settings.embedding.servers())
-    alerts = settings.alerts
+    alerts, keys = settings.alerts, settings.access.jwt.keys
     about = [
         ("traces.endpoint", settings.traces.endpoint, None),
+        ("access.jwt.keys", keys if "://" in keys else None, None),
         ("alerts.webhook.url", alerts.webhook.url, None),
         ("alerts.heartbeat", alerts.heartbeat, None),
         ("alerts.mail.server", f"smtp://{alerts.mail.server}" if alerts.mail.to else None, None),

@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from insights.site.access import AccessSettings
 from insights.site.audit import AuditSettings
 from insights.site.budgets import BudgetSettings, TariffSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
@@ -38,6 +39,7 @@ from insights.site.values import Duration, Name, Section, seconds
 
 __all__ = [
     "NEAREST",
+    "AccessSettings",
     "AlertsSettings",
     "AuditSettings",
     "BudgetSettings",
@@ -197,6 +199,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     health: HealthSettings = HealthSettings()
     page: PageSettings = PageSettings()
+    access: AccessSettings = AccessSettings()
     traces: TracesSettings = TracesSettings()
     alerts: AlertsSettings = AlertsSettings()
     audit: AuditSettings = AuditSettings()

@@ -12,27 +12,31 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Protocol, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
 from insights import errors
-
-Role = Literal["viewer", "analyst", "operator"]
+from insights.governance.access import WebRole as Role
 
 LASTS_S = 12 * 3_600.0  # a working day
 _SHORTEST = 32  # characters of a token: `openssl rand -hex 32` has 64
 _MOST = 200  # sessions; the oldest makes room
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+_FOREIGN_NAME = re.compile(
+    r"[\x21-\x7e]{1,128}"
+)  # of an identity provider: `auth0|5f`, a mail address
+_DOTS = 2  # between the three parts of a JSON Web Token
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Whoever has a token: `analyst` sees texts, `operator` has buttons, all see numbers."""
+    """Whoever has a token, and for how many seconds from now; `governance.access` says what of."""
 
     name: str
     roles: frozenset[Role]
+    lasts_s: float = LASTS_S
 
     @property
     def actor(self) -> str:
@@ -46,6 +50,14 @@ class Session(msgspec.Struct, frozen=True):
     person: Person
     secret: str
     until: float
+
+
+class Knows(Protocol):
+    """What knows persons by a token of theirs."""
+
+    def person(self, token: str) -> Person | None:
+        """Return whose token this is; None if it is nobody's."""
+        ...
 
 
 class Tokens:
@@ -78,6 +90,40 @@ class Tokens:
         return found
 
 
+class People:
+    """All who may come: those with a line in the credential, and whoever an issuer's token names.
+
+    A token of the credential is no JSON Web Token, so that neither door opens the other.
+
+    Args:
+        tokens: The credential's.
+        bearers: Of an identity provider; None without one.
+    """
+
+    def __init__(self, tokens: Tokens, bearers: Knows | None = None) -> None:
+        self._tokens = tokens
+        self._bearers = bearers
+        self._sealing = secrets.token_bytes(32)
+
+    def __bool__(self) -> bool:
+        return bool(self._tokens) or self._bearers is not None
+
+    def person(self, token: str) -> Person | None:
+        """Return whose token this is. It may take the time of asking for the issuer's keys."""
+        found = self._tokens.person(token)
+        if found is None and self._bearers is not None and token.count(".") == _DOTS:
+            found = self._bearers.person(token)
+        return found
+
+    def session(self, token: str) -> Session | None:
+        """Return the session of a request that brings its token: its forms bear the same secret."""
+        person = self.person(token)
+        if person is None:
+            return None
+        secret = hmac.new(self._sealing, person.name.encode(), hashlib.sha256).hexdigest()
+        return Session(person, secret, time.monotonic() + person.lasts_s)
+
+
 class Sessions:
     """Browsers that gave a token, in memory: they give it again when the daemon begins anew."""
 
@@ -87,7 +133,7 @@ class Sessions:
     def begin(self, person: Person) -> str:
         """Begin a session; return its name, which only that browser knows."""
         name = secrets.token_urlsafe(32)
-        until = time.monotonic() + LASTS_S
+        until = time.monotonic() + person.lasts_s
         self._open[name] = Session(person, secrets.token_urlsafe(32), until)
         while len(self._open) > _MOST:
             self._open.popitem(last=False)
@@ -131,6 +177,11 @@ def is_from_ours(headers: Mapping[str, str]) -> bool:
     return site == "same-origin" and bool(place) and place == headers.get("host")
 
 
+def named(name: str) -> bool:
+    """Tell whether an identity provider's name for a person can stand in the audit."""
+    return _FOREIGN_NAME.fullmatch(name) is not None
+
+
 def same(one: str, other: str) -> bool:
     """Compare two secrets."""
     return hmac.compare_digest(one.encode(), other.encode())
@@ -145,7 +196,7 @@ def _parsed(words: Sequence[str], where: str) -> tuple[Person, str]:
     elif not _NAME.fullmatch(name):
         what = "the name has other characters than letters, digits and _.@-"
     elif len(known) != len(roles.split(",")):
-        what = "a role is none of viewer, analyst and operator"
+        what = f"a role is none of {', '.join(get_args(Role))}"
     elif len(token) < _SHORTEST:
         what = f"the token has fewer than {_SHORTEST} characters"
     if what:

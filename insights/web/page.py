@@ -17,15 +17,16 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from insights import errors
+from insights.governance.access import PAGES, WebRole
 from insights.web import guard, rendering
-from insights.web.guard import Session, Tokens
+from insights.web.guard import People, Session
 from insights.wiring.board import Board, Numbers
 
 log = structlog.get_logger(__name__)
 
 FRESH_S = 2.0  # numbers are this old at most; as many as ask meanwhile get the same
 _REFRESH_S = 30
-_BODY = 4_096  # bytes of a form
+_BODY = 16_384  # bytes of a form, a token included
 _IDS = 2**63  # numbers of the store are below
 _UNHURRIED_S = 1.0  # before a wrong token is told
 _HEADERS: Final = {
@@ -57,17 +58,18 @@ class StatusPage:
     """The page; `board` is set once the store is open.
 
     Args:
-        tokens: Who may log in; nobody: the page has numbers only.
+        people: Who may log in; nobody: the page has numbers only.
         names: Names beside this host's own that a request may have.
     """
 
     board: Board | None = None
 
-    def __init__(self, tokens: Tokens, names: Sequence[str] = ()) -> None:
-        self._tokens = tokens
+    def __init__(self, people: People, names: Sequence[str] = ()) -> None:
+        self._people = people
         self._names = names
         self._sessions = guard.Sessions()
         self._asking = ThreadPoolExecutor(1, "page store")
+        self._knowing = ThreadPoolExecutor(1, "page tokens")
         self._numbers: Numbers | None = None
         self._numbers_at = 0.0
 
@@ -98,7 +100,7 @@ class StatusPage:
             session = None
             try:
                 self._check(request)
-                session = self._sessions.find(request.cookies.get(_cookie(request), ""))
+                session = await self._session(request)
                 response = await answer(request, session)
             except _Refused as refused:
                 response = self._told(refused.status, str(refused), session)
@@ -117,12 +119,24 @@ class StatusPage:
         if request.method == "POST" and not guard.is_from_ours(request.headers):
             raise _Refused(403, "This form is not of this page.")
 
-    def _with(self, session: Session | None, *roles: guard.Role) -> Session:
-        """Return the session of somebody who has one of these roles."""
+    async def _session(self, request: Request) -> Session | None:
+        """Return whose request this is: by its own token, else by the browser's cookie."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return self._sessions.find(request.cookies.get(_cookie(request), ""))
+        found = await self._known(lambda: self._people.session(token.strip()))
+        if found is None:
+            await asyncio.sleep(_UNHURRIED_S)
+            raise _Refused(401, "This token is nobody's, or not any more.")
+        return found
+
+    def _with(self, session: Session | None, what: str) -> Session:
+        """Return the session of somebody whose role allows this."""
         if session is None:
             raise _Refused(403, "Log in with a token to see this.")
-        if not session.person.roles.intersection(roles):
-            raise _Refused(403, f"This needs a token with the role {' or '.join(roles)}.")
+        if not session.person.roles & PAGES[what]:
+            roles = " or ".join(sorted(PAGES[what]))
+            raise _Refused(403, f"This needs a token with the role {roles}.")
         return session
 
     async def _form(self, request: Request) -> dict[str, str]:
@@ -145,6 +159,10 @@ class StatusPage:
             raise _Refused(403, "This form is of another session: load the page again.")
         return session, form
 
+    async def _known(self, ask: Callable[[], Found]) -> Found:
+        """Look at a token: the issuer's keys may have to be fetched first."""
+        return await asyncio.get_running_loop().run_in_executor(self._knowing, ask)
+
     async def _asked(self, ask: Callable[[], Found]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._asking, ask)
 
@@ -157,8 +175,10 @@ class StatusPage:
     # --- what is seen -----------------------------------------------------------------------------
 
     async def _front(self, request: Request, session: Session | None) -> Response:
-        if session is None and self._tokens:
+        if session is None and self._people:
             return RedirectResponse("/login", 303)
+        if session is not None:
+            self._with(session, "numbers")
         still = "still" in request.query_params
         board = self._opened
         return HTMLResponse(await self._asked(lambda: self._drawn(board, session, still=still)))
@@ -176,12 +196,12 @@ class StatusPage:
         )
 
     async def _dead(self, _: Request, session: Session | None) -> Response:
-        self._with(session, "analyst", "operator")
+        self._with(session, "dead letters")
         reasons, letters = await self._asked(self._opened.letters)
         return self._shown("dead", session, reasons=reasons, letters=letters)
 
     async def _latest(self, request: Request, session: Session | None) -> Response:
-        actor = self._with(session, "analyst").person.actor
+        actor = self._with(session, "texts").person.actor
         status = request.query_params.get("status")
         if status is not None and status not in _STATUSES:
             raise _Refused(400, "There is no such outcome.")
@@ -190,7 +210,7 @@ class StatusPage:
         return self._shown("insights", session, insights=found, status=status, statuses=_STATUSES)
 
     async def _insight(self, request: Request, session: Session | None) -> Response:
-        actor = self._with(session, "analyst").person.actor
+        actor = self._with(session, "texts").person.actor
         board, insight_id = self._opened, int(request.path_params["insight_id"])
         if insight_id >= _IDS:
             raise _Refused(404, "There is no such insight.")
@@ -207,14 +227,15 @@ class StatusPage:
     # --- what is done -----------------------------------------------------------------------------
 
     async def _login_form(self, _: Request, session: Session | None) -> Response:
-        return self._shown("login", session, wrong=False, tokens=bool(self._tokens))
+        return self._shown("login", session, wrong=False, tokens=bool(self._people))
 
     async def _login(self, request: Request, _: Session | None) -> Response:
-        person = self._tokens.person((await self._form(request)).get("token", "").strip())
+        token = (await self._form(request)).get("token", "").strip()
+        person = await self._known(lambda: self._people.person(token))
         if person is None:
             log.warning("a wrong token was given to the status page")
             await asyncio.sleep(_UNHURRIED_S)
-            response = self._shown("login", None, wrong=True, tokens=bool(self._tokens))
+            response = self._shown("login", None, wrong=True, tokens=bool(self._people))
             response.status_code = 403
             return response
         log.info("somebody logged in to the status page", person=person.name)
@@ -222,7 +243,7 @@ class StatusPage:
         answer.set_cookie(
             _cookie(request),
             self._sessions.begin(person),
-            max_age=int(guard.LASTS_S),
+            max_age=max(0, int(person.lasts_s)),
             httponly=True,
             samesite="strict",
             secure=request.headers["origin"].startswith("https:"),
@@ -238,7 +259,7 @@ class StatusPage:
 
     async def _switch(self, request: Request, session: Session | None) -> Response:
         ordering, form = await self._ordered(request, session)
-        actor = self._with(ordering, "operator").person.actor
+        actor = self._with(ordering, "switch").person.actor
         board, stream, to = self._opened, form.get("stream", ""), form.get("to", "")
         if to == "pause":
             await self._asked(lambda: board.switch(stream, "pause", actor=actor))
@@ -251,7 +272,7 @@ class StatusPage:
 
     async def _retry(self, request: Request, session: Session | None) -> Response:
         ordering, form = await self._ordered(request, session)
-        actor = self._with(ordering, "operator").person.actor
+        actor = self._with(ordering, "retry").person.actor
         board, stream, letter = self._opened, form.get("stream"), form.get("work_id", "")
         if letter.isascii() and letter.isdecimal() and int(letter) < _IDS:
             await self._asked(lambda: board.retry(stream=None, work_id=int(letter), actor=actor))
@@ -265,15 +286,15 @@ class StatusPage:
     # --- how it is shown --------------------------------------------------------------------------
 
     def _page(self, template: str, session: Session | None, **values: object) -> str:
-        roles = session.person.roles if session is not None else frozenset[guard.Role]()
+        roles = session.person.roles if session is not None else frozenset[WebRole]()
         return rendering.page(
             template,
             person="" if session is None else session.person.name,
             secret="" if session is None else session.secret,
-            sees_texts="analyst" in roles,
-            sees_letters=bool(roles & {"analyst", "operator"}),
-            operates="operator" in roles,
-            has_tokens=bool(self._tokens),
+            sees_texts=bool(roles & PAGES["texts"]),
+            sees_letters=bool(roles & PAGES["dead letters"]),
+            operates=bool(roles & PAGES["switch"]),
+            has_tokens=bool(self._people),
             **values,
         )
 

@@ -11,14 +11,12 @@ import http.client
 import smtplib
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import formatdate
-from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,9 +24,8 @@ from insights import errors
 from insights.ground.environment import reveal
 from insights.service.alerts import Alert, News
 from insights.site.settings import Settings
+from insights.web import lines
 
-_TIMEOUT_S = 10.0  # of one read
-_LONGEST_S = 30.0  # of all of it: who says a word now and then ends no read's time
 _HEARTBEAT_S = 60.0
 _TAKEN, _MOVED = 200, 300  # HTTP
 _REFUSED = 400  # SMTP
@@ -48,7 +45,7 @@ class Webhook:
         found = settings.alerts.webhook
         self._url = reveal(found.url, "alerts.webhook.url")
         self._secret = reveal(found.secret or "", "alerts.webhook.secret")
-        self._tls = _tls(settings, found.ca_file)
+        self._tls = lines.trusting(settings, found.ca_file)
         self.place = _host(self._url)
 
     def send(self, news: News) -> None:
@@ -74,7 +71,7 @@ class Webhook:
             errors.ReceiverUnavailable: If nobody is there, or not who should be.
         """
         try:
-            with _connected_to(urlsplit(self._url), self._tls):
+            with lines.connected(urlsplit(self._url), self._tls):
                 pass
         except (OSError, ValueError) as exc:
             raise _refused("alerts.webhook.url", self.place, exc) from None
@@ -109,7 +106,7 @@ class Mail:
         self._password = reveal(found.password or "", "alerts.mail.password")
         host, _, port = found.server.rpartition(":")
         self._at = host.strip("[]"), int(port)
-        self._tls = _tls(settings, found.ca_file)
+        self._tls = lines.trusting(settings, found.ca_file)
         self.name = "mail" if len(found.to) == 1 else f"mail {nth + 1}"
         whose = hashlib.blake2b(self._to.encode(), digest_size=8).hexdigest()
         self.kept_as = f"mail-{whose}"
@@ -149,7 +146,7 @@ class Mail:
         host, port = self._at
         at_once = self._tls if self._settings.security == "tls" else None
         try:
-            with _line(host, port, at_once) as line, closing(_Smtp(host, port, line)) as server:
+            with lines.line(host, port, at_once) as way, closing(_Smtp(host, port, way)) as server:
                 if self._settings.security == "starttls":
                     server.starttls(context=self._tls)
                 if self._settings.user is not None:
@@ -176,7 +173,7 @@ class _Smtp(smtplib.SMTP):
 
     def __init__(self, host: str, port: int, line: socket.socket) -> None:
         self._line = line
-        super().__init__(host, port, timeout=_TIMEOUT_S)
+        super().__init__(host, port, timeout=lines.TIMEOUT_S)
 
     def _get_socket(self, *_: object) -> socket.socket:
         return self._line
@@ -240,17 +237,8 @@ def _asked(
     headers: Mapping[str, str] | None = None,
 ) -> None:
     """Ask an address, with a body by POST; of the answer only the status is read."""
-    at = urlsplit(url)
-    target = (at.path or "/") + (f"?{at.query}" if at.query else "")
     try:
-        with _connected_to(at, tls) as line:
-            kind = (
-                http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
-            )
-            link = kind(at.hostname or "", at.port)
-            link.sock = line
-            link.request("GET" if body is None else "POST", target, body, dict(headers or {}))
-            status = link.getresponse().status
+        status, _ = lines.asked(url, tls, body, headers)
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise _refused(where, _host(url), exc) from None
     if not _TAKEN <= status < _MOVED:
@@ -259,35 +247,6 @@ def _asked(
             where=where,
             fix="correct the address, or ask whoever runs it",
         )
-
-
-def _connected_to(at: SplitResult, tls: ssl.SSLContext) -> AbstractContextManager[socket.socket]:
-    secure = at.scheme == "https"
-    if not secure and at.scheme != "http":
-        raise ValueError("no http or https address")
-    return _line(at.hostname or "", at.port or (443 if secure else 80), tls if secure else None)
-
-
-@contextmanager
-def _line(host: str, port: int, tls: ssl.SSLContext | None) -> Iterator[socket.socket]:
-    """Lend a connection to a server, which is cut after half a minute whatever goes on on it."""
-    with socket.create_connection((host, port), _TIMEOUT_S) as line, line.dup() as same:
-        cut = threading.Timer(_LONGEST_S, _cut, (same,))
-        cut.daemon = True
-        cut.start()
-        try:
-            if tls is None:
-                yield line
-            else:
-                with tls.wrap_socket(line, server_hostname=host) as secured:
-                    yield secured
-        finally:
-            cut.cancel()
-
-
-def _cut(line: socket.socket) -> None:
-    with suppress(OSError):  # it is closed already
-        line.shutdown(socket.SHUT_RDWR)
 
 
 def _refused(where: str, place: str, exc: Exception) -> errors.ReceiverUnavailable:
@@ -301,9 +260,3 @@ def _refused(where: str, place: str, exc: Exception) -> errors.ReceiverUnavailab
 
 def _host(url: str) -> str:
     return urlsplit(url).hostname or "it"
-
-
-def _tls(settings: Settings, ca_file: Path | None) -> ssl.SSLContext:
-    return ssl.create_default_context(
-        cafile=None if ca_file is None else str(settings.resolve(ca_file))
-    )

@@ -23,7 +23,7 @@ from insights import errors
 from insights.service.alerts import Alert, News
 from insights.site.settings import Settings
 from insights.site.telemetry import AlertsSettings
-from insights.web import receivers
+from insights.web import lines
 from insights.web.receivers import Heartbeat, Mail, Webhook
 from tests.answering import answering
 from tests.certificates import made
@@ -221,7 +221,7 @@ def test_a_webhook_that_takes_nothing_is_named_without_its_address(
 def test_a_receiver_that_says_a_word_now_and_then_is_left_in_time(
     says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receivers, "_LONGEST_S", 1.5)
+    monkeypatch.setattr(lines, "_LONGEST_S", 1.5)
 
     class Drips(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -278,7 +278,7 @@ def test_an_address_that_is_refused_is_named_by_its_place_and_the_others_are_tol
     assert sent["to"] == "ops@example.com"
     assert sent["message-id"] == f"<{NEWS.id}@example.com>"
     post.says_bye = False
-    monkeypatch.setattr(receivers, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(lines, "TIMEOUT_S", 1.0)
     ops.send(NEWS)  # taken, though nobody says goodbye
     assert len(post.mails) == 2
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from insights.site import definitions, files
 from insights.site import settings as s
+from insights.site.access import JwtSettings
 from insights.site.telemetry import (
     MailSettings,
     PageSettings,
@@ -26,6 +27,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "log": s.LogSettings,
     "health": s.HealthSettings,
     "page": PageSettings,
+    "access.jwt": JwtSettings,
     "traces": TracesSettings,
     "alerts": s.AlertsSettings,
     "alerts.webhook": WebhookSettings,

@@ -23,7 +23,7 @@ from insights.store.board import (
     StreamRow,
 )
 from insights.web import guard, rendering
-from insights.web.guard import Tokens
+from insights.web.guard import People, Tokens
 from insights.web.page import StatusPage
 from insights.web.server import application
 from insights.wiring.board import Board, Minute, Numbers, Sample, StreamLine
@@ -108,7 +108,7 @@ class Client:
 
     def __init__(self, tokens: str = TOKENS, names: tuple[str, ...] = ()) -> None:
         self.fake = Fake()
-        page = StatusPage(Tokens(tokens), names)
+        page = StatusPage(People(Tokens(tokens)), names)
         page.board = cast("Board", self.fake)
         self.page = page
         self.app = application(page.routes)
@@ -240,7 +240,7 @@ def test_orders_come_from_our_own_pages_of_the_same_session_alone() -> None:
             assert client.ask(path, form, headers)[0] == 403
     assert client.ask("/switch", {**right, "to": "drop"})[0] == 400
     assert client.ask("/retry", {**right, "work_id": "9" * 30, "stream": ""})[0] == 400
-    assert client.ask("/switch", {**right, "pad": "x" * 5_000})[0] == 413
+    assert client.ask("/switch", {**right, "pad": "x" * 17_000})[0] == 413
     assert client.ask("/switch")[0] == 405
     assert client.fake.done == []
     assert client.ask("/logout", right)[0] == 303
@@ -361,15 +361,55 @@ def test_a_wrong_line_of_tokens_is_refused_and_not_repeated(line: str, says: str
     assert ANALYST not in str(refused.value)
 
 
-def test_a_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_ends() -> None:
     sessions, person = guard.Sessions(), guard.Person("anna", frozenset({"analyst"}))
     first = sessions.begin(person)
     assert sessions.find(first) is not None
     for _ in range(200):
         sessions.begin(person)
     assert sessions.find(first) is None
-    monkeypatch.setattr(guard, "LASTS_S", -1.0)
-    assert sessions.find(sessions.begin(person)) is None
+    over = guard.Person("anna", frozenset({"analyst"}), lasts_s=-1.0)  # as its own token says
+    assert sessions.find(sessions.begin(over)) is None
+
+
+def test_a_request_may_bring_its_token_and_orders_still_need_the_form_of_its_own_page() -> None:
+    def bearing(token: str) -> dict[str, str]:
+        return {**OWN, "authorization": f"Bearer {token}"}
+
+    client = Client()
+    assert client.ask("/insights", headers=bearing(ANALYST))[0] == 200
+    assert client.fake.done.pop() == ("latest", None, "page anna")
+    assert client.ask("/insights", headers=bearing(OPERATOR))[0] == 403
+    for nobody in ("", "x" * 40, ANALYST[:-1], "a.b.c"):
+        assert client.ask("/", headers=bearing(nobody))[0] == 401
+    found = re.search(
+        'name="secret" value="([^"]+)"', client.ask("/", headers=bearing(OPERATOR))[1]
+    )
+    assert found is not None
+    order = {"stream": "s", "to": "pause", "secret": found[1]}
+    evil = {**bearing(OPERATOR), "origin": "http://evil.example"}  # a proxy adds the token to it
+    for form, headers in (({**order, "secret": "x"}, bearing(OPERATOR)), (order, evil)):
+        assert client.ask("/switch", form, headers)[0] == 403
+    assert client.fake.done == []
+    assert client.ask("/switch", order, bearing(OPERATOR))[0] == 303
+    assert client.fake.done == [("pause", "s", "page otto")]
+    assert client.cookie == ""
+
+
+def test_roles_see_what_the_table_says() -> None:
+    auditor, submitter = "d" * 40, "s" * 40
+    lines = f"{TOKENS}dora auditor {auditor}\nsam submitter {submitter}\n"
+    seen = {
+        token[0]: [Client(lines).login(token).ask(path)[0] for path in ("/", "/dead", "/insights")]
+        for token in (VIEWER, ANALYST, OPERATOR, auditor, submitter)
+    }
+    assert seen == {
+        "v": [200, 403, 403],
+        "a": [200, 200, 200],
+        "o": [200, 200, 403],
+        "d": [200, 403, 200],
+        "s": [403, 403, 403],
+    }
 
 
 def _text(*, marked: bool) -> Callable[[list[rendering.Piece]], list[str]]:
