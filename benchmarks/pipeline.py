@@ -109,6 +109,16 @@ def prepared(
     yield store.url(name)
 
 
+def environment(store: servers.Postgres) -> dict[str, str]:
+    """Return what the measured process is given: the credentials of these settings."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "INSIGHTS_CREDENTIAL_HASH_KEY": "benchmark",
+        "INSIGHTS_CREDENTIAL_STORE_PASSWORD": store.password,
+        "INSIGHTS_CREDENTIAL_ERP_PASSWORD": servers.MariaDb.reader[1],
+    }
+
+
 def run(
     folder: Path,
     pair: servers.MariaDbPair,
@@ -126,12 +136,7 @@ def run(
                 str(folder),
                 *(["bare"] * (more is BARE)),
             ],
-            env={
-                "PATH": "/usr/bin:/bin",
-                "INSIGHTS_CREDENTIAL_HASH_KEY": "benchmark",
-                "INSIGHTS_CREDENTIAL_STORE_PASSWORD": store.password,
-                "INSIGHTS_CREDENTIAL_ERP_PASSWORD": servers.MariaDb.reader[1],
-            },
+            env=environment(store),
             stdout=subprocess.PIPE,
             check=True,
         )

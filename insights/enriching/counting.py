@@ -67,17 +67,19 @@ def _told(recipe: Recipe, one: Insight) -> dict[str, str | float]:
 def _generated(model: str, made: Sequence[Generation]) -> None:
     metrics.REUSED.labels(model).inc(sum(one.reused_tokens for one in made))
     metrics.FORCED.labels(model).inc(sum(one.forced_tokens for one in made))
-    # Looked up once: finding a metric by its labels costs more than counting in it.
-    prompt, output = metrics.TOKENS.labels(model, "input"), metrics.TOKENS.labels(model, "output")
-    queue, first = metrics.QUEUE.labels(model), metrics.FIRST_TOKEN.labels(model)
-    whole, each = metrics.DURATION.labels(model), metrics.PER_TOKEN.labels(model)
-    for one in made:
-        tokens = one.sampled_tokens + one.forced_tokens
-        prompt.observe(one.prompt_tokens)
-        output.observe(tokens)
-        queue.observe(one.queue_ms / 1000)
-        first_s = (one.queue_ms + one.prompt_ms) / 1000
-        first.observe(first_s)
-        whole.observe(first_s + one.decode_ms / 1000)
-        if tokens > 1:
-            each.observe(one.decode_ms / 1000 / (tokens - 1))
+    first_s = [(one.queue_ms + one.prompt_ms) / 1000 for one in made]
+    tokens = [one.sampled_tokens + one.forced_tokens for one in made]
+    metrics.TOKENS.labels(model, "input").observe(*(one.prompt_tokens for one in made))
+    metrics.TOKENS.labels(model, "output").observe(*tokens)
+    metrics.QUEUE.labels(model).observe(*(one.queue_ms / 1000 for one in made))
+    metrics.FIRST_TOKEN.labels(model).observe(*first_s)
+    metrics.DURATION.labels(model).observe(
+        *(first + one.decode_ms / 1000 for first, one in zip(first_s, made, strict=True))
+    )
+    metrics.PER_TOKEN.labels(model).observe(
+        *(
+            one.decode_ms / 1000 / (count - 1)
+            for count, one in zip(tokens, made, strict=True)
+            if count > 1
+        )
+    )

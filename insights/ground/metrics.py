@@ -5,7 +5,9 @@ that there are few of them; none comes from a row. What the OpenTelemetry conven
 AI name has their name. Gauges are read when somebody asks: see `insights.wiring.measures`.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
+from prometheus_client import CollectorRegistry, Counter, Summary
+
+from insights.ground.histograms import Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -26,7 +28,7 @@ def _summary(name: str, says: str, *labels: str) -> Summary:
 
 
 def _histogram(name: str, says: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
-    return Histogram(name, says, labels, registry=REGISTRY, buckets=buckets)
+    return Histogram(name, says, labels, buckets=buckets, registry=REGISTRY)
 
 
 # --- rows on their way ----------------------------------------------------------------------------

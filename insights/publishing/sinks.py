@@ -125,7 +125,6 @@ class Publishing:
         sink, now = self.sink, dt.datetime.now(dt.UTC)
         for result in ("delivered", "refused", "again"):
             metrics.PUBLISHED.labels(sink, result).inc(getattr(done, result))
-        for state in states:
-            if state.generated_at is not None:  # by the store's clock: a skew counts as no time
-                age_s = (now - state.generated_at).total_seconds()
-                metrics.SHOWN.labels(sink).observe(max(0.0, age_s))
+        # By the store's clock: a skew counts as no time.
+        ages = [(now - one.generated_at).total_seconds() for one in states if one.generated_at]
+        metrics.SHOWN.labels(sink).observe(*(max(0.0, age_s) for age_s in ages))
