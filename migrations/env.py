@@ -5,14 +5,50 @@ offline mode needs neither. The version table lives in `public`, because revisio
 drops the schemas of the store.
 """
 
+from collections.abc import Collection
+
 from alembic import context
-from sqlalchemy import Connection, create_engine, make_url, text
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    column,
+    create_engine,
+    literal_column,
+    make_url,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.pool import NullPool
 
 VERSION_TABLE = "insights_schema_version"
 LOCK_TIMEOUT = "5s"
 # Two hosts that migrate at once take turns; the number is "insights" read as a big-endian integer.
 MIGRATION_LOCK = int.from_bytes(b"insights")
+SERVES_FROM = "0022"  # the first schema that says whom it serves
+VERSIONS = table(
+    VERSION_TABLE, *map(column, ("version_num", "serves", "serves_at")), schema="public"
+)
+
+
+def say_whom_it_serves(
+    ctx: MigrationContext,
+    step: object,  # noqa: ARG001 - Alembic passes it
+    heads: Collection[str],
+    run_args: object,  # noqa: ARG001 - the same
+) -> None:
+    """Record, in the transaction of each migration, the oldest program that its schema serves.
+
+    A migration that says nothing serves the program that it came with and no other.
+    """
+    for revision in heads:
+        if revision >= SERVES_FROM:
+            script = context.script.get_revision(revision)
+            serves = getattr(script and script.module, "serves", revision)
+            # Printed for a DBA: nothing is bound.
+            oldest: ColumnElement[str] = literal_column(f"'{serves}'")
+            ctx.execute(update(VERSIONS).values(serves=oldest, serves_at=VERSIONS.c.version_num))
 
 
 def online(connection: Connection) -> None:
@@ -26,6 +62,7 @@ def online(connection: Connection) -> None:
         version_table=VERSION_TABLE,
         version_table_schema="public",
         transaction_per_migration=True,
+        on_version_apply=say_whom_it_serves,
     )
     try:
         with context.begin_transaction():
@@ -45,6 +82,7 @@ def offline() -> None:
         version_table=VERSION_TABLE,
         version_table_schema="public",
         transaction_per_migration=True,
+        on_version_apply=say_whom_it_serves,
         output_buffer=context.config.output_buffer,
     )
     context.get_context().impl.static_output(f"SET lock_timeout = '{LOCK_TIMEOUT}';")

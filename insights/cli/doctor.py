@@ -14,6 +14,7 @@ from insights.model import Finding
 from insights.site import definitions, files, redaction
 from insights.site.definitions import Definition
 from insights.site.settings import NEAREST, Settings
+from insights.store import revision
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
 from insights.workers.confinement import Held
@@ -167,7 +168,9 @@ class Examination:
 
     def _store(self) -> None:
         with open_app(self._settings) as app:
-            self._ok("store", "reachable, its schema is this program's, the hash key is its own")
+            own = revision.check(app.store)
+            which = "is this program's" if own else "is newer than this program's, and serves it"
+            self._ok("store", f"reachable, its schema {which}, the hash key is its own")
             with self._looking("store"):
                 check_store(app)
                 self._ok("store", "indexes and views that depend on the settings are there")

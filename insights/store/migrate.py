@@ -5,15 +5,19 @@ Only the `migrate` command imports this module; the daemon compares revisions wi
 """
 
 import io
+import re
 
 import alembic.command
 import alembic.config
+import alembic.util
 import psycopg
 
 from insights import errors
 from insights.store.postgres import translate
 from insights.store.queries import folder
+from insights.store.revision import known
 
+_UNKNOWN = re.compile(r"Can't locate revision identified by '(\w+)'")
 _OLDEST = 15  # records by which rules of sorting a database was made
 
 
@@ -28,13 +32,23 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the store that `url` names, as the schema's owner.
 
     Raises:
-        errors.StoreError: If pgvector is missing, a lock is held, or a right is lacking.
+        errors.StoreError: If pgvector is missing, a lock is held, a right is lacking, or the schema
+            is a newer program's.
     """
     config = _config()
     config.attributes["url"] = url
     _require_server(url)
     try:
         alembic.command.upgrade(config, revision)
+    except alembic.util.CommandError as exc:
+        if (unknown := _UNKNOWN.search(str(exc))) is None:
+            raise
+        raise errors.StoreError(
+            f"the store's schema is at revision {unknown[1]}, newer than this program's "
+            f"{known()[-1]}",
+            where="store",
+            fix="nothing is to be done here; the release that made it migrates it",
+        ) from exc
     except Exception as exc:
         cause: BaseException | None = exc
         while cause is not None and not isinstance(cause, psycopg.Error):

@@ -8,6 +8,11 @@ from insights.store.postgres import Store
 from insights.store.queries import folder
 
 _REVISION = re.compile(r"^revision = \"(\w+)\"$", re.MULTILINE)
+# Schemas before 0022 do not have the last two columns.
+_FOUND = """
+SELECT version_num, to_jsonb(v) ->> 'serves' AS serves, to_jsonb(v) ->> 'serves_at' AS serves_at
+FROM public.insights_schema_version v
+"""
 _DOWN = re.compile(r"^down_revision = \"(\w+)\"$", re.MULTILINE)
 
 
@@ -30,8 +35,14 @@ def known() -> tuple[str, ...]:
     return tuple(ordered)
 
 
-def check(store: Store) -> None:
-    """Refuse a store whose schema is missing, behind or ahead of this program.
+def check(store: Store) -> bool:
+    """Refuse a store whose schema is missing or behind, or ahead and does not serve this program.
+
+    A schema that is ahead records the oldest revision whose programs it serves. A record that was
+    made at another revision than the schema's is none.
+
+    Returns:
+        Whether it is this program's own; False where it is newer and serves it.
 
     Raises:
         errors.StoreError: Naming both revisions and the command or the upgrade that helps.
@@ -40,26 +51,26 @@ def check(store: Store) -> None:
         made = connection.execute(
             "SELECT to_regclass('public.insights_schema_version') IS NOT NULL AS made"
         ).fetchone()
-        found = (
-            connection.execute("SELECT version_num FROM public.insights_schema_version").fetchone()
-            if made is not None and made.made
-            else None
-        )
+        found = connection.execute(_FOUND).fetchone() if made is not None and made.made else None
     head = known()[-1]
     if found is None:
         raise errors.StoreError(
             "the store is empty", where="store", fix="run `insights migrate` (or --sql for a DBA)"
         )
     if found.version_num == head:
-        return
+        return True
     if found.version_num in known():
         raise errors.StoreError(
             f"the store's schema is at revision {found.version_num}, this program needs {head}",
             where="store",
             fix="run `insights migrate`",
         )
+    serves = found.serves if found.serves_at == found.version_num else None
+    if serves in known():
+        return False
     raise errors.StoreError(
-        f"the store's schema is at revision {found.version_num}, newer than this program's {head}",
+        f"the store's schema is at revision {found.version_num}, newer than this program's {head}"
+        f"{f', and serves programs from {serves} on' if serves else ''}",
         where="store",
         fix="install the release that made it, or newer",
     )

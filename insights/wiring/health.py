@@ -54,6 +54,7 @@ class Observing:
         self.daemons: list[DaemonReport] = []
         self.budgets: list[BudgetReport] = []
         self._looks = 0
+        self._own_schema = True
         self.error: errors.InsightsError | None = None
         self._seen_at = time.monotonic()  # the store was opened just now
 
@@ -63,7 +64,7 @@ class Observing:
             if isinstance(generator, LocalGenerator):
                 generator.look()
         try:
-            revision.check(self._store)
+            self._own_schema = revision.check(self._store)
             self.streams = {one.stream: one for one in self._reports.standing()}
             self._look_at_budgets()
             if self._looks % COUNT_EVERY == 0:
@@ -104,7 +105,8 @@ class Observing:
             yield Check("store", "failed", says)
             return
         yield Check("store", "ok", f"answered {self.age_s:.0f} s ago")
-        yield Check("schema", "ok", "fits this program")
+        says = "this program's" if self._own_schema else "newer than this program's, and serves it"
+        yield Check("schema", "ok", says)
 
 
 class Readiness:

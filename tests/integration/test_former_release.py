@@ -1,6 +1,7 @@
 """A daemon of the former schema that still runs while the store moves on: its statements hold.
 
-With a release `sql/store` is copied to `former/store`, and `AT` is the revision it was written for.
+With a release `sql/store` is copied to `former/store`, and `AT` is the revision it was written
+for: the one that a schema names which says that it serves it (`test_rolling_upgrade.py`).
 """
 
 import re
