@@ -26,7 +26,7 @@ VERSION_TABLE = "insights_schema_version"
 LOCK_TIMEOUT = "5s"
 # Two hosts that migrate at once take turns; the number is "insights" read as a big-endian integer.
 MIGRATION_LOCK = int.from_bytes(b"insights")
-SERVES_FROM = "0022"  # the first schema that says whom it serves
+SERVES_FROM = "0023"  # the first schema that says whom it serves
 VERSIONS = table(
     VERSION_TABLE, *map(column, ("version_num", "serves", "serves_at")), schema="public"
 )

@@ -1,7 +1,8 @@
 """Histograms for Prometheus that take many values at once.
 
-Each row has several values. `prometheus_client` takes one at a time, with a lock each; that was a
-fiftieth of what a row costs with a generator that answers at once, and this is a third of it.
+Each row has several values. `prometheus_client` takes one at a time, with a lock each: counting so
+took 2.4 % of what a row costs with a generator that answers at once, and takes 1.2 % so
+(`python -m benchmarks.watching`).
 """
 
 import threading

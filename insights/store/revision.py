@@ -8,7 +8,7 @@ from insights.store.postgres import Store
 from insights.store.queries import folder
 
 _REVISION = re.compile(r"^revision = \"(\w+)\"$", re.MULTILINE)
-# Schemas before 0022 do not have the last two columns.
+# Schemas before 0023 do not have the last two columns.
 _FOUND = """
 SELECT version_num, to_jsonb(v) ->> 'serves' AS serves, to_jsonb(v) ->> 'serves_at' AS serves_at
 FROM public.insights_schema_version v

@@ -1,16 +1,16 @@
 """The schema says the oldest program that it serves, so that daemons can be upgraded one by one.
 
-Revision: 0022
-Previous: 0021
+Revision: 0023
+Previous: 0022
 """
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
-serves = "0022"
+serves = "0023"
 
 UPGRADE = """
 ALTER TABLE public.insights_schema_version ADD serves text, ADD serves_at text;
