@@ -6,14 +6,17 @@ unseen. Both libraries are Rust; torch is not involved.
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
 from insights import errors
+from insights.knowledge import cutting
 from insights.model import Chunk, Document
 
 # Read and then stripped: a pattern for the end of the line would look at every blank from each.
@@ -38,30 +41,47 @@ _CHARACTERS = 12
 _SAMPLE = 20_000  # characters by which a text's script is judged
 # Part of every fingerprint: grows when the same settings cut differently, so that all is redone.
 _VERSION = 2
+_WAYS_VERSION = 1  # of `fixed` and `semantic`, as well
+_SENTENCES = 256  # embedded between two signs of life
+
+
+By = Literal["recursive", "fixed", "semantic"]
+Embed = Callable[[Sequence[str]], Sequence[bytes]]
+"""Returns a unit vector for each text, in pgvector's binary halfvec format."""
 
 
 class Chunking(msgspec.Struct, frozen=True):
-    """How documents are cut: passage length and overlap, in tokens of the embedding model."""
+    """How documents are cut: passage length and overlap, in tokens of the embedding model.
+
+    `recursive` cuts at headings, paragraphs and sentences, in that order of preference; `fixed`
+    at whole words, wherever that is; `semantic` where neighbouring sentences' embeddings differ.
+    """
 
     tokens: int = 240
     overlap: int = 0
+    by: By = "recursive"
 
 
 class Chunker:
-    """Cuts documents at their headings, paragraphs and sentences, in that order of preference.
+    """Cuts documents.
 
     Args:
         tokenizer: The embedding model's `tokenizer.json`.
-        chunking: Length and overlap.
+        chunking: How, and the length and overlap.
         room: Tokens that the model reads at most.
+        embed: Embeds sentences; only `semantic` asks for it.
 
     Raises:
         errors.KnowledgeError: If the overlap is not smaller than the length, or both do not
-            fit the model.
+            fit the model, or `semantic` lacks `embed`.
         errors.ModelError: If the tokenizer cannot be read.
     """
 
-    def __init__(self, tokenizer: Path, chunking: Chunking, room: int) -> None:
+    def __init__(
+        self, tokenizer: Path, chunking: Chunking, room: int, embed: Embed | None = None
+    ) -> None:
+        if chunking.by == "semantic" and embed is None:
+            raise errors.KnowledgeError("nothing embeds sentences", where="collection.chunking")
         if chunking.overlap >= chunking.tokens or chunking.tokens > room - _SPECIAL_TOKENS:
             raise errors.KnowledgeError(
                 f"passages of {chunking.tokens} tokens that overlap by {chunking.overlap} do not"
@@ -88,7 +108,10 @@ class Chunker:
         self._foreign_plain = TextSplitter(*letters)
         self._longest = chunking.tokens * _CHARACTERS
         self._bounded = TextSplitter(self._longest)
-        self.fingerprint = repr((_VERSION, chunking.tokens, chunking.overlap)).encode()
+        self._chunking = chunking
+        self._embed = embed
+        way = () if chunking.by == "recursive" else (chunking.by, _WAYS_VERSION)
+        self.fingerprint = repr((_VERSION, chunking.tokens, chunking.overlap, *way)).encode()
 
     def embedded(self, title: str, chunk: Chunk) -> str:
         """Return what is embedded for a passage: what it is about, then all that it says.
@@ -108,17 +131,18 @@ class Chunker:
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
 
-    def cut(self, document: Document) -> list[Chunk]:
+    def cut(self, document: Document, alive: Callable[[], None] = lambda: None) -> list[Chunk]:
         """Return the document's passages in order, each with the headings it stands under.
 
-        A passage of a script that the model does not know may be longer than what the model reads
-        of it: its vector is that of its beginning, and its words are found all the same.
+        `alive` is called now and then while sentences are embedded. A passage of a script that the
+        model does not know may be longer than what the model reads of it: its vector is that of its
+        beginning, and its words are found all the same.
         """
         fences = _fences(document.text) if document.is_markdown else []
         foreign = self._is_foreign(document.text)
         pieces = [
             (at, piece)
-            for start, text in self._pieces(document, foreign=foreign)
+            for start, text in self._pieces(document, alive, foreign=foreign)
             for at, piece in self._bound(start, _without_orphans(text, start, fences))
             if _SAYING.search(piece)
         ]
@@ -130,7 +154,45 @@ class Chunker:
             for (start, text), count in zip(pieces, counts, strict=True)
         ]
 
-    def _pieces(self, document: Document, *, foreign: bool) -> list[tuple[int, str]]:
+    def _pieces(
+        self, document: Document, alive: Callable[[], None], *, foreign: bool
+    ) -> list[tuple[int, str]]:
+        if self._chunking.by == "recursive":
+            return self._recursive(document, foreign=foreign)
+        text, most = document.text, self._chunking.tokens
+        spans = cutting.words(text) if self._chunking.by == "fixed" else cutting.sentences(text)
+        parts = [text[start:end] for start, end in spans]
+        lengths = self._lengths(parts, foreign=foreign)
+        if self._chunking.by == "fixed":
+            ranges = list(cutting.windows(lengths, most, self._chunking.overlap))
+        else:
+            starts = cutting.by_subject(lengths, self._gaps(parts, alive), most)
+            ranges = list(pairwise([*starts, len(spans)]))
+        found: list[tuple[int, str]] = []
+        for first, end in ranges:
+            at, whole = spans[first][0], text[spans[first][0] : spans[end - 1][1]].rstrip()
+            if end == first + 1 and lengths[first] > most:  # longer alone than a passage may be
+                alone = Document(uri="", title="", text=whole, is_markdown=False)
+                found += [(at + by, one) for by, one in self._recursive(alone, foreign=foreign)]
+            else:
+                found.append((at, whole))
+        return found
+
+    def _lengths(self, parts: list[str], *, foreign: bool) -> list[int]:
+        if foreign:
+            return [-(-len(part) // _FOREIGN_CHARACTERS) for part in parts]
+        counts = self._count(parts)
+        return [max(n, len(part) // _CHARACTERS) for n, part in zip(counts, parts, strict=True)]
+
+    def _gaps(self, parts: list[str], alive: Callable[[], None]) -> list[float]:
+        assert self._embed is not None  # noqa: S101 - checked when this was made
+        vectors: list[bytes] = []
+        for start in range(0, len(parts), _SENTENCES):
+            alive()
+            vectors += self._embed(parts[start : start + _SENTENCES])
+        return cutting.gaps(parts, vectors)
+
+    def _recursive(self, document: Document, *, foreign: bool) -> list[tuple[int, str]]:
         splitter: MarkdownSplitter | TextSplitter
         if document.is_markdown:
             splitter = self._foreign_markdown if foreign else self._markdown

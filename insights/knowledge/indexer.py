@@ -8,6 +8,7 @@ either as it was or as it is, and the next synchronisation goes on from there.
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -161,7 +162,8 @@ class Indexer:
             del gone[old], work[new]
 
         embedded = done = 0
-        for batch in self._batches(work, problems):
+        alive = partial(progress, Progress(done=0, total=0, embedded=0))
+        for batch in self._batches(work, problems, alive):
             vectors = self._embed(batch) if batch else []
             if vectors:
                 self._passages.put(collection_id, self._language, model_id, vectors)
@@ -223,7 +225,7 @@ class Indexer:
             return None
 
     def _batches(
-        self, work: dict[str, bytes], problems: dict[str, str]
+        self, work: dict[str, bytes], problems: dict[str, str], alive: Callable[[], None]
     ) -> Iterator[list[tuple[Document, bytes, list[Chunk]]]]:
         """Load and cut documents; yield them in batches of about `_BATCH_PASSAGES` passages.
 
@@ -233,7 +235,7 @@ class Indexer:
         size, since = 0, self._clock()
         for uri, content in work.items():
             if uri not in problems and (document := self._load(uri, problems)) is not None:
-                chunks = self._chunker.cut(document)
+                chunks = self._chunker.cut(document, alive)
                 batch.append((document, content, chunks))
                 size += len(chunks)
             if size >= _BATCH_PASSAGES or self._clock() - since >= _BATCH_S:

@@ -107,6 +107,7 @@ class CollectionSettings(Section):
     attachment_name: str | None = None
     attachment_mib: int = Field(default=10, ge=1, le=64)
     pattern: str = "**/*"
+    chunking: Literal["recursive", "fixed", "semantic"] = "recursive"
     chunk_tokens: int = Field(default=240, ge=20, le=8192)
     overlap_tokens: int = Field(default=0, ge=0)
     language: str = "english"
@@ -122,6 +123,8 @@ class CollectionSettings(Section):
             raise ValueError("a stream, and only a stream, needs text: the columns to search")
         others = (self.title, *self.text, *self.filters)
         check_attachment(self.attachment, self.attachment_name, others)
+        if self.chunking == "semantic" and self.overlap_tokens:
+            raise ValueError("overlap_tokens: passages that end where a subject does share nothing")
         if self.stream is not None and "redact" in self.model_fields_set:
             raise ValueError("rows are redacted as [stream.<name>.redact] says; put it there")
         if self.labels and self.stream is None:

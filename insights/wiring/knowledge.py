@@ -36,8 +36,9 @@ def indexer(app: App, name: str, documents: Documents | None = None) -> Indexer:
     embedder = app.embedders()[0]
     chunker = Chunker(
         embedder.tokenizer,
-        Chunking(tokens=found.chunk_tokens, overlap=found.overlap_tokens),
+        Chunking(tokens=found.chunk_tokens, overlap=found.overlap_tokens, by=found.chunking),
         embedder.model.max_tokens,
+        lambda texts: embedder.embed(texts, "document"),
     )
     collection = Collection(name=name, language=found.language)
     documents = documents or _documents(app, name)

@@ -86,6 +86,14 @@ def test_what_a_browser_does_not_show_is_left_out(tmp_path: Path) -> None:
     )
 
 
+def test_formulas_are_shown_and_closed_dialogs_are_not(tmp_path: Path) -> None:
+    page = """<p>Torque <math><semantics><mi>M</mi><mo>=</mo><mn>5</mn>
+    <annotation encoding="application/x-tex">M=5</annotation></semantics></math> Nm</p>
+    <dialog>closed</dialog><dialog open>Opened</dialog>"""
+    text = _html(tmp_path, page)
+    assert "".join(text.split()) == "TorqueM=5NmOpened"
+
+
 def test_menus_and_lists_of_contents_are_left_out(tmp_path: Path) -> None:
     items = "".join(f'<li><a href="#s{number}">Section {number}</a></li>' for number in range(9))
     page = f"<ul class=toc>{items}</ul><h1>Manual</h1><ul><li>One <a href=x>link</a><li>Two</ul>"
@@ -140,9 +148,11 @@ def test_a_title_that_names_something_stays(tmp_path: Path, title: str) -> None:
         ("---\ntitle: Reset: the short way\nproduct: 007\n---\n", "Reset: the short way", "007"),
         ("\ufeff---\r\ntitle: Old\r\nproduct: [a, b]\r\n---\r\n", "Old", "a, b"),
         ("---\ntitle: Dates\nproduct: 2024-05-01\n---\n", "Dates", "2024-05-01"),
+        ('+++\ntitle = "Of Hugo"\nproduct = ["a", "b"]\n+++\n', "Of Hugo", "a, b"),
+        ('+++\ntitle = "Days"\nproduct = 2024-05-01\ndraft = true\n+++ \n', "Days", "2024-05-01"),
     ],
 )
-def test_front_matter_is_yaml(tmp_path: Path, front: str, title: str, product: str) -> None:
+def test_front_matter_is_yaml_or_toml(tmp_path: Path, front: str, title: str, product: str) -> None:
     loaded = load(_write(tmp_path, "a.md", f"{front}Press both.\n"))
     assert (loaded.title, loaded.properties["product"]) == (title, product)
     assert loaded.text == "Press both.\n"

@@ -1,6 +1,7 @@
 """Office files and mails: the text as their programs show it, with changes accepted, once."""
 
 import io
+from datetime import timedelta
 from email.message import EmailMessage
 
 import docx
@@ -9,6 +10,7 @@ import pytest
 from pptx.util import Inches
 
 from insights import errors
+from insights.documents.formats import sheets
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import read
 from tests.papers import docx_of, msg_of, xlsx_of, zip_of
@@ -147,6 +149,7 @@ def test_opendocument_text() -> None:
         f' xmlns:table="{office}table:1.0" xmlns:draw="{office}drawing:1.0"><o:body><o:text>'
         "<text:tracked-changes><text:changed-region><text:deletion><text:p>old words</text:p>"
         "</text:deletion></text:changed-region></text:tracked-changes>"
+        '<text:section text:display="none"><text:p>unshown words</text:p></text:section>'
         '<text:h text:outline-level="2">Valves</text:h><text:p>Turn<text:s text:c="2"/>it'
         "<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>gently"
         "</text:p></text:note-body></text:note>.<draw:frame><draw:text-box><text:p>Hot!</text:p>"
@@ -161,6 +164,7 @@ def test_opendocument_text() -> None:
     assert "gently" in text
     assert "Hot!" in text
     assert "old words" not in text
+    assert "unshown words" not in text
 
 
 def test_rich_text() -> None:
@@ -169,6 +173,18 @@ def test_rich_text() -> None:
     )
     loaded = _read("a.rtf", source)
     assert (loaded.title, loaded.text) == ("Pump manual", "Größe Ж\nV-200")
+
+
+def test_rich_text_of_any_sign_with_its_notes_and_changes_accepted() -> None:
+    source = (
+        rb"{\rtf1\ansi\uc1 Smile \u-10179?\u-8704?.{\footnote \pard A note.} "
+        rb"{\rtlch\v hidden}{\v0 shown}{\b\deleted gone} {\b\voffset kept}\par}"
+    )
+    text = _read("a.rtf", source).text
+    assert "Smile \U0001f600." in text
+    assert "A note." in text
+    assert ("shown" in text, "kept" in text) == (True, True)
+    assert ("hidden" in text, "gone" in text) == (False, False)
 
 
 def test_presentations() -> None:
@@ -205,6 +221,11 @@ def test_workbooks() -> None:
     )
 
 
+def test_hours_over_a_day_are_hours() -> None:
+    assert sheets._written(timedelta(days=1.5)) == "36:00:00"
+    assert sheets._written(timedelta(seconds=61)) == "0:01:01"
+
+
 def _mail() -> EmailMessage:
     message = EmailMessage()
     message["Subject"], message["From"] = "Pump P-200 stops", "Ann Example <ann@example.com>"
@@ -225,6 +246,12 @@ def test_mails_with_what_is_attached() -> None:
     assert "plain words" not in loaded.text
     assert "ann@example.com" not in loaded.text
     assert loaded.doubts == ("the attachment scan.pdf was left out: is no readable PDF",)
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n", b"From - Mon Jan  1 2024\r\n"])
+def test_what_stands_before_a_header_is_none_of_the_mail(before: bytes) -> None:
+    loaded = _read("a.eml", before + b"Subject: Pump\r\n\r\nIt stops.\r\n")
+    assert loaded.text == "# Pump\n\nIt stops."
 
 
 def test_outlook_mails_with_what_is_attached() -> None:

@@ -1,5 +1,6 @@
 """Mails (EML) with what is attached to them."""
 
+import codecs
 import email
 import email.policy
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ def load(data: bytes, limits: Limits) -> Loaded:
 
     Senders and receivers are left out: they are persons.
     """
+    data = data.removeprefix(codecs.BOM_UTF8).lstrip()  # before a header there is nothing
     message = email.message_from_bytes(data, policy=email.policy.default)
     body = message.get_body(preferencelist=("html", "plain"))
     text, doubts = ("", ()) if body is None else _body(body)

@@ -1,6 +1,8 @@
-"""Markdown, with optional YAML front matter."""
+"""Markdown, with optional front matter in YAML or TOML."""
 
 import re
+import tomllib
+from datetime import date
 
 import yaml
 
@@ -11,6 +13,9 @@ from insights.documents.messages import Limits, Loaded
 
 _FRONT = re.compile(
     r"\A\s*?---[ \t]*\n(?P<lines>.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+)
+_TOML = re.compile(
+    r"\A\s*?\+\+\+[ \t]*\n(?P<lines>.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _TITLE = re.compile(r"^#[ \t]+(?P<title>\S.*)$", re.MULTILINE)
 _FENCED = re.compile(r"^(?P<fence>```+|~~~+).*?(?:^(?P=fence)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
@@ -24,9 +29,11 @@ def load(data: bytes, _: Limits) -> Loaded:
     """
     text, doubts = decode(data)
     properties: dict[str, str] = {}
-    front = _FRONT.match(text[:_LONGEST_FRONT])
-    if front is not None and (found := _properties(front["lines"])) is not None:
-        properties, text = found, text[front.end() :]
+    for form, read in ((_FRONT, _properties), (_TOML, _of_toml)):
+        front = form.match(text[:_LONGEST_FRONT])
+        if front is not None and (found := read(front["lines"])) is not None:
+            properties, text = found, text[front.end() :]
+            break
     title = one_line(properties.get("title", ""))
     if not title and (heading := _TITLE.search(_FENCED.sub("", text))):
         title = usable(heading["title"].rstrip(" \t#"))
@@ -50,6 +57,21 @@ def _properties(lines: str) -> dict[str, str] | None:
     if not isinstance(values, dict):
         return None
     return {str(name): _text(value) for name, value in values.items() if isinstance(name, str)}
+
+
+def _of_toml(lines: str) -> dict[str, str] | None:
+    """Return what Hugo's front matter says; None where it is none."""
+    try:
+        values = tomllib.loads(lines)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float | date) else _text(value)
 
 
 def _text(value: object) -> str:

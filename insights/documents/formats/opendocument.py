@@ -65,7 +65,7 @@ def _renamed(source: Any, target: Any) -> None:  # noqa: ANN401
         _append(new, old.text)
         for child in old:
             called = name(child)
-            if called and called not in _UNSEEN:
+            if called and called not in _UNSEEN and attribute(child, "display") != "none":
                 made = added(new, _tag(child, called))
                 made.text = " " * _blanks(child) if called in ("s", "tab") else None
                 waiting.append((child, made))

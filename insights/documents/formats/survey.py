@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 UNSEEN = frozenset({
-    "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed", "audio",
-    "video", "canvas", "head", "title", "meta", "link", "map", "datalist", "noframes", "noembed",
+    "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "audio", "video",
+    "canvas", "head", "title", "meta", "link", "map", "datalist", "noframes", "noembed",
+    "annotation", "annotation-xml",
 })  # fmt: skip
 _HIDDEN = re.compile(
     r"(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all)", re.IGNORECASE
@@ -64,6 +65,8 @@ class Survey:
             return False
         if tag in ("html", "body"):  # hidden ones are shown by a script, when the page is complete
             return True
+        if tag == "dialog" and element.get("open") is None:
+            return False
         style = element.get("style")
         return element.get("hidden") is None and not (style and _HIDDEN.search(style))
 
