@@ -30,7 +30,7 @@ from demo.choices import (
     show_summaries,
     show_triage,
 )
-from demo.data.database import Change, build_database, change_database
+from demo.data.database import Change, build_database, change_database, write_labels
 from demo.failing import ended, mended, reason
 
 SHOWN = 12
@@ -107,6 +107,7 @@ class Demo:
         if not self._database.exists() or not self._database.stat().st_size:  # a look made it
             _step("The legacy application: a helpdesk's SQLite database with 300 tickets")
             partial = build_database(self._database.with_suffix(".new"))
+            write_labels(self._database.with_name("labels.csv"))
             partial.rename(self._database)  # a run killed here begins anew
             return None
         if not change or not self._finished.exists():

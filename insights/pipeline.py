@@ -28,11 +28,11 @@ from insights.enriching.recipe import (
     beside,
     cited,
     examples_for,
+    judged,
     lacking,
     passages_for,
     prompt_sha256,
     request_for,
-    shown,
     unasked,
 )
 from insights.enriching.shares import Shares
@@ -41,7 +41,6 @@ from insights.governance import redact
 from insights.ground import failpoints
 from insights.model import Claim, GenerateRequest, Generation, Insight
 from insights.ports import Grounds, Insights, Work
-from insights.steps.validate import validate
 
 log = structlog.get_logger(__name__)
 
@@ -242,7 +241,6 @@ class Pipeline:
     def validate(self, row: InHand) -> Insight:
         """7. Judge what came back."""
         recipe = self._recipes[row.claim.pipeline_version_id]
-        redaction = recipe.stream.redaction
         generation: Generation | None = None
         notes = (*row.row.notes, *row.orders)
         texts = beside(row.passages, row.examples)
@@ -250,9 +248,7 @@ class Pipeline:
             verdict = unasked(recipe, row.passages, row.examples, row.orders)
         else:
             generation = row.future.result()
-            verdict = validate(generation, recipe.output_schema, row.row.values, row.passages)
-            verdict = recipe.guard.judged(verdict)
-            verdict = redact.judged(verdict, shown(recipe, row.row, row.passages), redaction)
+            verdict = judged(recipe, row.row, row.passages, generation)
             notes += (*(f"{source} was cut" for source in generation.cut), *verdict.notes)
         return Insight(
             claim=row.claim,

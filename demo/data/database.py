@@ -1,5 +1,6 @@
 """The legacy application's database: an SQLite file, and how it changes from day to day."""
 
+import csv
 import sqlite3
 from contextlib import closing
 from dataclasses import astuple, dataclass
@@ -102,3 +103,14 @@ def _insert(database: sqlite3.Connection, rows: tuple[Ticket, ...]) -> None:
         f"INSERT INTO ticket ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
         [tuple(getattr(ticket, column) for column in _COLUMNS) for ticket in rows],
     )
+
+
+def write_labels(path: Path) -> None:
+    """Write what is true of the tickets that an article answers: labels for `insights evaluate`."""
+    names = ("ticket_id", "category", "priority", "sentiment")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for ticket in tickets():
+            if ticket.article_id is not None:
+                writer.writerow([getattr(ticket, name) for name in names])

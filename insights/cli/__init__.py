@@ -12,9 +12,11 @@ from insights.cli import (
     alert,
     audit,
     budget,
+    calibrate,
     dead,
     doctor,
     drain,
+    evaluate,
     exits,
     health,
     init,
@@ -88,6 +90,8 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
 app.command("replay")(replay.replay)
+app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("redteam")(redteam.redteam)
 app.command("run")(run.run)
 app.command("health")(health.health)

@@ -6,7 +6,6 @@ import msgspec
 import typer
 
 from insights import errors
-from insights.cli import workbench
 from insights.cli.output import Json, emit_json, stdout, visible
 from insights.enriching.recipe import (
     Recipe,
@@ -16,6 +15,7 @@ from insights.enriching.recipe import (
     prompt_sha256,
     request_for,
 )
+from insights.enriching.support import final
 from insights.model import Row, Verdict
 from insights.site import versions
 from insights.site.versions import Change
@@ -103,7 +103,7 @@ def _again(app: App, recipe: Recipe, row: Row, insight: int, made: Any) -> Repla
         return Replay(insight, (Change("what the model is asked", told.get("prompt"), asked),))
     generation = recipe.generator.submit(request).result() if asks else None
     grounds = enriching.grounds(app)
-    verdict = workbench.judged(recipe, row, passages, examples, generation, grounds, orders)
+    verdict = final(recipe, row, passages, examples, generation, grounds, orders)
     differences = tuple(_differences(made, verdict))
     return Replay(insight, (), same=not differences, differences=differences)
 

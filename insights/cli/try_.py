@@ -13,6 +13,7 @@ from insights import errors
 from insights.cli import workbench
 from insights.cli.output import Json, emit_json, shown, stdout, visible
 from insights.enriching.recipe import Recipe, examples_for, lacking, passages_for, request_for
+from insights.enriching.support import final
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
 from insights.site.settings import NEAREST
 from insights.wiring import enriching
@@ -79,7 +80,7 @@ def try_(
         if asks:
             generation = recipe.generator.submit(request).result()
         grounds = enriching.grounds(app)
-        verdict = workbench.judged(recipe, row, passages, examples, generation, grounds, orders)
+        verdict = final(recipe, row, passages, examples, generation, grounds, orders)
         nearest = workbench.neighbour(verdict, examples)
     if as_json:
         emit_json({"row": row, "passages": passages, "examples": examples, "request": request,

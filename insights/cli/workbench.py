@@ -11,22 +11,17 @@ import msgspec
 
 from insights import errors
 from insights.cli.output import emit_table, shown, stdout
-from insights.enriching import recipe as recipes
 from insights.enriching.recipe import (
     Recipe,
-    cited,
     examples_for,
     lacking,
     passages_for,
     request_for,
-    unasked,
 )
-from insights.governance import redact
+from insights.enriching.support import final
 from insights.model import Example, Generation, Passage, Row, Verdict
 from insights.ports import Grounds
-from insights.steps.attribution import Judged, enough, scored
 from insights.steps.prompt import Template
-from insights.steps.validate import validate
 
 _Submitted = tuple[
     Row, tuple[Passage, ...], tuple[Example, ...], tuple[str, ...], Future[Generation] | None
@@ -142,7 +137,7 @@ def trial(
             tried.append(_failed(row, exc))
             continue
         seconds = 0.0 if made is None else time.monotonic() - began
-        verdict = judged(recipe, row, some, examples, made, grounds, orders)
+        verdict = final(recipe, row, some, examples, made, grounds, orders)
         tried.append(_tried(row, verdict, neighbour(verdict, examples), made, seconds))
     return Trial(prompt, tuple(tried), time.monotonic() - began, rows)
 
@@ -175,29 +170,6 @@ def with_keys(made: Trial, shown_key: Callable[[str], str]) -> Trial:
 
 def _failed(row: Row, exc: errors.InsightsError) -> Tried:
     return Tried(row.key, "failed", exc.what, None, None, None, None, 0, 0.0)
-
-
-def judged(
-    recipe: Recipe,
-    row: Row,
-    passages: tuple[Passage, ...],
-    examples: tuple[Example, ...],
-    made: Generation | None,
-    grounds: Grounds,
-    orders: Sequence[str] = (),
-) -> Verdict:
-    """Return the verdict that the daemon would write; `made` is None where no model was asked.
-
-    `orders` is what of the prompt looks like orders (`Guard.found`).
-    """
-    if made is None:
-        return unasked(recipe, passages, examples, orders)
-    verdict: Verdict = validate(made, recipe.output_schema, row.values, passages)
-    verdict = recipe.guard.judged(verdict)
-    verdict = redact.judged(verdict, recipes.shown(recipe, row, passages), recipe.stream.redaction)
-    supported = Judged(verdict, row.values, passages)
-    (verdict,) = scored([supported], grounds, recipe.collections) or [verdict]
-    return cited(enough(verdict, recipe.output_schema, recipe.min_support), examples)
 
 
 def neighbour(verdict: Verdict, examples: Sequence[Example]) -> Neighbour | None:

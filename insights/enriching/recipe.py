@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from insights.enriching.certain import Certain
 from insights.enriching.guard import Guard
+from insights.governance import redact
 from insights.model import (
     Citation,
     Example,
     GenerateRequest,
+    Generation,
     Json,
     Passage,
     Row,
@@ -20,6 +23,7 @@ from insights.model import (
 from insights.ports import Examples, Generator, Retriever, Rows
 from insights.steps.prompt import Template
 from insights.steps.schema import SUPPORT, walk
+from insights.steps.validate import validate
 
 NOTHING_RELEVANT = "no relevant passage was found"
 NOTHING_NEAR = "no labelled row is near"
@@ -53,6 +57,7 @@ class Recipe(msgspec.Struct, frozen=True):
     examples: Examples | None = None
     without_model: bool = False
     guard: Guard = Guard()
+    certain: Certain = Certain()
 
     @property
     def asks_support(self) -> bool:
@@ -138,6 +143,16 @@ def unasked(
     return Verdict(status="abstained", output=None, reason=reason)
 
 
+def judged(
+    recipe: Recipe, row: Row, passages: Sequence[Passage], generation: Generation
+) -> Verdict:
+    """Return what is thought of an output before its sentences are scored."""
+    verdict = validate(generation, recipe.output_schema, row.values, passages)
+    verdict = recipe.guard.judged(verdict)
+    verdict = recipe.certain.judged(verdict, generation.confidence)
+    return redact.judged(verdict, shown(recipe, row, passages), recipe.stream.redaction)
+
+
 def beside(passages: Sequence[Passage], examples: Sequence[Example]) -> list[str]:
     """Return the texts that stood beside the row's own: each numbers its placeholders by itself."""
     return [*(passage.text for passage in passages), *(example.text for example in examples)]
@@ -179,10 +194,27 @@ def request_for(
         headings={passage.number: passage.title for passage in passages},
         cut=recipe.cut,
         decided=examples[0].output if recipe.without_model and examples else {},
+        agreement=agreement(examples) if recipe.without_model else {},
         sampling=recipe.sampling,
         sensitive=recipe.stream.sensitive,
         deadline_s=recipe.deadline_s,
     )
+
+
+def agreement(examples: Sequence[Example]) -> dict[str, float]:
+    """Return how sure the nearest labelled row is of each field it says, 0 to 1.
+
+    That is its similarity, times the share (by similarity) of all that are near and say the same.
+    """
+    if not examples:
+        return {}
+    nearest, total = examples[0], sum(max(one.similarity, 0.0) for one in examples)
+    return {
+        name: max(nearest.similarity, 0.0)
+        * sum(max(one.similarity, 0.0) for one in examples if one.output.get(name) == value)
+        / (total or 1.0)
+        for name, value in nearest.output.items()
+    }
 
 
 def prompt_sha256(request: GenerateRequest) -> str:

@@ -6,8 +6,8 @@ import msgspec
 import structlog
 
 from insights.enriching.flight import InHand
-from insights.enriching.recipe import Recipe
-from insights.model import Insight
+from insights.enriching.recipe import Recipe, cited, judged, unasked
+from insights.model import Example, Generation, Insight, Passage, Row, Verdict
 from insights.ports import Grounds
 from insights.steps.attribution import Judged, enough, scored
 
@@ -39,3 +39,24 @@ def supported(
         )
         for (_, one), found in zip(made, verdicts, strict=True)
     ]
+
+
+def final(
+    recipe: Recipe,
+    row: Row,
+    passages: tuple[Passage, ...],
+    examples: tuple[Example, ...],
+    made: Generation | None,
+    grounds: Grounds,
+    orders: Sequence[str] = (),
+) -> Verdict:
+    """Return the verdict that the daemon would write; `made` is None where no model was asked.
+
+    `orders` is what of the prompt looks like orders (`Guard.found`).
+    """
+    if made is None:
+        return unasked(recipe, passages, examples, orders)
+    verdict = judged(recipe, row, passages, made)
+    supported = Judged(verdict, row.values, passages)
+    (verdict,) = scored([supported], grounds, recipe.collections) or [verdict]
+    return cited(enough(verdict, recipe.output_schema, recipe.min_support), examples)

@@ -110,6 +110,8 @@ COMMANDS: Mapping[str, Need] = {
     "try": _DAEMON,
     "replay": _DAEMON,
     "redteam": _DAEMON,
+    "evaluate": _DAEMON,
+    "calibrate": _DAEMON,
     "plan": _DAEMON,
     "support-bundle": _DAEMON,
     "knowledge sync": _DAEMON,

@@ -32,7 +32,10 @@ class NearestLabel:
         """Answer at once with what people decided about the nearest row."""
         done: Future[Generation] = Future()
         text = msgspec.json.encode(request.decided).decode()
-        done.set_result(Generation(text=text, finish="stop", model=NAME, route=NAME))
+        sure = {f"/{name}": share for name, share in request.agreement.items()}
+        done.set_result(
+            Generation(text=text, finish="stop", model=NAME, route=NAME, confidence=sure)
+        )
         return done
 
     def close(self) -> None:

@@ -42,7 +42,8 @@ class GenerateRequest(Value, frozen=True):
     `row` (column to text, as in the prompt) and `passages` (number to text, as in the prompt, with
     `headings`, their titles).
     `cut` names the data sources that may be shortened, first to last, when the prompt does not fit.
-    `decided` is what people decided about the nearest labelled row, where that is the answer.
+    `decided` is what people decided about the nearest labelled row, where that is the answer, and
+    `agreement` how sure that is by property, 0 to 1.
     `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission,
     seconds.
     """
@@ -55,6 +56,7 @@ class GenerateRequest(Value, frozen=True):
     headings: dict[int, str] = {}
     cut: tuple[str, ...] = ()
     decided: Json = {}
+    agreement: dict[str, float] = {}
     sampling: Sampling = Sampling()
     sensitive: bool = False
     deadline_s: float = 300.0

@@ -8,18 +8,19 @@ import msgspec
 from insights import errors
 from insights.model import (
     Json,
-    MarkChange,
     MarkSpec,
     Sampling,
     SinkSpec,
     StreamSpec,
 )
+from insights.site import calibrations
+from insights.site.calibrations import Certificates
 from insights.site.files import sensitive_stream
+from insights.site.marks import marks
 from insights.site.redaction import names_model, redaction
 from insights.site.settings import (
     NEAREST,
     CollectionSettings,
-    MarkSettings,
     PipelineSettings,
     Settings,
     StreamSettings,
@@ -47,6 +48,7 @@ class Definition(msgspec.Struct, frozen=True):
     sink: SinkSpec | None
     marks: MarkSpec | None
     labels: dict[str, str] = {}
+    certificates: Certificates | None = None
 
     @property
     def example_columns(self) -> tuple[str, ...]:
@@ -109,6 +111,7 @@ def read(settings: Settings, name: str) -> Definition:
         sink=_sink(settings, pipeline, stream, schema),
         marks=marks(settings, stream),
         labels=_labels(settings, pipeline, template, schema),
+        certificates=calibrations.certificates(pipeline.confidence, schema),
     )
 
 
@@ -145,8 +148,14 @@ def version(
         **({"names": list(names.rules)} if (names := definition.stream.names) else {}),
         **_file(definition.stream),
     }
+    if definition.certificates is not None:
+        facts["confidence"] = definition.certificates.of(definition.name, _sha256(facts))
     canonical = msgspec.json.encode(facts, order="deterministic")
-    return hashlib.sha256(canonical).hexdigest(), msgspec.json.decode(canonical)
+    return _sha256(facts), msgspec.json.decode(canonical)
+
+
+def _sha256(facts: Json) -> str:
+    return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()
 
 
 def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
@@ -353,31 +362,6 @@ def _sink(
         text=found.text,
         confidence=found.confidence,
     )
-
-
-def marks(settings: Settings, stream: StreamSpec) -> MarkSpec | None:
-    """Return how a stream's marked rows are told; None where they are not."""
-    found = settings.stream[stream.name]
-    first = found.acknowledge or found.reject
-    if first is None:
-        return None
-    table = first.table or stream.table
-    assert table is not None  # noqa: S101 - settings say so
-    return MarkSpec(
-        stream=stream.name,
-        source=first.source,
-        table=table,
-        key=stream.key,
-        schema=first.schema_ if first.table else first.schema_ or stream.schema,
-        acknowledge=_change(found.acknowledge),
-        reject=_change(found.reject),
-    )
-
-
-def _change(found: MarkSettings | None) -> MarkChange | None:
-    if found is None:
-        return None
-    return MarkChange(column=found.column, old=found.from_, new=found.to)
 
 
 def _text(path: Path) -> str:

@@ -44,12 +44,7 @@ def load(path: Path) -> Settings:
             pipeline = PipelineSettings.model_validate(_toml(file))
         except ValidationError as exc:
             raise _explained(exc, file, PipelineSettings) from exc
-        pipelines[file.stem] = pipeline.model_copy(
-            update={
-                "prompt": pipeline.prompt and (file.parent / pipeline.prompt).resolve(),
-                "schema_": (file.parent / pipeline.schema_).resolve(),
-            }
-        )
+        pipelines[file.stem] = pipeline.beside(file.parent)
     data.setdefault("state_dir", Settings.model_fields["state_dir"].default)
     try:
         settings = Settings(**data, pipeline=pipelines, config_dir=path.parent)

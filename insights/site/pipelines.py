@@ -1,7 +1,7 @@
 """Settings of one pipeline: the file `pipelines/<name>.toml`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -74,6 +74,18 @@ class SamplingSettings(Section):
     max_tokens: int = Field(default=512, ge=8, le=8192)
 
 
+class ConfidenceSettings(Section):
+    """`[confidence]` of a pipeline: how often its closed fields may be wrong.
+
+    `max_error` is that share by property; rows that are less sure than the calibration certifies
+    abstain. `level` is how sure the certificate is.
+    """
+
+    calibration: Path
+    max_error: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(min_length=1)
+    level: float = Field(default=0.95, ge=0.5, lt=1)
+
+
 class PipelineSettings(Section):
     """`pipelines/<name>.toml`: what is made of a stream's rows."""
 
@@ -91,6 +103,21 @@ class PipelineSettings(Section):
     injection: InjectionSettings = InjectionSettings()
     timeout: Duration = seconds("5min")
     min_support: float | None = Field(default=None, ge=0, le=1)
+    confidence: ConfidenceSettings | None = None
+
+    def beside(self, folder: Path) -> "PipelineSettings":
+        """Return them with the paths of their files whole; they are written from this folder."""
+        found = self.confidence
+        if found is not None:
+            path = (folder / found.calibration).resolve()
+            found = found.model_copy(update={"calibration": path})
+        return self.model_copy(
+            update={
+                "prompt": self.prompt and (folder / self.prompt).resolve(),
+                "schema_": (folder / self.schema_).resolve(),
+                "confidence": found,
+            }
+        )
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import structlog
 
 from insights import errors
 from insights.documents.attached import AttachedRows
+from insights.enriching.certain import Certain
 from insights.enriching.guard import Guard, word
 from insights.enriching.recipe import Recipe
 from insights.enriching.redteam import Frame
@@ -17,8 +18,11 @@ from insights.knowledge.selection import Floor, Selection
 from insights.model import StreamSpec
 from insights.pipeline import Pipeline
 from insights.ports import Rows
+from insights.site import definitions
+from insights.site import former as site_former
 from insights.site.definitions import Definition
 from insights.site.settings import NEAREST
+from insights.site.versions import Version
 from insights.store import audit
 from insights.store.insights import InsightStore
 from insights.store.reports import Reports
@@ -49,6 +53,26 @@ def trial(app: App, name: str) -> Recipe:
     if app.deployments.stage(name, app.sha256(made)) == "retired":
         _tell_other(name)
     return _bound(app, made, _NO_VERSION)
+
+
+def uncertified(app: App, name: str) -> tuple[Recipe, str]:
+    """Bind a pipeline as its files are, without its certificates; return its SHA-256 as well."""
+    bare = app.settings.pipeline[name].model_copy(update={"confidence": None})
+    pipelines = {**app.settings.pipeline, name: bare}
+    made = definitions.read(app.settings.model_copy(update={"pipeline": pipelines}), name)
+    return _bound(app, made, _NO_VERSION), app.sha256(made)
+
+
+def former(app: App, name: str, version: Version) -> Recipe:
+    """Bind a pipeline as another version of it was, to the models and columns that are here.
+
+    Raises:
+        errors.SettingsError: If that version needs what is not here.
+    """
+    now = app.definition(name)
+    made, certain = site_former.former(app.settings, now, app.described(now)[1], version)
+    bound = _bound(app, made, _NO_VERSION)
+    return msgspec.structs.replace(bound, certain=Certain(certain))
 
 
 def _tell_other(name: str) -> None:
@@ -253,5 +277,6 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         examples=exampler(app, made) if made.settings.examples else None,
         without_model=made.settings.model == NEAREST,
         guard=_guard(app, made),
+        certain=Certain() if made.certificates is None else Certain(made.certificates.least),
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
     )

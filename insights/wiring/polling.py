@@ -8,6 +8,7 @@ from insights.polling.requests import AppliedMarks
 from insights.polling.sweeper import Sweeper
 from insights.service.daemon import Job
 from insights.site import definitions
+from insights.site.marks import marks as marked
 from insights.store.ledger import Ledger
 from insights.store.reports import Reports
 from insights.store.requests import StreamRequests
@@ -45,7 +46,7 @@ def requests(app: App, marks: MarkSpec) -> StreamRequests:
 def _job(app: App, name: str, *, once: bool) -> Job:
     found = app.settings.stream[name]
     stream = definitions.followed_stream(app.settings, name)
-    marks = definitions.marks(app.settings, stream)
+    marks = marked(app.settings, stream)
     ledger = Ledger(
         app.store,
         name,

@@ -1,5 +1,6 @@
 """`make demo`, as a newcomer meets it: killed half-way, finished, and run again."""
 
+import json
 import os
 import shlex
 import signal
@@ -119,6 +120,17 @@ def test_again_processes_exactly_the_tickets_that_changed(finished: Path) -> Non
 def test_the_readmes_commands_answer_on_it(finished: Path) -> None:
     for words in demo_commands():
         assert _insights(finished, *words[1:]).strip(), shlex.join(words)
+
+
+def test_its_labels_say_how_often_the_model_is_right(finished: Path) -> None:
+    said = _insights(
+        finished, "-c", CONFIG, "evaluate", "--labels", ".demo/labels.csv", "--rows", "40", "--json"
+    )
+    (side,) = json.loads(said)["sides"]
+    category = next(one for one in side["fields"] if one["name"] == "category")
+    assert side["rows"] == 40
+    assert category["of_all"]["share"] > 2 * category["commonest"]
+    assert category["calibration_error"] < 0.2
 
 
 def test_a_general_model_writes_and_what_it_cannot_is_said(tree: Path) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from insights.site import definitions, files
 from insights.site import settings as s
 from insights.site.access import JwtSettings
+from insights.site.pipelines import ConfidenceSettings
 from insights.site.telemetry import (
     MailSettings,
     PageSettings,
@@ -47,6 +48,7 @@ PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,
     "retrieval": s.RetrievalSettings,
     "examples": s.ExamplesSettings,
+    "confidence": ConfidenceSettings,
     "injection": s.InjectionSettings,
     "sampling": s.SamplingSettings,
 }
@@ -82,6 +84,8 @@ def test_each_setting_is_explained(file: str, section: str, model: type[BaseMode
         "webhook",
         "mail",
     }  # sections of their own
+    if model is s.PipelineSettings:
+        nested |= {"confidence"}
     if model is s.Settings:
         nested = {"pipeline", "config_dir", *(name.split(".")[0] for name in MAIN)}
     wanted = {field.alias or name for name, field in model.model_fields.items()} - nested

@@ -1,0 +1,84 @@
+"""A pipeline as one of its versions was, made again from what the store keeps of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from insights import errors
+from insights.model import Json
+from insights.site.definitions import Definition
+from insights.site.settings import NEAREST, RetrievalSettings, SamplingSettings, Settings
+from insights.site.versions import Version, changes
+from insights.steps.normalise import normalised
+from insights.steps.prompt import Template
+
+_SAME = ("examples", "redaction", "names", "chat_template")
+
+
+def former(
+    settings: Settings, now: Definition, now_facts: Json, version: Version
+) -> tuple[Definition, Mapping[str, float]]:
+    """Return a version's definition, and the least confidence it asks for.
+
+    Prompt, schema, retrieval, sampling and policy are the version's own. Its model has to be among
+    the models here; examples and redaction have to be those of today.
+
+    Raises:
+        errors.SettingsError: Naming what it needs and is not here.
+    """
+    facts: dict[str, Any] = version.definition
+    where = f"version {version.sha256[:12]} of {now.name}"
+    for name in _SAME:
+        if facts.get(name) != now_facts.get(name):
+            (first, *_) = changes({name: facts.get(name)}, {name: now_facts.get(name)})
+            raise errors.SettingsError(
+                f"{first.what} was {first.before or 'not set'}, now {first.after or 'not set'}",
+                where=where,
+                fix="put it back as it was, or compare with a newer version",
+            )
+    template = Template(str(facts["template"]), where=where)
+    written: Json = msgspec.json.decode(str(facts["schema"]))
+    retrieval = RetrievalSettings.model_validate(facts["retrieval"])
+    pipeline = now.settings.model_copy(
+        update={
+            "model": _model(settings, facts["generator"], where),
+            "fallback": None,
+            "abstain": tuple(facts["abstain"]),
+            "cut": tuple(facts["cut"]),
+            "retrieval": retrieval,
+            "sampling": SamplingSettings.model_validate(facts["sampling"]),
+            "min_support": facts.get("min_support"),
+        }
+    )
+    found = pipeline.examples
+    asked = {*retrieval.columns, *retrieval.filters.values()}
+    if found is not None:
+        asked |= {*found.columns, *found.filters.values(), *filter(None, [found.time])}
+    inputs = tuple(sorted(template.columns() | asked))
+    extra = tuple(sorted(set(now.stream.redaction.columns) - set(inputs)))
+    made = msgspec.structs.replace(
+        now,
+        settings=pipeline,
+        template=template,
+        written_schema=written,
+        output_schema=normalised(written, where),
+        stream=msgspec.structs.replace(now.stream, inputs=inputs, extra=extra),
+        certificates=None,
+    )
+    return made, facts.get("confidence", {})
+
+
+def _model(settings: Settings, generator: Any, where: str) -> str:  # noqa: ANN401 - JSON
+    """Return the name of the model that a version was made with."""
+    if generator == NEAREST:
+        return NEAREST
+    for name, model in settings.model.items():
+        if generator in (model.sha256, {"url": model.url, "model": model.model}):
+            return name
+    told = generator if isinstance(generator, str) else generator.get("model")
+    raise errors.SettingsError(
+        f"its model is not here: {str(told)[:16]}",
+        where=where,
+        fix="add a [model.NAME] section with that model's file",
+    )
