@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from insights import errors
-from insights.ground import beats, environment, logs
+from insights.ground import beats, environment, failpoints, logs
 from insights.pipeline import Pipeline
 from insights.ports import Work
 from insights.service import systemd
@@ -275,6 +275,7 @@ class Daemon:
     def _extend(self) -> float:
         """Prolong the leases of what is held, unless feeder or writer does not move any more."""
         assert self._pipeline is not None  # noqa: S101 - started only with one
+        failpoints.reach("leases")
         needed = ("writer",) if self._stop.is_set() else ("feeder", "writer")
         if self._runner.beating(needed, IDLE_WORKER_S):
             self._pipeline.extend()
@@ -290,6 +291,7 @@ class Daemon:
         last = float("-inf")
         wordy = False
         while not stop.wait(TICK_S) and not over():
+            failpoints.reach("main-loop")
             beats.beat()
             logs.FLOOD.flush()
             if reloading is not None:

@@ -65,6 +65,7 @@ def test_a_hung_source_makes_its_check_fail_and_no_answer_late(site: Site) -> No
         daemon.until(lambda: daemon.status("/readyz") == 200)
         reader = _child(daemon, "sources.reader")
         reader.suspend()
+        began = time.monotonic()
         slowest = 0.0
 
         def failed() -> bool:
@@ -78,7 +79,10 @@ def test_a_hung_source_makes_its_check_fail_and_no_answer_late(site: Site) -> No
         assert slowest < 1
         assert "did not answer" in daemon.checks()["source legacy"]["says"]
         assert daemon.status("/livez") == 200
-        daemon.until(lambda: daemon.status("/readyz") == 200)  # it was killed, and started anew
+        assert not reader.is_running()  # killed, at the statement's second and fifteen more
+        assert time.monotonic() - began < 1 + 15 + 20  # a poll comes before, on a busy machine
+        daemon.until(lambda: daemon.status("/readyz") == 200)
+        assert _child(daemon, "sources.reader").pid != reader.pid
 
 
 def test_a_model_that_was_killed_is_not_ready_until_it_is_loaded_again(site: Site) -> None:
