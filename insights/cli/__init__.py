@@ -29,6 +29,7 @@ from insights.cli import (
     redteam,
     replay,
     run,
+    serve,
     service,
     sink,
     status,
@@ -94,6 +95,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("redteam")(redteam.redteam)
 app.command("run")(run.run)
+app.command("serve")(serve.serve)
 app.command("health")(health.health)
 app.command("status")(status.status)
 app.command("budget")(budget.budget)

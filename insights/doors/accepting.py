@@ -14,7 +14,7 @@ import msgspec
 
 from insights import errors
 from insights.doors.checking import checked
-from insights.model import Answer, Sent, StreamSpec, Submission, Ticket
+from insights.model import Answer, Json, Sent, StreamSpec, Submission, Ticket
 from insights.ports import Inbox, Intake
 
 _TOGETHER = 1_000  # rows in one transaction
@@ -23,11 +23,12 @@ _LONGEST_LOOK_S = 1.0
 
 
 class Entrance(msgspec.Struct, frozen=True):
-    """Where requests for one pipeline go."""
+    """Where requests for one pipeline go, and the JSON Schema of what comes of them."""
 
     pipeline: str
     stream: StreamSpec
     keep_s: float
+    output_schema: Json = {}
 
 
 class _Waiting:
@@ -122,9 +123,9 @@ class Doors:
         """Cancel a request that is not over; None if it is unknown. See `ports.Inbox`."""
         return self._inbox.cancel(id_, actor=actor)
 
-    def waiting(self, pipeline: str) -> int:
-        """Return how many rows wait for a pipeline."""
-        return self._inbox.waiting(pipeline)
+    def waiting(self, pipeline: str, most: int) -> int:
+        """Return how many rows wait for a pipeline, counted up to `most`."""
+        return self._inbox.waiting(pipeline, most)
 
     def _round(self, some: Sequence[_Waiting]) -> None:
         """Accept submissions of one stream in one transaction; if it fails for one, each alone."""

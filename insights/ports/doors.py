@@ -42,6 +42,6 @@ class Inbox(Protocol):
         """Delete fields whose time is over or whose outcome was delivered; return of how many."""
         ...
 
-    def waiting(self, pipeline: str) -> int:
-        """Return how many rows wait for a pipeline, counted up to a bound."""
+    def waiting(self, pipeline: str, most: int) -> int:
+        """Return how many rows wait for a pipeline, counted up to `most`."""
         ...

@@ -33,6 +33,7 @@ from insights.site.pipelines import (
     RetrievalSettings,
     SamplingSettings,
 )
+from insights.site.serve import ServeSettings
 from insights.site.streams import MarkSettings, StreamSettings, check_attachment
 from insights.site.telemetry import AlertsSettings, PageSettings, TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
@@ -59,6 +60,7 @@ __all__ = [
     "RedactionSettings",
     "RetrievalSettings",
     "SamplingSettings",
+    "ServeSettings",
     "Settings",
     "SinkSettings",
     "SourceSettings",
@@ -203,6 +205,7 @@ class Settings(BaseSettings):
     health: HealthSettings = HealthSettings()
     page: PageSettings = PageSettings()
     access: AccessSettings = AccessSettings()
+    serve: ServeSettings = ServeSettings()
     traces: TracesSettings = TracesSettings()
     alerts: AlertsSettings = AlertsSettings()
     audit: AuditSettings = AuditSettings()

@@ -113,7 +113,7 @@ class Inbox:
             connection.execute(self._sql["forget_keys"])
         return int(late.forgotten) + told
 
-    def waiting(self, pipeline: str, most: int = 100_000) -> int:
+    def waiting(self, pipeline: str, most: int) -> int:
         """Return how many rows wait for a pipeline, counted up to `most`."""
         values = {"pipeline": pipeline, "most": most}
         with self._store.connection() as connection:

@@ -14,7 +14,7 @@ from insights.ground import beats
 
 __all__ = ["BaseRoute", "Server", "application"]
 
-_AT_ONCE = 64  # connections; more are refused, not queued
+_AT_ONCE = 64
 _QUIET_S = 5  # a kept connection that asks nothing is closed
 _LEAVE_S = 1  # for answers under way when it ends
 
@@ -31,12 +31,15 @@ class Server:
         listen: Where, as `host:port`; port 0 takes a free one.
         app: What answers.
         setting: What names the address, for errors.
+        at_once: Connections; more are refused, not queued.
 
     Raises:
         errors.SettingsError: If nobody can listen there, naming why.
     """
 
-    def __init__(self, listen: str, app: ASGIApp, setting: str = "health.listen") -> None:
+    def __init__(
+        self, listen: str, app: ASGIApp, setting: str = "health.listen", *, at_once: int = _AT_ONCE
+    ) -> None:
         self._socket = _bound(listen, setting)
         self._config = uvicorn.Config(
             app,
@@ -48,7 +51,7 @@ class Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_AT_ONCE,
+            limit_concurrency=at_once,
             timeout_keep_alive=_QUIET_S,
             timeout_graceful_shutdown=_LEAVE_S,
         )

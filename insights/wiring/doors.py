@@ -34,7 +34,9 @@ def entrances(app: App) -> dict[str, Entrance]:
     for one in app.definitions.values():
         stream = app.settings.stream[one.stream.name]
         if stream.source == INBOX:
-            found[one.name] = Entrance(one.name, _as_sent(app, one.stream.name), stream.keep)
+            found[one.name] = Entrance(
+                one.name, _as_sent(app, one.stream.name), stream.keep, one.output_schema
+            )
     return found
 
 

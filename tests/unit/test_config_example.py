@@ -29,6 +29,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "health": s.HealthSettings,
     "page": PageSettings,
     "access.jwt": JwtSettings,
+    "serve": s.ServeSettings,
     "traces": TracesSettings,
     "alerts": s.AlertsSettings,
     "alerts.webhook": WebhookSettings,

@@ -88,8 +88,8 @@ class Slow:
     def forget(self) -> int:
         return 0
 
-    def waiting(self, _pipeline: str) -> int:
-        return 0
+    def waiting(self, _pipeline: str, most: int) -> int:
+        raise AssertionError(most)
 
 
 def test_whoever_sends_at_once_shares_a_transaction_and_one_bad_row_harms_no_other() -> None:

@@ -1,0 +1,55 @@
+"""`insights serve`: the HTTP door, in a process of its own."""
+
+import signal
+
+import structlog
+import typer
+
+from insights import errors
+from insights.ground import environment, logs
+from insights.service import signals, systemd
+from insights.site.files import load
+from insights.wiring.adapters import await_store
+from insights.wiring.app import check_store, open_app
+from insights.wiring.doors import doors
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 512  # connections
+
+
+def serve(ctx: typer.Context) -> None:
+    """Take requests over HTTP until SIGTERM, at `[serve] listen`; see docs/doors.md.
+
+    What is accepted is in the store; daemons do it. Any number of these may share one store.
+    """
+    settings = load(ctx.obj)
+    logs.configure(settings.log.format, settings.log.level)
+    if not settings.serve.listen:
+        raise errors.SettingsError(
+            "the HTTP door is off", where="serve.listen", fix='listen = "127.0.0.1:9189"'
+        )
+    from insights.web import door  # noqa: PLC0415 - it takes a second to load
+    from insights.web.clients import Clients  # noqa: PLC0415
+    from insights.web.server import Server  # noqa: PLC0415
+
+    clients = Clients(environment.credential("door_tokens") or "")
+    signal.signal(signal.SIGTERM, signals.unwind)
+    await_store(settings)
+    with open_app(settings, begin=True) as app:
+        check_store(app)
+        opened = doors(app)
+        if not opened.entrances:
+            raise errors.SettingsError(
+                "no pipeline follows a stream of the inbox",
+                where="serve",
+                fix='a stream with source = "inbox", and a pipeline with stream = its name',
+            )
+        answering = door.application(opened, clients, settings.serve)
+        server = Server(settings.serve.listen, answering, "serve.listen", at_once=_AT_ONCE)
+        log.info("requests are taken", at=server.address, pipelines=sorted(opened.entrances))
+        systemd.tell("READY=1")
+        try:
+            server.turn()  # until SIGTERM or SIGINT, which uvicorn hears; answers under way end
+        finally:
+            server.close()

@@ -1,0 +1,147 @@
+"""The OpenAPI document of the HTTP door: what its routes say, with the schemas of its answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from insights.model import Answer, Json
+from insights.web.problems import MEDIA_TYPE, Details
+
+_REF = "#/components/schemas/{name}"
+
+
+class Accepted(msgspec.Struct):
+    """One row that was accepted; `is_new` is false where it was accepted before."""
+
+    id: str
+    key: str
+    is_new: bool
+    href: str
+
+
+class AcceptedRequests(msgspec.Struct):
+    """Rows in the order in which they were sent."""
+
+    requests: list[Accepted]
+
+
+class Answers(msgspec.Struct):
+    """How requests stand, in the order in which they were sent or asked for."""
+
+    requests: list[Answer]
+
+
+class Pipeline(msgspec.Struct):
+    """What may be sent to a pipeline, and what comes of it, as JSON Schemas."""
+
+    name: str
+    stream: str
+    request: dict[str, Any]
+    output: dict[str, Any]
+
+
+class Pipelines(msgspec.Struct):
+    """The pipelines that take requests here."""
+
+    pipelines: list[Pipeline]
+
+
+_SHOWN = (AcceptedRequests, Answers, Answer, Pipelines, Details)
+_ROW = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+    "description": "Every field that `GET /v1/pipelines` names for the pipeline, and no other",
+}
+
+
+def row_schema(fields: Sequence[str], key: Sequence[str], most: int) -> Json:
+    """Return the JSON Schema of a row that may be sent."""
+    kinds = ["string", "number", "boolean"]
+    return {
+        "type": "object",
+        "properties": {
+            name: {"type": kinds if name in key else [*kinds, "null"], "maxLength": most}
+            for name in fields
+        },
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def document(app: FastAPI) -> Json:
+    """Return the document."""
+    made: Json = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    _, components = msgspec.json.schema_components(_SHOWN, ref_template=_REF)
+    made["components"] = {
+        "schemas": components,
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    }
+    made["security"] = [{"token": []}]
+    return made
+
+
+def _answers(*problems: int, **shown: type[msgspec.Struct] | None) -> dict[int | str, Json]:
+    found: dict[int | str, Json] = {}
+    for name, made in shown.items():
+        found[int(name[1:])] = {"description": (made.__doc__ or "").strip()} | (
+            _content("application/json", made) if made else {}
+        )
+    for status in (401, *problems):
+        found[status] = {"description": "A problem (RFC 9457)", **_content(MEDIA_TYPE, Details)}
+    return found
+
+
+def _content(kind: str, made: type[msgspec.Struct]) -> Json:
+    return {"content": {kind: {"schema": {"$ref": _REF.format(name=made.__name__)}}}}
+
+
+def _operation(id_: str, summary: str, answers: dict[int | str, Json], **more: object) -> Json:
+    first = next(iter(answers))
+    return {
+        "operation_id": id_,
+        "summary": summary,
+        "responses": answers,
+        "status_code": first,
+        "response_model": None,
+        **more,
+    }
+
+
+SUBMIT = _operation(
+    "submit",
+    "Send one row, or up to 1,000",
+    _answers(400, 403, 404, 409, 413, 415, 422, 429, 503, s202=AcceptedRequests, s200=Answers),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "oneOf": [
+                            _ROW,
+                            {"type": "array", "items": _ROW, "minItems": 1, "maxItems": 1000},
+                        ]
+                    }
+                }
+            },
+        }
+    },
+)
+GET = _operation("get", "How a request stands", _answers(403, 404, 503, s200=Answer))
+LIST = _operation("list", "How several requests stand", _answers(403, 404, 422, 503, s200=Answers))
+CANCEL = _operation("cancel", "Take a request back", _answers(403, 404, 409, 503, s200=Answer))
+EVENTS = _operation(
+    "events",
+    "Server-sent events: queued, started, then how it ended with its outcome",
+    {
+        200: {
+            "description": "An event each time it stands otherwise; its data is an Answer",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **_answers(403, 404, 429, 503),
+    },
+)
+PIPELINES = _operation("pipelines", "What may be sent where", _answers(s200=Pipelines))
