@@ -45,7 +45,7 @@ class Memory:
         """Yield URI and a hash that stays."""
         return ((uri, uri.encode()) for uri in self._documents)
 
-    def load(self, uri: str) -> Document:
+    def load(self, uri: str, *_: object) -> Document:
         """Return one."""
         return self._documents[uri]
 

@@ -73,7 +73,14 @@ class Attachments:
     def __exit__(self, *_: object) -> None:
         self._loader.close()
 
-    def read(self, row: Row, content: bytes, *, where: str) -> Document | None:
+    def read(
+        self,
+        row: Row,
+        content: bytes,
+        *,
+        where: str,
+        alive: Callable[[], None] = lambda: None,
+    ) -> Document | None:
         """Return the file of a row, redacted; None if it has none.
 
         The suffix of its name says what it is, else how it begins.
@@ -82,6 +89,7 @@ class Attachments:
             row: The row, redacted.
             content: Says whether it is as it was; a refused file is not tried again for six hours.
             where: The row, for messages.
+            alive: Called now and then where it takes long.
 
         Raises:
             errors.KnowledgeError: If it cannot be used, whatever the reason.
@@ -90,12 +98,12 @@ class Attachments:
         name = self._name_of(row)
         where = f"{where}, attachment {name}" if name else f"{where}, attachment"
         with self._refusals.of(row.key, content, where):
-            found = self.of(row)
+            found = self.of(row, alive)
         for doubt in found.doubts if found else ():
             log.warning("document read with a doubt", document=where, doubt=doubt)
         return found and found.document
 
-    def of(self, row: Row) -> File | None:
+    def of(self, row: Row, alive: Callable[[], None] = lambda: None) -> File | None:
         """Return the file of a row, redacted; None if it has none. Nothing is remembered.
 
         Raises:
@@ -117,7 +125,7 @@ class Attachments:
             private=found.private,
             taken=row.redactions,
         )
-        loaded = self._loaded(request)
+        loaded = self._loaded(request, alive)
         made = self._named(row, loaded)
         digest = hashlib.sha256(found.data).hexdigest()
         return File(made, digest, loaded.doubts, loaded.redactions)
@@ -125,9 +133,9 @@ class Attachments:
     def _name_of(self, row: Row) -> str:
         return (row.values.get(self._name) if self._name else None) or ""
 
-    def _loaded(self, request: LoadRequest) -> Loaded:
+    def _loaded(self, request: LoadRequest, alive: Callable[[], None]) -> Loaded:
         try:
-            return self._loader.load(request)
+            return self._loader.load(request, alive)
         except errors.KnowledgeError:
             raise
         except errors.InsightsError as exc:

@@ -8,11 +8,22 @@ document it was given, which is then left out.
 import re
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
+
 from insights import errors
-from insights.documents.messages import Limits, Loaded, LoaderInit, LoadReply, LoadRequest
+from insights.documents.messages import (
+    Limits,
+    Loaded,
+    LoaderInit,
+    LoadReply,
+    LoadRequest,
+    PageRequest,
+    scan_mark,
+)
 from insights.model import Redaction
 from insights.workers.confinement import Held
 from insights.workers.process import Worker
@@ -52,6 +63,13 @@ class LoaderClient:
         self._worker: Worker | None = None
         self._served = 0
         self._idle: threading.Timer | None = None
+        self._pages: dict[bytes, dict[int, Loaded]] = {}
+        if self.limits.ocr_pages and find_spec("rapidocr") is None:
+            raise errors.SettingsError(
+                "recognising letters needs a package that is not installed",
+                where="ocr_pages",
+                fix="pip install 'legacy-insights[ocr]', or take ocr_pages out",
+            )
 
     @property
     def limits(self) -> Limits:
@@ -63,8 +81,11 @@ class LoaderClient:
         """The living child's process id."""
         return self._worker.pid if self._worker is not None else None
 
-    def load(self, asked: str | LoadRequest) -> Loaded:
+    def load(self, asked: str | LoadRequest, alive: Callable[[], None] = lambda: None) -> Loaded:
         """Return one document: by its path below the folder, or sent.
+
+        `alive` is called before each page whose letters are recognised. What was recognised is
+        kept until the document is complete: whatever comes between, the next call goes on there.
 
         Raises:
             errors.KnowledgeError: If it cannot be used, whatever the reason.
@@ -74,7 +95,8 @@ class LoaderClient:
             self._stop_waiting()
             try:
                 request = LoadRequest(uri=asked) if isinstance(asked, str) else asked
-                return self._load(request)
+                loaded = self._load(request)
+                return self._recognised(request, loaded, alive) if loaded.scans else loaded
             finally:
                 self._wait()
 
@@ -97,7 +119,39 @@ class LoaderClient:
             self._stop_waiting()
             self._retire()
 
-    def _load(self, request: LoadRequest) -> Loaded:
+    def _recognised(
+        self, request: LoadRequest, loaded: Loaded, alive: Callable[[], None]
+    ) -> Loaded:
+        """Return a document with the text of its scanned pages, one page a call."""
+        done = self._pages.setdefault(loaded.digest, {})
+        text, counts, doubts = loaded.text, dict(loaded.redactions), list(loaded.doubts)
+        for page in loaded.scans:
+            alive()
+            if page not in done:
+                taken = _sum(request.taken, counts)
+                asked = msgspec.structs.replace(request, taken=taken)
+                done[page] = self._page(PageRequest(asked, page, loaded.digest))
+            found = done[page]
+            doubts += found.doubts
+            counts = _sum(counts, found.redactions)
+            text = text.replace(scan_mark(page), found.text)
+        del self._pages[loaded.digest]
+        if not text.strip():
+            raise errors.KnowledgeError("holds no text that could be recognised")
+        read = sum(not one.doubts for one in done.values())
+        doubts.append(f"{read} of its pages were read by character recognition")
+        return msgspec.structs.replace(
+            loaded, text=text, redactions=counts, doubts=tuple(doubts), scans=()
+        )
+
+    def _page(self, request: PageRequest) -> Loaded:
+        """Return one page; one that cannot be read is a doubt of its document."""
+        try:
+            return self._load(request)
+        except errors.KnowledgeError as exc:
+            return Loaded(text="", doubts=(f"page {request.page + 1} was left out: {exc.what}",))
+
+    def _load(self, request: LoadRequest | PageRequest) -> Loaded:
         reply, first = self._ask(request)
         if reply.loaded is None and reply.spent and not first:
             reply, _ = self._ask(request)  # the memory was that of the documents before it
@@ -105,13 +159,14 @@ class LoaderClient:
             raise errors.KnowledgeError(reply.what, fix=reply.fix)
         return reply.loaded
 
-    def _ask(self, request: LoadRequest) -> tuple[LoadReply, bool]:
+    def _ask(self, request: LoadRequest | PageRequest) -> tuple[LoadReply, bool]:
         """Return the reply, and whether the document was its child's first."""
         worker = self._started()
         self._served += 1
         first = self._served == 1
         try:
-            reply = worker.call("load", request, LoadReply, deadline_s=self.limits.wall_s)
+            method = "load" if isinstance(request, LoadRequest) else "page"
+            reply = worker.call(method, request, LoadReply, deadline_s=self.limits.wall_s)
         except errors.WorkerDied as exc:
             reply = LoadReply(what=self._death(exc), fix=_LEAVE_OUT, spent=True)
             # A second minute would end as the first did; a crash may be the documents' before it.
@@ -168,3 +223,7 @@ class LoaderClient:
 def _crashed(exc: errors.WorkerDied) -> bool:
     match = _SIGNAL.search(exc.what)
     return match is not None and int(match["number"]) != signal.SIGXCPU
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _HASH_BYTES = 16
 _PIECE = 1024 * 1024
 # Grows when a loader reads the same bytes differently, so that everything is loaded anew.
-_LOADERS_VERSION = 2
+_LOADERS_VERSION = 3
 # So does this when the same text is redacted differently.
 _RULES_VERSION = 2
 _SHORTER = "split it, or take names_model out of the collection's redact"
@@ -64,6 +64,8 @@ class Folder:
         self._filters = dict(filters or {})
         self._loader = LoaderClient(root, limits, redaction=redaction, properties=self._filters)
         self._salt = repr((_LOADERS_VERSION, sorted(self._filters.items()))).encode()
+        if self._loader.limits.ocr_pages:
+            self._salt += str(self._loader.limits.ocr_pages).encode()
         self._policy = None if redaction is None else repr((_RULES_VERSION, redaction)).encode()
         if names is not None:
             self._policy = (self._policy or b"") + repr(names.rules).encode()
@@ -108,8 +110,10 @@ class Folder:
         self._hashes = hashes
         self._refusals.keep(hashes)
 
-    def load(self, uri: str) -> Document:
+    def load(self, uri: str, alive: Callable[[], None] = lambda: None) -> Document:
         """Return one file's document; without a title of its own it is called like its file.
+
+        `alive` is called now and then where that takes long.
 
         Raises:
             errors.KnowledgeError: If it cannot be used; the same again while the file is the same.
@@ -117,12 +121,12 @@ class Folder:
         """
         where = str(self._tree.root / uri)
         with self._refusals.of(uri, self._hashes.get(uri, b""), where):
-            return self._document(uri, self._read(uri), where)
+            return self._document(uri, self._read(uri, alive), where)
 
-    def _read(self, uri: str) -> Loaded:
+    def _read(self, uri: str, alive: Callable[[], None]) -> Loaded:
         if uri in self._unspeakable:
             raise errors.KnowledgeError("its name is no UTF-8", fix="rename it")
-        return self._loader.load(uri)
+        return self._loader.load(uri, alive)
 
     def _document(self, uri: str, loaded: Loaded, where: str) -> Document:
         values = {}

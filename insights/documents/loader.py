@@ -7,14 +7,23 @@ Personal data is replaced here: what leaves is redacted.
 """
 
 import gc
+import hashlib
 import os
 import resource
 import warnings
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from insights import errors
 from insights.documents import registry
-from insights.documents.messages import Limits, Loaded, LoaderInit, LoadReply, LoadRequest
+from insights.documents.messages import (
+    Limits,
+    Loaded,
+    LoaderInit,
+    LoadReply,
+    LoadRequest,
+    PageRequest,
+)
 from insights.documents.tree import Tree
 from insights.governance import redact
 from insights.model import Document
@@ -38,11 +47,30 @@ class Loading:
 
     def load(self, request: LoadRequest) -> LoadReply:
         """Return the document, or why it cannot be used; nothing it does is raised."""
+        return self._answer(request, self._whole)
+
+    def page(self, request: PageRequest) -> LoadReply:
+        """Return one page of a document by its picture, or why it cannot be used."""
+
+        def one(uri: str, data: bytes) -> Loaded:
+            del uri
+            if hashlib.sha256(data).digest() != request.digest:
+                raise errors.KnowledgeError("was changed while it was read", fix="sync it again")
+            return Loaded(text=registry.recognised(data, request.page), is_markdown=False)
+
+        return self._answer(request.file, one)
+
+    def _whole(self, uri: str, data: bytes) -> Loaded:
+        return registry.read(uri, data, self._limits)
+
+    def _answer(self, request: LoadRequest, read: Callable[[str, bytes], Loaded]) -> LoadReply:
         self._grant_time()
-        reply = self._read(request)
+        reply = self._read(request, read)
         return reply if reply.loaded is None or not self._bloated() else _spent(reply)
 
-    def _read(self, request: LoadRequest) -> LoadReply:  # noqa: PLR0911 - an answer a kind of end
+    def _read(  # noqa: PLR0911 - an answer a kind of end
+        self, request: LoadRequest, read: Callable[[str, bytes], Loaded]
+    ) -> LoadReply:
         tree = self._tree
         if tree is not None and _identity(tree.root) != self._folder:
             # Another folder may be read by another process.
@@ -55,8 +83,7 @@ class Loading:
                 assert tree is not None  # noqa: S101 - nobody asks for a file of no folder
                 with tree.open(uri) as descriptor:
                     data = _content(descriptor, self._limits.file_bytes)
-            read = registry.read(uri, data, self._limits)
-            return LoadReply(loaded=self._leaving(request, read))
+            return LoadReply(loaded=self._leaving(request, read(uri, data)))
         except (errors.KnowledgeError, errors.RowError) as exc:  # a RowError: a site's own pattern
             return LoadReply(what=exc.what, fix=exc.fix)
         except OSError as exc:
@@ -95,6 +122,8 @@ class Loading:
             properties=declared,
             doubts=read.doubts,
             redactions=counts,
+            scans=read.scans,
+            digest=read.digest,
         )
 
     def _grant_time(self) -> None:
@@ -170,7 +199,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # libraries report every oddity of every file
     with serve.connect() as server:
         loading = Loading(server.init(LoaderInit, reads=_readable))
-        server.run({"load": (LoadRequest, loading.load)})
+        server.run({"load": (LoadRequest, loading.load), "page": (PageRequest, loading.page)})
 
 
 if __name__ == "__main__":

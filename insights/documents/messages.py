@@ -18,6 +18,7 @@ class Limits(Value, frozen=True):
         memory_bytes: Address space of the loader (`RLIMIT_AS`).
         cpu_s: Processor time of one document (`RLIMIT_CPU`).
         wall_s: Seconds until the loader is taken to hang.
+        ocr_pages: Pages without text of which letters are recognised, each at these costs; 0: none.
     """
 
     file_bytes: int = 128 * _MIB
@@ -26,6 +27,15 @@ class Limits(Value, frozen=True):
     memory_bytes: int = 1536 * _MIB
     cpu_s: int = 60
     wall_s: float = 180.0
+    ocr_pages: int = 0
+
+
+_OCR_BYTES = 4096 * _MIB  # the models, and a page's picture in several sizes: 1.6 GiB seen
+
+
+def limits(ocr_pages: int) -> Limits:
+    """Return the limits of a loader that recognises letters on so many pages of a document."""
+    return Limits(ocr_pages=ocr_pages, memory_bytes=_OCR_BYTES) if ocr_pages else Limits()
 
 
 class LoaderInit(Value, frozen=True):
@@ -54,13 +64,25 @@ class LoadRequest(Value, frozen=True):
     taken: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
 
 
+class PageRequest(Value, frozen=True):
+    """One page of a file that holds pictures of text; see `LoadRequest`.
+
+    `page` counts from 0, `digest` is the file's as it was loaded.
+    """
+
+    file: LoadRequest
+    page: int
+    digest: bytes
+
+
 class Loaded(Value, frozen=True):
     """A file's content: Markdown with its headings, or plain text.
 
     Formats leave `title` empty where the file names none; the loader then calls the document like
     its file. `properties` are what the file says of itself (front matter). `doubts` say in words
     what may have been read wrongly: a guessed encoding, pages without text. `redactions` counts the
-    placeholders in title and text by kind.
+    placeholders in title and text by kind. `scans` are pages, from 0 on, whose letters can be
+    recognised: `scan_mark` stands for each in the text. `digest` is the SHA-256 of a file with any.
     """
 
     text: str
@@ -69,6 +91,8 @@ class Loaded(Value, frozen=True):
     properties: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
     doubts: tuple[str, ...] = ()
     redactions: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
+    scans: tuple[int, ...] = ()
+    digest: bytes = b""
 
 
 class LoadReply(Value, frozen=True):
@@ -82,3 +106,8 @@ class LoadReply(Value, frozen=True):
     what: str = ""
     fix: str = ""
     spent: bool = False
+
+
+def scan_mark(page: int) -> str:
+    """Return what stands in a text for a page that is a picture: letters, for numbers run on."""
+    return "\ue000" + "".join(chr(ord("a") + int(digit)) for digit in str(page)) + "\ue001"

@@ -96,6 +96,16 @@ def read(name: str, data: bytes, limits: Limits) -> Loaded:
     return loaded
 
 
+def recognised(data: bytes, page: int) -> str:
+    """Return what stands on a page of a PDF, from 0 on, by its picture.
+
+    Raises:
+        errors.KnowledgeError: If the page cannot be shown.
+    """
+    read_page: Callable[[bytes, int], str] = import_module("insights.documents.formats.scans").read
+    return read_page(data, page)
+
+
 def load(path: Path) -> Loaded:
     """Read one file in this process, which the loader never does: for tools and tests.
 

@@ -217,9 +217,11 @@ class Indexer:
                     yield old, uri
                     break
 
-    def _load(self, uri: str, problems: dict[str, str]) -> Document | None:
+    def _load(
+        self, uri: str, problems: dict[str, str], alive: Callable[[], None] = lambda: None
+    ) -> Document | None:
         try:
-            return self._documents.load(uri)
+            return self._documents.load(uri, alive)
         except errors.KnowledgeError as exc:
             problems[uri] = str(exc)
             return None
@@ -234,7 +236,7 @@ class Indexer:
         batch: list[tuple[Document, bytes, list[Chunk]]] = []
         size, since = 0, self._clock()
         for uri, content in work.items():
-            if uri not in problems and (document := self._load(uri, problems)) is not None:
+            if uri not in problems and (document := self._load(uri, problems, alive)) is not None:
                 chunks = self._chunker.cut(document, alive)
                 batch.append((document, content, chunks))
                 size += len(chunks)

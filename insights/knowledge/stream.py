@@ -23,7 +23,7 @@ from insights.ports import Attachments, Source
 _HASH_BYTES = 16
 # Rows fetched ahead in one query while documents are loaded in listing order.
 _AHEAD = 200
-_LOADED = 1  # grows when attachments are read differently, so that all are read anew
+_LOADED = 2  # grows when attachments are read differently, so that all are read anew
 _ESCAPED = re.compile(r"\\([\\tnr])")
 _PLAIN = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 
@@ -80,7 +80,9 @@ class StreamDocuments:
         if labels is not None:  # what was indexed before there were labels stays as it is
             self._salt += repr(labels)
         if attachments is not None:
-            self._salt += repr((_LOADED, stream.attachment))
+            self._salt += repr(
+                (_LOADED, stream.attachment, *([stream.ocr_pages] if stream.ocr_pages else []))
+            )
         self._low: str | None = None
         self._began: float | None = None
         self._marks: list[tuple[float, str]] = []
@@ -158,7 +160,7 @@ class StreamDocuments:
     def _salted(self, digest: bytes) -> bytes:
         return hashlib.blake2b(self._salt.encode() + digest, digest_size=_HASH_BYTES).digest()
 
-    def load(self, uri: str) -> Document:
+    def load(self, uri: str, alive: Callable[[], None] = lambda: None) -> Document:
         """Return one row's document; the next rows in listing order are fetched along."""
         if uri not in self._ahead:
             start = self._position.get(uri)
@@ -170,7 +172,8 @@ class StreamDocuments:
             raise errors.KnowledgeError("the row is gone", where=where, fix="synchronise again")
         file = None
         if self._attachments is not None:
-            file = self._attachments.read(row, self._contents.get(uri, b""), where=where)
+            content = self._contents.get(uri, b"")
+            file = self._attachments.read(row, content, where=where, alive=alive)
         parts = [row.values.get(column) or "" for column in self._text]
         text = "\n\n".join(part for part in [*parts, file.text if file else ""] if part.strip())
         if not text:

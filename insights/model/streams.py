@@ -73,8 +73,8 @@ class StreamSpec(Value, frozen=True):
     neither, only sweeps find rows. `restored` are the kinds of placeholders whose values leave the
     reader sealed, for the sink. `names` finds names in what the reader sends. `extra` are columns
     read for redaction that are no input and not part of the hash. `attachment` is the input that
-    holds a file of up to `attachment_bytes`: it is read by a call of its own, and a digest
-    of its bytes stands in its place everywhere else.
+    holds a file of up to `attachment_bytes`: it is read by a call of its own, and a digest of its
+    bytes stands in its place everywhere else. Of `ocr_pages` scanned pages letters are recognised.
 
     A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
     stream's versions read: `own` are then the column sets of those that do not read all of them,
@@ -112,6 +112,7 @@ class StreamSpec(Value, frozen=True):
     restored: tuple[str, ...] = ()
     attachment: str | None = None
     attachment_bytes: int = 0
+    ocr_pages: int = 0
 
     @property
     def of_inbox(self) -> bool:

@@ -1,6 +1,6 @@
 """What retrieval needs: embeddings, documents, passages, and how far sentences are supported."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from insights.model import (
@@ -56,7 +56,9 @@ class Recognizer(Protocol):
 class Attachments(Protocol):
     """The files in a column of a stream's rows, read and redacted in child processes."""
 
-    def read(self, row: Row, content: bytes, *, where: str) -> Document | None:
+    def read(
+        self, row: Row, content: bytes, *, where: str, alive: Callable[[], None] = ...
+    ) -> Document | None:
         """Return the file of a row, None if it has none; `errors.KnowledgeError` says why not.
 
         `content` is the row's hash, `where` names the row in messages.
@@ -71,8 +73,11 @@ class Documents(Protocol):
         """Yield every document's URI and content hash (16 bytes), without loading it."""
         ...
 
-    def load(self, uri: str) -> Document:
-        """Return one document; `errors.KnowledgeError` says why it cannot be used."""
+    def load(self, uri: str, alive: Callable[[], None] = ..., /) -> Document:
+        """Return one document; `errors.KnowledgeError` says why it cannot be used.
+
+        `alive` is called now and then where that takes long.
+        """
         ...
 
 

@@ -189,10 +189,11 @@ def _read(settings: Settings, stream: str, columns: set[str]) -> tuple[str, ...]
 def _attachment(found: StreamSettings | CollectionSettings, page_rows: int) -> Json:
     """Return which column holds a file, and how many rows a page has then."""
     if found.attachment is None:
-        return {"attachment": None, "attachment_bytes": 0, "page_rows": page_rows}
+        return {"attachment": None, "attachment_bytes": 0, "ocr_pages": 0, "page_rows": page_rows}
     return {
         "attachment": found.attachment,
         "attachment_bytes": found.attachment_mib * 1024**2,
+        "ocr_pages": found.ocr_pages,
         "page_rows": min(page_rows, _FILES),
     }
 
@@ -201,7 +202,8 @@ def _file(stream: StreamSpec) -> Json:
     """Return what decides which file's text a prompt shows; of a prompt without one nothing."""
     if stream.attachment not in stream.inputs:
         return {}
-    return {"attachment": {"column": stream.attachment, "bytes": stream.attachment_bytes}}
+    ocr = {"ocr_pages": stream.ocr_pages} if stream.ocr_pages else {}
+    return {"attachment": {"column": stream.attachment, "bytes": stream.attachment_bytes, **ocr}}
 
 
 def _restored(

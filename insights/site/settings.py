@@ -108,6 +108,7 @@ class CollectionSettings(Section):
     attachment: str | None = None
     attachment_name: str | None = None
     attachment_mib: int = Field(default=10, ge=1, le=64)
+    ocr_pages: int = Field(default=0, ge=0, le=10_000)
     pattern: str = "**/*"
     chunking: Literal["recursive", "fixed", "semantic"] = "recursive"
     chunk_tokens: int = Field(default=240, ge=20, le=8192)

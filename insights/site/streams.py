@@ -14,7 +14,7 @@ _OF_A_SOURCE = frozenset(
         "table", "schema_", "query", "cursor", "pending", "acknowledge", "reject", "where",
         "regenerate_on_remark", "grade", "start", "overlap", "longest_transaction", "time_zone",
         "poll_null_cursors", "page_rows", "rows_per_second", "quiet_hours", "accept_scan",
-        "attachment", "attachment_name", "attachment_mib", "poll_every", "sweep_every",
+        "attachment", "attachment_name", "attachment_mib", "ocr_pages", "poll_every", "sweep_every",
     }
 )  # fmt: skip
 
@@ -83,6 +83,7 @@ class StreamSettings(Section):
     attachment: str | None = None
     attachment_name: str | None = None
     attachment_mib: int = Field(default=10, ge=1, le=64)
+    ocr_pages: int = Field(default=0, ge=0, le=10_000)
     poll_every: Duration = seconds("5s")
     sweep_every: Duration = seconds("6h")
     keep: Duration = Field(default=seconds("1d"), ge=60)

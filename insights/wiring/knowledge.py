@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from insights.documents.attachments import Attachments
 from insights.documents.folder import Folder
+from insights.documents.messages import limits
 from insights.knowledge.chunking import Chunker, Chunking
 from insights.knowledge.examples import NearestExamples, Wanted
 from insights.knowledge.following import Following
@@ -95,6 +96,7 @@ def files(app: App, spec: StreamSpec, name: str | None) -> Attachments:
             names=spec.names,
             recognizer=app.recognizer,
             max_bytes=spec.attachment_bytes,
+            limits=limits(spec.ocr_pages),
         )
     )
 
@@ -129,6 +131,7 @@ def _documents(app: App, name: str) -> Documents:
             redaction=redaction.redaction(found.redact),
             names=redaction.names_model(app.settings, found.redact),
             recognizer=app.recognizer,
+            limits=limits(found.ocr_pages),
         )
         return app.stack.enter_context(folder)
     spec = definitions.knowledge_stream(app.settings, name)

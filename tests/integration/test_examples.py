@@ -38,7 +38,8 @@ class _Resolved:
     def listing(self) -> Iterator[tuple[str, bytes]]:
         yield from ((key, repr(row).encode()) for key, row in self.rows.items())
 
-    def load(self, uri: str) -> Document:
+    def load(self, uri: str, *more: object) -> Document:
+        del more
         _, text, label, when, tenant = self.rows[uri]
         return Document(
             uri=uri,

@@ -240,7 +240,7 @@ def test_the_lease_is_renewed_while_documents_are_slow_or_cannot_be_read(bench: 
         def listing(self) -> list[tuple[str, bytes]]:
             return [(f"{number}.pdf", bytes([number])) for number in range(6)]
 
-        def load(self, uri: str) -> Document:
+        def load(self, uri: str, *_: object) -> Document:
             bench.now += 10.0
             raise errors.KnowledgeError("took longer than 10 seconds to read", where=uri)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from email.message import EmailMessage, MIMEPart
 from typing import cast
 
+import msgspec
+
 from insights import errors
 from insights.documents import registry
 from insights.documents.formats.cleaning import clean, one_line
@@ -70,7 +72,8 @@ def _inner(name: str, data: bytes, limits: Limits) -> Loaded:
         raise errors.KnowledgeError("mails are nested too deeply")
     _nested += 1
     try:
-        return registry.read(name, data, limits)
+        # Pages are recognised by their number in the whole file.
+        return registry.read(name, data, msgspec.structs.replace(limits, ocr_pages=0))
     finally:
         _nested -= 1
 

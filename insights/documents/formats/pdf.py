@@ -5,6 +5,7 @@ takes four times the processor time (docs/knowledge.md has the figures).
 """
 
 import ctypes
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from insights import errors
 from insights.documents.formats import columns, pages
 from insights.documents.formats.cleaning import clean, one_line
 from insights.documents.formats.titles import usable
-from insights.documents.messages import Limits, Loaded
+from insights.documents.messages import Limits, Loaded, scan_mark
 
 _SHOWN_FIELDS = frozenset({
     pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX,
@@ -38,7 +39,23 @@ _DEEPEST_OUTLINE = 6
 _LARGEST_OUTLINE = 20_000
 
 
-def load(data: bytes, _: Limits) -> Loaded:
+def opened(data: bytes) -> Any:  # noqa: ANN401 - pypdfium2 has no types of its own
+    """Return a document.
+
+    Raises:
+        errors.KnowledgeError: If the file is damaged or needs a password to be opened.
+    """
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as exc:
+        if exc.err_code == pdfium.FPDF_ERR_PASSWORD:
+            raise errors.KnowledgeError("is encrypted", fix="store it without a password") from exc
+        raise errors.KnowledgeError(
+            "is no readable PDF", fix="open it and export it again"
+        ) from exc
+
+
+def load(data: bytes, limits: Limits) -> Loaded:
     """Return the pages' text in reading order, with running headers and footers left out.
 
     It is Markdown where the file has an outline, whose entries become its headings.
@@ -46,17 +63,11 @@ def load(data: bytes, _: Limits) -> Loaded:
     Raises:
         errors.KnowledgeError: If the file is damaged or needs a password to be opened.
     """
-    try:
-        document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as exc:
-        if exc.err_code == pdfium.FPDF_ERR_PASSWORD:
-            raise errors.KnowledgeError("is encrypted", fix="store it without a password") from exc
-        raise errors.KnowledgeError(
-            "is no readable PDF", fix="open it and export it again"
-        ) from exc
+    document = opened(data)
     if document.get_formtype() != pdfium.FORMTYPE_NONE:
         document.init_forms()
     read, pictures = [], 0
+    scans: list[int] = []
     for number in range(len(document)):
         try:
             page = document[number]
@@ -66,8 +77,14 @@ def load(data: bytes, _: Limits) -> Loaded:
             continue
         text = _text(page)
         fields = "\n".join(_fields(document, page))
-        pictures += not text.strip() and _is_picture(page)
-        read.append(clean("\n".join(filter(None, (text, fields)))))
+        shown = clean("\n".join(filter(None, (text, fields)))).replace("\ue000", "")
+        if not text.strip() and _is_picture(page):
+            if len(scans) < limits.ocr_pages:
+                scans.append(number)
+                shown = "\n".join(filter(None, (scan_mark(number), shown)))
+            else:
+                pictures += 1
+        read.append(shown)
         page.close()
     outline = list(_outline(document))
     body = pages.joined(read, outline)
@@ -78,6 +95,8 @@ def load(data: bytes, _: Limits) -> Loaded:
         text=body,
         is_markdown=bool(outline),
         doubts=doubts if pictures and body.strip() else (),
+        scans=tuple(scans),
+        digest=hashlib.sha256(data).digest() if scans else b"",
     )
 
 
