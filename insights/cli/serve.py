@@ -9,8 +9,9 @@ from insights import errors
 from insights.ground import environment, logs
 from insights.service import signals, systemd
 from insights.site.files import load
+from insights.store.revision import check_collation
 from insights.wiring.adapters import await_store
-from insights.wiring.app import check_store, open_app
+from insights.wiring.app import open_app
 from insights.wiring.doors import doors
 
 log = structlog.get_logger(__name__)
@@ -36,8 +37,8 @@ def serve(ctx: typer.Context) -> None:
     clients = Clients(environment.credential("door_tokens") or "")
     signal.signal(signal.SIGTERM, signals.unwind)
     await_store(settings)
-    with open_app(settings, begin=True) as app:
-        check_store(app)
+    with open_app(settings) as app:
+        check_collation(app.store)
         opened = doors(app)
         if not opened.entrances:
             raise errors.SettingsError(

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-Role = Literal["operator", "auditor", "key_reader", "daemon", "owner", "nobody"]
+Role = Literal["operator", "auditor", "key_reader", "door", "daemon", "owner", "nobody"]
 WebRole = Literal["viewer", "analyst", "operator", "auditor", "submitter"]
 
 
@@ -35,6 +35,7 @@ GRANTS: Mapping[Role, Grants] = {
     "operator": Grants("insights_operator", "store_operator.sql"),
     "auditor": Grants("insights_auditor", "store_auditor.sql"),
     "key_reader": Grants("insights_key_reader", "store_key_reader.sql"),
+    "door": Grants("insights_door", "store_door.sql"),
     "daemon": Grants("insights_daemon", "store_daemon.sql"),
     "owner": Grants("insights_owner", "store_roles.sql"),
 }
@@ -43,6 +44,10 @@ _TOLD = "audit.append"
 _DEPLOYS = tuple(
     f"deployments.{name}" for name in ("pipeline", "found", "retire", "deploy", "repoint")
 )
+_ACCEPTS = (
+    "target", "used_key", "keep_key", "standing_rows", "accept", "outcomes", "deliver", "cancel",
+    "waiting",
+)  # fmt: skip
 _DAEMON, _OWNER, _NOBODY = Need("daemon"), Need("owner"), Need("nobody")
 
 # `daemon`: it reads rows, documents or models besides, as the service's own user with its
@@ -103,6 +108,16 @@ COMMANDS: Mapping[str, Need] = {
     "audit show": Need("auditor", ("audit.show", "audit.of_row")),
     "audit export": Need("auditor", ("audit.chains", "audit.events")),
     "key find": Need("key_reader", ("keys.find",)),
+    "serve": Need(
+        "door",
+        (
+            *(f"inbox.{name}" for name in _ACCEPTS),
+            *(f"ledger.{name}" for name in ("deployed", "generation", "record")),
+            "insights.setting",
+            "insights.former_rows",
+            _TOLD,
+        ),
+    ),
     "init": _OWNER,
     "migrate": _OWNER,
     "run": _DAEMON,
@@ -169,7 +184,7 @@ def remedy(command: str | None, login: str) -> tuple[str, str] | None:
         return None
     of = GRANTS[need.role]
     whose = f"`insights {command}` is for the role {of.role}"
-    if need.role in ("daemon", "owner"):
+    if need.role in ("door", "daemon", "owner"):
         return whose, f"run it with the login of {of.role} (rights: sql/grants/{of.file})"
     name = '"' + login.replace('"', '""') + '"' if login else "<your login>"
     grant = f"a superuser runs GRANT {of.role} TO {name};"

@@ -16,8 +16,13 @@ log = structlog.get_logger(__name__)
 _FORGET_EVERY_S = 30.0
 
 
-def doors(app: App) -> Doors:
-    """Return what every door submits to: the pipelines that follow a stream of the inbox."""
+def doors(app: App, actor: str = "insights serve") -> Doors:
+    """Return what every door submits to: the pipelines that follow a stream of the inbox.
+
+    Args:
+        app: The site.
+        actor: Who the audit says cancelled a request: `insights` and a command.
+    """
     intake = IntakeClient(
         app.hash_keys.key,
         hash_key_former=app.hash_keys.former,
@@ -25,7 +30,8 @@ def doors(app: App) -> Doors:
         confined=app.settings.daemon.confine,
     )
     app.stack.callback(intake.close)
-    return Doors(entrances(app), intake, inbox(app))
+    kept = Inbox(app.store, actor, key_version=app.hash_keys.version)
+    return Doors(entrances(app), intake, kept)
 
 
 def entrances(app: App) -> dict[str, Entrance]:
@@ -50,7 +56,7 @@ def _as_sent(app: App, name: str) -> StreamSpec:
 
 
 def inbox(app: App) -> Inbox:
-    """Return the store's inbox."""
+    """Return the store's inbox, as a daemon looks after it."""
     return Inbox(app.store, app.holder, key_version=app.hash_keys.version)
 
 

@@ -1,6 +1,6 @@
 -- name: target
 -- The pipeline that a request is for, if it makes new work of this stream's rows; and whether our hash key is still in use.
-SELECT p.pipeline_id, NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest
+SELECT p.pipeline_id, NOT EXISTS (SELECT FROM store.fact WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest
 FROM store.pipeline p
 JOIN store.deployment d USING (pipeline_id)
 JOIN store.stream s ON s.stream_id = d.stream_id
