@@ -158,6 +158,8 @@ def _show(
         f"[bold]verdict[/] {verdict.status}"
         + (f": {shown(verdict.reason)}" if verdict.reason else "")
     )
+    for note in verdict.notes:
+        stdout.print(f"[bold]note[/] {shown(note)}", highlight=False)
     for citation in verdict.citations:
         quote = f' "{citation.quote}"' if citation.quote else ""
         if citation.support is not None:

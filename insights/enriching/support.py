@@ -35,7 +35,9 @@ def supported(
     verdicts = verdicts or [one.verdict for _, one in made]
     return [
         msgspec.structs.replace(
-            one, verdict=enough(found, recipe.output_schema, recipe.min_support)
+            one,
+            verdict=enough(found, recipe.output_schema, recipe.min_support),
+            notes=(*one.notes, *(n for n in found.notes if n not in one.verdict.notes)),
         )
         for (_, one), found in zip(made, verdicts, strict=True)
     ]

@@ -1,8 +1,8 @@
 """How far each sentence of an output is supported by the passages it cites and by the row.
 
-A sentence's support is the share of its words, weighted by rarity, that those sources have. It is
-a measure for people and analysts; where a pipeline or a field sets a least, what has less is
-withheld. No row is lost for it.
+A sentence's support is the share of its words, weighted by rarity, that those sources have; what
+turns round what they say (`contradiction`) has none. It is a measure for people and analysts; where
+a pipeline or a field sets a least, what has less is withheld. No row is lost for it.
 """
 
 import re
@@ -15,6 +15,7 @@ import structlog
 from insights import errors
 from insights.model import Citation, Claims, Json, Passage, Support, Verdict
 from insights.ports import Grounds
+from insights.steps.contradiction import contradiction
 from insights.steps.schema import CITED, SUPPORT, part_at
 
 log = structlog.get_logger(__name__)
@@ -100,16 +101,23 @@ def _claims(judged: Judged) -> Claims:
 
 
 def _supported(judged: Judged, supports: Sequence[Support]) -> Verdict:
+    """Return the verdict with scores: of what turns its source round nothing is supported."""
     by_source = {f"passage.{passage.number}": passage for passage in judged.passages}
-    scores = iter(supports)
-    citations = []
+    claims = _claims(judged)
+    sources = list(claims.sources.values())
+    scores = zip(claims.sentences, supports, strict=True)
+    citations, notes = [], list(judged.verdict.notes)
     for citation in judged.verdict.citations:
         if citation.claim_start is None:
             citations.append(citation)
-        else:
-            score = next(scores)
-            citations.append(_based(citation, score, by_source.get(score.source)))
-    return msgspec.structs.replace(judged.verdict, citations=tuple(citations))
+            continue
+        sentence, score = next(scores)
+        wrong = score.share and contradiction(sentence, sources)
+        if wrong:
+            notes.append(f"{citation.field} may turn its source round: {wrong}")
+            score = msgspec.structs.replace(score, share=0.0)
+        citations.append(_based(citation, score, by_source.get(score.source)))
+    return msgspec.structs.replace(judged.verdict, citations=tuple(citations), notes=tuple(notes))
 
 
 def _based(citation: Citation, score: Support, passage: Passage | None) -> Citation:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from insights import errors
-from insights.model import Claims, Generation, Passage, Span, Support, Verdict
+from insights.model import Citation, Claims, Generation, Passage, Span, Support, Verdict
 from insights.steps.attribution import Judged, scored, sentences
 from insights.steps.validate import validate
 
@@ -97,6 +97,21 @@ def test_each_sentence_of_free_text_gets_its_support_and_its_source() -> None:
         ("/answer", 10, 15, 1 / 5, uri),
         ("/steps/0", 0, 2, 1 / 2, uri),
     ]
+
+
+def test_a_sentence_that_turns_its_source_round_is_not_supported_and_told() -> None:
+    verdict = Verdict(
+        status="ok",
+        output={"answer": "Do not clear the queue.", "cited_passages": [1]},
+        citations=(Citation(field="/answer", source="prompt", claim_start=0, claim_end=23),),
+        notes=("cut",),
+    )
+    [found] = scored([Judged(verdict, _ROW, _PASSAGES)], _Grounds(), ["kb"]) or []
+    assert found.citations[0].support == 0.0
+    assert found.notes == (
+        "cut",
+        "/answer may turn its source round: it negates 'clear', and its source does not",
+    )
 
 
 def test_an_output_that_cites_nothing_may_stand_on_every_passage() -> None:

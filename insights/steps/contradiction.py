@@ -1,0 +1,213 @@
+"""Does a sentence turn round what its source says? Negations, and numbers and names out of place.
+
+A share of words (`attribution`) does not see one word. Here the sentence is laid beside the source
+sentence that has most of its words, and three things are looked at: whether the same words stand
+under a negation in both, and whether its numbers and names stand beside the words that they stand
+beside in a source. It knows nothing of meaning: antonyms, quantities in words and conclusions pass.
+Negations are those of English, German, French, Spanish, Italian and Dutch.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import islice, takewhile
+from typing import NamedTuple
+
+from insights.steps import grounding
+
+_KEPT_SOURCES = 1_024
+_ALIKE = 0.5  # of a sentence's words that a source sentence has to have, to be laid beside it
+_SCOPE = 2  # words under a negation
+_LEAST = 2  # words that a sentence or clause has to have
+_STEM = 6  # letters
+_SHORT = 3
+_TOLD = ("word", "number", "name")
+
+_TOKEN = re.compile(r"[^\W_]+(?:['\u2019./:,\-][^\W_]+)*")
+_END = re.compile(r"(?<=[.!?;:])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
+_BREAK = re.compile(r"[,;:()]")
+_CLAUSES = re.compile(r"[,;] (?:and|or|but|und|oder|aber|et|ou|mais|y|pero|e|ma|en|maar) ")
+_SPOKEN = re.compile(r"\S+")
+_GERMAN = frozenset(_SPOKEN.findall("der die das und ist nicht mit für auf den"))
+_NEGATORS = frozenset(
+    _SPOKEN.findall(
+        "not no never without cannot neither nor none nobody nothing "
+        "nicht kein keine keinen keinem keiner keines nie niemals ohne "
+        "pas jamais sans aucun aucune nunca jamás sin ningún ninguna ninguno "
+        "non mai senza nessun nessuna niet geen nooit zonder"
+    )
+)
+_FUNCTION = frozenset(  # and whatever has at most three letters
+    _SPOKEN.findall(
+        "that this these those with from have has had were been being which their there they them "
+        "also into than then when where while will would should could must shall might does doing "
+        "your about after before over under each only other such some more most very "
+        "eine einen einem einer eines oder aber wenn dann dass diese dieser dieses wird werden "
+        "sind dans pour avec plus cette sont être para como pero esta este sono come della delle "
+        "questo voor door deze zijn wordt"
+    )
+)
+
+
+class _Word(NamedTuple):
+    stem: str
+    kind: str  # word, number, name, negator, end (of a clause), or "": it says nothing
+    text: str
+
+
+class _Sentence(NamedTuple):
+    words: tuple[_Word, ...]
+    stems: frozenset[str]
+    negated: frozenset[str]
+
+
+def contradiction(sentence: str, sources: Sequence[str]) -> str | None:
+    """Return what of a sentence its sources say otherwise, in words; None if nothing is seen.
+
+    Args:
+        sentence: One sentence of an output.
+        sources: The texts that it may stand on.
+    """
+    known = [one for source in sources for one in _sentences(source)]
+    names = not any(map(_capitalises, sources))
+    parts = [sentence, *_CLAUSES.split(sentence)] if _CLAUSES.search(sentence) else [sentence]
+    for part in parts:
+        claim = _read(part, names=names)
+        if len(claim.stems) < _LEAST:
+            continue
+        beside = _beside(claim, known)
+        found = _turned(claim, beside) or _misplaced(claim, beside, known)
+        if found:
+            return found
+    return None
+
+
+def _beside(claim: _Sentence, known: Sequence[_Sentence]) -> list[_Sentence]:
+    """Return the source sentences that have most of its words; none if none has half of them."""
+    shares = [len(claim.stems & one.stems) / len(claim.stems) for one in known]
+    most = max(shares, default=0.0)
+    if most < _ALIKE:
+        return []
+    return [one for one, share in zip(known, shares, strict=True) if share >= most - 1e-9]
+
+
+def _turned(claim: _Sentence, beside: Sequence[_Sentence]) -> str | None:
+    """Return the word that is negated on one side alone, whichever sentence it is laid beside."""
+    found = [(claim.negated ^ one.negated) & claim.stems & one.stems for one in beside]
+    if not found or not all(found):
+        return None
+    word = next(one for one in claim.words if one.stem in found[0])
+    if word.stem in claim.negated:
+        return f"it negates {word.text!r}, and its source does not"
+    return f"it does not negate {word.text!r}, and its source does"
+
+
+def _misplaced(
+    claim: _Sentence, beside: Sequence[_Sentence], known: Sequence[_Sentence]
+) -> str | None:
+    """Return a number or name that stands where each sentence it is laid beside has another one."""
+    found = [_exchanged(claim, one) for one in beside]
+    if not found or not all(found):
+        return None
+    for (at, word), other in found[0].items():
+        if all((at, word) in one for one in found) and not _stands(claim.words, at, known):
+            return f"it has {word.text!r} where its source has {other.text!r}"
+    return None
+
+
+def _exchanged(claim: _Sentence, source: _Sentence) -> dict[tuple[int, _Word], _Word]:
+    """Return the numbers and names of a sentence that stand in the place of another in a source."""
+    first = [(at, word) for at, word in enumerate(claim.words) if word.kind in _TOLD]
+    second = [word for word in source.words if word.kind in _TOLD]
+    matcher = SequenceMatcher(
+        None, [_place(word) for _, word in first], [_place(word) for word in second], autojunk=False
+    )
+    return {
+        first[begin + number]: second[start + number]
+        for begin, start, many in matcher.get_matching_blocks()
+        for number in range(many)
+        if first[begin + number][1].stem != second[start + number].stem
+    }
+
+
+def _place(word: _Word) -> str:
+    """Return what a word is to an alignment: one number or name fits the place of another."""
+    return word.stem if word.kind == "word" else f"<{word.kind}>"
+
+
+def _stands(words: Sequence[_Word], at: int, known: Sequence[_Sentence]) -> bool:
+    """Tell whether a number or name stands anywhere beside the words that it stands beside here."""
+    before, after = _next(words, at)
+    for one in known:
+        for there, other in enumerate(one.words):
+            if other.stem == words[at].stem:
+                left, right = _next(one.words, there)
+                if (before is None or left == before) and (after is None or right == after):
+                    return True
+    return False
+
+
+def _next(words: Sequence[_Word], at: int) -> tuple[str | None, str | None]:
+    """Return the words right beside one."""
+    before = next((w.stem for w in reversed(words[:at]) if w.kind in _TOLD), None)
+    after = next((w.stem for w in words[at + 1 :] if w.kind in _TOLD), None)
+    return before, after
+
+
+@lru_cache(maxsize=_KEPT_SOURCES)
+def _sentences(source: str) -> tuple[_Sentence, ...]:
+    names = not _capitalises(source)
+    return tuple(made for part in _END.split(source) if (made := _read(part, names=names)).stems)
+
+
+@lru_cache(maxsize=_KEPT_SOURCES)
+def _capitalises(source: str) -> bool:
+    """Tell whether a text is German, where a capital makes no name."""
+    return len(_GERMAN & set(source.casefold().split())) > 1
+
+
+def _read(text: str, *, names: bool) -> _Sentence:
+    words = tuple(_words(text, names=names))
+    told = frozenset(word.stem for word in words if word.kind in _TOLD)
+    return _Sentence(words, told, frozenset(_negated(words)))
+
+
+def _words(text: str, *, names: bool) -> Iterator[_Word]:
+    before = 0
+    for number, match in enumerate(_TOKEN.finditer(text)):
+        token = match.group()
+        if _BREAK.search(text, before, match.start()):
+            yield _Word("", "end", "")
+        before = match.end()
+        if any(map(str.isdigit, token)):
+            claim = next(iter(grounding.claims(token)), None)
+            yield _Word(
+                max(claim.forms, key=lambda form: (len(form), form)) if claim else token.casefold(),
+                "number",
+                token,
+            )
+            continue
+        plain = token.casefold().replace("\u2019", "'")
+        if plain in _NEGATORS or plain.endswith("n't"):
+            yield _Word(plain, "negator", token)
+        elif plain in _FUNCTION or (len(plain) <= _SHORT and not token.isupper()):
+            yield _Word(plain, "", token)
+        else:
+            is_name = names and number > 0 and any(map(str.isupper, token))
+            yield _Word(_stem(plain), "name" if is_name else "word", token)
+
+
+def _stem(word: str) -> str:
+    return word.removesuffix("'s")[:_STEM]
+
+
+def _negated(words: Sequence[_Word]) -> Iterator[str]:
+    """Yield the words that follow a negation closely; two of them make none."""
+    under: dict[str, int] = {}
+    for at, word in enumerate(words):
+        if word.kind == "negator":
+            scope = takewhile(lambda one: one.kind != "end", words[at + 1 :])
+            for one in islice((one for one in scope if one.kind in _TOLD), _SCOPE):
+                under[one.stem] = under.get(one.stem, 0) + 1
+    yield from (stem for stem, times in under.items() if times % 2)
