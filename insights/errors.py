@@ -14,7 +14,8 @@
     │   ├── MustWait             the source must be left alone now: no failure at all
     │   ├── DaemonUnavailable    no daemon answers where `insights health` asks
     │   ├── NotReady             a daemon answers, and cannot do its work now
-    │   └── ReceiverUnavailable  who is to be told of alerts takes none
+    │   ├── ReceiverUnavailable  who is to be told of alerts takes none
+    │   └── Unfinished           what was begun goes on by itself, and is not over
     └── Permanent                retrying changes nothing
         ├── RowError             this row alone: dead-letter it with its reason
         ├── StreamError          this stream alone: stop it and say why
@@ -200,6 +201,17 @@ class ReceiverUnavailable(Transient):
     """
 
     exit_code = 39
+
+
+class Unfinished(Transient):
+    """What was begun is not over when the command ends; it goes on by itself.
+
+    Cause: a sink was not told yet that a row was forgotten: it does not answer, or no daemon
+    publishes to it.
+    Fix: start the daemon, mend the sink; `insights status` tells what is not over.
+    """
+
+    exit_code = 43
 
 
 class Permanent(InsightsError):

@@ -18,6 +18,7 @@ from insights.cli import (
     drain,
     evaluate,
     exits,
+    forget,
     health,
     init,
     key,
@@ -102,6 +103,7 @@ app.command("budget")(budget.budget)
 app.command("pause")(streams.pause)
 app.command("resume")(streams.resume)
 app.command("drain")(drain.drain)
+app.command("forget")(forget.forget)
 app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
 app.command("support-bundle")(support_bundle.support_bundle)

@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from insights.store.reports import (
     OUTCOMES,
     BudgetReport,
     DaemonReport,
+    ForgottenReport,
     PlanReport,
     Reports,
     SinkReport,
@@ -84,6 +86,7 @@ def _show(opened: Reports) -> None:
         _show_budget(one)
     for plan in opened.plans():
         _show_plan(plan)
+    _show_forgotten(opened.forgotten())
     if former_rows:
         stdout.print(f"{former_rows:,} rows are still known by hash_key_former: keep it.")
     elif former_rows is not None:
@@ -106,6 +109,7 @@ def told(opened: Reports) -> dict[str, Any]:
             {**msgspec.to_builtins(p), "off": {what: p.off(what) for what in _PLANNED}}
             for p in opened.plans()
         ],
+        "forgotten": opened.forgotten(),
         "last_day": opened.usage(),
         "former_key_rows": opened.former_key_rows() or 0,
     }
@@ -210,6 +214,23 @@ def _show_plan(found: PlanReport) -> None:
         stdout.print(
             f"  {found.done_rows:,} of them took, against the plan: {told}", highlight=False
         )
+
+
+def _show_forgotten(streams: Sequence[ForgottenReport]) -> None:
+    """Print which rows of each stream stay out, and what of a forgetting is not over."""
+    for found in streams:
+        stdout.print(
+            f"[bold]forgotten of stream {shown(found.stream)}[/] {found.rows:,} rows stay out, "
+            f"read again and not recorded {found.held_back:,} times",
+            highlight=False,
+        )
+        if found.unfinished:
+            waits = ", ".join(found.sinks)
+            stdout.print(
+                f"  [bold yellow]not over:[/] {found.unfinished:,}, asked for {_ago(found.since)}"
+                + (f"; waiting for {shown(waits)}" if waits else ""),
+                highlight=False,
+            )
 
 
 def _ago(moment: dt.datetime | None) -> str:

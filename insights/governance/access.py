@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
-Role = Literal["operator", "auditor", "key_reader", "door", "daemon", "owner", "nobody"]
+Role = Literal[
+    "operator", "auditor", "key_reader", "retention", "door", "daemon", "owner", "nobody"
+]
 WebRole = Literal["viewer", "analyst", "operator", "auditor", "submitter"]
 
 
@@ -36,6 +38,7 @@ GRANTS: Mapping[Role, Grants] = {
     "auditor": Grants("insights_auditor", "store_auditor.sql"),
     "key_reader": Grants("insights_key_reader", "store_key_reader.sql"),
     "door": Grants("insights_door", "store_door.sql"),
+    "retention": Grants("insights_retention", "store_retention.sql"),
     "daemon": Grants("insights_daemon", "store_daemon.sql"),
     "owner": Grants("insights_owner", "store_roles.sql"),
 }
@@ -65,6 +68,7 @@ COMMANDS: Mapping[str, Need] = {
             "insights.former_rows",
             "budgets.budgets",
             "plans.plans",
+            "forgetting.forgotten",
         ),
     ),
     "budget": Need("operator", ("budgets.budgets",)),
@@ -114,8 +118,19 @@ COMMANDS: Mapping[str, Need] = {
             *(f"inbox.{name}" for name in _ACCEPTS),
             *(f"ledger.{name}" for name in ("deployed", "generation", "record")),
             "insights.setting",
+            "forgetting.kept_out",
             "insights.former_rows",
             _TOLD,
+        ),
+    ),
+    "forget": Need(
+        "retention",
+        (
+            "retention.forget",
+            "retention.allow",
+            "forgetting.begun",
+            "forgetting.more",
+            "forgetting.how_far",
         ),
     ),
     "init": _OWNER,

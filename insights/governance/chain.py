@@ -9,6 +9,10 @@ JSON array in UTF-8, byte for byte as it is written:
 
     [chain, number, microseconds since 1970, actor, login, action, stream, row, insight, details]
 
+An event that was forgotten is empty but for its hash: row and insight are null, and its details are
+`{"forgotten": number}`. An event `forgotten` of retention names it: chain, number, the hash before
+it, its own, the SHA-256 of the body that is left, and whether it was sound until then.
+
 ANCHORS are files in whose lines ends of chains were kept: `chain:length:hash` somewhere in a line,
 as in the lines that the daemon logs.
 """
@@ -58,6 +62,15 @@ class _Place:
     misfits: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Tombstone:
+    """What is left of an event that was forgotten; `former` is None where a gap lies before it."""
+
+    former: str | None
+    hash: str
+    body: str
+
+
 class Check:
     """Takes events in the order of their chains and numbers; tells what was tampered with.
 
@@ -74,6 +87,8 @@ class Check:
         self._places: dict[int, _Place] = {}
         self._seals: set[tuple[object, object, object]] = set()
         self._anchored: dict[int, dict[int, set[str]]] = {}
+        self._tombstones: dict[tuple[int, int], _Tombstone] = {}
+        self._forgotten: dict[tuple[int, int], list[object]] = {}
         for line in anchors:
             for chain, length, digest in _ANCHOR.findall(line):
                 ends = self._anchored.setdefault(int(chain), {})
@@ -83,7 +98,7 @@ class Check:
     def take(self, body: str, digest: str) -> None:
         """Check the next event: what was hashed, and its hash in hexadecimal."""
         self.events += 1
-        chain, number, at, actor, login, action, _, _, _, details = json.loads(body)
+        chain, number, at, actor, login, action, _, *of, details = json.loads(body)
         place = self._places.get(chain)
         if place is None:
             place = self._places[chain] = self._begin(chain)
@@ -98,7 +113,12 @@ class Check:
             self._tell(chain, place.number + 1, what)
             place.sound = False
         expected = hashlib.sha256(bytes.fromhex(place.hash) + body.encode()).hexdigest()
-        if place.sound and expected != digest:
+        if expected != digest and of == [None, None] and _is_emptied(details):
+            self._end_misfits(chain, place)
+            left = hashlib.sha256(body.encode()).hexdigest()
+            former = place.hash if place.sound else None
+            self._tombstones[chain, number] = _Tombstone(former, digest, left)
+        elif place.sound and expected != digest:
             place.misfits.append(number)
         else:
             self._end_misfits(chain, place)
@@ -108,9 +128,8 @@ class Check:
         end = self.chains.get(chain)
         if end is not None and (actor, login) != (end.actor, end.login):
             self._tell(chain, number, f"event {number} is of {actor} ({login})")
-        if actor == RETENTION and action == "events sealed" and isinstance(details, dict):
-            told = (details.get("chain"), details.get("last"), details.get("hash"))
-            self._seals.add(told)
+        if actor == RETENTION and isinstance(details, dict):
+            self._hear(action, details)
         place.number, place.hash, place.at, place.sound = number, digest, at, True
 
     def finish(self) -> list[Finding]:
@@ -129,7 +148,41 @@ class Check:
                     self._tell(chain, length, what)
                 elif end is not None and length == end.sealed:
                     self._compare(chain, length, end.sealed_hash)
+        self._bury()
         return [Finding(self._where(chain), what) for chain, _, what in sorted(self._found)]
+
+    def _hear(self, action: str, details: dict[str, object]) -> None:
+        """Take in what retention tells: events that it sealed, or emptied."""
+        if action == "events sealed":
+            self._seals.add((details.get("chain"), details.get("last"), details.get("hash")))
+        emptied = details.get("events") if action == "forgotten" else None
+        for one in emptied if isinstance(emptied, list) else ():
+            if isinstance(one, list) and [type(part) for part in one[:2]] == [int, int]:
+                self._forgotten[one[0], one[1]] = one[2:]
+
+    def _bury(self) -> None:
+        """Hold what is empty against what retention told, both ways."""
+        for (chain, number), left in self._tombstones.items():
+            told = self._forgotten.get((chain, number))
+            if told is None:
+                what = f"event {number} was emptied, and no forgetting tells of it"
+                self._tell(chain, number, what)
+                continue
+            former, rest = told[:1], told[1:]
+            if left.former is not None and former != [left.former]:
+                what = f"event {number - 1} is not the one that stood before a forgotten one"
+                self._tell(chain, number - 1, what)
+            if rest[:2] != [left.hash, left.body]:
+                self._tell(chain, number, f"event {number} is not what its forgetting left of it")
+            elif rest[2:] != [True]:
+                what = f"event {number} was not as it had been written when it was forgotten"
+                self._tell(chain, number, what)
+        for chain, number in self._forgotten.keys() - self._tombstones.keys():
+            place, end = self._places.get(chain), self.chains.get(chain)
+            sealed = end.sealed if end is not None else 0
+            if place is not None and sealed < number <= place.number:
+                what = f"event {number} was to be forgotten, and is not empty"
+                self._tell(chain, number, what)
 
     def _begin(self, chain: int) -> _Place:
         end = self.chains.get(chain)
@@ -171,6 +224,10 @@ class Check:
     def _where(self, chain: int) -> str:
         end = self.chains.get(chain)
         return f"chain {chain}" if end is None else f"chain {chain} of {end.actor} ({end.login})"
+
+
+def _is_emptied(details: object) -> bool:
+    return isinstance(details, dict) and details.keys() == {"forgotten"}
 
 
 def _events(first: int, last: int) -> str:

@@ -29,10 +29,14 @@ _REFUSED = "*"  # where `problems` says that documents were not deleted; no docu
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """A collection's name and PostgreSQL's text search configuration for its words."""
+    """A collection's name and PostgreSQL's text search configuration for its words.
+
+    `stream` names the stream whose rows its documents are.
+    """
 
     name: str
     language: str = "english"
+    stream: str | None = None
 
 
 class SyncReport(msgspec.Struct, frozen=True):
@@ -85,6 +89,7 @@ class Indexer:
     ) -> None:
         self._name = collection.name
         self._language = collection.language
+        self._stream = collection.stream
         self._documents = documents
         self._passages = passages
         self._embedder = embedder
@@ -109,7 +114,7 @@ class Indexer:
         Raises:
             errors.KnowledgeError: If the documents cannot be listed.
         """
-        collection_id = self._passages.declare(self._name, self._language)
+        collection_id = self._passages.declare(self._name, self._language, self._stream)
         known = self._passages.known(collection_id)
         listed = self._listed(self._documents.listing(), progress)
         gone = {uri: document for uri, document in known.items() if uri not in listed}
@@ -121,7 +126,7 @@ class Indexer:
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> SyncReport:
         """Bring some documents up to date, given as a listing gives them; nothing is deleted."""
-        collection_id = self._passages.declare(self._name, self._language)
+        collection_id = self._passages.declare(self._name, self._language, self._stream)
         known = self._passages.known(collection_id)
         listed = self._listed(changes, progress)
         standing = {uri: why for uri, why in self._problems.items() if uri not in listed}
@@ -155,6 +160,9 @@ class Indexer:
             for uri, content in listed.items()
             if uri not in known or known[uri].content_hash != content
         }
+        if work and self._stream is not None:
+            for uri in self._passages.forgotten(collection_id, list(work)):
+                del work[uri], listed[uri]
         problems: dict[str, str] = {}
         moves = list(self._moves(work, gone, problems))
         self._passages.move(collection_id, moves)

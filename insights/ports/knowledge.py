@@ -84,8 +84,8 @@ class Documents(Protocol):
 class Passages(Protocol):
     """Collections, documents, passages and vectors in the store, and the search over them."""
 
-    def declare(self, name: str, language: str) -> int:
-        """Return a collection's id."""
+    def declare(self, name: str, language: str, stream: str | None = None) -> int:
+        """Return a collection's id; its documents are a folder's, or the rows of a stream."""
         ...
 
     def declare_model(self, model: EmbeddingModel) -> int:
@@ -94,6 +94,10 @@ class Passages(Protocol):
 
     def known(self, collection_id: int) -> dict[str, KnownDocument]:
         """Return every document of a collection by URI."""
+        ...
+
+    def forgotten(self, collection_id: int, uris: Sequence[str]) -> set[str]:
+        """Return which of these rows are kept out, because they were forgotten."""
         ...
 
     def put(

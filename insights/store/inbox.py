@@ -26,7 +26,7 @@ from insights.model import (
     Submission,
     Ticket,
 )
-from insights.store import audit, forms
+from insights.store import audit, forgetting, forms
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
@@ -214,7 +214,11 @@ class _Accepting:
         ).fetchone()
         if generation.generation != self._deployed.generation:
             raise errors.Overloaded("another version was deployed meanwhile", where="store")
-        answers = [self._used(sent, pipelines[sent.pipeline]) for sent in submissions]
+        gone = forgetting.kept_out(self._connection, stream, submissions)
+        answers = [
+            forgetting.refused(sent, gone) or self._used(sent, pipelines[sent.pipeline])
+            for sent in submissions
+        ]
         fresh = [
             (sent, pipelines[sent.pipeline])
             for sent, answer in zip(submissions, answers, strict=True)

@@ -7,7 +7,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors
-from insights.ground import failpoints
+from insights.ground import failpoints, keys
 from insights.model import (
     Following,
     Gap,
@@ -178,9 +178,10 @@ class Ledger(Sweeps):
             with connection.cursor().copy(self._sql[copy_page]) as copy:
                 copy.write(page.block)
             connection.execute(self._sql["plan_anew"])
+            rows = page.rows - self._held_back(connection)
             if following.changes:
                 connection.execute(self._sql["restamp_page"], values)
-            row = self._recorded(connection, values, page)
+            row = self._recorded(connection, values, rows)
             if bookmark and self._seen is not None:
                 again = connection.execute(self._seen, values).fetchall()
                 audit.append(
@@ -192,8 +193,9 @@ class Ledger(Sweeps):
                     ),
                 )
             if bookmark and page.last is not None and not row.outdated:
+                last, at = as_json(page.last), keys.join(page.last.key)
                 connection.execute(
-                    self._sql["bookmark"], {"stream_id": stream_id, "bookmark": as_json(page.last)}
+                    self._sql["bookmark"], {"stream_id": stream_id, "bookmark": last, "at": at}
                 )
             failpoints.reach("before-page-commit")
         failpoints.reach("after-page-commit")
@@ -207,7 +209,12 @@ class Ledger(Sweeps):
             row_ids=tuple(row.row_ids) if want_ids else (),
         )
 
-    def _recorded(self, connection: Connection, values: Mapping[str, Any], page: Page) -> Any:  # noqa: ANN401
+    def _held_back(self, connection: Connection) -> int:
+        """Take rows that were forgotten out of the page; return how many those are."""
+        held = connection.execute(self._sql["hold_back"], {"stream": self._stream}).fetchone()
+        return 0 if held is None else int(held.rows)
+
+    def _recorded(self, connection: Connection, values: Mapping[str, Any], rows: int) -> Any:  # noqa: ANN401
         """Enter the page: as all known, or all new, where the last page was so; else by look-up.
 
         Known rows that are as they were need no more than that they are.
@@ -215,12 +222,12 @@ class Ledger(Sweeps):
         row: Any  # an aggregate: there is always one
         if self._same:
             row = connection.execute(self._sql["record_same"], values).fetchone()
-            if row.same == page.rows:
+            if row.same == rows:
                 return row
         entered, stamped = 0, []  # what the look-up then finds unchanged
         if self._fresh and not any(values["slots"]):
             row = connection.execute(self._sql["record_new"], values).fetchone()
-            if row.new == page.rows:
+            if row.new == rows:
                 return row
             entered, stamped = row.new, row.stamped
         twice = connection.execute(self._sql["contradictions"]).fetchone()
@@ -231,7 +238,7 @@ class Ledger(Sweeps):
                 fix="name a key that is unique, or correct the view",
             )
         row = connection.execute(self._sql["record"], values).fetchone()
-        self._fresh = row.new == page.rows > 0
+        self._fresh = row.new == rows > 0
         self._same = not (row.new or row.changed or row.outdated)
         stamped = [*stamped, *row.stamped][: values["sample"]]
         return row._replace(new=row.new + entered, stamped=stamped)

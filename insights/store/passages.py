@@ -44,10 +44,10 @@ class PassageStore:
 
     # --- synchronisation -------------------------------------------------------------------------
 
-    def declare(self, name: str, language: str) -> int:
-        """Return a collection's id."""
+    def declare(self, name: str, language: str, stream: str | None = None) -> int:
+        """Return a collection's id; its documents are a folder's, or the rows of a stream."""
         with self._store.connection() as connection:
-            values = {"name": name, "language": language}
+            values = {"name": name, "language": language, "stream": stream}
             row = _one(connection.execute(self._sql["declare_collection"], values))
         return int(row.collection_id)
 
@@ -77,6 +77,12 @@ class PassageStore:
             for row in rows
         }
 
+    def forgotten(self, collection_id: int, uris: Sequence[str]) -> set[str]:
+        """Return which of these rows are kept out, because they were forgotten."""
+        values = {"collection_id": collection_id, "uris": list(uris)}
+        with self._store.connection() as connection:
+            return {row.uri for row in connection.execute(self._sql["forgotten"], values)}
+
     def put(
         self, collection_id: int, language: str, model_id: int, documents: Sequence[IndexedDocument]
     ) -> None:
@@ -85,7 +91,7 @@ class PassageStore:
             connection.adapters.register_dumper(Halfvec, HalfvecDumper)
             connection.execute(self._sql["lock_collection"], {"collection_id": collection_id})
             for indexed in documents:
-                put = connection.execute(
+                row = connection.execute(
                     self._sql["put_document"],
                     {
                         "collection_id": collection_id,
@@ -97,9 +103,11 @@ class PassageStore:
                         "labels": Jsonb(labels) if (labels := indexed.document.labels) else None,
                         "moment": indexed.document.moment,
                     },
-                )
+                ).fetchone()
+                if row is None:
+                    continue  # forgotten since it was read
                 common = {
-                    "document_id": _one(put).document_id,
+                    "document_id": row.document_id,
                     "collection_id": collection_id,
                     "language": language,
                     "model_id": model_id,

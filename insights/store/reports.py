@@ -240,12 +240,27 @@ class OutboxReport(msgspec.Struct, frozen=True):
     oldest_s: float | None
 
 
+class ForgottenReport(msgspec.Struct, frozen=True):
+    """Rows of a stream that stay out, and how often they were read again and not recorded.
+
+    `unfinished` forgettings are not over, the oldest `since`; `sinks` have not said yet that they
+    show their rows no more.
+    """
+
+    stream: str
+    rows: int
+    held_back: int
+    unfinished: int
+    since: dt.datetime | None
+    sinks: list[str]
+
+
 class Reports:
     """Reads the reports; changes nothing."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans")
+        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans", "forgetting")
         self._sql = {name: text for file in named for name, text in load(file).items()}
 
     def streams(self) -> list[StreamReport]:
@@ -287,6 +302,10 @@ class Reports:
     def plans(self) -> list[PlanReport]:
         """Return the last plan of each pipeline beside what was then spent."""
         return self._read("plans", PlanReport)
+
+    def forgotten(self) -> list[ForgottenReport]:
+        """Return which streams have rows that were forgotten, and what is not over of that."""
+        return self._read("forgotten", ForgottenReport)
 
     def usage(self) -> UsageReport:
         """Return what the last day cost."""

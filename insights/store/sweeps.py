@@ -8,6 +8,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors
+from insights.ground import keys
 from insights.model import Bookmark, LastSweep, Lease, StreamState, SweepState
 from insights.store import audit
 from insights.store.postgres import Connection, Store
@@ -63,6 +64,7 @@ class Sweeps:
             blocks=list(blocks),
             present=list(blocks.values()),
             bookmark=as_json(bookmark) if bookmark else None,
+            at=keys.join(bookmark.key) if bookmark else None,
             rows=rows,
             rescued=rescued,
         )

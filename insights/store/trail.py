@@ -13,13 +13,22 @@ from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
 _PAGE = 5_000
-_GUARDS = ("audit_chain.audit_chain_kept", "audit_event.audit_event_append_only")
+_GUARDS = (
+    "audit_chain.audit_chain_kept",
+    "audit_event.audit_event_append_only",
+    "audit_event.audit_event_emptied_only",
+)
 # SHA-256 of what the functions do, as the newest migration of each made them: a test compares.
 _DOORS = {
+    "allow_again": "686202edbda8b75d8bb5496bfc3a7c0dbe936f4ddede1b2e1ccabde1e7380b54",
     "append_events": "1104a3141f439cb95c97d549e34f87da153d858f276291c68daa7f474126ce80",
     "chain_events": "969563bbe3d3b0d0040a042971a52a8258b4548438d2f216257ea1bf1fdbc1c9",
-    "refuse_change": "4f8e3538bbc6f950971c88afa8714ce8f095322eb4f6d9621150b8f1379f2e2a",
+    "entomb_events": "acc92245e7580064413e455b2b7dd99ca421c2c929ab0d93d5371a17c5ccbb26",
+    "forget": "8e851a243a572dc293d51acd38cc15e85e66bc586d266492cd18d1fa12642738",
+    "forget_more": "63c03395871d42607eb8c4cade8cc55efee8258fca22a011fbb1e54badf40903",
+    "refuse_change": "aeb96902117ccbf2ee906432cba670671938a6952a87125e8dc879c550be91f4",
     "seal_events": "2c3944be4eaa1aacd560c1729bc597bf1ad0604228572346f1e108b0ad8a1143",
+    "take_row": "3f96515aa1eb4d5d3bbc426fc74349ebf47fd349530f3ff4d64f3fffebcc2a7f",
 }
 
 

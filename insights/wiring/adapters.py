@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -88,10 +88,10 @@ def await_store(settings: Settings, tell: Callable[[str], None] = lambda _: None
 
 
 @contextmanager
-def open_store(config: Path | Settings) -> Iterator[Store]:
-    """Open the store and check that its schema fits."""
+def open_store(config: Path | Settings, login: str | None = None) -> Iterator[Store]:
+    """Open the store, by another URL than the settings' if one is given; check its schema."""
     settings = load(config) if isinstance(config, Path) else config
-    with store_url(settings) as url:
+    with nullcontext(login) if login else store_url(settings) as url:
         store = Store(url, connections=settings.store.connections).open()
         try:
             revision.check(store)

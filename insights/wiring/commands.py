@@ -10,6 +10,7 @@ from insights.site.settings import Settings
 from insights.store import derived, streams
 from insights.store.deployments import Deployments
 from insights.store.derived import DerivedObject
+from insights.store.forgetting import Forgetting
 from insights.store.leases import Leases
 from insights.store.outbox import SinkOutbox
 from insights.store.reports import Reports
@@ -50,6 +51,13 @@ def row_keys(config: Config) -> Iterator[RowKeys]:
     """Open how keys are shown."""
     with open_store(config) as store:
         yield RowKeys(store)
+
+
+@contextmanager
+def forgetting(config: Config, url: str | None) -> Iterator[Forgetting]:
+    """Open what forgets rows, by a login of its own (`url`) or the settings'."""
+    with open_store(config, url) as store:
+        yield Forgetting(store)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from insights.store.daemons import Daemons
 from insights.wiring import doors, enriching, knowledge, polling, publishing
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
+from insights.wiring.forgetting import Forgets
 from insights.wiring.health import Readiness, threads_of
 
 ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
@@ -58,7 +59,7 @@ def build(
     if pipeline is None and not jobs and set(roles) != {"knowledge"}:
         raise _nothing_to_do(app, roles)
     anchoring = Anchoring(app)
-    jobs.append(anchoring)
+    jobs += [anchoring, Forgets(app)]
     daemons = Daemons(
         app.store,
         app.holder,

@@ -41,7 +41,7 @@ def indexer(app: App, name: str, documents: Documents | None = None) -> Indexer:
         embedder.model.max_tokens,
         lambda texts: embedder.embed(texts, "document"),
     )
-    collection = Collection(name=name, language=found.language)
+    collection = Collection(name=name, language=found.language, stream=found.stream)
     documents = documents or _documents(app, name)
     return Indexer(collection, documents, app.passages, embedder, chunker)
 

@@ -15,6 +15,11 @@ GRANT INSERT ON store.insight, store.citation, store.setting, store.plan TO insi
 -- Audit events are written by this function alone: it gives them their number, time, login and hash.
 GRANT EXECUTE ON FUNCTION store.append_events(text, jsonb) TO insights_daemon;
 
+-- A row that was forgotten and is read again is counted. What somebody with the right has asked for, the daemon ends: what it
+-- has not been asked for it cannot forget.
+GRANT UPDATE (held_back) ON store.forgotten TO insights_daemon;
+GRANT EXECUTE ON FUNCTION store.forget_more(), store.kept_out(text, text[]) TO insights_daemon;
+
 -- Facts about streams, pipelines and sinks, and where each stands.
 GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.deployment, store.stream, store.sink
     TO insights_daemon;

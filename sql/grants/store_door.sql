@@ -28,3 +28,6 @@ GRANT UPDATE (generation) ON store.stream TO insights_door;
 -- Outcomes. What was cancelled is told in the audit.
 GRANT SELECT ON store.insight, store.citation, store.pipeline_version TO insights_door;
 GRANT EXECUTE ON FUNCTION store.append_events(text, jsonb) TO insights_door;
+
+-- A row that was forgotten is not taken again.
+GRANT EXECUTE ON FUNCTION store.kept_out(text, text[]) TO insights_door;

@@ -63,7 +63,9 @@ WHERE c.relnamespace = 'store'::regnamespace AND c.relname IN ('audit_event', 'a
 SELECT p.proname AS door, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex') AS sha256,
        p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AS fixed
 FROM pg_proc p
-WHERE p.pronamespace = 'store'::regnamespace AND p.proname IN ('append_events', 'chain_events', 'seal_events', 'refuse_change');
+WHERE p.pronamespace = 'store'::regnamespace 
+  AND p.proname IN ('append_events', 'chain_events', 'seal_events', 'refuse_change', 'forget', 'forget_more', 'allow_again',
+                    'take_row', 'entomb_events');
 
 -- name: rights
 -- Whoever but the owner may change the tables past the functions, or put an event down under any name: nobody should.
@@ -86,7 +88,8 @@ FROM pg_proc p
 CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
 LEFT JOIN pg_roles r ON r.oid = x.grantee
 WHERE p.pronamespace = 'store'::regnamespace AND x.grantee <> p.proowner
-  AND (p.proname = 'chain_events' OR p.proname IN ('append_events', 'seal_events') AND x.grantee = 0)
+  AND (p.proname IN ('chain_events', 'entomb_events', 'take_row')
+       OR p.proname IN ('append_events', 'seal_events', 'forget', 'forget_more', 'allow_again') AND x.grantee = 0)
 ORDER BY 1, 2, 3;
 
 -- name: to_replay

@@ -58,6 +58,20 @@ COPY page (row_key, input_hash, cursor) FROM STDIN;
 -- The same where versions read different columns, or the form of the hash changes.
 COPY page (row_key, input_hash, cursor, former_hash, own, former_own) FROM STDIN;
 
+-- name: hold_back
+-- Rows that were forgotten are taken out of the page before anything of it is recorded, and counted. Where nothing of the
+-- stream was ever forgotten, no key is looked at.
+WITH held AS (
+    DELETE FROM page p
+    WHERE EXISTS (SELECT FROM store.forgotten f WHERE f.stream = %(stream)s) AND store.is_forgotten(%(stream)s, p.row_key)
+    RETURNING p.row_key
+), counted AS (
+    UPDATE store.forgotten f SET held_back = f.held_back + 1
+    FROM (SELECT DISTINCT store.key_hash(h.row_key) AS key_hash FROM held h) k
+    WHERE f.stream = %(stream)s AND f.key_hash = k.key_hash
+)
+SELECT count(*) AS rows FROM held;
+
 -- name: restamp_page
 -- While the form of the hash changes: rows that are equal in the former one take the new hash, without work. With another
 -- key, work and insights take theirs too: those of other columns keep the hashes that they have.
@@ -263,9 +277,9 @@ SET pass = jsonb_build_object('horizon', %(horizon)s::jsonb, 'mark', %(mark)s::j
 WHERE stream_id = %(stream_id)s;
 
 -- name: bookmark
--- Where the pass goes on after a crash.
+-- Where the pass goes on after a crash. A row that was forgotten is no bookmark: the one before it stays.
 UPDATE store.stream SET pass = pass || jsonb_build_object('bookmark', %(bookmark)s::jsonb)
-WHERE stream_id = %(stream_id)s;
+WHERE stream_id = %(stream_id)s AND NOT store.is_forgotten(name, %(at)s);
 
 -- name: end_pass
 -- The pass is complete: its mark waits for promotion, and marks that are ripe are promoted. Identities that are missing
@@ -340,15 +354,18 @@ RETURNING sweep_id, epoch, NULL::jsonb AS bookmark;
 SELECT block, present FROM store.sweep_block WHERE sweep_id = %(sweep_id)s;
 
 -- name: checkpoint
--- Marks and bookmark together, so that a crash resumes with both or with neither.
+-- Marks and bookmark together, so that a crash resumes with both or with neither. A row that was forgotten is no bookmark:
+-- what lies behind the one before it is read again.
 WITH marked AS (
     INSERT INTO store.sweep_block (sweep_id, block, present)
     SELECT %(sweep_id)s, block, present FROM unnest(%(blocks)s::bigint[], %(present)s::bytea[]) AS b (block, present)
     ON CONFLICT (sweep_id, block) DO UPDATE SET present = excluded.present
 )
-UPDATE store.sweep
-SET bookmark = %(bookmark)s::jsonb, rows = rows + %(rows)s, rescued = rescued + %(rescued)s
-WHERE sweep_id = %(sweep_id)s;
+UPDATE store.sweep w
+SET bookmark = CASE WHEN store.is_forgotten(s.name, %(at)s) THEN w.bookmark ELSE %(bookmark)s::jsonb END,
+    rows = w.rows + %(rows)s, rescued = w.rescued + %(rescued)s
+FROM store.stream s
+WHERE w.sweep_id = %(sweep_id)s AND s.stream_id = w.stream_id;
 
 -- name: absent
 -- Rows that neither this sweep nor the finished one before it saw, in the same epoch and at an advanced position, and

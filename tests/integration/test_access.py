@@ -19,8 +19,16 @@ from tests.helpdesk import Helpdesk
 from tests.site import Site
 
 SECRET = "only-in-tests"
-PERSONS = {"otto": "operator", "anna": "auditor", "kim": "key_reader", "nora": None}
-FILES = {role: access.GRANTS[role].file for role in ("operator", "auditor", "key_reader")}
+PERSONS = {
+    "otto": "operator",
+    "anna": "auditor",
+    "kim": "key_reader",
+    "rita": "retention",
+    "nora": None,
+}
+FILES = {
+    role: access.GRANTS[role].file for role in ("operator", "auditor", "key_reader", "retention")
+}
 
 
 def script(name: str) -> str:
@@ -124,6 +132,7 @@ LINES = {
     ),
     "auditor": ("audit verify", "audit show 1", "audit export {out}"),
     "key_reader": ("key find 3",),
+    "retention": ("forget -s ticket -k nobody", "forget -s ticket -k nobody --undo"),
 }
 
 
@@ -151,7 +160,8 @@ def test_a_person_with_a_role_runs_its_commands_and_another_is_told_which_role_i
         "SELECT DISTINCT actor FROM store.audit_chain WHERE login = %s AND length > 0", person
     )
     wrote = {"insights dead", "insights pipeline", "insights pause", "insights resume"}
-    assert {actor for (actor,) in told} == (wrote if role == "operator" else set())
+    expected = {"operator": wrote, "retention": {"audit retention"}}.get(role, set())
+    assert {actor for (actor,) in told} == expected
 
 
 def test_a_command_of_the_service_names_its_login(
@@ -197,7 +207,7 @@ def given(role: str) -> Iterator[tuple[str, str]]:
                     yield f"{right}{named}", table.strip()
 
 
-@pytest.mark.parametrize("role", ["operator", "auditor"])
+@pytest.mark.parametrize("role", ["operator", "auditor", "retention"])
 def test_a_role_has_the_rights_of_its_statements_and_none_besides(
     shared: Shared, role: access.Role
 ) -> None:
@@ -221,6 +231,17 @@ def test_a_role_has_the_rights_of_its_statements_and_none_besides(
 @pytest.mark.parametrize(
     ("person", "statement"),
     [
+        ("rita", "SELECT * FROM store.ledger"),
+        ("rita", "SELECT output FROM store.insight"),
+        ("rita", "SELECT * FROM store.audit_event"),
+        ("rita", "SELECT sealed FROM store.outbox"),
+        ("rita", "DELETE FROM store.forgotten"),
+        ("rita", "UPDATE store.forgotten SET held_back = 0"),
+        ("rita", "SELECT store.take_row(1)"),
+        ("rita", "SELECT store.entomb_events(1, 1, '{}', '{}', '', '{}')"),
+        ("rita", "SELECT store.chain_events('audit retention', '[]')"),
+        ("rita", "SELECT store.append_events('insights forget', '[]')"),
+        ("otto", "SELECT store.forget('ticket', '1', '{}')"),
         ("otto", "SELECT output FROM store.insight"),
         ("otto", "SELECT quote FROM store.citation"),
         ("otto", "SELECT * FROM store.passage"),

@@ -50,6 +50,10 @@ def wheres(found: Trail) -> list[str]:
             "trigger audit_event.audit_event_append_only",
         ),
         (
+            "DROP TRIGGER audit_event_emptied_only ON store.audit_event",
+            "trigger audit_event.audit_event_emptied_only",
+        ),
+        (
             "DROP TRIGGER audit_chain_kept ON store.audit_chain",
             "trigger audit_chain.audit_chain_kept",
         ),
@@ -63,6 +67,9 @@ def wheres(found: Trail) -> list[str]:
         ("GRANT UPDATE ON store.audit_event TO PUBLIC", "store.audit_event"),
         ("GRANT EXECUTE ON FUNCTION store.chain_events TO pg_monitor", "store.chain_events"),
         ("GRANT EXECUTE ON FUNCTION store.append_events TO PUBLIC", "store.append_events"),
+        ("GRANT EXECUTE ON FUNCTION store.forget TO PUBLIC", "store.forget"),
+        ("GRANT EXECUTE ON FUNCTION store.entomb_events TO pg_monitor", "store.entomb_events"),
+        ("ALTER FUNCTION store.forget_more RESET ALL", "function store.forget_more"),
         ("GRANT UPDATE (head) ON store.audit_chain TO PUBLIC", "store.audit_chain.head"),
     ],
 )
@@ -76,6 +83,12 @@ def test_the_owner_meets_the_trigger_first(store: Store) -> None:
     fill(store, "daemon", 3)
     for statement in (
         "UPDATE store.audit_event SET details = '{}'",
+        "SET insights.forgetting = 'on'; UPDATE store.audit_event SET details = '{}'",
+        (
+            "SET insights.forgetting = 'on'; UPDATE store.audit_event SET row_id = NULL,"
+            " insight_id = NULL, details = '{\"forgotten\": 1}', at = now()"
+        ),
+        "SET insights.forgetting = 'on'; DELETE FROM store.audit_event",
         "DELETE FROM store.audit_event",
         "TRUNCATE store.audit_event",
         "DELETE FROM store.audit_chain",
@@ -209,7 +222,9 @@ def test_what_is_written_anew_with_right_hashes_only_an_anchor_shows(
         owner.execute("ALTER TABLE store.audit_event DISABLE TRIGGER ALL")
         owner.execute("ALTER TABLE store.audit_chain DISABLE TRIGGER ALL")
         owner.execute(change)
-        owner.execute("ALTER TABLE store.audit_event ENABLE ALWAYS TRIGGER audit_event_append_only")
+        for guard in ("append_only", "emptied_only"):
+            on = f"ALTER TABLE store.audit_event ENABLE ALWAYS TRIGGER audit_event_{guard}"
+            owner.execute(on.encode())
         owner.execute("ALTER TABLE store.audit_chain ENABLE ALWAYS TRIGGER audit_chain_kept")
     assert trail.verify().findings == []
     (found,) = trail.verify(anchors).findings

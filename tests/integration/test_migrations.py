@@ -94,6 +94,7 @@ def test_a_migration_does_not_queue_behind_a_long_transaction(store_url: str) ->
         ("insight", "status", "Insight"),
         ("outbox", "shows", "What a sink shows"),
         ("request", "state", "What a marked row was told"),
+        ("forgotten", "state", "What was asked to be forgotten"),
     ],
 )
 def test_the_page_of_states_names_each_state(

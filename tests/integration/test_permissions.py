@@ -79,9 +79,11 @@ def explained(statement: str) -> str:
 
 
 def store_statements() -> dict[str, str]:
+    """Return what the daemon runs; what `retention.sql` has is for others."""
     found = {
         f"{file.stem}.{name}": statement
         for file in (folder("sql") / "store").glob("*.sql")
+        if file.stem != "retention"
         for name, statement in load(file.stem).items()
     }
     utility = {
@@ -165,6 +167,11 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
         "UPDATE store.audit_chain SET length = 0",
         "INSERT INTO store.audit_chain (actor, login) VALUES ('me', 'somebody else')",
         "SELECT store.seal_events(now())",
+        "SELECT store.forget('s', 'k', '{}')",
+        "SELECT store.allow_again('s', 'k')",
+        "SELECT store.take_row(1)",
+        "UPDATE store.forgotten SET state = 'completed'",
+        "DELETE FROM store.forgotten",
         "ALTER TABLE store.audit_event DISABLE TRIGGER ALL",
         "UPDATE store.setting SET value = ''",
         "DELETE FROM store.ledger",

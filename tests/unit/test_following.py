@@ -74,8 +74,11 @@ class _Passages:
         self.documents: dict[str, tuple[bytes, str]] = {}
         self.problems: dict[str, str] = {}
 
-    def declare(self, name: str, language: str) -> int:
+    def declare(self, name: str, language: str, stream: str | None = None) -> int:
         return 1
+
+    def forgotten(self, collection_id: int, uris: Sequence[str]) -> set[str]:
+        return set()
 
     def declare_model(self, model: object) -> int:
         return 1
