@@ -21,7 +21,7 @@ from insights.pipeline import Pipeline
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.service.daemon import Progress
-from insights.site import files
+from insights.site import definitions, files
 from insights.store import audit
 from insights.wiring import app
 from insights.wiring.adapters import open_store
@@ -73,11 +73,16 @@ def main() -> None:
     for stage in STAGES:
         _time(Pipeline, stage, stage, spent)
     with open_store(found) as store, ExitStack() as stack:
-        daemon = build(NullApp(found, store, stack), ("poll", "enrich"), once=True)
+        made = NullApp(found, store, stack)
+        daemon = build(made, ("poll", "enrich"), once=True)
+        # The reader is there and has redacted a row: what starts once is no row's cost.
+        made.source("erp").fetch(definitions.read(found, "category").stream, ["1"])
+        started = _spent()
         began = time.perf_counter()
         daemon.run_once(_quiet)
         result = {
             "wall_s": time.perf_counter() - began,
+            "cpu_s": {name: spent - started[name] for name, spent in _spent().items()},
             "stages_s": spent,
             "processes": _processes(),
             "heavy": [name for name in HEAVY if name in sys.modules],
@@ -105,6 +110,11 @@ def _time(cls: type, method: str, stage: str, spent: dict[str, float]) -> None:
             spent[stage] += time.perf_counter() - began
 
     setattr(cls, method, timed)
+
+
+def _spent() -> dict[str, float]:
+    """Return the processor seconds, so far, of this process and its children."""
+    return {name: cost["cpu_s"] for name, cost in _processes().items()}
 
 
 def _processes() -> dict[str, dict[str, float]]:

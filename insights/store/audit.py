@@ -33,6 +33,7 @@ def append(connection: Connection, actor: str, events: Iterable[Event]) -> None:
         actor: The daemon's holder name, or the command, that did it.
         events: What was done.
     """
-    told = [msgspec.to_builtins(event) for event in events]
+    told = [*events]
     if told:
-        connection.execute(load("audit")["append"], {"actor": actor, "events": Jsonb(told)})
+        values = {"actor": actor, "events": Jsonb(told, dumps=msgspec.json.encode)}
+        connection.execute(load("audit")["append"], values)

@@ -39,7 +39,7 @@ _ISSUERS: tuple[tuple[str, frozenset[int]], ...] = tuple(
     for prefix in prefixes.split()
 )
 _LONGEST_PREFIX = 4
-_SHORT, _LONG = 12, 19  # digits of a card
+SHORT, _LONG = 12, 19  # digits of a card
 # How the digits of a card are grouped. Otherwise only two groups, however long, or single digits.
 _GROUPINGS = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 4, 4, 1), (4, 4, 4),
@@ -60,7 +60,7 @@ _EACH = re.compile(r"[A-Za-z0-9]")
 
 def cards(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find payment cards of 12 to 19 digits: an issuer's prefix and length, and Luhn's digit."""
-    for groups in chains(source.text, _SHORT):
+    for groups in chains(source.text, SHORT):
         at = 0
         while at < len(groups):
             taken = _card(source, groups, at)
@@ -90,12 +90,12 @@ def _card(source: Folded, groups: list[Group], at: int) -> int:  # noqa: PLR0911
         number += group.digits
         sizes = (*sizes, len(group.digits))
         begins = sizes in _BEGINNINGS
-        if len(number) > _LONG or (taken > 1 and len(number) < _SHORT and not begins):
+        if len(number) > _LONG or (taken > 1 and len(number) < SHORT and not begins):
             break
         regular = taken <= 2 or sizes in _GROUPINGS  # noqa: PLR2004 - two groups: wrapped once
         if (
             regular
-            and len(number) >= _SHORT
+            and len(number) >= SHORT
             and _is_card(source, number, groups[at].start, group.end)
         ):
             return taken

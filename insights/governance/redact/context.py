@@ -36,6 +36,22 @@ def any_of(words: Iterable[str]) -> str:
     return f"(?:{'|'.join(parts)})"
 
 
+def begun(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """Yield the matches before which no letter stands, from left to right, none within another.
+
+    Asked after the match: a pattern that asks first is tried at every character, while the engine
+    skips to the letters that one may begin with.
+    """
+    at = 0
+    while match := pattern.search(text, at):
+        start = match.start()
+        if start and text[start - 1].isalpha():
+            at = start + 1
+        else:
+            yield match
+            at = match.end()
+
+
 class Words:
     """Telling words: those that speak for a kind of personal data, and those against.
 

@@ -42,7 +42,19 @@ _SURE = {"IBAN", "CARD", "NATIONAL_ID"}  # have checksums: the whole is surer th
 _MORE = re.compile(
     r"[\d._/=+-]|[a-z][A-Z]"
 )  # looks like a piece of an address or a token, not like a word
-_WITHOUT_DIGITS = {"secret", "url", "email", "link"}
+# How many digits a text has at least that has one of these; the other kinds need none.
+_FEWEST = {
+    "iban": 2,
+    "card": accounts.SHORT,
+    "national_id": 4,  # India's PAN
+    "passport": 1,
+    "licence": identity.FEWEST - 2,
+    "birth_date": 4,
+    "ip": 1,
+    "mac": 1,
+    "phone": phones.LOCAL,
+}
+_SHORT = 6  # digits that are no number of anybody's, where nothing else stands in the text
 
 
 class Finding(NamedTuple):
@@ -65,13 +77,17 @@ class _Policy:
         own = [custom.pattern(name, pattern) for name, pattern in redaction.patterns]
         if redaction.deny:
             own.append(custom.denied(redaction.deny))
-        self._always = [*own, *(_FINDERS[kind] for kind in kinds if kind in _WITHOUT_DIGITS)]
-        self._digits = [_FINDERS[kind] for kind in kinds if kind not in _WITHOUT_DIGITS]
+        self._own = bool(own)
+        self._finders = [*((finder, 0) for finder in own)]
+        self._finders += [(_FINDERS[kind], _FEWEST.get(kind, 0)) for kind in kinds]
 
     def spans(self, text: str, names: Names | None) -> list[Span]:
         """Return what is found in a text, in the text's own positions, without overlaps."""
+        bare = len(text) < _SHORT and text.isdecimal() and not self._own
+        if bare and names is None:
+            return []
         source = fold(text)
-        found = [*self._found(source)]
+        found = [] if bare else [*self._found(source)]
         if names is not None:
             found += names.find(source.text)
         spans = merged(self._placed(source, span) for span in self._kept(source, found))
@@ -82,11 +98,10 @@ class _Policy:
         return merged([*spans, *across]) if across else spans
 
     def _found(self, source: Folded) -> Iterator[Span]:
-        finders = self._always
-        if any(map(source.text.__contains__, "0123456789")):
-            finders = [*finders, *self._digits]
-        for finder in finders:
-            yield from finder(source, self.regions)
+        digits = sum(map(source.text.count, "0123456789"))
+        for finder, fewest in self._finders:
+            if digits >= fewest:
+                yield from finder(source, self.regions)
 
     def _kept(self, source: Folded, spans: Sequence[Span]) -> Iterable[Span]:
         if not self.allowed:

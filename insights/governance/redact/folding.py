@@ -35,6 +35,7 @@ _MAP = {
 _ODD = regex.compile(r"[\p{C}\p{Z}\p{Pd}\p{Nd}\p{M}" + regex.escape("".join(_MAP)) + "]")
 # Where a piece may start that is not its own folded form. Newlines are told by themselves.
 _SPECIAL = re.compile(r"[^ -~\n]+|[&%\\<\[({]")
+_OWN_FORM = re.compile(r"[\n !-$')-;=-Z\]-z|}~]*+")  # it stands nowhere
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});?")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _WIDE_PERCENT = re.compile(r"%u([0-9A-Fa-f]{4})")
@@ -134,6 +135,8 @@ class _Builder(msgspec.Struct):
 
 def fold(text: str) -> Folded:
     """Return the folded copy."""
+    if _OWN_FORM.fullmatch(text):
+        return Folded(text, [])
     built = _Builder(text)
     _fold(built, len(text))
     if not built.pieces or built.pieces == [(0, 0, -1)]:
@@ -169,6 +172,8 @@ def joined(text: str, known: Sequence[tuple[int, int]] = ()) -> Folded | None:
         text: The text.
         known: What was found in it, in order.
     """
+    if not ("\n" in text or "\r" in text or "<br" in text):
+        return None
     breaks = [match.span() for match in _JOINT.finditer(text)]
     if not breaks:
         return None

@@ -11,7 +11,7 @@ from functools import lru_cache
 from types import ModuleType
 
 from insights.governance.redact import countries
-from insights.governance.redact.context import READINGS, THINGS, Words, any_of
+from insights.governance.redact.context import READINGS, THINGS, Words, any_of, begun
 from insights.governance.redact.folding import Folded
 from insights.governance.redact.spans import Span, compact
 
@@ -24,10 +24,11 @@ _NAMED_IDS = re.compile(
     r"(?P<id>(?:[a-z]{1,4}[ -]?)?\d[a-z0-9]*+(?:[ \n./-]{1,2}[a-z]?\d[a-z0-9]*+|[ -][a-z]\b){0,6})"
 )
 _DIGITS = re.compile(r"\d+")
-_FEWEST = 6  # digits or letters of an id beside a word that says so
+FEWEST = 6  # digits or letters of an id beside a word that says so
 _TOKEN = re.compile(r"[A-Za-z]{0,4}\d[A-Za-z0-9]*+(?:[ \n./-]{1,3}[A-Za-z0-9]{1,10}+){0,3}")
 _BEGINS = re.compile(r"(?<![^\W_])[A-Za-z]{0,4}\d")
 _PARTS = re.compile(r"[A-Za-z0-9]+")
+_LETTERS = 6  # before the first digit of an id, in one piece (`countries.PREFIX`)
 _LENGTHS = range(7, 21)
 _REACH = 128  # characters behind a telling word, more than any word is looked for (`context`)
 
@@ -36,8 +37,7 @@ _FILLER = (
     r"|my|es|est){0,12}"
 )
 _PASSPORTS = re.compile(
-    "(?<![^\\W\\d_])"
-    + any_of((
+    any_of((
         r"passports?", r"reise ?pass", r"pass(?: ?nummer|[ -]?nr)", r"personalausweis\w*",
         r"ausweis\w*",
         r"identity card", r"id[ -]card", r"passeport", r"carte d'identit\u00e9", r"pasaporte",
@@ -50,8 +50,7 @@ _PASSPORTS = re.compile(
     + r"(?P<id>[a-z]{0,3}\d[a-z0-9]{4,11}+|[a-z][a-z0-9]{2}\d[a-z0-9]{3,8}+)"
 )  # fmt: skip
 _LICENCES = re.compile(
-    "(?<![^\\W\\d_])"
-    + any_of((
+    any_of((
         r"driv(?:er|ing)(?:'?s)?'? licen[cs]e", r"dl", r"f(?:\u00fc|ue)hrerschein\w*",
         r"fahrausweis\w*",
         r"permis de conduire", r"permiso de conducir", r"carnet de conducir",
@@ -73,8 +72,7 @@ _DATE = (
     rf"|{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}"
 )
 _BIRTHS = re.compile(
-    "(?<![^\\W\\d_])"
-    + any_of((
+    any_of((
         r"born", r"birth(?: ?da(?:te|y))?", r"date of birth", r"d\.? ?o\.? ?b", r"b-?day",
         r"geb(?:oren)?",
         r"geburts(?:datum|tag)", r"geb\.-?datum", r"n\u00e9e?", r"naissance", r"nacid[oa]",
@@ -99,7 +97,7 @@ def national_ids(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:
         if match is None:
             continue
         value = compact(match["id"])
-        if len(value) >= _FEWEST and sum(map(str.isdigit, value)) >= _FEWEST - 1:
+        if len(value) >= FEWEST and sum(map(str.isdigit, value)) >= FEWEST - 1:
             yield Span(*match.span("id"), "NATIONAL_ID", value)
     wanted = tuple(dict.fromkeys(name for region in regions for name in countries.ids(region)))
     for start, end in [(0, len(source.text))] if wanted else _behind(words):
@@ -125,7 +123,7 @@ def _evident(source: Folded) -> Iterator[Span]:
         if start < done:
             continue
         before = text[start - 1] if start else " "
-        if before.isalpha() or before in " \n./_-":
+        if before in " \n./_-" or (before.isalpha() and _may_begin(text, start)):
             prefix = countries.PREFIX.search(text, max(0, start - countries.LONGEST_PREFIX), start)
             if prefix is not None:
                 span = _of_form(source, prefix.start(), countries.LETTERS)
@@ -138,6 +136,16 @@ def _evident(source: Folded) -> Iterator[Span]:
             if span is not None:
                 yield span
                 done = span.end
+
+
+def _may_begin(text: str, start: int) -> bool:
+    """Return whether few letters stand before a digit, and no other digit before those."""
+    at = start - 1
+    while at >= 0 and text[at].isalpha():
+        at -= 1
+        if start - at > _LETTERS + 1:
+            return False
+    return at < 0 or not text[at].isdigit()
 
 
 def _of_form(source: Folded, start: int, begins: int) -> Span | None:
@@ -168,7 +176,7 @@ def _regional(source: Folded, wanted: tuple[str, ...], start: int, end: int) -> 
             if text[until : until + 1].isalnum():
                 continue
             value = compact(text[match.start() : until])
-            if len(value) not in _LENGTHS or sum(map(str.isdigit, value)) < _FEWEST - 1:
+            if len(value) not in _LENGTHS or sum(map(str.isdigit, value)) < FEWEST - 1:
                 continue
             if lean is None:
                 lean = _WEAK.lean(source, match.start(), until)
@@ -202,14 +210,14 @@ def _module(name: str) -> ModuleType:
 
 def passports(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find numbers of passports and identity cards, beside the word."""
-    for match in _PASSPORTS.finditer(source.lower):
+    for match in begun(_PASSPORTS, source.lower):
         yield Span(*match.span("id"), "PASSPORT", compact(match["id"]))
 
 
 def licences(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find numbers of driving licences, beside the word or in the British form."""
-    for match in _LICENCES.finditer(source.lower):
-        if sum(map(str.isdigit, match["id"])) >= _FEWEST - 2:
+    for match in begun(_LICENCES, source.lower):
+        if sum(map(str.isdigit, match["id"])) >= FEWEST - 2:
             yield Span(*match.span("id"), "LICENCE", compact(match["id"]))
     for match in _GB_LICENCE.finditer(source.text):
         if match.start() and source.text[match.start() - 1].isalnum():
@@ -219,5 +227,5 @@ def licences(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noq
 
 def birth_dates(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find dates beside "born", "Geburtsdatum" and the like."""
-    for match in _BIRTHS.finditer(source.lower):
+    for match in begun(_BIRTHS, source.lower):
         yield Span(*match.span("date"), "BIRTH_DATE", compact(match["date"]))

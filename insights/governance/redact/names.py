@@ -119,7 +119,10 @@ class Names:
                 people.append((words, owner))
                 self._alone(words, owner)
         self._logins(people)
-        self._wanted = {*self._parts, *self._together, *self._short, *self._sequences}
+        wanted = (self._parts, self._together, self._short, self._sequences)
+        # What a word that belongs to a name begins with, whatever ending it bears.
+        begin = (form[:_SHORTEST] for forms in wanted for form in forms)
+        self._begin = frozenset((*begin, *self._initials))
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield what a folded text repeats."""
@@ -128,13 +131,34 @@ class Names:
             while at >= 0:
                 yield Span(at, at + len(value), owner.kind, owner.same)
                 at = text.find(value, at + len(value))
-        if self._wanted or self._numbers:
-            hits: list[_Hit] = []
-            words = [(match.start(), match.end()) for match in _WORD.finditer(text)]
-            at = 0
-            while at < len(words):
-                at += self._at(text, words, at, hits)
-            yield from _linked(text, hits)
+        if not (self._begin or self._numbers):
+            return
+        lower = text.lower()
+        lows = _WORD.findall(lower)
+        candidates = self._candidates(lows, plain=lower.isascii())
+        if not candidates:
+            return
+        words = [match.span() for match in _WORD.finditer(text)]
+        hits: list[_Hit] = []
+        until = 0
+        for at in candidates:
+            if at >= until:
+                until = at + self._at(text, words, at, hits)
+        yield from _linked(text, hits)
+
+    def _candidates(self, lows: Sequence[str], *, plain: bool) -> list[int]:
+        """Return which words may belong to a name or a number: most do not begin like one."""
+        begin, numbers = self._begin, self._numbers
+        if numbers or not plain:
+            return [
+                at
+                for at, low in enumerate(lows)
+                if low[:_SHORTEST] in begin
+                or low in PARTICLES
+                or low[0] in numbers
+                or not low.isascii()
+            ]
+        return [at for at, low in enumerate(lows) if low[:_SHORTEST] in begin or low in PARTICLES]
 
     # --- what is looked for --------------------------------------------------------------------
 

@@ -54,7 +54,8 @@ _MAC = re.compile(
 )
 _PAIR = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{2}[:.-]\Z")  # of a longer chain
 _BARE_MAC = re.compile(r"(?<![^\W_])[0-9A-Fa-f]{12}(?![^\W_])")
-_MACS = Words((r"mac", r"hwaddr", r"bssid", r"ethernet", r"wlan", r"wifi", r"nic"), THINGS)
+_MAC_WORDS = ("mac", "hwaddr", "bssid", "ethernet", "wlan", "wifi", "nic")
+_MACS = Words(_MAC_WORDS, THINGS)
 
 _SCHEME = re.compile(r"[A-Za-z0-9+.-]{1,30}")  # matched backwards, from the ://
 _REST = re.compile(r"[^\s<>\"'`^\\{}|]{1,4096}")
@@ -121,7 +122,7 @@ def _email(text: str, backwards: str, host: re.Match[str]) -> Span | None:
 
 def ips(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find IPv4 and IPv6 addresses; versions and chapters that look like one are left."""
-    for match in _IPV4.finditer(source.text):
+    for match in _IPV4.finditer(source.text) if "." in source.text else ():
         if _inside(source.text, match.start(), "."):
             continue
         address = match.group().replace(" ", "")
@@ -166,7 +167,8 @@ def _like_version(parts: list[int]) -> bool:
 def macs(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001
     """Find MAC addresses, by bytes or by words of four; without separators beside "MAC" only."""
     text = source.text
-    for match in _MAC.finditer(text):
+    apart = text.count(":") > 1 or text.count("-") > 1 or text.count(".") > 1
+    for match in _MAC.finditer(text) if apart else ():
         start = match.start()
         if _inside(text, start, "") or _PAIR.search(text, max(0, start - 4), start):
             continue
@@ -174,7 +176,8 @@ def macs(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: A
         lean = _MACS.lean(source, match.start(), match.end())
         if lean > 0 or match[1] == ":" or (lettered and lean == 0 and match[2] != "-"):
             yield Span(match.start(), match.end(), "MAC", compact(match.group()))
-    for match in _BARE_MAC.finditer(text):
+    named = any(map(source.lower.__contains__, _MAC_WORDS))
+    for match in _BARE_MAC.finditer(text) if named else ():
         if _MACS.lean(source, match.start(), match.end()) > 0:
             yield Span(match.start(), match.end(), "MAC", compact(match.group()))
 

@@ -58,7 +58,7 @@ _AREA = re.compile(r"\(0?\d{1,5}\)")
 _TRUNK = re.compile(r"0\d{1,5}[ \n]?[ /-][ \n]?\d|0\d{1,4}\.\d{2,3}\.\d{2}")
 _FRENCH = re.compile(r"0\d(?:([. -])\d\d)(?:\1\d\d){3}$")
 _FEWEST, _MOST = 7, 15  # digits (E.164)
-_LOCAL = 6  # digits of a number within a town, found beside its words only
+LOCAL = 6  # digits of a number within a town, found beside its words only
 
 
 def phones(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:
@@ -97,7 +97,7 @@ def _phone(
             return None
     candidate = text[start:base]
     digits = _NOT_DIGIT.sub("", candidate)
-    if candidate.count("\n") > 1 or len(digits) < _LOCAL:
+    if candidate.count("\n") > 1 or len(digits) < LOCAL:
         return None
     if candidate.count("(") != candidate.count(")"):
         if candidate.startswith("(") and ")" not in candidate:
