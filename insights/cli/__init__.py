@@ -16,6 +16,7 @@ from insights.cli import (
     dead,
     doctor,
     drain,
+    enrich,
     evaluate,
     exits,
     forget,
@@ -91,6 +92,7 @@ app.command("init")(init.init)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("try")(try_.try_)
+app.command("enrich")(enrich.enrich)
 app.command("replay")(replay.replay)
 app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)

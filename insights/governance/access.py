@@ -138,6 +138,7 @@ COMMANDS: Mapping[str, Need] = {
     "run": _DAEMON,
     "doctor": _DAEMON,
     "try": _DAEMON,
+    "enrich": _DAEMON,
     "replay": _DAEMON,
     "redteam": _DAEMON,
     "evaluate": _DAEMON,
