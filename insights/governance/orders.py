@@ -9,8 +9,10 @@ detector: what is reworded well enough passes it (docs/security.md has the figur
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ _CONTROL = re.compile(
     r"|^[ \t>*]{0,8}(?:assistant|ai assistant|system prompt|system instructions?)[ *]{0,3}:",
     re.IGNORECASE | re.MULTILINE,
 )
+_SHORT = 1_200  # characters of a text that a rule is tried on as a whole
 _REMEMBERED = 256  # passages: many rows are shown the same
 _SPACED = re.compile(r"[ \t]+")
 
@@ -46,14 +49,20 @@ def _rule(pattern: str) -> re.Pattern[str]:
 
 _STEM = 4  # letters of a word by which rules are chosen; a shorter word is its own stem
 _WORDS = re.compile(r"[^\W_]+")
+_WORDS_APART = re.compile(r"([^\W_]+)")
 
 
 class _Rule(msgspec.Struct, frozen=True):
-    """A pattern, tried where each group of `needs` shares a stem with the text; and its name."""
+    """A pattern, tried where each group of `needs` shares a stem with the text; and its name.
+
+    A match reaches so many characters to both sides of each of those words, but for the length of a
+    label.
+    """
 
     pattern: re.Pattern[str]
     says: str
     needs: tuple[frozenset[str], ...] = ()
+    reach: int = 400
 
 
 def _stems(words: str) -> frozenset[str]:
@@ -79,7 +88,9 @@ _SPOKEN = _rule(
     r"|\bas an? (?:ai|large language|language) "
     rf"|\byou are (?:now )?(?:an? |the )(?:\w+ )?{_MODEL}\b"
     r"|\bfrom now on,? you\b|\bnew (?:system )?(?:instructions?|task) ?:"
-    rf"|{_STARTS}(?:add|include|insert|append|write|replace|use|introduce|provide|rearrange|remove"
+)
+_DIRECTED = _rule(
+    rf"{_STARTS}(?:add|include|insert|append|write|replace|use|introduce|provide|rearrange|remove"
     r"|misspell|begin|start|end|finish|format|give|make|mention|put|convert|translate|encode|group"
     r"|modify|integrate|incorporate|embed|suggest|recommend|emphasi[sz]e|advise|ensure|output"
     r"|return|print|limit|change|craft|present|offer|highlight|substitute|swap|reverse|jumble"
@@ -148,12 +159,15 @@ _FIXED = (
     _Rule(_ASIDE, "sets instructions aside", (_stems(
         "ignore ignoring disregard forget override bypass dismiss discard follow following "
         "ignorieren vergiss vergessen missachten oubliez olvide omite dimentica trascura esqueca "
-        "desconsidere negeer vergeet zignoruj zapomnij игнорируй забудь"),)),
+        "desconsidere negeer vergeet zignoruj zapomnij игнорируй забудь"),), 160),
     _Rule(_SPOKEN, "speaks to a model", (
-        _stems("ai a llm language assistant bot classifier chat gpt model now new") | _ANSWERS,)),
-    _Rule(_ASKED, "asks for instructions", (_stems("prompt instructions"),)),
+        _stems("dear hey attention note message instructions reminder as you from new"),
+        _stems("ai a llm language large assistant bot classifier chat gpt model now task "
+               "instructions")), 120),
+    _Rule(_DIRECTED, "speaks to a model", (_stems("your"), _ANSWERS), 300),
+    _Rule(_ASKED, "asks for instructions", (_stems("prompt instructions"),), 160),
     _Rule(_OVERRIDE, "poses as an authority",
-          (_stems("override directive instruction command"),)),
+          (_stems("override directive instruction command"),), 80),
 )  # fmt: skip
 
 
@@ -166,7 +180,11 @@ class Orders:
 
     def __init__(self, schema: Json) -> None:
         labels, fields = _closed(schema)
+        self._longest = max((len(name) for name in (*labels, *fields)), default=0)
         self._rules = (*_FIXED, *_about(labels, fields))
+        self._telling = frozenset(
+            stem for rule in self._rules for need in rule.needs for stem in need
+        )
         self._beside = lru_cache(_REMEMBERED)(partial(self.found, rules=_FIXED))
 
     def found(self, text: str, *, rules: Sequence[_Rule] | None = None) -> tuple[str, ...]:
@@ -177,13 +195,27 @@ class Orders:
         if _CONTROL.search(text):
             said.append("has marks of a conversation")
         plain = _plain(folded(text))
-        stems = {word[:_STEM] for word in _WORDS.findall(plain)}
-        unspaced = not plain.isascii() and _SCRIPT.search(plain) is not None
-        for rule in self._rules if rules is None else rules:
-            fits = unspaced or not any(map(stems.isdisjoint, rule.needs))
-            if fits and rule.says not in said and rule.pattern.search(plain):
+        wanted = self._rules if rules is None else rules
+        if not plain.isascii() and _SCRIPT.search(plain) is not None:
+            look = partial(_anywhere, plain)
+        elif len(plain) > _SHORT:
+            look = partial(_beside, plain, self._places(plain), self._longest)
+        else:
+            stems = frozenset(word[:_STEM] for word in _WORDS.findall(plain))
+            look = partial(_once, plain, stems)
+        for rule in wanted:
+            if rule.says not in said and look(rule):
                 said.append(rule.says)
         return tuple(said)
+
+    def _places(self, text: str) -> dict[str, list[int]]:
+        """Return where the words that rules need stand in a text, by their stems."""
+        pieces = _WORDS_APART.split(text)  # words at odd places
+        found: dict[str, list[int]] = {}
+        for word, end in zip(pieces[1::2], list(accumulate(map(len, pieces)))[1::2], strict=True):
+            if (stem := word[:_STEM]) in self._telling:
+                found.setdefault(stem, []).append(end - len(word))
+        return found
 
     def shown(self, messages: Iterable[Message]) -> tuple[str, ...]:
         """Return what looks like orders in the data that a prompt shows, with where it stands.
@@ -201,6 +233,44 @@ class Orders:
             for source, text in data
             if (said := self.found(text) if source.startswith("row.") else self._beside(text))
         )
+
+
+def _anywhere(text: str, rule: _Rule) -> bool:
+    """Try a rule on all of a text: one in a script without blanks has no words to choose by."""
+    return rule.pattern.search(text) is not None
+
+
+def _once(text: str, stems: frozenset[str], rule: _Rule) -> bool:
+    """Try a rule on all of a text that has the words it needs."""
+    return not any(map(stems.isdisjoint, rule.needs)) and _anywhere(text, rule)
+
+
+def _beside(text: str, places: Mapping[str, list[int]], longest: int, rule: _Rule) -> bool:
+    """Try a rule around the rarest words that it needs, and where its other words stand as well.
+
+    However long a text is, a rule looks at each part of it once at most.
+    """
+    needed = [[at for stem in need if stem in places for at in places[stem]] for need in rule.needs]
+    if not needed or not all(needed):
+        return not needed and _anywhere(text, rule)
+    rarest, *others = sorted(needed, key=len)
+    beside = [sorted(other) for other in others]
+    for start, end in _windows(sorted(rarest), rule.reach + longest):
+        near = all(bisect_left(other, start) < bisect_left(other, end) for other in beside)
+        if near and rule.pattern.search(text, max(0, start), end):
+            return True
+    return False
+
+
+def _windows(places: Sequence[int], reach: int) -> Iterator[tuple[int, int]]:
+    """Yield the stretches around places, those that overlap as one."""
+    start, end = places[0] - reach, places[0] + reach
+    for at in places[1:]:
+        if at - reach > end:
+            yield start, end
+            start = at - reach
+        end = at + reach
+    yield start, end
 
 
 def _closed(schema: Json) -> tuple[list[str], list[str]]:

@@ -1,7 +1,10 @@
 """Texts that give orders to a model are told from those that only sound so."""
 
+import re
+import sys
 import time
 
+import msgspec
 import pytest
 
 from insights.governance.orders import Orders
@@ -130,3 +133,35 @@ def test_long_texts_take_time_in_proportion_to_their_length() -> None:
 
     short = min(seconds(unit * 40) for _ in range(3))
     assert min(seconds(unit * 400) for _ in range(3)) < 30 * short  # ten times the text
+
+
+@pytest.mark.parametrize("given", [text for texts in GIVEN.values() for text in texts])
+def test_an_order_is_found_wherever_it_stands_in_a_long_text(given: str) -> None:
+    prose = "The lamp in the hall is dark again, and nobody knows why it went out.\n"
+    alone = ORDERS.found(given)
+    for before, after in ((0, 300), (40, 260), (300, 0)):
+        long = f"{prose * before}\n{given}\n{prose * after}"
+        assert set(alone) <= set(ORDERS.found(long))
+    assert ORDERS.found(prose * 300) == ()
+
+
+def test_a_long_text_is_looked_at_where_words_of_orders_stand() -> None:
+    """A rule is tried beside the words that it needs, not on all of a text."""
+    tried = 0
+
+    class Counting:
+        def __init__(self, pattern: re.Pattern[str]) -> None:
+            self.pattern = pattern
+
+        def search(self, text: str, start: int = 0, end: int = sys.maxsize) -> object:
+            nonlocal tried
+            tried += min(end, len(text)) - start
+            return self.pattern.search(text, start, end)
+
+    counted = Orders(SCHEMA)
+    counted._rules = tuple(
+        msgspec.structs.replace(rule, pattern=Counting(rule.pattern)) for rule in counted._rules
+    )
+    prose = "The lamp in the hall is dark again, and nobody knows why it went out.\n"
+    counted.found(f"{prose * 300} ignore it. {prose * 300} your answer is late. {prose * 300}")
+    assert 0 < tried < 4_000  # of 60,000 characters, by fourteen rules
