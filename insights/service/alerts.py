@@ -22,9 +22,9 @@ from insights.service.samples import Growth, Look, Sample, totals
 log = structlog.get_logger(__name__)
 
 EVERY_S = 15.0
+HOLD_S = 60.0  # as Prometheus' rules have it; a rule that waits longer does so in proportion
 CLEAR_S = 120.0
-_SETTLED_S = CLEAR_S + max(rule.for_s for rule in RULES)
-"""After so long a daemon that began anew knows what does not fire any more."""
+_LONGEST_S = max(rule.for_s for rule in RULES)
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -104,11 +104,11 @@ class Alerts:
         instance: This daemon's name.
         take: Takes or prolongs a lease by name, or tells that another daemon has it.
         counted: Returns what was counted, as `samples.totals` does.
+        hold_s: Seconds that a fault holds before it is told; twice so long it is gone when it ends.
         clock: Seconds that only grow.
     """
 
     name = "alerts"
-    every_s = EVERY_S
 
     def __init__(
         self,
@@ -117,6 +117,7 @@ class Alerts:
         instance: str,
         take: Callable[[str], bool],
         counted: Callable[[], Mapping[tuple[str, str], float]] = totals,
+        hold_s: float = HOLD_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
@@ -124,6 +125,8 @@ class Alerts:
         self._take = take
         self._counted = counted
         self._clock = clock
+        self._pace = hold_s / HOLD_S
+        self.every_s = EVERY_S * min(1.0, self._pace)
         self._growth = Growth()
         self._alone = False  # the store did not answer in this look: it is not asked again
         self._held: dict[str, float] = {}  # since when a case holds
@@ -137,7 +140,7 @@ class Alerts:
     @property
     def settled(self) -> bool:
         """Whether it has looked for so long that what does not fire is over."""
-        return self._clock() - self._began >= _SETTLED_S
+        return self._clock() - self._began >= (CLEAR_S + _LONGEST_S) * self._pace
 
     def run_once(self) -> bool:
         """Look once."""
@@ -152,14 +155,15 @@ class Alerts:
             for found in rule.ask(look):
                 key = f"{rule.name} {found.name}".strip()
                 held[key] = self._held.get(key, now)
-                long = key in self.firing or now - held[key] >= rule.for_s
+                long = key in self.firing or now - held[key] >= rule.for_s * self._pace
                 if long and self._ours(rule, key):
                     self._seen[key] = now
                     firing[key] = self.firing.get(key) or self._alert(rule, found, key)
                 elif long:
                     elsewhere.add(key)
+        clear_s = CLEAR_S * self._pace
         for key, alert in self.firing.items():
-            if key not in firing and key not in elsewhere and now - self._seen[key] < CLEAR_S:
+            if key not in firing and key not in elsewhere and now - self._seen[key] < clear_s:
                 firing[key] = alert
         self._held = held
         self.elsewhere = frozenset(elsewhere)  # first: what leaves `firing` for it is not over
@@ -177,7 +181,7 @@ class Alerts:
             return True
 
     def _alert(self, rule: Rule, found: Found, key: str) -> Alert:
-        began = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=rule.for_s)
+        began = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=rule.for_s * self._pace)
         words = {
             "name": found.name,
             "value": f"{found.value:.0f}",
@@ -214,12 +218,11 @@ class Telling:
         repeat_s: After so many seconds what still fires is told again.
     """
 
-    every_s = 5.0
-
     def __init__(
         self, alerts: Alerts, receiver: Receiver, file: Path, *, digest_s: float, repeat_s: float
     ) -> None:
         self.name = f"alerts {receiver.name}"
+        self.every_s = min(5.0, alerts.every_s)
         self._alerts = alerts
         self._receiver = receiver
         self._file = file

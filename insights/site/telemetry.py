@@ -107,6 +107,7 @@ class AlertsSettings(Section):
     webhook: WebhookSettings = WebhookSettings()
     mail: MailSettings = MailSettings()
     heartbeat: str = ""
+    hold: Duration = Field(default=seconds("1min"), gt=0)
     digest: Duration = seconds("5min")
     repeat: Duration = seconds("24h")
 

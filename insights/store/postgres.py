@@ -20,6 +20,7 @@ from insights.ground import beats
 from insights.store.bounded import BoundedConnection
 
 Connection = psycopg.Connection[Any]
+NO_WRITES = "takes no writes"  # of a store that answers: its disk is full, or it is a standby
 
 # A cut network must not hang a thread for the kernel's two hours: libpq's own keepalives, in
 # seconds, and TCP_USER_TIMEOUT in milliseconds (libpq manual, "Parameter Key Words").
@@ -223,18 +224,26 @@ def translate(exc: psycopg.Error, place: str = "", login: str = "") -> errors.In
         case (
             psycopg.OperationalError()
             | psycopg.InterfaceError()
-            | psycopg.errors.DiskFull()
             | psycopg.errors.ReadOnlySqlTransaction()
             | psycopg.errors.ForeignKeyViolation()  # a passage vanished meanwhile: try again
         ):
-            at = f" at {place}" if place else ""
-            return errors.StoreUnavailable(
-                f"the store{at} does not answer: {problem}",
-                where="store",
-                fix="start it, or correct store.url; a daemon goes on by itself",
-            )
+            return _unavailable(exc, f" at {place}" if place else "", problem)
         case _:
             return errors.StoreError(f"the store refused a statement: {problem}", where="store")
+
+
+def _unavailable(exc: psycopg.Error, at: str, problem: str) -> errors.StoreUnavailable:
+    """Say what is the matter with a store that will be back."""
+    what, fix = "does not answer", "start it, or correct store.url"
+    if isinstance(exc, psycopg.errors.DiskFull):
+        what, fix = NO_WRITES, "free space on its server"
+    elif isinstance(exc, psycopg.errors.ReadOnlySqlTransaction):
+        what, fix = NO_WRITES, "point store.url at the primary"
+    return errors.StoreUnavailable(
+        f"the store{at} {what}: {problem}",
+        where="store",
+        fix=f"{fix}; a daemon goes on by itself",
+    )
 
 
 def _refuses(exc: psycopg.Error, problem: str) -> bool:

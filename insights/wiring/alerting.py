@@ -19,6 +19,7 @@ def jobs(app: App, measures: Measures, receivers: Iterable[Receiver]) -> list[Jo
     alerts = Alerts(
         measures,
         instance=settings.daemon.name,
+        hold_s=settings.alerts.hold,
         take=lambda name: app.leases.take(name) is not None,
     )
     telling = [

@@ -14,6 +14,7 @@ from insights.ports import Generator
 from insights.service.health import Changes, Check, Status
 from insights.service.runner import Job, Runner
 from insights.store import revision
+from insights.store.postgres import NO_WRITES
 from insights.store.reports import (
     BacklogReport,
     BudgetReport,
@@ -141,7 +142,10 @@ class Readiness:
 
     def __call__(self) -> Iterator[Check]:
         """Return what is known now."""
-        yield from self.observing.checks()
+        refusing = next((one.reason for one in self._runner.vitals if NO_WRITES in one.reason), "")
+        for check in self.observing.checks():
+            full = refusing and check.name == "store" and check.status == "ok"
+            yield Check("store", "failed", refusing) if full else check
         if {"poll", "knowledge", "enrich"}.intersection(self._roles):
             streams = self._app.settings.stream.items() if "poll" in self._roles else ()
             for name, source in sorted(self._app.sources.items()):

@@ -49,7 +49,7 @@ def _samples(at: int, series: Mapping[str, str]) -> list[Shown]:
 class Watched:
     """A daemon whose measures follow series, looked at every 15 seconds."""
 
-    def __init__(self, series: Mapping[str, str] = QUIET) -> None:
+    def __init__(self, series: Mapping[str, str] = QUIET, hold_s: float = 60.0) -> None:
         self.series = dict(series)
         self.step = 0
         self.taken: list[str] = []
@@ -59,6 +59,7 @@ class Watched:
             instance="i",
             take=self.take,
             counted=lambda: summed((one.name, one.labels, one.value) for one in self.read()),
+            hold_s=hold_s,
             clock=lambda: self.step * STEP_S,
         )
 
@@ -133,6 +134,17 @@ def test_what_comes_and_goes_is_one_alert_that_ends_after_two_quiet_minutes() ->
     watched.series = dict(QUIET)
     assert watched.look(105) == ["InsightsReplicaLags"]
     assert watched.look(30) == []
+
+
+@pytest.mark.parametrize("hold_s", [30.0, 60.0, 300.0])
+def test_a_fault_is_told_when_it_has_held_and_is_over_after_twice_as_long(hold_s: float) -> None:
+    watched = Watched({**QUIET, **_LAGS}, hold_s)
+    assert watched.alerts.every_s <= STEP_S
+    assert watched.look(hold_s) == []
+    assert watched.look(STEP_S) == ["InsightsReplicaLags"]
+    watched.series = dict(QUIET)
+    assert watched.look(2 * hold_s - STEP_S) == ["InsightsReplicaLags"]
+    assert watched.look(STEP_S) == []
 
 
 def test_what_every_daemon_sees_is_told_by_the_one_that_has_its_lease() -> None:
