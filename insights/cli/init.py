@@ -108,7 +108,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
     with looking_at(login.revealed) as source:
         profile = source.profile(table)
         tell_size(table, profile)
-        schema, _, bare = table.rpartition(".")
+        schema, bare = profile.schema, profile.table
         called = name or site.free("stream", recipes.plain(bare))
         keys = _key(profile, key, table, asking)
         hidden = _personal(profile, bare, personal, asking)

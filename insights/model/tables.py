@@ -42,7 +42,7 @@ class TableProfile(Value, frozen=True):
 
     `unique` are the keys that the database keeps, the primary one first; `proven` are column sets
     that tell all rows of the sample apart, and of the whole table where `proven_in_all` says so:
-    for a view. `rows` is counted up to `counted`.
+    for a view. `rows` is counted up to `counted`. `schema` and `table` are its name, in parts.
     """
 
     columns: tuple[ColumnProfile, ...]
@@ -54,6 +54,8 @@ class TableProfile(Value, frozen=True):
     dialect: str
     is_view: bool
     proven_in_all: bool = False
+    schema: str = ""
+    table: str = ""
 
     def column(self, name: str) -> ColumnProfile:
         """Return a column by name."""

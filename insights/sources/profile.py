@@ -41,12 +41,10 @@ def profile(session: Session, name: str) -> TableProfile:
     Raises:
         errors.StreamError: If there is no such table, or our login may not read it.
     """
-    schema, _, table = name.rpartition(".")
-    stream = StreamSpec(
-        name="init", source="", key=(), inputs=(), table=table, schema=schema or None
-    )
     place = f"table {name}"
     with session.reading(place) as link:
+        schema, table = shape.parted(link, name)
+        stream = StreamSpec(name="init", source="", key=(), inputs=(), table=table, schema=schema)
         try:
             source = shape.reflected(link, stream)
         except errors.StreamError as exc:
@@ -87,6 +85,8 @@ def profile(session: Session, name: str) -> TableProfile:
         dialect=session.dialect,
         is_view=view,
         proven_in_all=count <= _PROVEN_BELOW,
+        schema=schema or "",
+        table=table,
     )
 
 
@@ -248,5 +248,8 @@ def _rising(values: Sequence[str]) -> float | None:
         if not all(map(_MOMENT.fullmatch, values)):
             return None
         comparable = list(values)
+    else:
+        if any(map(Decimal.is_nan, comparable)):  # no number, and neither above nor below one
+            return None
     pairs: Iterator[tuple[Any, Any]] = itertools.pairwise(comparable)
     return sum(bool(before <= after) for before, after in pairs) / (len(comparable) - 1)

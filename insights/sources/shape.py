@@ -1,5 +1,6 @@
 """A stream as it is in the database: its columns and key, and whether it can be read at all."""
 
+import contextlib
 import difflib
 import hashlib
 import re
@@ -232,19 +233,26 @@ def table_shape(link: sa.Connection, name: str) -> TableShape:
     Raises:
         errors.StreamError: If there is no such table.
     """
-    schema, _, table = name.rpartition(".")
+    schema, table = parted(link, name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", sa.exc.SAWarning)
-            columns = _columns(link, table, schema or None)
-        key = _primary_key(link, table, schema or None)
+        columns = _columns(link, table, schema)
+        key = _primary_key(link, table, schema)
     except sa.exc.NoSuchTableError:
-        raise _missing(link, table, schema or None, where="source") from None
+        raise _missing(link, table, schema, where="source") from None
     return TableShape(
         columns={column["name"]: type_text(column["type"]) for column in columns},
         key=tuple(key),
         dialect=link.dialect.name,
     )
+
+
+def parted(link: sa.Connection, name: str) -> tuple[str | None, str]:
+    """Return schema and name of `table` or `schema.table`; a table's own name may hold dots."""
+    schema, dot, table = name.rpartition(".")
+    with contextlib.suppress(NotImplementedError, sa.exc.DBAPIError):  # of the generic dialect
+        if dot and sa.inspect(link).has_table(name):
+            return None, name
+    return schema or None, table
 
 
 def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
@@ -275,7 +283,9 @@ def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
 def _columns(link: sa.Connection, name: str, schema: str | None) -> Sequence[Mapping[str, Any]]:
     """Return name, type and default of a table's columns; of a hidden view, without defaults."""
     try:
-        return sa.inspect(link).get_columns(name, schema)
+        with warnings.catch_warnings():  # of types that SQLAlchemy does not know
+            warnings.simplefilter("ignore", sa.exc.SAWarning)
+            return sa.inspect(link).get_columns(name, schema)
     except sa.exc.DBAPIError:
         seen = _seen(link, name, schema)
         if seen is None:

@@ -227,3 +227,36 @@ def test_a_sinks_keys_have_their_columns_collation(
         assert "utf8mb4" not in sink.ddl("postgresql")
     finally:
         sink.close()
+
+
+def test_a_table_with_a_dot_in_its_name_is_found_beside_those_of_schemas(app: Legacy) -> None:
+    app.execute(_quoted(app, 'CREATE TABLE "a.b" ("x.y" INT PRIMARY KEY, "t.t" VARCHAR(90))'))
+    app.execute(_quoted(app, "INSERT INTO \"a.b\" VALUES (1, 'a text of some words')"))
+    app.sync()
+    with reading(app.odbc) as client:
+        profile = client.profile("a.b")
+        assert (profile.schema, profile.table, profile.rows) == ("", "a.b", 1)
+        assert client.describe("a.b").key == ("x.y",)
+        spec = stream(table="a.b", key=("x.y",), inputs=("t.t",))
+        assert len(walk(client, spec)) == 1
+        with pytest.raises(errors.InsightsError):
+            client.profile("a.c")
+
+
+def test_numbers_that_are_none_and_types_of_a_sites_own_are_profiled(postgres_app: Legacy) -> None:
+    postgres_app.execute("CREATE TYPE place AS (street TEXT, no INT)")
+    postgres_app.execute(
+        "CREATE TABLE gauge (id DOUBLE PRECISION PRIMARY KEY, n NUMERIC, at place, body TEXT)"
+    )
+    for values in ("'NaN', 'NaN', ROW('x', 2), 'a'", "'Infinity', 1, NULL, 'b'", "-0.5, 1e40"):
+        columns = "(id, n, at, body)" if values.count(",") > 2 else "(id, n)"
+        postgres_app.execute(f"INSERT INTO gauge {columns} VALUES ({values})")
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
+        profile = client.profile("gauge")
+        assert (profile.rows, profile.column("id").rising) == (3, None)
+        assert profile.column("at").filled == 1
+        spec = stream(table="gauge", key=("id",), inputs=("n", "at", "body"), page_rows=1)
+        assert list(walk(client, spec)) == ["-0.5", "Infinity", "NaN"]
+        rows = {row.key: row.values for row in client.fetch(spec, ["-0.5", "Infinity", "NaN"])}
+    assert rows["NaN"] == {"n": "NaN", "at": "(x,2)", "body": "a"}
