@@ -114,6 +114,7 @@ class _Table:
         self._session = session
         self._source = source
         self._place = place
+        self._unreadable: set[str] | None = None  # not looked for
 
     def count(self) -> int:
         """Count the rows, as far as is worth it."""
@@ -140,7 +141,7 @@ class _Table:
         careful = (casts.readable, casts.careful)
         for read in careful:
             columns = [
-                read(column, kind_of(column.type), _CHARS).label(f"v{at}")
+                self._read_by(read, column).label(f"v{at}")
                 for at, column in enumerate(self._source.c)
             ]
             statement = sa.select(*columns).select_from(self._source)
@@ -153,9 +154,33 @@ class _Table:
             except (UnicodeError, errors.RowError):
                 self._session.reset()  # the driver is in the middle of a result
                 continue
+            except errors.StreamError:
+                if self._unreadable is not None or not self._some_unreadable():
+                    raise
+                return self._read(order)
             names = list(map(str, self._source.c.keys()))
             return [dict(zip(names, map(self._text, row), strict=True)) for row in found]
         raise errors.StreamError("its rows cannot be read as text", where=self._place)
+
+    def _read_by(self, read: Any, column: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's, and casts'
+        if self._unreadable is not None and column.name in self._unreadable:
+            return sa.null()
+        return read(column, kind_of(column.type), _CHARS)
+
+    def _some_unreadable(self) -> bool:
+        """Find the columns that the server gives no text of, such as MariaDB's geometries."""
+        self._unreadable = set()
+        for column in self._source.c:
+            read = self._session.casts.readable(column, kind_of(column.type), _CHARS)
+            statement = sa.select(read.label("v")).select_from(self._source).limit(1)
+            try:
+                with self._session.reading(self._place) as link:
+                    link.execute(statement).first()
+            except (UnicodeError, errors.RowError):
+                self._session.reset()
+            except errors.StreamError:
+                self._unreadable.add(column.name)
+        return bool(self._unreadable)
 
     def _text(self, value: object) -> str | None:
         value = self._session.casts.decoded(value)

@@ -1,6 +1,7 @@
 """One connection to a source, held open between calls and reopened when it breaks."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +76,9 @@ class Session:
         try:
             if self._link is None:
                 self._link = self._connected()
-            with contextlib.closing(_Transaction(self._link)):
+            with contextlib.closing(_Transaction(self._link)), warnings.catch_warnings():
+                # Of types and indexes that SQLAlchemy does not know.
+                warnings.simplefilter("ignore", sa.exc.SAWarning)
                 yield self._link
         except (sa.exc.SQLAlchemyError, door.DriverError) as exc:
             found = door.translate(exc)

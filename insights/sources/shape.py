@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import hashlib
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -258,15 +257,13 @@ def parted(link: sa.Connection, name: str) -> tuple[str | None, str]:
 def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
     assert stream.table is not None  # noqa: S101 - exactly one of table and query is set
     try:
-        with warnings.catch_warnings():  # of types that SQLAlchemy does not know
-            warnings.simplefilter("ignore", sa.exc.SAWarning)
-            table = sa.Table(
-                stream.table,
-                sa.MetaData(),
-                schema=stream.schema,
-                autoload_with=link,
-                resolve_fks=False,
-            )
+        table = sa.Table(
+            stream.table,
+            sa.MetaData(),
+            schema=stream.schema,
+            autoload_with=link,
+            resolve_fks=False,
+        )
     except sa.exc.NoSuchTableError:
         raise _missing(link, stream.table, stream.schema, where=place(stream)) from None
     except sa.exc.DBAPIError:
@@ -283,9 +280,7 @@ def _table(link: sa.Connection, stream: StreamSpec) -> sa.Table:
 def _columns(link: sa.Connection, name: str, schema: str | None) -> Sequence[Mapping[str, Any]]:
     """Return name, type and default of a table's columns; of a hidden view, without defaults."""
     try:
-        with warnings.catch_warnings():  # of types that SQLAlchemy does not know
-            warnings.simplefilter("ignore", sa.exc.SAWarning)
-            return sa.inspect(link).get_columns(name, schema)
+        return sa.inspect(link).get_columns(name, schema)
     except sa.exc.DBAPIError:
         seen = _seen(link, name, schema)
         if seen is None:

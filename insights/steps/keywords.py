@@ -61,6 +61,15 @@ _COUNTS = frozenset(
 _FORMATS = frozenset(  # that llguidance knows
     {"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
 )
+_DEFINING = frozenset({"$defs", "definitions"})
+_APPLIED = ("$ref", "allOf", "anyOf", "oneOf")
+# What Pydantic writes of a decimal number and Zod of an e-mail address, said without looking ahead.
+_WITHOUT_LOOKING = {
+    r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": r"^[+-]?(\d+\.?\d*|\.\d+)$",
+    r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+"
+    r"[A-Za-z]{2,}$": r"^([A-Za-z0-9_'+\-]+\.)*[A-Za-z0-9_'+\-]*[A-Za-z0-9_+\-]"
+    r"@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$",
+}
 _NEAR = 0.8  # likeness from which a name is a slip: maxlength, requird, x-quotes
 
 
@@ -74,10 +83,12 @@ def modern(part: Json, place: str, where: str) -> Json:
     for key in _COUNTS & part.keys():
         if float(part[key]).is_integer():
             part[key] = int(part[key])  # 2.0 is a count, too
-    if part.pop("nullable", False) and "type" in part:  # OpenAPI 3.0
-        part["type"] = [*_listed(part["type"]), "null"]
-        if "enum" in part and None not in part["enum"]:
-            part["enum"] = [*part["enum"], None]
+    if part.pop("nullable", False):  # OpenAPI 3.0
+        part = _or_null(part)
+    if part.get("unevaluatedItems") is False and not part.keys() & {"items", *_APPLIED}:
+        part["items"] = part.pop("unevaluatedItems")
+    if part.get("pattern") in _WITHOUT_LOOKING:
+        part["pattern"] = _WITHOUT_LOOKING[part["pattern"]]
     if part.get("uniqueItems") is False or part.get("maxItems") in (0, 1):
         part.pop("uniqueItems", None)
     if part.get("unevaluatedProperties") is True:
@@ -87,6 +98,20 @@ def modern(part: Json, place: str, where: str) -> Json:
     part.pop("x-guidance", None)  # llguidance's own switches are not the schema's to turn
     _refuse(part, place, where)
     return part
+
+
+def _or_null(part: Json) -> Json:
+    """Return a part that may be null as well, whatever else it says."""
+    if "type" in part:
+        part["type"] = [*_listed(part["type"]), "null"]
+        if "enum" in part and None not in part["enum"]:
+            part["enum"] = [*part["enum"], None]
+        return part
+    said = {key: part[key] for key in part if key in HELD and key not in _DEFINING}
+    if not said:
+        return part
+    rest = {key: value for key, value in part.items() if key not in said}
+    return {**rest, "anyOf": [said, {"type": "null"}]}
 
 
 def _of_drafts(part: Json) -> Json:
@@ -108,6 +133,7 @@ def valid(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
     Raises:
         errors.SettingsError: Naming the place.
     """
+    _refuse_wrapped(document, where)
     said = str(document.get("$schema", "")) if isinstance(document, dict) else ""
     if "draft-03" in said:
         raise errors.SettingsError(
@@ -134,6 +160,25 @@ def valid(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
             where=f"{where} #/{place.rpartition('/')[0]}",
             fix="correct it (draft 2020-12, or what its $schema says)",
         ) from first
+
+
+def _refuse_wrapped(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
+    """Refuse a file that holds a schema and is none: an API's request, an OpenAPI document."""
+    if not isinstance(document, dict) or document.keys() & {*_APPLIED, "properties"}:
+        return
+    fix = None
+    if isinstance(document.get("json_schema"), dict) or isinstance(document.get("schema"), dict):
+        fix = "save what stands under its `schema` as the file"
+    elif "openapi" in document or "swagger" in document:
+        place = "components/schemas" if "openapi" in document else "definitions"
+        fix = f'name one of its schemas: add "$ref": "#/{place}/<name>" at its top'
+    elif document.keys() <= {"$schema", "$id", "id", "title", "description", *_DEFINING} and (
+        names := [name for key in _DEFINING for name in document.get(key, ())]
+    ):
+        key = next(key for key in _DEFINING if key in document)
+        fix = f'it only defines {", ".join(names)}: add "$ref": "#/{key}/{names[0]}" at its top'
+    if fix is not None:
+        raise errors.SettingsError("holds schemas, and is none itself", where=f"{where} #", fix=fix)
 
 
 def _listed(types: str | list[str]) -> list[str]:

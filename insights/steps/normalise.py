@@ -138,9 +138,9 @@ class _Normaliser:
             raise self._refused("is too large", place, "name fewer alternatives and references")
         if schema is True:
             return {}
-        if schema is False:
+        if schema is False or schema.get("not") in ({}, True):  # how Zod and others say "never"
             raise NeverError
-        if "propertyNames" in schema and "properties" not in schema:
+        if "propertyNames" in schema:
             schema = self._with_names(schema, place)
         found = keywords.modern(schema, place, self._where)
         pieces = [self._own(found, place)]
@@ -165,6 +165,10 @@ class _Normaliser:
         names = self.part(schema["propertyNames"], f"{place}/propertyNames")
         rest = {key: value for key, value in schema.items() if key != "propertyNames"}
         value = rest.pop("additionalProperties", {})
+        if names.keys() & ASSERTIONS <= {"type"} and "string" in names.get("type", "string"):
+            return {key: value for key, value in schema.items() if key != "propertyNames"}
+        if "properties" in schema:
+            return schema
         listed = choices.constants(names)
         if listed is not None:
             return {**rest, "properties": dict.fromkeys(map(str, listed), value), **_NO_OTHERS}
@@ -208,6 +212,12 @@ class _Normaliser:
                 made[name] = self.part(inner, f"{place}/properties/{name}")
             except NeverError:
                 if name in found.get("required", ()):
+                    if isinstance(inner, dict) and "not" in inner:
+                        raise self._refused(
+                            "is required, and nothing satisfies `not` of everything",
+                            f"{place}/properties/{name}",
+                            "say what it may be with enum, anyOf or a pattern",
+                        ) from None
                     raise
         return made
 

@@ -11,6 +11,9 @@ def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
     Raises:
         LookupError: With what is wrong and what to do.
     """
+    own = (document.get("$id") or document.get("id")) if isinstance(document, dict) else None
+    if isinstance(own, str) and reference.startswith(f"{own.rstrip('#')}#"):
+        reference = reference.removeprefix(own.rstrip("#"))  # the document by its own address
     if reference != "#" and not reference.startswith("#/"):
         named = _named(document, reference.removeprefix("#"))
         if named is None:

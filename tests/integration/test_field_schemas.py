@@ -243,6 +243,16 @@ def test_a_table_with_a_dot_in_its_name_is_found_beside_those_of_schemas(app: Le
             client.profile("a.c")
 
 
+def test_a_table_with_a_column_that_is_no_text_is_profiled(maria: Legacy) -> None:
+    maria.execute("CREATE TABLE site (id INT PRIMARY KEY, at GEOMETRY, ip INET6, body TEXT)")
+    maria.execute("INSERT INTO site VALUES (1, POINT(1, 2), '::1', 'a text of some words')")
+    maria.sync()
+    with reading(maria.odbc) as client:
+        profile = client.profile("site")
+    assert profile.column("at").filled == 0
+    assert profile.column("body").words == 5
+
+
 def test_numbers_that_are_none_and_types_of_a_sites_own_are_profiled(postgres_app: Legacy) -> None:
     postgres_app.execute("CREATE TYPE place AS (street TEXT, no INT)")
     postgres_app.execute(

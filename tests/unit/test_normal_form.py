@@ -314,6 +314,70 @@ def test_drafts_are_read_as_what_they_mean_or_refused() -> None:
         normalised(three)
 
 
+_PLAIN = object_of(x={"type": "string"})
+_DECIMAL = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"
+_MAIL = (
+    r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+"
+    r"[A-Za-z]{2,}$"
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "good", "bad"),
+    [
+        # Zod 3 and 4
+        ({"anyOf": [{"type": "string", "const": "x"}, {"type": "number", "const": 3}]}, 3, 4),
+        ({"type": "object", "propertyNames": {"type": "string"},
+          "additionalProperties": {"type": "number"}}, {"k": 1}, {"k": "s"}),
+        ({"anyOf": [{"not": {}}, {"type": "string"}]}, "x", 1),
+        ({"type": "object", "properties": {"x": {"not": {}}, "y": {"type": "string"}}},
+         {"y": "s"}, {"x": 1}),
+        ({"type": "array", "prefixItems": [{"type": "string"}], "unevaluatedItems": False},
+         ["x"], ["x", "y"]),
+        ({"type": "string", "format": "email", "pattern": _MAIL}, "a.b@x.example", ".a@x.example"),
+        ({"type": "string", "pattern": _MAIL}, "o'b-@x.co", "a..b@x.example"),
+        # OpenAPI 3.0
+        ({"nullable": True, "allOf": [_PLAIN]}, None, {"x": 1}),
+        ({"nullable": True, "allOf": [_PLAIN]}, {"x": "s"}, "s"),
+        ({"nullable": True, "oneOf": [{"type": "integer"}, {"type": "boolean"}]}, None, "s"),
+        ({"nullable": True, "$ref": "#/$defs/Plain"}, None, 1),
+        ({"nullable": True, "enum": ["x"]}, None, "y"),
+        ({"nullable": True, "description": "anything"}, 1, ...),
+        # Pydantic
+        ({"anyOf": [{"type": "number"}, {"type": "string", "pattern": _DECIMAL}]}, "-0.50", "-."),
+        ({"type": "string", "pattern": _DECIMAL}, ".5", "."),
+        # by the document's own address
+        ({"$ref": "https://x.example/r.json#/$defs/Plain"}, {"x": "s"}, {"x": 1}),
+    ],
+)  # fmt: skip
+def test_what_generators_write_means_what_they_mean(part: Json, good: Any, bad: Any) -> None:  # noqa: ANN401
+    document = {"$id": "https://x.example/r.json", "$defs": {"Plain": _PLAIN}, **object_of(a=part)}
+    assert check_schema(document) == []
+    lark = Grammar(normalised(document)).lark
+    assert accepts(lark, {"a": good})
+    assert validator(document).is_valid({"a": good})
+    if bad is not ...:
+        assert not accepts(lark, {"a": bad})
+        assert not validator(document).is_valid({"a": bad})
+
+
+@pytest.mark.parametrize(
+    ("document", "fix"),
+    [
+        ({"name": "r", "strict": True, "schema": _PLAIN}, "under its `schema`"),
+        ({"type": "json_schema", "json_schema": {"name": "r", "schema": _PLAIN}}, "its `schema`"),
+        ({"openapi": "3.0.0", "components": {"schemas": {"R": _PLAIN}}}, "#/components/schemas/"),
+        ({"swagger": "2.0", "definitions": {"R": _PLAIN}}, "#/definitions/"),
+        ({"definitions": {"R": _PLAIN}}, '"$ref": "#/definitions/R"'),
+        ({"$defs": {"R": _PLAIN, "S": _PLAIN}}, "R, S"),
+    ],
+)
+def test_a_file_that_only_holds_schemas_says_how_to_name_one(document: Json, fix: str) -> None:
+    with pytest.raises(errors.SettingsError, match="holds schemas") as caught:
+        normalised(document, "report.json")
+    assert fix in caught.value.fix
+
+
 def test_nullable_integers_are_bounded_too() -> None:
     form = closed(object_of(a={"type": ["integer", "null"]}))
     assert form["properties"]["a"]["maximum"] == 2**53
