@@ -1,54 +1,86 @@
-"""The handler to compare with: FastAPI, as a tutorial writes it, straight into a table."""
+"""The same handler, writing what it is sent straight into a table: no ledger, no work, no outcome.
 
-import os
+python -m benchmarks._doors SETTINGS PORT
+"""
+
 import sys
 import uuid
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import psycopg
-import uvicorn
-from fastapi import FastAPI
+import msgspec
 from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
+
+from insights import errors
+from insights.ground import environment
+from insights.model import Answer, Submission, Ticket
+from insights.store.postgres import Store
+from insights.web import door
+from insights.web.clients import Clients
+from insights.web.server import Server
+from insights.wiring import doors
+from insights.wiring.app import open_app
 
 TABLE = (
-    "CREATE TABLE IF NOT EXISTS public.request (id uuid PRIMARY KEY, pipeline text NOT NULL,"
-    " body jsonb NOT NULL, sent_at timestamptz NOT NULL DEFAULT now())"
+    "CREATE TABLE IF NOT EXISTS public.sent (id uuid PRIMARY KEY, pipeline text NOT NULL,"
+    " key text NOT NULL, fields jsonb NOT NULL, sent_at timestamptz NOT NULL DEFAULT now())"
+)
+INSERT = (
+    "INSERT INTO public.sent (id, pipeline, key, fields)"
+    " SELECT * FROM jsonb_to_recordset(%(rows)s)"
+    " AS r (id uuid, pipeline text, key text, fields jsonb)"
 )
 
 
-def made(url: str) -> FastAPI:
-    """Return the handler."""
-    pool = ConnectionPool(url, min_size=4, max_size=8, open=False, kwargs={"autocommit": True})
+class Straight:
+    """Implements `ports.Inbox` as far as sending goes."""
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> Any:  # noqa: ANN401
-        pool.open(wait=True)
-        yield
-        pool.close()
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        with store.connection() as link:
+            link.execute(TABLE)
 
-    app = FastAPI(lifespan=lifespan)
+    def submit(
+        self, _stream: str, submissions: Sequence[Submission]
+    ) -> list[tuple[Ticket, ...] | errors.RequestRefused]:
+        """Write rows down."""
+        answers: list[tuple[Ticket, ...] | errors.RequestRefused] = []
+        rows = []
+        for sent in submissions:
+            some = [Ticket(id=str(uuid.uuid4()), key=one.key, is_new=True) for one in sent.rows]
+            for ticket, one in zip(some, sent.rows, strict=True):
+                row = {"id": ticket.id, "pipeline": sent.pipeline, "key": one.key}
+                rows.append({**row, "fields": msgspec.to_builtins(one.values)})
+            answers.append(tuple(some))
+        with self._store.transaction() as link:
+            link.execute(INSERT, {"rows": Jsonb(rows)})
+        return answers
 
-    @app.post("/v1/pipelines/{name}/requests", status_code=202)
-    def submit(name: str, body: dict[str, Any]) -> dict[str, str]:
-        id_ = str(uuid.uuid4())
-        with pool.connection() as link:
-            link.execute(
-                "INSERT INTO public.request (id, pipeline, body) VALUES (%s, %s, %s)",
-                (id_, name, Jsonb(body)),
-            )
-        return {"id": id_}
+    def outcomes(self, ids: Sequence[str], *, delivers: bool = False) -> dict[str, Answer]:
+        """There are none."""
+        raise NotImplementedError(ids, delivers)
 
-    return app
+    def cancel(self, id_: str, *, actor: str) -> Answer | None:
+        """Nothing can be taken back."""
+        raise NotImplementedError(id_, actor)
+
+    def forget(self) -> int:
+        """Nothing is."""
+        raise NotImplementedError
+
+    def waiting(self, _pipeline: str, _most: int) -> int:
+        """Nothing waits for anything."""
+        return 0
 
 
 def main() -> None:
     """Serve at a port."""
-    url, port = os.environ["BENCH_URL"], int(sys.argv[1])
-    with psycopg.connect(url) as link:
-        link.execute(TABLE)
-    uvicorn.run(made(url), host="127.0.0.1", port=port, log_level="error", http="h11")
+    clients = Clients(environment.credential("door_tokens") or "")
+    with open_app(Path(sys.argv[1])) as app:
+        opened = doors.doors(app)
+        plain = type(opened)(opened.entrances, opened.intake, Straight(app.store))
+        answering = door.application(plain, clients, app.settings.serve)
+        Server(f"127.0.0.1:{sys.argv[2]}", answering, at_once=512).turn()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Accepting: what every door does with what was sent. Check, redact, and into the inbox.
 
 Whoever sends at the same moment shares one call of the intake and one transaction: the first one in
-does it for all that wait. What came back as a ticket is in the store; nothing else is kept here.
+does it for all that wait, and while it stores them the next ones are redacted. What came back as a
+ticket is in the store; nothing else is kept here.
 """
 
 import threading
@@ -17,6 +18,7 @@ from insights.doors.checking import checked
 from insights.model import Answer, Json, Sent, StreamSpec, Submission, Ticket
 from insights.ports import Inbox, Intake
 
+_PREPARED = 100  # rows in one call of the intake, unless one submission has more
 _TOGETHER = 1_000  # rows in one transaction
 _LOOK_S = 0.1  # between two looks for an outcome that somebody waits for
 _LONGEST_LOOK_S = 1.0
@@ -39,6 +41,7 @@ class _Waiting:
         self.sent = sent
         self.client = client
         self.idempotency_key = key
+        self.prepared: Submission | None = None
         self.done: Future[tuple[Ticket, ...]] = Future()
 
 
@@ -61,11 +64,12 @@ class Doors:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.entrances = entrances
-        self._intake = intake
+        self.intake = intake
         self._inbox = inbox
         self._clock = clock
-        self._queue: deque[_Waiting] = deque()
-        self._turn = threading.Lock()
+        self._sent: deque[_Waiting] = deque()
+        self._prepared: deque[_Waiting] = deque()
+        self._preparing, self._storing = threading.Lock(), threading.Lock()
 
     def submit(
         self,
@@ -97,11 +101,15 @@ class Doors:
             )
         sent = checked(entrance.stream, rows)
         mine = _Waiting(entrance, sent, client, idempotency_key)
-        self._queue.append(mine)
+        self._sent.append(mine)
+        while mine.prepared is None and not mine.done.done():
+            with self._preparing:
+                if mine.prepared is None and not mine.done.done():
+                    self._prepare(self._first_sent())
         while not mine.done.done():
-            with self._turn:
+            with self._storing:
                 if not mine.done.done():
-                    self._round(self._taken())
+                    self._store(self._first_prepared())
         return mine.done.result()
 
     def outcomes(self, ids: Sequence[str], *, delivers: bool = True) -> dict[str, Answer]:
@@ -127,35 +135,45 @@ class Doors:
         """Return how many rows wait for a pipeline, counted up to `most`."""
         return self._inbox.waiting(pipeline, most)
 
-    def _round(self, some: Sequence[_Waiting]) -> None:
-        """Accept submissions of one stream in one transaction; if it fails for one, each alone."""
-        stream = some[0].entrance.stream.name
+    def _first_sent(self) -> list[_Waiting]:
+        """Take what goes into one call of the intake: some of one stream's, in order."""
+        some = [self._sent.popleft()]
+        stream, rows = some[0].entrance.stream, len(some[0].sent)
+        while self._sent and self._sent[0].entrance.stream == stream and rows < _PREPARED:
+            some.append(self._sent.popleft())
+            rows += len(some[-1].sent)
+        return some
+
+    def _prepare(self, some: Sequence[_Waiting]) -> None:
+        """Have submissions redacted together; if that fails, each alone."""
+        stream = some[0].entrance.stream
         try:
-            answers = self._inbox.submit(stream, self._prepared(some))
-        except (errors.StoreUnavailable, errors.Overloaded) as exc:
-            for one in some:
-                one.done.set_exception(exc)
+            made = iter(self.intake.prepare(stream, [row for one in some for row in one.sent]))
         except Exception as exc:  # noqa: BLE001 - each is told its own, and harms no other
             if len(some) == 1:
                 some[0].done.set_exception(exc)
                 return
             for one in some:
-                self._round([one])
-        else:
-            for one, answer in zip(some, answers, strict=True):
-                if isinstance(answer, errors.RequestRefused):
-                    one.done.set_exception(answer)
-                else:
-                    one.done.set_result(answer)
+                self._prepare([one])
+            return
+        for one in some:
+            one.prepared = Submission(
+                pipeline=one.entrance.pipeline,
+                rows=tuple(next(made) for _ in one.sent),
+                client=one.client,
+                idempotency_key=one.idempotency_key,
+                keep_s=one.entrance.keep_s,
+            )
+            self._prepared.append(one)
 
-    def _taken(self) -> list[_Waiting]:
-        """Take what can go together: one stream's, each key once, idempotency keys too."""
-        first = self._queue.popleft()
+    def _first_prepared(self) -> list[_Waiting]:
+        """Take what goes into one transaction: one stream's, each key once."""
+        first = self._prepared.popleft()
         some, keys = [first], {one.key for one in first.sent}
         used = {(first.client, first.idempotency_key)}
         later: list[_Waiting] = []
-        while self._queue and len(keys) < _TOGETHER:
-            one = self._queue.popleft()
+        while self._prepared and len(keys) < _TOGETHER:
+            one = self._prepared.popleft()
             mine = {row.key for row in one.sent}
             named = (one.client, one.idempotency_key)
             same = one.entrance.stream.name == first.entrance.stream.name
@@ -166,19 +184,27 @@ class Doors:
             some.append(one)
             keys |= mine
             used.add(named)
-        self._queue.extendleft(reversed(later))
+        self._prepared.extendleft(reversed(later))
         return some
 
-    def _prepared(self, some: Sequence[_Waiting]) -> list[Submission]:
-        stream = some[0].entrance.stream
-        rows = iter(self._intake.prepare(stream, [row for one in some for row in one.sent]))
-        return [
-            Submission(
-                pipeline=one.entrance.pipeline,
-                rows=tuple(next(rows) for _ in one.sent),
-                client=one.client,
-                idempotency_key=one.idempotency_key,
-                keep_s=one.entrance.keep_s,
-            )
-            for one in some
-        ]
+    def _store(self, some: Sequence[_Waiting]) -> None:
+        """Accept submissions of one stream in one transaction; if it fails for one, each alone."""
+        stream = some[0].entrance.stream.name
+        try:
+            sent = [one.prepared for one in some if one.prepared is not None]
+            answers = self._inbox.submit(stream, sent)
+        except (errors.StoreUnavailable, errors.Overloaded) as exc:
+            for one in some:
+                one.done.set_exception(exc)
+        except Exception as exc:  # noqa: BLE001 - each is told its own, and harms no other
+            if len(some) == 1:
+                some[0].done.set_exception(exc)
+                return
+            for one in some:
+                self._store([one])
+        else:
+            for one, answer in zip(some, answers, strict=True):
+                if isinstance(answer, errors.RequestRefused):
+                    one.done.set_exception(answer)
+                else:
+                    one.done.set_result(answer)

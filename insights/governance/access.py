@@ -48,8 +48,8 @@ _DEPLOYS = tuple(
     f"deployments.{name}" for name in ("pipeline", "found", "retire", "deploy", "repoint")
 )
 _ACCEPTS = (
-    "target", "used_key", "keep_key", "standing_rows", "accept", "outcomes", "deliver", "cancel",
-    "waiting",
+    "standing_stream", "targets", "used_key", "keep_key", "standing_rows", "accept", "outcomes",
+    "deliver", "cancel", "waiting",
 )  # fmt: skip
 _DAEMON, _OWNER, _NOBODY = Need("daemon"), Need("owner"), Need("nobody")
 
@@ -116,7 +116,7 @@ COMMANDS: Mapping[str, Need] = {
         "door",
         (
             *(f"inbox.{name}" for name in _ACCEPTS),
-            *(f"ledger.{name}" for name in ("deployed", "generation", "record")),
+            *(f"ledger.{name}" for name in ("deployed", "record")),
             "insights.setting",
             "forgetting.kept_out",
             "insights.former_rows",

@@ -1,11 +1,10 @@
-"""The inbox: requests accepted through doors, and the rows that the pipeline reads of them.
+"""The inbox: requests accepted through doors, how they stand, and when they are forgotten.
 
 Accepting is one transaction: the request with its redacted fields, the row in the ledger, and its
 work, entered by the poller's own statement. Whatever is killed after it, the row goes the way of
 every row; whatever is killed before it, nothing was accepted.
 """
 
-import hashlib
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +17,14 @@ from insights import errors
 from insights.ground import failpoints
 from insights.model import (
     Answer,
-    Fingerprint,
     Prepared,
-    Row,
     Standing,
-    StreamSpec,
     Submission,
     Ticket,
+    Version,
 )
 from insights.store import audit, forgetting, forms
+from insights.store.inbox_rows import hash_of
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
@@ -60,6 +58,7 @@ class Inbox:
         self._key_version = key_version
         self._sql = load("inbox")
         self._ledger = load("ledger")
+        self._deployed: dict[str, _Deployed] = {}  # by stream, until its generation is another
 
     def submit(
         self, stream: str, submissions: Sequence[Submission]
@@ -73,8 +72,9 @@ class Inbox:
         for tried in range(_TRIES):
             try:
                 with self._store.transaction() as connection:
-                    found = _Accepting(connection, self._sql, self._ledger, self._key_version)
-                    answers = found.accept(stream, submissions)
+                    deployed = self._followed(connection, stream)
+                    found = _Accepting(connection, self._sql, self._ledger, stream, deployed)
+                    answers = found.accept(submissions)
                     failpoints.reach("before-accept-commit")
             except errors.Overloaded:
                 time.sleep(_PAUSE_S * tried)
@@ -84,6 +84,31 @@ class Inbox:
         raise errors.Overloaded(
             "others send the same rows at this moment", where=f"stream {stream}", fix="send again"
         )
+
+    def _followed(self, connection: Connection, stream: str) -> "_Deployed":
+        """Return what follows a stream, which stays so until the transaction ends.
+
+        Raises:
+            errors.StreamError: If nothing does yet.
+            errors.StoreError: If our hash key was replaced.
+        """
+        values = {"stream": stream, "key_version": self._key_version}
+        found = connection.execute(self._sql["standing_stream"], values).fetchone()
+        if found is None:
+            raise _not_live(f"stream {stream}")
+        if not found.newest:
+            raise errors.StoreError(
+                "another hash key is in use by now", where="hash_key", fix="restart with that one"
+            )
+        known = self._deployed.get(stream)
+        if known is None or known.row.generation != found.generation:
+            targets = connection.execute(self._sql["targets"], values).fetchall()
+            row = connection.execute(self._ledger["deployed"], values).fetchone()
+            known = _Deployed(
+                row, forms.versions(row), {one.name: one.pipeline_id for one in targets}
+            )
+            self._deployed[stream] = known
+        return known
 
     def outcomes(self, ids: Sequence[str], *, delivers: bool = False) -> dict[str, Answer]:
         """Return how requests stand; see `ports.Inbox`."""
@@ -121,69 +146,17 @@ class Inbox:
         return int(row.rows)
 
 
-class InboxRows:
-    """Implements `ports.Rows`: where the pipeline reads claimed rows that came through a door."""
+class _Deployed(msgspec.Struct, frozen=True):
+    """What follows a stream: psycopg's row of it, the versions, the pipelines by name."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._sql = load("inbox")
-
-    def fetch(self, stream: StreamSpec, keys: Sequence[str]) -> list[Row]:
-        """Return the rows with these keys as they were sent last; forgotten ones are left out."""
-        values = {"stream": stream.name, "keys": list(keys)}
-        found, others = [], []
-        with self._store.connection() as connection:
-            for row in connection.execute(self._sql["fetch"], values).fetchall():
-                fields = msgspec.convert(row.fields, _Fields)
-                own = hash_of(fields.digests, stream.inputs)
-                if own not in row.own:
-                    others.append({"request_id": str(row.request_id), "own_hash": str(own)})
-                found.append(
-                    Row(
-                        key=row.row_key,
-                        input_hash=own.bytes,
-                        cursor=None,
-                        values={name: fields.values.get(name) for name in stream.inputs},
-                        redactions=fields.redactions,
-                        notes=fields.notes,
-                    )
-                )
-            if others:
-                connection.execute(self._sql["read_by_other"], {"rows": Jsonb(others)})
-        return found
-
-    def is_behind(
-        self,
-        identity: str | None,  # noqa: ARG002 - the port's signature
-        position: str | None,  # noqa: ARG002
-        now: Fingerprint | None = None,  # noqa: ARG002
-    ) -> bool:
-        """Never: the store has no older copy of itself."""
-        return False
-
-
-class _Fields(msgspec.Struct, frozen=True):
-    """What `store.inbox.fields` holds; digests are hexadecimal."""
-
-    values: dict[str, str | None]
-    digests: dict[str, str]
-    redactions: dict[str, int]
-    notes: tuple[str, ...]
+    row: Any
+    versions: tuple[Version, ...]
+    pipelines: dict[str, int]
 
 
 class _Ended(msgspec.Struct, frozen=True):
     row_id: int
     stream_id: int
-
-
-def hash_of(digests: Mapping[str, str | bytes], columns: Iterable[str]) -> uuid.UUID:
-    """Return a row's hash over some columns, made of their keyed digests; a column may lack."""
-    made = hashlib.blake2b(digest_size=16)
-    for name in sorted(columns):
-        digest = digests.get(name, b"")
-        part = bytes.fromhex(digest) if isinstance(digest, str) else digest
-        made.update(b"%d:%s%d:%s" % (len(name.encode()), name.encode(), len(part), part))
-    return uuid.UUID(bytes=made.digest())
 
 
 class _Accepting:
@@ -194,27 +167,21 @@ class _Accepting:
         connection: Connection,
         sql: Mapping[str, str],
         ledger: Mapping[str, str],
-        key_version: int,
+        stream: str,
+        deployed: _Deployed,
     ) -> None:
         self._connection = connection
+        self._stream = stream
         self._sql = sql
         self._ledger = ledger
-        self._key_version = key_version
-        self._deployed: Any = None
+        self._deployed = deployed
 
     def accept(
-        self, stream: str, submissions: Sequence[Submission]
+        self, submissions: Sequence[Submission]
     ) -> list[tuple[Ticket, ...] | errors.RequestRefused]:
         """Accept what can be; say of the rest why not."""
-        execute = self._connection.execute
-        self._deployed = execute(self._ledger["deployed"], {"stream": stream}).fetchone()
-        pipelines = {name: self._target(stream, name) for name in {s.pipeline for s in submissions}}
-        generation: Any = execute(
-            self._ledger["generation"], {"stream_id": self._deployed.stream_id}
-        ).fetchone()
-        if generation.generation != self._deployed.generation:
-            raise errors.Overloaded("another version was deployed meanwhile", where="store")
-        gone = forgetting.kept_out(self._connection, stream, submissions)
+        pipelines = {sent.pipeline: self._target(sent.pipeline) for sent in submissions}
+        gone = forgetting.kept_out(self._connection, self._stream, submissions)
         answers = [
             forgetting.refused(sent, gone) or self._used(sent, pipelines[sent.pipeline])
             for sent in submissions
@@ -228,20 +195,10 @@ class _Accepting:
         made = iter([tickets[id(sent)] for sent, _ in fresh])
         return [next(made) if answer is None else answer for answer in answers]
 
-    def _target(self, stream: str, pipeline: str) -> int:
-        values = {"stream": stream, "pipeline": pipeline, "key_version": self._key_version}
-        row = self._connection.execute(self._sql["target"], values).fetchone()
-        if row is None or self._deployed is None:
-            raise errors.StreamError(
-                "no version of this pipeline is live yet",
-                where=f"pipeline {pipeline}",
-                fix="start a daemon that has its files: `insights run`",
-            )
-        if not row.newest:
-            raise errors.StoreError(
-                "another hash key is in use by now", where="hash_key", fix="restart with that one"
-            )
-        return int(row.pipeline_id)
+    def _target(self, pipeline: str) -> int:
+        if (found := self._deployed.pipelines.get(pipeline)) is None:
+            raise _not_live(f"pipeline {pipeline}")
+        return found
 
     def _used(
         self, sent: Submission, pipeline_id: int
@@ -293,12 +250,12 @@ class _Accepting:
             for sent, pipeline_id in fresh
             for one in sent.rows
         ]
-        values = {"rows": Jsonb(rows), "stream_id": self._deployed.stream_id}
+        values = {"rows": Jsonb(rows), "stream_id": self._deployed.row.stream_id}
         found = self._connection.execute(self._sql["standing_rows"], values).fetchall()
         return {row.row_key: str(row.request_id) for row in found}
 
     def _row(self, id_: str, sent: Submission, pipeline_id: int, one: Prepared) -> dict[str, Any]:
-        versions = forms.versions(self._deployed)
+        versions = self._deployed.versions
         own = dict.fromkeys(str(hash_of(one.digests, version.columns)) for version in versions)
         return {
             "request_id": id_,
@@ -333,14 +290,14 @@ class _Accepting:
 
     def _enter(self, rows: Sequence[dict[str, Any]]) -> None:
         """Enter rows into ledger, work and inbox, as a page of a poll enters them."""
-        versions = forms.versions(self._deployed)
+        versions = self._deployed.versions
         values = {
             "versions": [version.version_id for version in versions],
             "pipelines": [version.pipeline_id for version in versions],
             "sinks": [version.sink_id for version in versions],
             "slots": list(range(1, len(versions) + 1)),
-            "hash_version": self._deployed.hash_version,
-            "stream_id": self._deployed.stream_id,
+            "hash_version": self._deployed.row.hash_version,
+            "stream_id": self._deployed.row.stream_id,
             "want_ids": False,
             "enqueue": True,
             "read_at": _NEVER_OUTDATED_S,
@@ -353,11 +310,19 @@ class _Accepting:
             for row in rows:
                 own = "{" + ",".join(row["of_versions"]) + "}"
                 copy.write_row((row["row_key"], row["input_hash"], None, None, own, None))
-        execute(self._ledger["plan_anew"])
+        execute(self._sql["by_index"])
         execute(self._ledger["record"], values)
         kept = execute(self._sql["accept"], {**values, "rows": Jsonb(list(rows))}).fetchall()
         if len(kept) != len(rows):
             raise errors.Overloaded("another transaction was at the same rows", where="store")
+
+
+def _not_live(where: str) -> errors.StreamError:
+    return errors.StreamError(
+        "no version of it is live yet",
+        where=where,
+        fix="start a daemon that has the pipeline's files: `insights run`",
+    )
 
 
 def _hashes(one: Prepared) -> list[uuid.UUID]:

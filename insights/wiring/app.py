@@ -30,7 +30,7 @@ from insights.sources.client import SourceClient
 from insights.store import derived, hashkeys
 from insights.store.deployments import Deployments, Registered
 from insights.store.hashkeys import HashKeys
-from insights.store.inbox import InboxRows
+from insights.store.inbox_rows import InboxRows
 from insights.store.insights import Registry
 from insights.store.leases import Leases
 from insights.store.passages import PassageStore

@@ -1,10 +1,21 @@
--- name: target
--- The pipeline that a request is for, if it makes new work of this stream's rows; and whether our hash key is still in use.
-SELECT p.pipeline_id, NOT EXISTS (SELECT FROM store.fact WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest
+-- name: standing_stream
+-- The versions that follow the stream stay so until this transaction ends; and whether our hash key is still in use.
+SELECT generation, NOT EXISTS (SELECT FROM store.fact WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest
+FROM store.stream WHERE name = %(stream)s
+FOR SHARE;
+
+-- name: targets
+-- The pipelines that make new work of a stream's rows.
+SELECT p.name, p.pipeline_id
 FROM store.pipeline p
 JOIN store.deployment d USING (pipeline_id)
 JOIN store.stream s ON s.stream_id = d.stream_id
-WHERE p.name = %(pipeline)s AND s.name = %(stream)s AND d.stage = 'full';
+WHERE s.name = %(stream)s AND d.stage = 'full';
+
+-- name: by_index
+-- What follows looks rows up, few at a time, on tables that grow: a plan that is kept must not read all of one, as it would if
+-- it was made while that was small. Made anew each time, the plans would take longer than the work.
+SELECT set_config('enable_seqscan', 'off', true) AS scans, set_config('plan_cache_mode', 'force_generic_plan', true) AS plans;
 
 -- name: used_key
 -- What an idempotency key brought before.

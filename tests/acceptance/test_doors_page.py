@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"^## From a fresh clone.*?^```bash\n(?P<script>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"(?ms)^## From a fresh clone.*?^```bash\n(?P<script>.*?)^```$")
 pytestmark = pytest.mark.acceptance
 
 

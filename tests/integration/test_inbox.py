@@ -14,7 +14,7 @@ import pytest
 from insights import errors
 from insights.doors.accepting import Doors
 from insights.model import Answer
-from insights.store.inbox import InboxRows
+from insights.store.inbox_rows import InboxRows
 from insights.wiring import doors, enriching
 from insights.wiring.app import App, open_app
 from tests.site import Site
