@@ -58,6 +58,12 @@ class Recipe(msgspec.Struct, frozen=True):
     without_model: bool = False
     guard: Guard = Guard()
     certain: Certain = Certain()
+    local_with: frozenset[str] = frozenset()
+
+    def keeps(self, redactions: Mapping[str, int]) -> bool:
+        """Whether what was found in a row keeps it on this machine."""
+        wanted = self.local_with
+        return bool(redactions) if "any" in wanted else not wanted.isdisjoint(redactions)
 
     @property
     def asks_support(self) -> bool:
@@ -197,6 +203,7 @@ def request_for(
         agreement=agreement(examples) if recipe.without_model else {},
         sampling=recipe.sampling,
         sensitive=recipe.stream.sensitive,
+        personal=recipe.keeps(row.redactions),
         deadline_s=recipe.deadline_s,
     )
 

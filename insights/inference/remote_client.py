@@ -40,11 +40,12 @@ class RemoteGenerator:
         )
 
     def submit(self, request: GenerateRequest) -> Future[Generation]:
-        """Start one generation; a sensitive row is refused, whatever else is set."""
+        """Start one generation; a row that is to stay here is refused, whatever else is set."""
         try:
-            if request.sensitive:
+            if request.sensitive or request.personal:
+                whose = "a sensitive stream's rows" if request.sensitive else "rows of local_with"
                 raise errors.SettingsError(
-                    "a sensitive stream's rows never leave this machine",
+                    f"{whose} never leave this machine",
                     where=self._init.url,
                     fix="give its pipeline a local model",
                 )

@@ -15,9 +15,15 @@ _OUTAGE = (errors.WorkerDied, errors.ModelError, errors.ProviderUnavailable)
 
 
 class Facts(Value, frozen=True):
-    """What routing may depend on. `prefers` is the pipeline's own choice."""
+    """What routing may depend on. `prefers` is the pipeline's own choice.
+
+    `personal`: in the row something was found that keeps it here. `large`: its prompt is one for
+    the server.
+    """
 
     sensitive: bool
+    personal: bool = False
+    large: bool = False
     prefers: Place = "local"
     local_works: bool = True
     remote_works: bool = True
@@ -31,9 +37,13 @@ class Route(Value, frozen=True):
 
 
 def route(facts: Facts) -> Route:
-    """Decide. Sensitive rows stay on this machine, whatever else is set."""
+    """Decide. What may not leave stays on this machine, whatever else is set."""
     if facts.sensitive:
         return Route(place="local", reason="sensitive")
+    if facts.personal:
+        return Route(place="local", reason="personal data")
+    if facts.large and facts.remote_works:
+        return Route(place="remote", reason="large")
     if facts.prefers == "local" and not facts.local_works and facts.remote_works:
         return Route(place="remote", reason="local outage")
     if facts.prefers == "remote" and not facts.remote_works and facts.local_works:
@@ -48,9 +58,18 @@ class RoutedGenerator:
         local: On this machine.
         remote: On a server; its rows are never sensitive.
         prefers: Where rows go while both work.
+        remote_from: Characters of a prompt from which it is the remote one's; None: none is.
     """
 
-    def __init__(self, local: Generator, remote: Generator, *, prefers: Place = "local") -> None:
+    def __init__(
+        self,
+        local: Generator,
+        remote: Generator,
+        *,
+        prefers: Place = "local",
+        remote_from: int | None = None,
+    ) -> None:
+        self._remote_from = remote_from
         self._places: dict[Place, Generator] = {"local": local, "remote": remote}
         self._prefers: Place = prefers
         self._breakers: dict[Place, Breaker] = {"local": Breaker(1), "remote": Breaker(1)}
@@ -67,6 +86,8 @@ class RoutedGenerator:
         decision = route(
             Facts(
                 sensitive=request.sensitive,
+                personal=request.personal,
+                large=self._remote_from is not None and request.characters >= self._remote_from,
                 prefers=self._prefers,
                 local_works=self._breakers["local"].works,
                 remote_works=self._breakers["remote"].works,

@@ -44,8 +44,8 @@ class GenerateRequest(Value, frozen=True):
     `cut` names the data sources that may be shortened, first to last, when the prompt does not fit.
     `decided` is what people decided about the nearest labelled row, where that is the answer, and
     `agreement` how sure that is by property, 0 to 1.
-    `sensitive` rows never leave the machine. `deadline_s` is the time allowed from submission,
-    seconds.
+    `sensitive` rows never leave the machine, nor do `personal` ones: what was found in them keeps
+    them here. `deadline_s` is the time allowed from submission, seconds.
     """
 
     messages: tuple[Message, ...]
@@ -59,7 +59,13 @@ class GenerateRequest(Value, frozen=True):
     agreement: dict[str, float] = {}
     sampling: Sampling = Sampling()
     sensitive: bool = False
+    personal: bool = False
     deadline_s: float = 300.0
+
+    @property
+    def characters(self) -> int:
+        """How long the prompt is."""
+        return sum(len(part.text) for message in self.messages for part in message.segments)
 
 
 class Span(Value, frozen=True):

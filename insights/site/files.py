@@ -185,6 +185,7 @@ def _check_references(settings: Settings, path: Path) -> None:
             known(kind, mentioned, names, f"{where}: {key}")
         _refuse_the_future(settings, pipeline, f"{where}: examples")
         _keep_sensitive_rows(settings, pipeline, where)
+        _keep_personal_rows(settings, pipeline, where)
     _refuse_sharing(settings, folder)
     for name, kind, mentioned in _bounded(settings):
         known(kind, mentioned, getattr(settings, kind), f"{path}: budget.{name}.{kind}")
@@ -353,6 +354,36 @@ def _keep_sensitive_rows(settings: Settings, pipeline: PipelineSettings, where: 
         )
     if pipeline.collections and settings.embedding.leaves:
         raise _leaving(sensitive, f"{where}: retrieval.collections")
+
+
+def _keep_personal_rows(settings: Settings, pipeline: PipelineSettings, where: str) -> None:
+    """What keeps rows here has to be looked for in them, and a model has to be here."""
+    if not pipeline.local_with:
+        return
+    looked = settings.stream[pipeline.stream].redact
+    named = looked.names_labels.values() if looked.names_model else ()
+    denied = ["denied"] if looked.deny else []
+    found = [*looked.kinds, *looked.patterns, *looked.columns, *named, *denied]
+    known = {"any", *(kind.casefold() for kind in found)}
+    for kind in pipeline.local_with:
+        if kind not in known:
+            raise errors.SettingsError(
+                f"{kind!r} is not looked for in the rows of {pipeline.stream!r}",
+                where=f"{where}: local_with",
+                fix=f"name some of {', '.join(sorted(known))}",
+            )
+    if not any(name == NEAREST or settings.model[name].path for name in pipeline.models):
+        raise errors.SettingsError(
+            "rows with personal data may not leave this machine",
+            where=f"{where}: local_with",
+            fix="use a model that is a file, as `model` or as `fallback`",
+        )
+    if pipeline.collections and settings.embedding.leaves:
+        raise errors.SettingsError(
+            "a server embeds, and rows with personal data may not leave this machine",
+            where=f"{where}: local_with",
+            fix="embed on this machine, or take local_with out",
+        )
 
 
 def _leaving(stream: str, where: str) -> errors.SettingsError:

@@ -92,6 +92,8 @@ class PipelineSettings(Section):
     stream: Name
     model: Name
     fallback: Name | None = None
+    local_with: tuple[str, ...] = ()
+    remote_from: int | None = Field(default=None, ge=1)
     prompt: Path | None = None
     schema_: Path = Field(alias="schema")
     sink: Name | None = None
@@ -130,6 +132,12 @@ class PipelineSettings(Section):
         """The collections that its rows are compared with."""
         more = () if self.examples is None else (self.examples.collection,)
         return (*self.retrieval.collections, *more)
+
+    @model_validator(mode="after")
+    def _routed(self) -> "PipelineSettings":
+        if self.remote_from is not None and self.fallback is None:
+            raise ValueError("remote_from needs a fallback: of two models one is on a server")
+        return self
 
     @model_validator(mode="after")
     def _nearest(self) -> "PipelineSettings":

@@ -23,7 +23,7 @@ from insights.service import systemd
 from insights.sinks.client import MarksClient, SinkClient
 from insights.site import definitions
 from insights.site.files import load
-from insights.site.settings import NEAREST, Settings
+from insights.site.settings import NEAREST, PipelineSettings, Settings
 from insights.sources.client import SourceClient
 from insights.store import revision
 from insights.store.derived import DerivedObject
@@ -309,13 +309,14 @@ def tuned_folder(settings: Settings) -> Path:
 
 
 def routed(
-    settings: Settings, preferred: str, fallback: str | None, open_: Callable[[str], Generator]
+    settings: Settings, pipeline: PipelineSettings, open_: Callable[[str], Generator]
 ) -> Generator:
     """Return a pipeline's generator: its model, or that and the one for its outages.
 
     Raises:
         errors.SettingsError: If both are of one kind: then one outage takes both.
     """
+    preferred, fallback = pipeline.model, pipeline.fallback
     if fallback is None:
         return open_(preferred)
     remote = [name for name in (preferred, fallback) if settings.model[name].url is not None]
@@ -329,6 +330,7 @@ def routed(
         open_(local),
         open_(remote[0]),
         prefers="remote" if remote[0] == preferred else "local",
+        remote_from=pipeline.remote_from,
     )
 
 

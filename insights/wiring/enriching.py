@@ -249,7 +249,7 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         name=made.name,
         stream=made.stream,
         source=_rows(app, made.stream),
-        generator=routed(app.settings, made.settings.model, made.settings.fallback, app.generator),
+        generator=routed(app.settings, made.settings, app.generator),
         template=made.template,
         output_schema=made.output_schema,
         abstain=made.settings.abstain,
@@ -279,4 +279,5 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         guard=_guard(app, made),
         certain=Certain() if made.certificates is None else Certain(made.certificates.least),
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
+        local_with=frozenset(made.settings.local_with),
     )

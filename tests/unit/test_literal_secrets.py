@@ -136,3 +136,40 @@ def test_a_sensitive_stream_is_embedded_by_no_server(tmp_path: Path) -> None:
     load(served(tmp_path, more=stream + near + docs))
     with pytest.raises(errors.SettingsError, match="may not leave this machine"):
         load(served(tmp_path, more=f"{stream}sensitive = true\n{near}{docs}"))
+
+
+def test_what_keeps_rows_here_is_looked_for_and_has_a_model_here(tmp_path: Path) -> None:
+    stream = (
+        '[stream.s]\nsource = "erp"\ntable = "s"\nkey = ["id"]\n'
+        '[stream.s.redact]\ncolumns = ["Customer"]\nkinds = ["iban", "phone"]\n'
+    )
+    models = f'[model.near]\npath = "m.gguf"\nsha256 = "{"0" * 64}"\n'
+    docs = '[collection.docs]\nfolder = "docs"\n'
+    (tmp_path / "pipelines").mkdir()
+
+    def pipeline(kept: str, model: str = "near", more: str = "") -> Path:
+        (tmp_path / "pipelines" / "p.toml").write_text(
+            f'stream = "s"\nmodel = "{model}"\nprompt = "p.md"\nschema = "p.json"\n'
+            f"local_with = {kept}\n{more}"
+        )
+        path = made(tmp_path)
+        path.write_text(path.read_text() + stream + models)
+        return path
+
+    load(pipeline('["iban", "customer"]', "far", 'fallback = "near"\nremote_from = 9000\n'))
+    load(pipeline('["any"]'))
+    for kept in ('["email"]', '["ibn"]', '["Customer"]'):  # not looked for; misspelt
+        with pytest.raises(errors.SettingsError, match="is not looked for in the rows of 's'"):
+            load(pipeline(kept))
+    with pytest.raises(errors.SettingsError, match="may not leave this machine"):
+        load(pipeline('["iban"]', "far"))
+    with pytest.raises(errors.SettingsError, match="remote_from needs a fallback"):
+        load(pipeline("[]", more="remote_from = 9000\n"))
+    searching = '[retrieval]\ncollections = ["docs"]\n'
+    far = VECTORS.replace("{url}", "https://gpu1/v1").replace("{key}", "${k}")
+    path = pipeline('["iban"]', more=searching)
+    path.write_text(path.read_text() + docs)
+    load(path)
+    path.write_text(path.read_text() + far)
+    with pytest.raises(errors.SettingsError, match="a server embeds"):
+        load(path)

@@ -3,14 +3,24 @@
 from concurrent.futures import Future
 from itertools import product
 
+import msgspec
 import pytest
 
 from insights import errors
+from insights.enriching.recipe import request_for
 from insights.inference.breaker import Breaker
 from insights.inference.messages import RemoteInit
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import Facts, RoutedGenerator, route
-from insights.model import GenerateRequest, Generation, ModelInfo
+from insights.model import GenerateRequest, Generation, Message, ModelInfo, Row, Segment
+from tests.desk import Desk
+
+
+@pytest.fixture
+def desk() -> Desk:
+    made = Desk()
+    made.recipe(1)
+    return made
 
 
 class Fake:
@@ -43,19 +53,62 @@ class Fake:
         return future
 
 
-def request(*, sensitive: bool = False) -> GenerateRequest:
-    return GenerateRequest(messages=(), output_schema={}, sensitive=sensitive)
+def request(*, sensitive: bool = False, personal: bool = False, text: str = "") -> GenerateRequest:
+    message = Message(role="user", segments=(Segment(text=text, is_template=False),))
+    return GenerateRequest(
+        messages=(message,), output_schema={}, sensitive=sensitive, personal=personal
+    )
 
 
-def test_sensitive_rows_stay_here_whatever_else_is_set() -> None:
-    for prefers, local, remote in product(("local", "remote"), (True, False), (True, False)):
+@pytest.mark.parametrize("why", ["sensitive", "personal"])
+def test_rows_that_are_to_stay_here_do_whatever_else_is_set(why: str) -> None:
+    for prefers, local, remote, large in product(
+        ("local", "remote"), (True, False), (True, False), (True, False)
+    ):
         facts = Facts(
-            sensitive=True,
+            sensitive=why == "sensitive",
+            personal=why == "personal",
+            large=large,
             prefers=prefers,  # type: ignore[arg-type]
             local_works=local,
             remote_works=remote,
         )
         assert route(facts).place == "local"
+
+
+def test_a_row_with_personal_data_waits_for_the_local_model_and_says_why() -> None:
+    local, remote = Fake("local"), Fake("remote:big")
+    routed = RoutedGenerator(local, remote, prefers="remote", remote_from=1)
+    assert routed.submit(request(personal=True)).result().route == "local (personal data)"
+    local.fails = errors.WorkerDied("generator died")
+    for _ in range(3):
+        with pytest.raises(errors.InsightsError):
+            routed.submit(request(personal=True, text="x" * 9)).result()
+    assert remote.seen == 0
+
+
+def test_a_long_prompt_is_the_servers_while_it_works() -> None:
+    local, remote = Fake("local"), Fake("remote:big")
+    routed = RoutedGenerator(local, remote, remote_from=100)
+    assert routed.submit(request(text="x" * 99)).result().route == "local (preferred)"
+    assert routed.submit(request(text="x" * 100)).result().route == "remote:big (large)"
+    remote.fails = errors.ProviderUnavailable("down")
+    with pytest.raises(errors.ProviderUnavailable):
+        routed.submit(request(text="x" * 100)).result()
+    assert routed.submit(request(text="x" * 100)).result().route == "local (preferred)"
+
+
+def test_what_is_found_in_a_row_keeps_it_here(desk: Desk) -> None:
+    for wanted, found, kept in (
+        ({"iban"}, {"iban": 1, "phone": 2}, True),
+        ({"iban"}, {"phone": 2}, False),
+        ({"any"}, {"phone": 1}, True),
+        ({"any"}, {}, False),
+        (set(), {"iban": 1}, False),
+    ):
+        recipe = msgspec.structs.replace(desk.recipes[1], local_with=frozenset(wanted))
+        row = Row("1", b"h", None, {"body": "It is dark."}, redactions=found)
+        assert request_for(recipe, row, ()).personal is kept
 
 
 def test_an_outage_sends_rows_to_the_other_place_and_the_insight_says_why() -> None:
@@ -106,6 +159,8 @@ def test_a_sensitive_row_is_refused_before_anything_starts() -> None:
     generator = RemoteGenerator(init)
     with pytest.raises(errors.SettingsError, match="never leave this machine"):
         generator.submit(request(sensitive=True)).result()
+    with pytest.raises(errors.SettingsError, match="local_with never leave this machine"):
+        generator.submit(request(personal=True)).result()
     generator.close()
 
 
