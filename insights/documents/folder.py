@@ -14,7 +14,7 @@ from insights.documents.client import LoaderClient
 from insights.documents.filters import FilterType, canonical
 from insights.documents.messages import Limits, Loaded
 from insights.documents.refusals import Refusals
-from insights.documents.registry import SUFFIXES, suffix
+from insights.documents.registry import suffix, suffixes
 from insights.documents.tree import Entry, Tree
 from insights.governance import redact
 from insights.model import Document, NamesModel, Redaction
@@ -100,9 +100,10 @@ class Folder:
                 document is taken for deleted because a share is not mounted.
         """
         hashes: dict[str, bytes] = {}
+        read = suffixes(self._loader.limits)
         for entry in self._tree.entries():
             # A link to a folder has any name; one that could be a file says so by its suffix.
-            if suffix(entry.uri) not in SUFFIXES and entry.kind != "link":
+            if suffix(entry.uri) not in read and entry.kind != "link":
                 continue
             uri, content = self._seen(entry)
             hashes[uri] = content

@@ -53,10 +53,9 @@ class Loading:
         """Return one page of a document by its picture, or why it cannot be used."""
 
         def one(uri: str, data: bytes) -> Loaded:
-            del uri
             if hashlib.sha256(data).digest() != request.digest:
                 raise errors.KnowledgeError("was changed while it was read", fix="sync it again")
-            return Loaded(text=registry.recognised(data, request.page), is_markdown=False)
+            return Loaded(text=registry.recognised(uri, data, request.page), is_markdown=False)
 
         return self._answer(request.file, one)
 

@@ -37,8 +37,12 @@ _MODULES = {
     ".tsv": "csv",
 }
 SUFFIXES = frozenset(_MODULES)
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})  # where letters are recognised
 # How files begin whose name says nothing; a package by the folder its parts are in.
-_SIGNATURES = ((b"%PDF", ".pdf"), (b"{\\rtf", ".rtf"))
+_SIGNATURES = (
+    (b"%PDF", ".pdf"), (b"{\\rtf", ".rtf"), (b"\x89PNG\r\n", ".png"), (b"\xff\xd8\xff", ".jpg"),
+    (b"II*\0", ".tif"), (b"MM\0*", ".tif"),
+)  # fmt: skip
 _PACKAGES = ((b"word/", ".docx"), (b"xl/", ".xlsx"), (b"ppt/", ".pptx"))
 _LOOKED_AT = 64 * 1024  # bytes
 
@@ -48,12 +52,17 @@ def suffix(name: str) -> str:
     return PurePath(name).suffix.lower()
 
 
+def suffixes(limits: Limits) -> frozenset[str]:
+    """Return the suffixes of what is read within some limits: pictures only for their letters."""
+    return SUFFIXES | _PICTURES if limits.ocr_pages else SUFFIXES
+
+
 def named(name: str, data: bytes) -> str:
     """Return the name of a file with a suffix of the list, told by how it begins if need be.
 
     What is nothing else, and holds no NUL, is text.
     """
-    if suffix(name) in SUFFIXES:
+    if suffix(name) in SUFFIXES | _PICTURES:
         return name
     begin = data[:_LOOKED_AT]
     found = next((end for sign, end in _SIGNATURES if begin.lstrip().startswith(sign)), "")
@@ -74,6 +83,12 @@ def read(name: str, data: bytes, limits: Limits) -> Loaded:
         Exception: Whatever a library raises over a damaged file.
     """
     module = _MODULES.get(suffix(name))
+    if suffix(name) in _PICTURES:
+        if not limits.ocr_pages:
+            raise errors.KnowledgeError(
+                "is a picture", fix="set ocr_pages to have its letters recognised"
+            )
+        module = "pictures"
     if module is None:
         raise errors.KnowledgeError(
             f"no loader for {suffix(name) or 'files without a suffix'}",
@@ -96,13 +111,16 @@ def read(name: str, data: bytes, limits: Limits) -> Loaded:
     return loaded
 
 
-def recognised(data: bytes, page: int) -> str:
-    """Return what stands on a page of a PDF, from 0 on, by its picture.
+def recognised(name: str, data: bytes, page: int) -> str:
+    """Return what stands on a page of a PDF or picture, from 0 on, by its picture.
 
     Raises:
         errors.KnowledgeError: If the page cannot be shown.
     """
-    read_page: Callable[[bytes, int], str] = import_module("insights.documents.formats.scans").read
+    scans = import_module("insights.documents.formats.scans")
+    read_page: Callable[[bytes, int], str] = (
+        scans.picture if suffix(name) in _PICTURES else scans.read
+    )
     return read_page(data, page)
 
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any, ClassVar
 
 import PIL.Image
@@ -12,8 +13,9 @@ import pypdfium2
 import pytest
 
 from insights import errors
-from insights.documents import client
+from insights.documents import client, registry
 from insights.documents.client import LoaderClient
+from insights.documents.folder import Folder
 from insights.documents.formats import pdf
 from insights.documents.messages import (
     Limits,
@@ -66,6 +68,37 @@ def test_letters_are_recognised_in_the_child_and_redacted_there() -> None:
     assert "ann.berg" not in loaded.text
     assert loaded.doubts == ("1 of its pages were read by character recognition",)
     assert len(told) == 1
+
+
+def test_pictures_are_read_where_letters_are_recognised_and_are_no_documents_else(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("rapidocr", reason="the extra `ocr` is not installed")
+    turned, frames, exif = io.BytesIO(), io.BytesIO(), PIL.Image.Exif()
+    exif[0x0112] = 3  # upside down, says the camera
+    _picture(_LINES[:2]).rotate(180).save(turned, "JPEG", exif=exif)
+    _picture(_LINES[:1]).save(frames, "TIFF", save_all=True, append_images=[_picture(_LINES[2:3])])
+    (tmp_path / "photo.jpg").write_bytes(turned.getvalue())
+    (tmp_path / "fax.tif").write_bytes(frames.getvalue())
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    with closing(Folder(tmp_path)) as folder:
+        assert list(folder.listing()) == []
+    with closing(Folder(tmp_path, limits=limits(5))) as folder:
+        assert [uri for uri, _ in folder.listing()] == ["broken.png", "fax.tif", "photo.jpg"]
+        assert "seal was worn" in folder.load("photo.jpg").text
+        assert folder.load("fax.tif").text.split("\n\n") == [_LINES[0], _LINES[2]]
+        with pytest.raises(errors.KnowledgeError, match="no readable picture"):
+            folder.load("broken.png")
+
+
+def test_a_picture_without_the_setting_says_what_would_read_it() -> None:
+    data = io.BytesIO()
+    _picture(_LINES).save(data, "PNG")
+    named = registry.named("attachment", data.getvalue())
+    assert named == "attachment.png"
+    with pytest.raises(errors.KnowledgeError, match="is a picture") as caught:
+        read(named, data.getvalue(), Limits())
+    assert "ocr_pages" in caught.value.fix
 
 
 def test_without_the_setting_a_scan_is_refused_as_it_was() -> None:

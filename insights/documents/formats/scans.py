@@ -7,8 +7,10 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
+import PIL.ImageOps
+
 from insights import errors
-from insights.documents.formats import pdf
+from insights.documents.formats import pdf, pictures
 from insights.documents.formats.cleaning import clean, squeeze
 
 _DPI = 200
@@ -33,6 +35,27 @@ def read(data: bytes, number: int) -> str:
         raise errors.KnowledgeError("a page of it cannot be shown") from exc
     finally:
         document.close()
+    return _written(picture)
+
+
+def picture(data: bytes, number: int) -> str:
+    """Return what stands on one page of a picture, turned as its camera says.
+
+    Raises:
+        errors.KnowledgeError: If it cannot be shown.
+    """
+    with pictures.opened(data) as image:
+        try:
+            image.seek(number)
+            shown = PIL.ImageOps.exif_transpose(image).convert("RGB")
+        except (OSError, EOFError, ValueError) as exc:
+            raise errors.KnowledgeError("a page of it cannot be shown") from exc
+        shown.thumbnail((_LONGEST, _LONGEST))
+        return _written(shown)
+
+
+def _written(picture: Any) -> str:  # noqa: ANN401 - an array or Pillow's image
+    """Return what is recognised on a picture, line by line."""
     found = _engine()(picture)
     if found.boxes is None:
         return ""
