@@ -70,7 +70,7 @@ def jobs(app: App) -> list[Job]:
 class Forgetting:
     """Deletes fields whose outcome was delivered, or whose time is over."""
 
-    name = "forget"
+    name = "forget requests"
     every_s = _FORGET_EVERY_S
 
     def __init__(self, kept: Inbox) -> None:

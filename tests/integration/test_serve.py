@@ -92,8 +92,8 @@ def test_what_was_accepted_over_http_has_one_outcome_whatever_is_killed(serving:
         daemon = serving.start(INSIGHTS_FAILPOINT="before-write")
         status, found = door.send([ROW, {**ROW, "id": 2}], Prefer="wait=1")
         assert (status, len(found["requests"])) == (202, 2)
-        daemon.communicate(timeout=120)
-        assert daemon.returncode == -signal.SIGKILL
+        said = daemon.communicate(timeout=120)[1]
+        assert daemon.returncode == -signal.SIGKILL, said
         again = serving.start()
         events = door.ask("GET", f"{first}/events")[1]
         assert events.splitlines()[-3] == "event: done", events
@@ -102,8 +102,8 @@ def test_what_was_accepted_over_http_has_one_outcome_whatever_is_killed(serving:
         assert [one["standing"] for one in found["requests"]] == ["done", "done"]
         assert door.ask("DELETE", second)[0] == 409
         again.send_signal(signal.SIGTERM)
-        again.communicate(timeout=60)
-        assert again.returncode == 0
+        said = again.communicate(timeout=60)[1]
+        assert again.returncode == 0, said
         door.process.send_signal(signal.SIGTERM)
         assert door.process.wait(30) == 0
     serving.assert_exactly_once({"1", "2"})
