@@ -13,7 +13,8 @@ import regex
 LEAST = 3  # letters: most articles, prepositions and pronouns are shorter, an acronym is not
 DENSE = 2  # characters
 _RUN = regex.compile(
-    r"(?P<digit>\p{N})|(?P<dense>[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+)|[\p{L}\p{M}]+",
+    r"(?P<digit>\p{N})|(?P<dense>[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]+)"
+    r"|[[\p{L}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]]+",
     regex.V1,
 )
 

@@ -197,6 +197,17 @@ def test_every_run_of_words_can_be_quoted_and_found_again(body: str, data: st.Da
     assert body[span.start : span.end] == quote
 
 
+@pytest.mark.parametrize("body", ["A\u1100", "T\u6064", "\ud55cB", "USB\u7dda"])
+def test_letters_beside_signs_that_are_words_can_be_quoted(body: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"q": {"type": "string", "x-quote": "row.body"}},
+        "required": ["q"],
+    }
+    assert content.says(body, [body])
+    assert accepts(Grammar(schema, (), {"body": body}).lark, {"q": body})
+
+
 def test_a_letter_that_is_newer_than_the_interpreter_can_be_quoted() -> None:
     body = "A:::\U00018cffA"  # a letter since Unicode 16
     schema = {
