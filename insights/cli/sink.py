@@ -75,7 +75,7 @@ def refused(
 def retry(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
     """Publish refused rows again, once what they were refused for is mended."""
     with outbox(ctx.obj, name) as told:
-        revived = told.retry()
+        revived = told.retry(actor="insights sink")
     if as_json:
         emit_json({"revived": revived})
     else:

@@ -97,7 +97,7 @@ COMMANDS: Mapping[str, Need] = {
         ),
     ),
     "sink refused": Need("operator", ("outbox.refused",)),
-    "sink retry": Need("operator", ("outbox.retry",)),
+    "sink retry": Need("operator", ("outbox.retry", _TOLD)),
     "audit verify": Need(
         "auditor",
         (

@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 
 from insights.ground.spans import trace_of
 from insights.model import SinkResult, SinkState
+from insights.store import audit
 from insights.store.leases import Leases
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
@@ -79,10 +80,15 @@ class SinkOutbox:
         with self._store.connection() as connection:
             connection.execute(self._sql["stop"], {"sink": self.sink, "reason": reason})
 
-    def retry(self) -> int:
-        """Give rows that the sink refused a fresh start; return how many."""
-        with self._store.connection() as connection:
-            return connection.execute(self._sql["retry"], {"sink": self.sink}).rowcount
+    def retry(self, *, actor: str) -> int:
+        """Give rows that the sink refused a fresh start, and tell the audit; return how many."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(self._sql["retry"], {"sink": self.sink}).rowcount
+            if rows:
+                details = {"sink": self.sink, "rows": rows}
+                event = audit.Event("refused rows retried", details=details)
+                audit.append(connection, actor, [event])
+        return rows
 
     def refused(self, limit: int) -> list[dict[str, Any]]:
         """Return rows that the sink refused, with reasons."""

@@ -150,7 +150,12 @@ def test_a_row_that_the_sink_refuses_is_kept_with_its_reason(world: World) -> No
     assert [row["row_key"] for row in outbox.refused(10)] == ["2"]
     assert world.publishing().publish() == PublishResult()
     world.legacy("DROP INDEX one_each")
-    assert outbox.retry() == 1
+    assert outbox.retry(actor="insights sink") == 1
+    assert outbox.retry(actor="insights sink") == 0  # nothing was done: nothing is told
+    assert world.sql(
+        "SELECT c.actor, e.details FROM store.audit_event e JOIN store.audit_chain c"
+        " USING (chain_id) WHERE e.action = 'refused rows retried'"
+    ) == [("insights sink", {"sink": outbox.sink, "rows": 1})]
     assert world.publishing().publish().delivered == 1
     assert set(world.shown()) == {1, 2, 3}
 
