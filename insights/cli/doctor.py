@@ -10,11 +10,14 @@ import typer
 from insights import errors
 from insights.cli import machine
 from insights.cli.output import Json, emit_json, next_step, runnable, shown, stdout
+from insights.ground import environment
 from insights.model import Finding
 from insights.site import definitions, files, redaction
 from insights.site.definitions import Definition
 from insights.site.settings import NEAREST, Settings
 from insights.store import revision
+from insights.web.clients import Clients
+from insights.wiring import doors
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
 from insights.workers.confinement import Held
@@ -188,11 +191,20 @@ class Examination:
                 self._versions(app)
             for made in self._definitions:
                 place = f"stream {made.stream.name}"
-                if made.stream.of_inbox:
-                    continue
                 with self._looking(place):
+                    if made.stream.of_inbox:
+                        self._ok(place, f"takes {', '.join(doors.fields(app, made.name))}")
+                        continue
                     for finding in app.source(made.stream.source).examine(made.stream):
                         self._add(place, finding)
+
+            if any(made.stream.of_inbox for made in self._definitions):
+                with self._looking("doors"):
+                    self._held("doors", "their intake", doors.intake(app).held())
+        if self._settings.serve.listen:
+            with self._looking("serve"):
+                clients = Clients(environment.credential("door_tokens") or "")
+                self._ok("serve", f"{len(clients)} clients have tokens")
 
     def _keys(self, app: App) -> None:
         """Tell how far a rotation of the hash key is."""

@@ -61,6 +61,9 @@ class Clients:
                 '"openssl rand -hex 32"',
             )
 
+    def __len__(self) -> int:
+        return len(self._clients)
+
     def client(self, authorization: str) -> Client | None:
         """Return whose `Authorization` header this is.
 

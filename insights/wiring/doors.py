@@ -4,6 +4,7 @@ import msgspec
 import structlog
 
 from insights.doors.accepting import Doors, Entrance
+from insights.doors.checking import fields_of
 from insights.model import INBOX, StreamSpec
 from insights.service.daemon import Job
 from insights.site import definitions
@@ -23,15 +24,25 @@ def doors(app: App, actor: str = "insights serve") -> Doors:
         app: The site.
         actor: Who the audit says cancelled a request: `insights` and a command.
     """
-    intake = IntakeClient(
+    kept = Inbox(app.store, actor, key_version=app.hash_keys.version)
+    return Doors(entrances(app), intake(app), kept)
+
+
+def intake(app: App) -> IntakeClient:
+    """Return what redacts; its child starts at the first call."""
+    made = IntakeClient(
         app.hash_keys.key,
         hash_key_former=app.hash_keys.former,
         recognizer=app.recognizer,
         confined=app.settings.daemon.confine,
     )
-    app.stack.callback(intake.close)
-    kept = Inbox(app.store, actor, key_version=app.hash_keys.version)
-    return Doors(entrances(app), intake, kept)
+    app.stack.callback(made.close)
+    return made
+
+
+def fields(app: App, pipeline: str) -> tuple[str, ...]:
+    """Return the columns that a request for a pipeline must have."""
+    return fields_of(entrances(app)[pipeline].stream)
 
 
 def entrances(app: App) -> dict[str, Entrance]:
