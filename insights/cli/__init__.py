@@ -30,6 +30,7 @@ from insights.cli import (
     redact,
     redteam,
     replay,
+    rollout,
     run,
     serve,
     service,
@@ -110,6 +111,8 @@ app.command("tune")(tune.tune)
 app.command("unit")(unit.unit)
 app.command("support-bundle")(support_bundle.support_bundle)
 app.command("plan")(plan.plan)
+app.command("promote")(rollout.promote)
+app.command("rollback")(rollout.rollback)
 app.command("backfill")(pipeline.backfill)
 app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")

@@ -228,15 +228,14 @@ class Examination:
             place = f"pipeline {version.pipeline}"
             if version.stopped_reason:
                 self._add(place, Finding(level="error", what=version.stopped_reason))
-            elif version.stranded and version.sha256 != self._own(app, version.pipeline):
+            elif version.stranded and version.sha256 not in self._own(app, version.pipeline):
                 what = f"{version.pending:,} rows wait for version {version.sha256[:12]}, of which "
-                fix = f"`insights pipeline promote {version.pipeline}` makes the one here live"
+                fix = f"`insights promote {version.pipeline}` makes the one here live"
                 self._add(place, Finding("warning", f"{what}the files are not here", fix))
 
-    def _own(self, app: App, pipeline: str) -> str | None:
-        """Return the version of the files here."""
-        made = next((made for made in self._definitions if made.name == pipeline), None)
-        return None if made is None else app.sha256(made)
+    def _own(self, app: App, pipeline: str) -> set[str]:
+        """Return the versions of the files here."""
+        return {app.sha256(made) for made in self._definitions if made.pipeline == pipeline}
 
     def _model(self, made: Definition) -> None:
         """Load a model once, whatever number of pipelines it has, and hold it to each schema."""

@@ -1,10 +1,9 @@
-"""`insights pipeline`: which version of each pipeline is live, and how that is changed."""
+"""`insights pipeline`: the versions of each pipeline, their making, and when each was live."""
 
 from typing import Annotated
 
 import typer
 
-from insights import errors
 from insights.cli.output import Json, emit_json, emit_table, stdout, visible
 from insights.site import versions
 from insights.wiring.app import open_app
@@ -38,6 +37,7 @@ def list_(
             "pipeline": row["pipeline"],
             "version": row["pipeline_version"][:_SHORT],
             "stage": row["stage"],
+            "share": f"{row['share']:.4g}",
             "since": row["changed_at"],
             "by": row["changed_by"],
             "insights": row["insights"],
@@ -47,48 +47,9 @@ def list_(
     emit_table("Versions", shown, "No pipeline has run yet: `insights run`.")
 
 
-@app.command("promote")
-def promote(
-    ctx: typer.Context,
-    name: Name,
-    version: Annotated[
-        str | None,
-        typer.Argument(help="How its SHA-256 begins [default: that of the files here]"),
-    ] = None,
-) -> None:
-    """Make a version live: new and changed rows are its work from now on, and so is what waits.
-
-    Insights that exist stay as they are; `insights backfill` makes them anew.
-    """
-    if version is None:
-        with open_app(ctx.obj) as opened:
-            if name not in opened.settings.pipeline:
-                raise errors.SettingsError(
-                    f"there are no files of a pipeline {name!r} here",
-                    where="promote",
-                    fix="name a version: `insights pipeline list`",
-                )
-            version = opened.sha256(opened.definition(name))
-            opened.register(opened.definition(name))
-    with deployments(ctx.obj, ACTOR) as deployed:
-        sha256 = deployed.promote(name, version)
-    stdout.print(f"{name}: version {sha256[:_SHORT]} is live.", markup=False)
-
-
-@app.command("rollback")
-def rollback(ctx: typer.Context, name: Name) -> None:
-    """Make the version live again that was so before this one."""
-    with deployments(ctx.obj, ACTOR) as deployed:
-        sha256 = deployed.rollback(name)
-    stdout.print(
-        f"{name}: version {sha256[:_SHORT]} is live again. Give the daemons its files back.",
-        markup=False,
-    )
-
-
 @app.command("history")
 def history(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Show which version was live from when to when, who made it so, and its insights of the time.
+    """Show which version was live from when to when, who made it so and why, and its insights then.
 
     As the audit has it: what retention has sealed is not in it.
     """

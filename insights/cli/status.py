@@ -146,16 +146,18 @@ def _show_version(version: VersionReport) -> None:
     served = ", ".join(version.served_by or ())
     stdout.print(
         f"[bold]pipeline {version.pipeline}[/] of stream {version.stream}, version "
-        f"{version.sha256[:12]} ({version.stage}): {version.pending:,} wait; "
+        f"{version.sha256[:12]} ({version.says}): {version.pending:,} wait; "
         + (f"served by {served}" if served else "no daemon that runs now serves it"),
         highlight=False,
     )
+    if version.held_reason:
+        stdout.print(f"  [bold yellow]held:[/] {shown(version.held_reason)}", soft_wrap=True)
     if version.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {shown(version.stopped_reason)}")
     elif version.stranded:
         stdout.print(
             "  [yellow]Its work waits:[/] start a daemon with its files, or make another version "
-            f"live: insights pipeline promote {version.pipeline}",
+            f"live: insights promote {version.pipeline}",
             highlight=False,
         )
 

@@ -44,9 +44,7 @@ GRANTS: Mapping[Role, Grants] = {
 }
 
 _TOLD = "audit.append"
-_DEPLOYS = tuple(
-    f"deployments.{name}" for name in ("pipeline", "found", "retire", "deploy", "repoint")
-)
+_STAGES = ("deployments.found", "stages.change")
 _ACCEPTS = (
     "standing_stream", "targets", "used_key", "keep_key", "standing_rows", "accept", "outcomes",
     "deliver", "cancel", "waiting",
@@ -84,8 +82,8 @@ COMMANDS: Mapping[str, Need] = {
     "pipeline history": Need("operator", ("deployments.history",)),
     "pipeline show": Need("operator", ("deployments.definitions",)),
     "pipeline diff": Need("operator", ("deployments.definitions",)),
-    "pipeline promote": Need("operator", (*_DEPLOYS, _TOLD)),
-    "pipeline rollback": Need("operator", (*_DEPLOYS, _TOLD)),
+    "promote": Need("operator", _STAGES),
+    "rollback": Need("operator", _STAGES),
     "backfill": Need(
         "operator",
         (

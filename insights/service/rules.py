@@ -265,7 +265,7 @@ RULES = (
         60,
         _stranded,
         "Rows of pipeline {name} wait for a version that no daemon serves",
-        "Fix: start a daemon with its files, or insights pipeline promote {name}.",
+        "Fix: start a daemon with its files, or insights promote {name}.",
         shared=True,
     ),
     Rule(

@@ -51,6 +51,11 @@ class Definition(msgspec.Struct, frozen=True):
     certificates: Certificates | None = None
 
     @property
+    def pipeline(self) -> str:
+        """The pipeline that it is a version of, by the name that the store knows."""
+        return self.settings.version_of or self.name
+
+    @property
     def example_columns(self) -> tuple[str, ...]:
         """The columns whose text labelled rows are compared with."""
         found = self.settings.examples
@@ -74,8 +79,7 @@ def read(settings: Settings, name: str) -> Definition:
         errors.SettingsError: If a file is missing or wrong, or the two do not fit.
     """
     pipeline = settings.pipeline[name]
-    template = _template(pipeline)
-    written = _schema(pipeline.schema_)
+    template, written = _template(pipeline), _schema(pipeline.schema_)
     schema = normalised(written, str(pipeline.schema_))
     shown = template.columns()
     # What retrieval asks with decides the output as what is shown does: a change makes a new one.
@@ -338,8 +342,7 @@ def _generator(settings: Settings, name: str) -> Json:
 
 def _chat_template(settings: Settings, name: str) -> Json:
     """Return what the settings put in the place of the model's own chat template."""
-    value = settings.model[name].chat_template
-    if value is None:
+    if (value := settings.model[name].chat_template) is None:
         return {}
     path = settings.resolve(Path(value))
     return {"chat_template": _text(path) if path.is_file() else value}
@@ -348,7 +351,7 @@ def _chat_template(settings: Settings, name: str) -> Json:
 def _sink(
     settings: Settings, pipeline: PipelineSettings, stream: StreamSpec, schema: Json
 ) -> SinkSpec | None:
-    if pipeline.sink is None:
+    if pipeline.sink is None or pipeline.version_of is not None:  # its pipeline's own files say it
         return None
     found = settings.sink[pipeline.sink]
     return SinkSpec(

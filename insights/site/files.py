@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from insights import errors
 from insights.ground import connections
 from insights.model import INBOX
+from insights.site.pipelines import bind_versions
 from insights.site.settings import NEAREST, BudgetSettings, PipelineSettings, Settings
 
 _SECRETS = connections.PASSWORDS | {"sslpassword", "sslkeypassword"}
@@ -45,6 +46,7 @@ def load(path: Path) -> Settings:
         except ValidationError as exc:
             raise _explained(exc, file, PipelineSettings) from exc
         pipelines[file.stem] = pipeline.beside(file.parent)
+    bind_versions(pipelines, folder)
     data.setdefault("state_dir", Settings.model_fields["state_dir"].default)
     try:
         settings = Settings(**data, pipeline=pipelines, config_dir=path.parent)
@@ -249,7 +251,7 @@ def _refuse_sharing(settings: Settings, folder: Path) -> None:
     """A sink belongs to one pipeline; any number of them follow one stream."""
     taken: dict[str, str] = {}
     for name, pipeline in settings.pipeline.items():
-        if pipeline.sink is None:
+        if pipeline.sink is None or pipeline.version_of is not None:
             continue
         if pipeline.sink in taken:
             raise errors.SettingsError(
@@ -289,7 +291,7 @@ def _refuse_money_without_tariff(settings: Settings, path: Path) -> None:
 def concerned(budget: BudgetSettings, name: str, pipeline: PipelineSettings) -> bool:
     """Tell whether the work of a pipeline is under a budget."""
     return (
-        budget.pipeline in (None, name)
+        budget.pipeline in (None, pipeline.version_of or name)
         and budget.stream in (None, pipeline.stream)
         and (budget.model is None or budget.model in pipeline.models)
     )

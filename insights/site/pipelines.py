@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from insights import errors
 from insights.site.values import Duration, Name, Section, seconds
 
 NEAREST = "nearest"
@@ -87,8 +88,13 @@ class ConfidenceSettings(Section):
 
 
 class PipelineSettings(Section):
-    """`pipelines/<name>.toml`: what is made of a stream's rows."""
+    """`pipelines/<name>.toml`: what is made of a stream's rows.
 
+    With `version_of` it is another version of that pipeline, served beside it: a new one begins as
+    a shadow, and `insights promote` gives it a share.
+    """
+
+    version_of: Name | None = None
     stream: Name
     model: Name
     fallback: Name | None = None
@@ -150,3 +156,29 @@ class PipelineSettings(Section):
         if self.fallback or self.prompt or self.retrieval.collections:
             raise ValueError('model = "nearest" has no fallback, no prompt and no passages')
         return self
+
+
+def bind_versions(pipelines: dict[str, PipelineSettings], folder: Path) -> None:
+    """Give versions of a pipeline its sink: both are shown in the same place.
+
+    Raises:
+        errors.SettingsError: If a file names no pipeline, or another stream or sink than its own.
+    """
+    for name, pipeline in pipelines.items():
+        if pipeline.version_of is None:
+            continue
+        where, first = f"{folder / name}.toml", pipelines.get(pipeline.version_of)
+        if first is None or first.version_of is not None:
+            others = sorted(other for other, one in pipelines.items() if one.version_of is None)
+            raise errors.SettingsError(
+                f"there is no pipeline {pipeline.version_of!r} to be a version of",
+                where=f"{where}: version_of",
+                fix=f"pipelines: {', '.join(others) or 'none'}",
+            )
+        if pipeline.stream != first.stream or pipeline.sink not in (None, first.sink):
+            raise errors.SettingsError(
+                f"versions of {pipeline.version_of} follow its stream and tell its sink",
+                where=where,
+                fix=f"set stream to {first.stream!r}, and leave out sink",
+            )
+        pipelines[name] = pipeline.model_copy(update={"sink": first.sink})

@@ -1,11 +1,10 @@
-"""Versions and deployments: which version of each pipeline makes new work.
+"""Versions and deployments: which versions of each pipeline make new work, and what they made.
 
-Only three things change a deployment: a version never seen before becomes live, `promote`, and
-`rollback`. Not the greatest number, and not whichever daemon started last.
+A version never seen before becomes full here, or a shadow; `insights.store.rollout` changes stages.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -38,7 +37,7 @@ class Backfill(msgspec.Struct, frozen=True):
 
 
 class Deployments:
-    """Registers, promotes and rolls back versions.
+    """Registers versions, and tells of them.
 
     Args:
         store: The store.
@@ -64,6 +63,7 @@ class Deployments:
         overlap_s: float = 60.0,
         key_personal: bool = False,
         from_the_beginning: bool = True,
+        stage: Literal["full", "shadow"] = "full",
     ) -> Registered:
         """Record a version; one never seen before is live from now on.
 
@@ -80,6 +80,8 @@ class Deployments:
             overlap_s: The stream's overlap in the settings, seconds.
             key_personal: Whether people are shown the stream's keys as keyed hashes only.
             from_the_beginning: Whether the stream starts with the rows that are there already.
+            stage: What a version is that was never seen before: `full` retires the one before,
+                a `shadow` is made beside it and shown nowhere.
         """
         with self._store.transaction() as connection:
             pipeline_id = self._one(connection, "pipeline", name=pipeline).pipeline_id
@@ -108,11 +110,14 @@ class Deployments:
             if found.stage is not None:
                 connection.execute(self._sql["describe"], version)
                 return Registered(found.pipeline_version_id, found.stage)
-            self._deploy(connection, pipeline, sha256, version)
+            connection.execute(
+                self._sql["deploy"], {**version, "stage": stage, "actor": self._actor}
+            )
+            connection.execute(self._sql["repoint"])
             first = self._one(connection, "first_of_its_pipeline", **version).first
-            if first and from_the_beginning:
+            if first and from_the_beginning and stage == "full":
                 self._backfill(connection, pipeline, found.pipeline_version_id)
-            return Registered(found.pipeline_version_id, "full")
+            return Registered(found.pipeline_version_id, stage)
 
     def stage(self, pipeline: str, sha256: str) -> str | None:
         """Return the stage of a version; None for one that was never registered. Writes nothing."""
@@ -120,45 +125,6 @@ class Deployments:
             values = {"pipeline": pipeline, "prefix": sha256}
             row = connection.execute(self._sql["found"], values).fetchone()
         return None if row is None else str(row.stage)
-
-    def promote(self, pipeline: str, prefix: str) -> str:
-        """Make a version live, and all that waits its work; return its SHA-256.
-
-        Raises:
-            errors.SettingsError: If there is no such version, or more than one.
-        """
-        with self._store.transaction() as connection:
-            self._one(connection, "pipeline", name=pipeline)
-            values = {"pipeline": pipeline, "prefix": prefix}
-            found = connection.execute(self._sql["found"], values).fetchall()
-            if len(found) != 1:
-                raise errors.SettingsError(
-                    f"{len(found) or 'no'} versions of {pipeline} begin with {prefix!r}",
-                    where="promote",
-                    fix="`insights pipeline list` shows them all",
-                )
-            self._change(connection, pipeline, found[0])
-            return str(found[0].sha256)
-
-    def rollback(self, pipeline: str) -> str:
-        """Make the version live that was so before this one; return its SHA-256.
-
-        Raises:
-            errors.SettingsError: If no version was live before.
-        """
-        with self._store.transaction() as connection:
-            self._one(connection, "pipeline", name=pipeline)
-            values = {"pipeline": pipeline, "prefix": ""}
-            rows = connection.execute(self._sql["found"], values).fetchall()
-            former = [row for row in rows if row.stage == "retired"]
-            if not former:
-                raise errors.SettingsError(
-                    f"no version of {pipeline} was live before this one",
-                    where="rollback",
-                    fix="`insights pipeline list` shows them all",
-                )
-            self._change(connection, pipeline, former[0])
-            return str(former[0].sha256)
 
     def to_backfill(self, pipeline: str) -> Backfill:
         """Return what `backfill` would do."""
@@ -189,6 +155,12 @@ class Deployments:
         """Record why a version cannot be served here, or that it can again."""
         with self._store.connection() as connection:
             connection.execute(self._sql["stopped"], {"version_id": version_id, "reason": reason})
+
+    def raise_shares(self) -> list[dict[str, Any]]:
+        """Raise the shares that are due by their schedules; return which versions have which."""
+        with self._store.transaction() as connection:
+            found = connection.execute(self._sql["raise_shares"], {"actor": self._actor}).fetchall()
+        return [row._asdict() for row in found]
 
     def rows(self, pipeline: str | None = None) -> list[dict[str, Any]]:
         """Return every version of one pipeline or all, the last changed first."""
@@ -228,26 +200,6 @@ class Deployments:
                 what, where="pipeline", fix="`insights pipeline list` shows them all"
             )
         return found[0]
-
-    def _change(self, connection: Connection, pipeline: str, row: Any) -> None:  # noqa: ANN401
-        version = {
-            "version_id": row.pipeline_version_id,
-            "pipeline_id": row.pipeline_id,
-            "stream_id": row.stream_id,
-            "sink_id": row.sink_id,
-            "columns": row.columns,
-        }
-        self._deploy(connection, pipeline, row.sha256, version)
-
-    def _deploy(
-        self, connection: Connection, pipeline: str, sha256: str, version: Mapping[str, Any]
-    ) -> None:
-        values = {**version, "pipeline": pipeline, "sha256": sha256, "actor": self._actor}
-        for statement in ("retire", "deploy", "repoint"):
-            connection.execute(self._sql[statement], values)
-        details = {"pipeline": pipeline, "version": sha256, "stage": "full"}
-        event = audit.Event("deployed", stream_id=version["stream_id"], details=details)
-        audit.append(connection, self._actor, [event])
 
     def _backfill(self, connection: Connection, pipeline: str, version_id: int) -> int:
         rows = connection.execute(self._sql["backfill"], {"version_id": version_id}).rowcount

@@ -8,7 +8,7 @@ from insights.store.queries import load
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """What waits for a pipeline's live version. `polled`: its stream's rows are known."""
+    """What waits for a live version of a pipeline. `polled`: its stream's rows are known."""
 
     version_id: int
     sha256: str
@@ -23,10 +23,14 @@ class Plans:
         self._store = store
         self._sql = load("plans")
 
-    def pending(self, pipeline: str) -> Pending | None:
-        """Return what waits for a pipeline; None if it has never run."""
+    def pending(self, pipeline: str, sha256: str) -> Pending | None:
+        """Return what waits for a version, or where it is not live for the one that is full.
+
+        None if the pipeline has never run.
+        """
+        values = {"pipeline": pipeline, "sha256": sha256}
         with self._store.connection() as connection:
-            row = connection.execute(self._sql["to_plan"], {"pipeline": pipeline}).fetchone()
+            row = connection.execute(self._sql["to_plan"], values).fetchone()
         return None if row is None else msgspec.convert(row._asdict(), Pending)
 
     def cost(self, sha256: str) -> RowCost | None:

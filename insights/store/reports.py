@@ -58,9 +58,21 @@ class VersionReport(msgspec.Struct, frozen=True):
     version_id: int
     sha256: str
     stage: str
+    share: float
+    shares_to_come: list[float]
+    next_at: dt.datetime | None
+    held_reason: str | None
     pending: int
     stopped_reason: str | None
     served_by: list[str] | None
+
+    @property
+    def says(self) -> str:
+        """Its stage in words, with its share of the keys."""
+        said = self.stage if self.stage == "full" else f"{self.stage}, {self.share:.4g} of the keys"
+        if self.shares_to_come and self.next_at is not None:
+            said += f"; {self.shares_to_come[0]:.4g} from {self.next_at:%Y-%m-%d %H:%M} UTC"
+        return said
 
     @property
     def stranded(self) -> bool:

@@ -105,6 +105,7 @@ def derived_objects(settings: Settings, url: str | None) -> list[DerivedObject]:
     wanted = [
         typed_view(made.name, made.stream.name, made.output_schema)
         for made in (definitions.read(settings, name) for name in settings.pipeline)
+        if made.settings.version_of is None
     ]
     if url is not None and settings.collection:
         store = Store(url, connections=2).open()

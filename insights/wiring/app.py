@@ -185,22 +185,26 @@ class App:
         return self.generators[name]
 
     def register(self, made: Definition) -> Registered:
-        """Record a pipeline's version and its sink in the store; one never seen before is live.
+        """Record a pipeline's version and its sink in the store.
+
+        One never seen before is live: a version of another pipeline's as a shadow.
 
         Raises:
             errors.ModelError: If the embedding model, which is part of it, cannot be read.
         """
         sha256, facts = self.described(made)
+        sink = made.settings.sink
         return self.deployments.register(
-            made.name,
+            made.pipeline,
             sha256,
             facts,
             stream=made.stream.name,
             columns=made.stream.inputs,
-            sink_id=None if made.sink is None else self.registry.sink(made.sink.name),
+            sink_id=None if sink is None else self.registry.sink(sink),
             overlap_s=made.stream.overlap_s,
             key_personal=made.stream.key_personal,
             from_the_beginning=made.stream.start == "beginning",
+            stage="full" if made.settings.version_of is None else "shadow",
         )
 
     @property
@@ -310,6 +314,7 @@ def check_store(app: App) -> None:
     wanted = [
         typed_view(made.name, made.stream.name, made.output_schema)
         for made in app.definitions.values()
+        if made.settings.version_of is None
     ]
     if app.settings.collection:
         wanted.extend(vector_indexes(app.settings, app.passages))

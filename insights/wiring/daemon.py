@@ -44,7 +44,7 @@ def build(
         bound, app.refused = enriching.recipes(app, load=not once)
         work = enriching.queue(app, list(bound))
         pipeline = enriching.pipeline(app, bound, work)
-        jobs.append(enriching.Serving(app, list(bound.values()), pipeline))
+        jobs += [enriching.Serving(app, list(bound.values()), pipeline), enriching.Raising(app)]
         jobs += doors.jobs(app)
         if readiness is not None:
             readiness.pipeline = pipeline

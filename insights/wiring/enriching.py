@@ -50,7 +50,7 @@ def recipe(app: App, name: str) -> Recipe:
 def trial(app: App, name: str) -> Recipe:
     """Bind a pipeline to its adapters as its files are now; registers and deploys nothing."""
     made = app.definition(name)
-    if app.deployments.stage(name, app.sha256(made)) == "retired":
+    if app.deployments.stage(made.pipeline, app.sha256(made)) == "retired":
         _tell_other(name)
     return _bound(app, made, _NO_VERSION)
 
@@ -79,7 +79,7 @@ def _tell_other(name: str) -> None:
     log.warning(
         "another version of this pipeline is live",
         pipeline=name,
-        fix=f"`insights pipeline promote {name}` makes the one of these files live",
+        fix=f"`insights promote {name}` makes the one of these files live",
     )
 
 
@@ -128,7 +128,7 @@ def stranded(app: App) -> errors.SettingsError | None:
                 f"{version.pending:,} rows wait for version {version.sha256[:12]}, which is live "
                 "and not the one of the files here",
                 where=f"pipeline {version.pipeline}",
-                fix=f"`insights pipeline promote {version.pipeline}` makes the one here live",
+                fix=f"`insights promote {version.pipeline}` makes the one here live",
             )
     return None
 
@@ -218,6 +218,22 @@ class Serving:
             if reason != self._told.get(recipe.version_id):
                 self._deployments.stopped(recipe.version_id, reason)
                 self._told[recipe.version_id] = reason
+        return False
+
+
+class Raising:
+    """Raises the shares of gradual versions by their schedules: one daemon does, any of them."""
+
+    name = "raising shares"
+    every_s = 15.0
+
+    def __init__(self, app: App) -> None:
+        self._deployments = app.deployments
+
+    def run_once(self) -> bool:
+        """Raise what is due."""
+        for raised in self._deployments.raise_shares():
+            log.info("a version has a larger share of the keys", **raised)
         return False
 
 

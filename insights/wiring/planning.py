@@ -29,7 +29,8 @@ def plan(
         errors.InsightsError: If the pipeline cannot run here.
     """
     definition, plans = app.definition(name), Plans(app.store)
-    sha256, waiting = app.sha256(definition), plans.pending(name)
+    sha256 = app.sha256(definition)
+    waiting = plans.pending(definition.pipeline, sha256)
     cost = plans.cost(sha256)
     rows = 0 if waiting is None else waiting.pending
     if cost is None or cost.rows < MEASURED or waiting is None or not waiting.polled:

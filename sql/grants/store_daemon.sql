@@ -21,8 +21,16 @@ GRANT UPDATE (held_back) ON store.forgotten TO insights_daemon;
 GRANT EXECUTE ON FUNCTION store.forget_more(), store.kept_out(text, text[]) TO insights_daemon;
 
 -- Facts about streams, pipelines and sinks, and where each stands.
-GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.deployment, store.stream, store.sink
-    TO insights_daemon;
+GRANT INSERT, UPDATE ON store.pipeline, store.pipeline_version, store.stream, store.sink TO insights_daemon;
+
+-- Stages are changed by functions: a version never seen before, and a schedule that an operator made. What the settings say
+-- of a version, and why it is stopped, the daemon writes itself. store_operator.sql has who promotes.
+REVOKE INSERT, UPDATE ON store.deployment FROM insights_daemon;
+GRANT UPDATE (sink_id) ON store.deployment TO insights_daemon;
+GRANT UPDATE (columns) ON store.deployment TO insights_daemon;
+GRANT UPDATE (stopped_reason) ON store.deployment TO insights_daemon;
+GRANT EXECUTE ON FUNCTION store.deploy_version(integer, integer, integer, text[], text, text) TO insights_daemon;
+GRANT EXECUTE ON FUNCTION store.raise_shares(text) TO insights_daemon;
 
 -- Known rows, work to be done, which insight is current, what sinks shall show, and what marked rows were told.
 GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.outbox, store.request TO insights_daemon;

@@ -16,7 +16,7 @@ GRANT SELECT ON public.insights_schema_version TO insights_operator;
 GRANT SELECT ON insights.completeness, insights.deployment TO insights_operator;
 GRANT SELECT ON store.stream, store.pipeline, store.pipeline_version, store.deployment, store.sink, store.daemon, store.work, store.lease,
     store.budget_standing, store.plan, store.fact, store.forgotten, store.current_insight TO insights_operator;
-GRANT SELECT (insight_id, pipeline_version_id, generated_at, shared, prompt_tokens, reused_tokens, sampled_tokens,
+GRANT SELECT (insight_id, row_id, input_hash, pipeline_version_id, generated_at, shared, prompt_tokens, reused_tokens, sampled_tokens,
               forced_tokens, prompt_ms, decode_ms, compute_ms, money) ON store.insight TO insights_operator;
 GRANT SELECT (row_id, stream, shown_key) ON store.shown_key TO insights_operator;
 GRANT SELECT (row_id, stream_id, input_hash, hash_version, gone_at) ON store.ledger TO insights_operator;
@@ -28,7 +28,7 @@ GRANT SELECT ON store.audit_event, store.audit_chain TO insights_operator;
 GRANT EXECUTE ON FUNCTION store.append_events(text, jsonb) TO insights_operator;
 
 -- Streams are paused and resumed; daemons are asked to drain by a lease.
-GRANT UPDATE (paused, stopped_reason, shape, generation) ON store.stream TO insights_operator;
+GRANT UPDATE (paused, stopped_reason, shape) ON store.stream TO insights_operator;
 GRANT INSERT, UPDATE ON store.lease TO insights_operator;
 
 -- Dead letters begin anew, and what a sink refused is told again.
@@ -36,6 +36,8 @@ GRANT INSERT, UPDATE ON store.work TO insights_operator;
 GRANT SELECT, UPDATE ON store.request TO insights_operator;
 GRANT UPDATE (not_before, attempts, error) ON store.outbox TO insights_operator;
 
--- Another version becomes live, or does all rows.
+-- Stages of versions are changed by this function alone, which writes its event too: no daemon may. And the full version of a
+-- pipeline does all rows.
+REVOKE INSERT, UPDATE ON store.deployment FROM insights_operator;
+GRANT EXECUTE ON FUNCTION store.set_stage(integer, text, double precision, text, text, boolean, jsonb) TO insights_operator;
 GRANT INSERT (name), UPDATE (name) ON store.pipeline TO insights_operator;
-GRANT INSERT, UPDATE (stage, share, changed_at, changed_by) ON store.deployment TO insights_operator;

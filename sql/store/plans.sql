@@ -1,13 +1,15 @@
 -- name: to_plan
--- What waits for a pipeline's live version, and how many rows its stream is known to have; none where it has never run.
+-- What waits for a version of a pipeline, or where it is not live for the one that is full, and whether its stream was
+-- polled; none where the pipeline has never run.
 SELECT v.pipeline_version_id AS version_id, v.sha256,
        (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = v.pipeline_version_id AND w.state = 'pending')
            AS pending,
        EXISTS (SELECT FROM store.ledger l WHERE l.stream_id = d.stream_id) AS polled
 FROM store.pipeline p
-JOIN store.deployment d ON d.pipeline_id = p.pipeline_id AND d.stage = 'full'
+JOIN store.deployment d ON d.pipeline_id = p.pipeline_id AND d.stage <> 'retired'
 JOIN store.pipeline_version v USING (pipeline_version_id)
-WHERE p.name = %(pipeline)s;
+WHERE p.name = %(pipeline)s AND (v.sha256 = %(sha256)s OR d.stage = 'full')
+ORDER BY (v.sha256 = %(sha256)s) DESC LIMIT 1;
 
 -- name: row_cost
 -- What a row of a version has taken on average, of its last thousand: what shared a generation, or asked no model, took nothing.

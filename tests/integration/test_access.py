@@ -13,6 +13,8 @@ from psycopg import sql as psql
 
 from insights import cli
 from insights.governance import access
+from insights.store.deployments import Deployments
+from insights.store.postgres import Store
 from insights.store.queries import folder, load
 from tests import servers
 from tests.helpdesk import Helpdesk
@@ -125,7 +127,7 @@ LINES = {
         "pipeline history triage",
         "pipeline show triage",
         "pipeline diff triage {version} {version}",
-        "pipeline promote triage {version}",
+        "promote triage {version} --yes",
         "backfill triage --yes",
         "sink refused legacy",
         "sink retry legacy",
@@ -141,7 +143,10 @@ def test_a_person_with_a_role_runs_its_commands_and_another_is_told_which_role_i
     shared: Shared, capsys: pytest.CaptureFixture[str], role: access.Role
 ) -> None:
     (person,) = (name for name, of in PERSONS.items() if of == role)
-    ((version,),) = shared.site.query("SELECT sha256 FROM store.pipeline_version")
+    ((version,),) = shared.site.query(
+        "SELECT sha256 FROM store.pipeline_version JOIN store.pipeline USING (pipeline_id)"
+        " WHERE name = 'triage'"
+    )
     run = set()
     for line in LINES[role]:
         for at, (who, code) in enumerate((("nora", 45), (person, 0))):
@@ -155,13 +160,35 @@ def test_a_person_with_a_role_runs_its_commands_and_another_is_told_which_role_i
                 assert f'GRANT {access.GRANTS[role].role} TO "nora";' in said
         run.add(access.command_of(line.split()))
     mine = {name for name, need in access.COMMANDS.items() if need.role == role}
-    assert mine - run <= {"pipeline rollback"}  # which needs a former version, and asks the same
+    assert mine - run <= {"rollback"}  # which needs a former version, and asks the same
     told = shared.site.query(
         "SELECT DISTINCT actor FROM store.audit_chain WHERE login = %s AND length > 0", person
     )
-    wrote = {"insights dead", "insights pipeline", "insights pause", "insights resume"}
+    wrote = {"insights dead", "insights pause", "insights resume"}
+    staged = {"insights promote", "insights rollback"}  # where the other test was first
     expected = {"operator": wrote, "retention": {"audit retention"}}.get(role, set())
-    assert {actor for (actor,) in told} == expected
+    assert {actor for (actor,) in told} - staged == expected
+
+
+def test_an_operator_changes_stages_and_the_audit_has_the_login(
+    shared: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(shared.site.store_url).open()
+    for digit in "12":
+        Deployments(store).register("other", digit * 64, {}, stream="other", columns=("a",))
+    store.close()
+    for line in ("promote other 1111 --why test --yes", "rollback other --yes"):
+        assert shared.run("otto", line, capsys)[0] == 0
+        assert shared.run("nora", line, capsys)[0] == 45
+    told = shared.site.query(
+        "SELECT c.actor, c.login, left(e.details ->> 'version', 1), e.details ->> 'why'"
+        " FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)"
+        " WHERE e.action = 'deployed' AND c.login = 'otto' ORDER BY e.at"
+    )
+    assert told == [
+        ("insights promote", "otto", "1", "test"),
+        ("insights rollback", "otto", "2", None),
+    ]
 
 
 def test_a_command_of_the_service_names_its_login(

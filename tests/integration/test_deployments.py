@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from insights import errors
+from insights.ground import environment
 from insights.model import Bookmark, Page
 from insights.store.deployments import Deployments
 from insights.store.leases import Leases
@@ -103,14 +104,14 @@ def test_a_prompt_rolled_back_while_rows_wait_strands_nothing(site: Site) -> Non
     site.prompt = PROMPT
     site.write()
     refused = site.insights("run", "--once", code=78)
-    assert "insights pipeline promote triage" in refused.stderr
+    assert "promote triage` makes the one here live" in refused.stderr
     assert status(site)["triage"]["pending"] == 5
-    site.insights("pipeline", "promote", "triage")
+    site.insights("promote", "triage", "--yes")
     assert site.run_once()["insights"] == 5
     site.assert_exactly_once(legacy(site).keys())
     versions = json.loads(site.insights("pipeline", "list", "--json").stdout)
     assert [(row["stage"], row["insights"]) for row in versions] == [("full", 11), ("retired", 0)]
-    site.insights("pipeline", "rollback", "triage")
+    site.insights("rollback", "triage", "--yes")
     assert [row["stage"] for row in json.loads(
         site.insights("pipeline", "list", "--json").stdout
     )] == ["full", "retired"]  # fmt: skip
@@ -136,14 +137,14 @@ def test_versions_are_shown_compared_and_told_when_they_were_live(site: Site) ->
     assert "{{ row.body }}" in site.insights("pipeline", "show", "triage", old[:8]).stdout
     refused = site.insights("pipeline", "show", "triage", "zz", code=78)
     assert "no versions of triage begin with 'zz'" in refused.stderr
-    site.insights("pipeline", "rollback", "triage")
+    site.insights("rollback", "triage", "--yes")
     first, second, third = json.loads(
         site.insights("pipeline", "history", "triage", "--json").stdout
     )
     assert [one["pipeline_version"] for one in (first, second, third)] == [old, new, old]
     assert (first["insights"], second["insights"], third["insights"]) == (6, 0, 0)
     assert (first["until"], second["until"]) == (second["since"], third["since"])
-    assert (third["until"], third["by"]) == (None, "insights pipeline")
+    assert (third["until"], third["by"]) == (None, environment.user())
 
 
 def test_backfill_says_what_it_costs_and_does_the_rest(site: Site) -> None:
