@@ -95,3 +95,17 @@ def test_a_service_whose_main_loop_is_stuck_is_killed_and_begun_anew(
         systemd.until(lambda: systemd.property(unit, "NRestarts") == "1")
         assert "Watchdog timeout (limit 4s)!" in systemd.said
         systemd.until(lambda: systemd.property(unit, "ActiveState") == "active")
+
+
+def test_a_credential_that_is_not_there_is_named(booted: Callable[..., Systemd]) -> None:
+    systemd = booted("erp")
+    (systemd.files / "etc" / "credstore" / "insights.hash_key").unlink()
+    unit = "insights@erp.service"
+    with systemd:
+        systemd.until(lambda: systemd.property(unit, "ActiveState") in ("failed", "activating"))
+        systemd.until(lambda: systemd.property(unit, "ExecMainStatus") not in ("", "0"))
+        assert "hash_key" in systemd.said
+        assert "Traceback" not in systemd.said
+        assert systemd.property(unit, "ExecMainStatus") in ("33", "78")
+        systemd.until(lambda: systemd.property(unit, "ActiveState") == "failed")
+        assert systemd.property(unit, "NRestarts") == "0"  # starting again would not help
