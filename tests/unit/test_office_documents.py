@@ -5,8 +5,13 @@ from datetime import timedelta
 from email.message import EmailMessage
 
 import docx
+import lxml.etree
 import pptx
 import pytest
+from pptx.chart.data import CategoryChartData
+from pptx.enum.chart import XL_CHART_TYPE
+from pptx.opc.package import Part
+from pptx.opc.packuri import PackURI
 from pptx.util import Inches
 
 from insights import errors
@@ -205,6 +210,39 @@ def test_presentations() -> None:
     assert loaded.text == (
         "## Pump start\n\n- Open the valve\n- Start\n\nE7 | Empty\n\nSay it twice."
     )
+
+
+def test_presentations_say_what_stands_in_breaks_groups_charts_and_diagrams() -> None:
+    show = pptx.Presentation()
+    shapes = show.slides.add_slide(show.slide_layouts[6]).shapes
+    box = shapes.add_group_shape().shapes.add_textbox(*map(Inches, (0, 0, 2, 1)))
+    box.text_frame.text = "first line\vsecond line"
+    data = CategoryChartData()
+    data.categories = ["East", "West"]
+    data.add_series("Sales", (1.5, 2.5))
+    bars = XL_CHART_TYPE.COLUMN_CLUSTERED
+    shapes.add_chart(bars, *map(Inches, (0, 1, 3, 2)), data)
+    frame = shapes.add_chart(bars, *map(Inches, (0, 4, 3, 2)), data)
+    a = "http://schemas.openxmlformats.org/drawingml/2006/"
+    smart = f'<d xmlns:a="{a}main"><a:p><a:t>Order</a:t></a:p><a:p><a:t>Ship</a:t></a:p></d>'
+    part = Part(PackURI("/ppt/diagrams/data1.xml"), "application/xml", show.part.package)
+    part._blob = smart.encode()
+    graphic = frame.element.graphic.graphicData
+    for child in list(graphic):
+        graphic.remove(child)
+    relation = frame.part.relate_to(part, f"{a}diagramData")
+    graphic.set("uri", f"{a}diagram")
+    ids = lxml.etree.SubElement(graphic, f"{{{a}diagram}}relIds")
+    ids.set(f"{{{a.replace('drawingml', 'officeDocument')}relationships}}dm", relation)
+    odd = shapes.add_chart(bars, *map(Inches, (4, 4, 3, 2)), data).chart._chartSpace
+    for found in odd.iter("{*}barChart"):  # a kind that the library does not know
+        found.tag = found.tag.replace("barChart", "surfaceChart")
+    made = io.BytesIO()
+    show.save(made)
+    text = _read("a.pptx", made.getvalue()).text
+    assert "- first line second line" in text
+    assert "East | 1.5\nWest | 2.5" in text
+    assert "- Order\n- Ship" in text
 
 
 def test_workbooks() -> None:

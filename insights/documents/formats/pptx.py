@@ -4,8 +4,10 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import lxml.etree
 import pptx
 import pptx.exc
+from pptx.oxml.ns import qn
 
 from insights import errors
 from insights.documents.formats import archive
@@ -14,6 +16,7 @@ from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
 
 _DEEPEST_GROUP = 50
+_DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
 
 
 def load(data: bytes, limits: Limits) -> Loaded:
@@ -57,12 +60,59 @@ def _texts(shape: Any, depth: int = 0) -> Iterator[str]:  # noqa: ANN401
         yield "\n".join(
             "  " * paragraph.level + f"- {text}"
             for paragraph in shape.text_frame.paragraphs
-            if (text := one_line("".join(run.text for run in paragraph.runs) or paragraph.text))
+            if (text := one_line(_written(paragraph) or paragraph.text))
         )
     elif shape.has_table:
         yield "\n".join(
             " | ".join(one_line(cell.text) for cell in row.cells if not cell.is_spanned)
             for row in shape.table.rows
         )
-    elif shape.has_chart and shape.chart.has_title and shape.chart.chart_title.has_text_frame:
-        yield one_line(shape.chart.chart_title.text_frame.text)
+    elif shape.has_chart:
+        if shape.chart.has_title and shape.chart.chart_title.has_text_frame:
+            yield one_line(shape.chart.chart_title.text_frame.text)
+        yield _joined(_chart(shape.chart))
+    else:
+        yield _joined(_diagram(shape))
+
+
+def _joined(lines: Iterator[str]) -> str:
+    """Return lines; of a chart or diagram that the library does not know, nothing."""
+    try:
+        return "\n".join(lines)
+    except Exception:  # noqa: BLE001 - the slide's other texts are read all the same
+        return ""
+
+
+def _written(paragraph: Any) -> str:  # noqa: ANN401
+    """Return a paragraph's words: a break of its line parts them, numbers of slides are none."""
+    return "".join(
+        " " if part.tag == qn("a:br") else part.text
+        for part in paragraph._p  # noqa: SLF001 - python-pptx tells of runs without the breaks
+        if part.tag in (qn("a:r"), qn("a:br"))
+    )
+
+
+def _chart(chart: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield what a chart's axis and series are called, with their values, a line a category."""
+    for plot in chart.plots:
+        series = list(plot.series)
+        names = [one_line(str(one.name or "")) for one in series]
+        if any(names):
+            yield " | ".join(["", *names]).strip()
+        values = [list(one.values) for one in series]
+        for at, category in enumerate(plot.categories):
+            row = [str(one[at]) for one in values if at < len(one) and one[at] is not None]
+            yield " | ".join([one_line(str(category)), *row])
+
+
+def _diagram(shape: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield the texts of a SmartArt, which stand in a part of their own."""
+    for ids in shape.element.iter(_DIAGRAM):
+        data = lxml.etree.fromstring(shape.part.related_part(ids.get(qn("r:dm"))).blob, _parser())
+        for paragraph in data.iter(qn("a:p")):
+            if text := one_line("".join(one.text or "" for one in paragraph.iter(qn("a:t")))):
+                yield f"- {text}"
+
+
+def _parser() -> Any:  # noqa: ANN401
+    return lxml.etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
