@@ -1,5 +1,6 @@
 """Loaders: every format gives its title, its headings and its text; broken files say so."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,19 @@ def test_front_matter_is_yaml_or_toml(tmp_path: Path, front: str, title: str, pr
     loaded = load(_write(tmp_path, "a.md", f"{front}Press both.\n"))
     assert (loaded.title, loaded.properties["product"]) == (title, product)
     assert loaded.text == "Press both.\n"
+
+
+def test_comments_of_markdown_are_left_out_and_code_stays(tmp_path: Path) -> None:
+    text = (
+        "# A\n\nSeen<!-- not\nseen --> here, `<!-- code -->`.\n\n```\n<!-- more -->\n```\n<!-- end"
+    )
+    loaded = load(_write(tmp_path, "a.md", text))
+    assert loaded.text == (
+        "# A\n\nSeen here, `<!-- code -->`.\n\n```\n<!-- more -->\n```\n<!-- end"
+    )
+    began = time.process_time()
+    load(_write(tmp_path, "b.md", "x <!-- ` " * 20_000 + "-->"))
+    assert time.process_time() - began < 5
 
 
 def test_front_matter_alone_is_a_document_of_its_title(tmp_path: Path) -> None:

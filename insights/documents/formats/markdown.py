@@ -19,6 +19,11 @@ _TOML = re.compile(
 )
 _TITLE = re.compile(r"^#[ \t]+(?P<title>\S.*)$", re.MULTILINE)
 _FENCED = re.compile(r"^(?P<fence>```+|~~~+).*?(?:^(?P=fence)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+# A comment is shown by nobody; one within code, by its fence or between backticks, is.
+_UNSAID = re.compile(
+    r"(?P<code>^(?P<fence>```+|~~~+).*?(?:^(?P=fence)[ \t]*$|\Z)|`[^`\n]*`)|<!--.*?-->",
+    re.MULTILINE | re.DOTALL,
+)
 _LONGEST_FRONT = 64 * 1024  # more is no front matter, and the parser is not fast
 
 
@@ -34,6 +39,9 @@ def load(data: bytes, _: Limits) -> Loaded:
         if front is not None and (found := read(front["lines"])) is not None:
             properties, text = found, text[front.end() :]
             break
+    end = text.rfind("-->") + 3  # below it a comment would be looked for to the end of the text
+    if end >= 3:  # noqa: PLR2004 - there is one
+        text = _UNSAID.sub(lambda found: found["code"] or "", text[:end]) + text[end:]
     title = one_line(properties.get("title", ""))
     if not title and (heading := _TITLE.search(_FENCED.sub("", text))):
         title = usable(heading["title"].rstrip(" \t#"))
