@@ -22,7 +22,7 @@ from insights.store.reports import (
     StreamReport,
     VersionReport,
 )
-from insights.wiring.commands import reports
+from insights.wiring.commands import of_inbox, reports
 
 _PLANNED: tuple[Literal["tokens", "seconds", "money"], ...] = ("tokens", "seconds", "money")
 
@@ -38,19 +38,20 @@ def status(
     With --watch a terminal shows it anew in its place; into a pipe it comes one after another, with
     --json as a line each. A store that does not answer is said, and asked again.
     """
+    doors = of_inbox(ctx.obj)
     if not watch:
         with reports(ctx.obj) as opened:
             if as_json:
                 emit_json(told(opened))
             else:
-                _show(opened)
+                _show(opened, doors)
         return
     while True:
         now = dt.datetime.now().astimezone()
         with stdout.capture() as seen:
             try:
                 with reports(ctx.obj) as opened:
-                    _line({"at": now, **told(opened)}) if as_json else _show(opened)
+                    _line({"at": now, **told(opened)}) if as_json else _show(opened, doors)
             except errors.Transient as exc:
                 if as_json:
                     _line({"at": now, "error": exc.what, "where": exc.where})
@@ -68,14 +69,14 @@ def _line(value: object) -> None:
     stdout.out(msgspec.json.encode(value).decode(), highlight=False)
 
 
-def _show(opened: Reports) -> None:
+def _show(opened: Reports, doors: frozenset[str]) -> None:
     streams, versions = opened.streams(), opened.versions()
     sinks, usage, daemons = opened.sinks(), opened.usage(), opened.daemons()
     former_rows = opened.former_key_rows()
     if not streams:
         stdout.print("No stream has been polled yet: `insights run`.")
     for stream in streams:
-        _show_stream(stream)
+        _show_stream(stream, polled=stream.stream not in doors)
     for version in versions:
         _show_version(version)
     for sink in sinks:
@@ -115,13 +116,7 @@ def told(opened: Reports) -> dict[str, Any]:
     }
 
 
-def _show_stream(stream: StreamReport) -> None:
-    counts = {name: getattr(stream, name) for name in OUTCOMES}
-    outcomes = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    whose = f" for {stream.pipeline}" if stream.pipeline else ""
-    stdout.print(
-        f"[bold]stream {stream.stream}[/] {stream.rows_known:,} rows{whose}: {outcomes or '-'}"
-    )
+def _show_polls(stream: StreamReport) -> None:
     stdout.print(
         f"  polled {_ago(stream.last_poll_at)}, complete through "
         f"{_ago(stream.complete_through)}, replica lag {_seconds(stream.lag_s)}, "
@@ -134,6 +129,19 @@ def _show_stream(stream: StreamReport) -> None:
         f"{_seconds(stream.lateness_p50_s)} (p50), {_seconds(stream.lateness_p99_s)} (p99)",
         highlight=False,
     )
+
+
+def _show_stream(stream: StreamReport, *, polled: bool) -> None:
+    counts = {name: getattr(stream, name) for name in OUTCOMES}
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    whose = f" for {stream.pipeline}" if stream.pipeline else ""
+    stdout.print(
+        f"[bold]stream {stream.stream}[/] {stream.rows_known:,} rows{whose}: {outcomes or '-'}"
+    )
+    if polled:
+        _show_polls(stream)
+    else:
+        stdout.print("  its rows come in through doors")
     if stream.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {shown(stream.stopped_reason)}")
     elif stream.last_error:

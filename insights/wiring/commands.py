@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from insights.inference.messages import GeneratorInit
+from insights.model import INBOX
+from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store import derived, streams
 from insights.store.deployments import Deployments
@@ -30,6 +32,12 @@ def reports(config: Config) -> Iterator[Reports]:
     """Open what `status` shows."""
     with open_store(config) as store:
         yield Reports(store)
+
+
+def of_inbox(config: Path) -> frozenset[str]:
+    """Return the streams whose rows come in through doors, as the settings say."""
+    streams_ = load(config).stream
+    return frozenset(name for name, found in streams_.items() if found.source == INBOX)
 
 
 @contextmanager

@@ -120,12 +120,15 @@ def test_it_says_what_is_missing_before_it_answers(serving: Site) -> None:
     assert "the HTTP door is off" in serving.insights("serve", code=78, env=env).stderr
 
 
-def test_doctor_looks_at_the_doors(serving: Site) -> None:
+def test_doctor_and_status_look_at_the_doors(serving: Site) -> None:
     found = json.loads(serving.insights("doctor", "--json").stdout)
     said = {(one["place"], one["level"]): one["what"] for one in found}
     assert said["stream ticket", "ok"] == "takes id, body, subject"
     assert said["serve", "ok"] == "1 clients have tokens"
     assert "write a file" in said["doors", "ok"] or "write a file" in said["doors", "note"]
+    status = serving.insights("status").stdout
+    assert "its rows come in through doors" in status
+    assert "polled" not in status
     wrong = {"INSIGHTS_CREDENTIAL_DOOR_TOKENS": "erp read short"}
     found = json.loads(serving.insights("doctor", "--json", code=78, env=wrong).stdout)
     assert any(one["place"] == "serve" and one["level"] == "error" for one in found)
