@@ -15,6 +15,7 @@ from insights.service.samples import summed
 from tests.symptoms import FAULTS, QUIET
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "insights.rules.yml"
+RUNBOOKS = RULES.parents[2] / "docs" / "operations.md"
 STEP_S = 15.0
 
 
@@ -106,6 +107,7 @@ def test_rules_say_what_prometheus_says() -> None:
         assert rule.for_s == (int(waits[1]) * 60 if waits else 0), rule.name
         assert f"severity: {rule.severity}" in one
         assert f"runbook_url: docs/operations.md#{rule.name.lower()}" in one
+        assert f"\n### {rule.name}\n\n" in RUNBOOKS.read_text("utf-8")
         for ours, key in ((rule.summary, "summary"), (rule.description, "description")):
             (said,) = re.findall(rf'{key}: "(.*)"', one)
             said = re.sub(r"{{ \$value \| humanizeDuration }}", "{duration}", said)
