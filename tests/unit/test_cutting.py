@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,7 +15,10 @@ from insights.embedding.files import ModelFiles
 from insights.knowledge import cutting
 from insights.knowledge.chunking import By, Chunker, Chunking
 from insights.model import Chunk, Document
+from insights.ports import Documents  # noqa: TC001 - named in a cast only
 from insights.site import files as settings_files
+from insights.wiring import knowledge
+from insights.wiring.app import App  # noqa: TC001 - named in a cast only
 
 _SUBJECTS = ("pump", "printer", "invoice")
 _TEXT = (
@@ -139,3 +144,22 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path, setting: str, w
     (tmp_path / "insights.toml").write_text(f'[collection.kb]\nfolder = "kb"\n{setting}')
     with pytest.raises(errors.SettingsError, match=why):
         settings_files.load(tmp_path / "insights.toml")
+
+
+def test_a_collection_of_the_settings_is_cut_as_it_says(tmp_path: Path) -> None:
+    (tmp_path / "insights.toml").write_text(
+        '[collection.kb]\nfolder = "kb"\nchunking = "semantic"\nchunk_tokens = 60\n'
+    )
+    embedder = SimpleNamespace(
+        tokenizer=ModelFiles().tokenizer,
+        model=ModelFiles().model,
+        embed=lambda texts, _kind: _embed(texts),
+    )
+    app = SimpleNamespace(
+        settings=settings_files.load(tmp_path / "insights.toml"),
+        embedders=lambda: [embedder],
+        passages=None,
+    )
+    made = knowledge.indexer(cast("App", app), "kb", cast("Documents", object()))
+    found = _texts(_cut(made._chunker, _TEXT))
+    assert [text.split()[1] for text in found] == list(_SUBJECTS)

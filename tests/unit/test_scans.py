@@ -2,9 +2,10 @@
 
 import io
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import PIL.Image
 import PIL.ImageDraw
@@ -28,6 +29,9 @@ from insights.documents.messages import (
 )
 from insights.documents.registry import read
 from insights.model import Redaction
+from insights.site import files as settings_files
+from insights.wiring import knowledge
+from insights.wiring.app import App  # noqa: TC001 - named in a cast only
 
 _LINES = (
     "Maintenance report, pump P-200, hall 3.",
@@ -192,3 +196,16 @@ def test_the_setting_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "find_spec", lambda _: None)
     with pytest.raises(errors.SettingsError, match="not installed"):
         LoaderClient(None, limits(1))
+
+
+def test_a_collection_of_the_settings_recognises_as_many_pages_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "find_spec", lambda _: True)
+    (tmp_path / "insights.toml").write_text('[collection.kb]\nfolder = "kb"\nocr_pages = 7\n')
+    settings = settings_files.load(tmp_path / "insights.toml")
+    with ExitStack() as stack:
+        app = SimpleNamespace(settings=settings, stack=stack, recognizer=None)
+        folder = knowledge._documents(cast("App", app), "kb")
+        assert isinstance(folder, Folder)
+        assert folder.loader.limits == limits(7)
