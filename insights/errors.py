@@ -9,6 +9,7 @@
     │   ├── WorkerDied           a child process crashed, hung or was killed
     │   ├── RecognizerDied       the child that finds names, over the texts it was given
     │   ├── LoaderUnavailable    the child that reads files cannot be started
+    │   ├── BrokerUnavailable    a message broker did not answer, or refused us
     │   ├── Overloaded           a queue is full: come back later
     │   ├── BudgetUsedUp         no row may begin until a day or an hour is over
     │   ├── MustWait             the source must be left alone now: no failure at all
@@ -141,6 +142,16 @@ class LoaderUnavailable(Transient):
     """
 
     exit_code = 41
+
+
+class BrokerUnavailable(Transient):
+    """A message broker did not answer, or refused us.
+
+    Cause: the server of `[queue.<name>] url` is down, or the user may not use the queue.
+    Fix: start it, or do what the message says; what was not acknowledged comes again.
+    """
+
+    exit_code = 42
 
 
 class Overloaded(Transient):

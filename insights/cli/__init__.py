@@ -24,6 +24,7 @@ from insights.cli import (
     init,
     key,
     knowledge,
+    listen,
     migrate,
     pipeline,
     plan,
@@ -100,6 +101,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("redteam")(redteam.redteam)
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+app.command("listen")(listen.listen)
 app.command("health")(health.health)
 app.command("status")(status.status)
 app.command("budget")(budget.budget)

@@ -131,6 +131,17 @@ COMMANDS: Mapping[str, Need] = {
             "forgetting.how_far",
         ),
     ),
+    "listen": Need(
+        "door",
+        (
+            *(f"inbox.{name}" for name in _ACCEPTS),
+            *(f"ledger.{name}" for name in ("deployed", "generation", "record")),
+            *(f"replies.{name}" for name in ("keep", "due", "sent", "failed")),
+            "insights.setting",
+            "insights.former_rows",
+            _TOLD,
+        ),
+    ),
     "init": _OWNER,
     "migrate": _OWNER,
     "run": _DAEMON,

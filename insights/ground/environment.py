@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import secrets
+import socket
 from pathlib import Path
 
 from insights import errors
@@ -133,6 +134,11 @@ def seal_key() -> bytes:
             fix="`openssl rand -hex 32` into a file, and LoadCredential=seal_key:FILE",
         )
     return _derived(secret, b"insights seal")
+
+
+def host_name() -> str:
+    """Return what this machine is called."""
+    return socket.gethostname()
 
 
 def machine_id(state_dir: Path) -> str:

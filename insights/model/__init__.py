@@ -37,6 +37,7 @@ from insights.model.knowledge import (
     Sought,
 )
 from insights.model.marks import MarkChange, MarkSpec, Outcome, PassingRow, Told, Verb
+from insights.model.queues import QueueMessage, Reply
 from insights.model.streams import (
     INBOX,
     Attachment,
@@ -119,8 +120,10 @@ __all__ = [
     "PassingRow",
     "Prepared",
     "Question",
+    "QueueMessage",
     "Recorded",
     "Redaction",
+    "Reply",
     "Row",
     "Sampling",
     "SearchTuning",

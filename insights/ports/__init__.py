@@ -19,10 +19,12 @@ from insights.ports.knowledge import (
 )
 from insights.ports.publishing import Outbox, Requests, Sink
 from insights.ports.queue import Insights, Leases, Ledger, Work
+from insights.ports.queues import Broker, Replies
 from insights.ports.sources import Marks, Rows, Source
 
 __all__ = [
     "Attachments",
+    "Broker",
     "Documents",
     "Embedder",
     "Examples",
@@ -37,6 +39,7 @@ __all__ = [
     "Outbox",
     "Passages",
     "Recognizer",
+    "Replies",
     "Requests",
     "Reranker",
     "Retriever",

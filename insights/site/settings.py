@@ -33,6 +33,7 @@ from insights.site.pipelines import (
     RetrievalSettings,
     SamplingSettings,
 )
+from insights.site.queues import QueueSettings
 from insights.site.serve import ServeSettings
 from insights.site.streams import MarkSettings, StreamSettings, check_attachment
 from insights.site.telemetry import AlertsSettings, PageSettings, TracesSettings
@@ -57,6 +58,7 @@ __all__ = [
     "Name",
     "PersonalKind",
     "PipelineSettings",
+    "QueueSettings",
     "RedactionSettings",
     "RetrievalSettings",
     "SamplingSettings",
@@ -217,6 +219,7 @@ class Settings(BaseSettings):
     model: dict[Name, ModelSettings] = Field(default_factory=dict)
     sink: dict[Name, SinkSettings] = Field(default_factory=dict)
     budget: dict[Name, BudgetSettings] = Field(default_factory=dict)
+    queue: dict[Name, QueueSettings] = Field(default_factory=dict)
     pipeline: dict[Name, PipelineSettings] = Field(default_factory=dict, exclude=True)
     config_dir: Path = Field(default=Path(), exclude=True)
 

@@ -136,6 +136,7 @@ class Inbox:
         with self._store.connection() as connection:
             told = connection.execute(self._sql["forget_delivered"], {"most": _AT_ONCE}).rowcount
             connection.execute(self._sql["forget_keys"])
+            connection.execute(load("replies")["forget"])
         return int(late.forgotten) + told
 
     def waiting(self, pipeline: str, most: int) -> int:

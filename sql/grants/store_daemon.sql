@@ -38,6 +38,7 @@ GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.o
 -- Requests that came in through doors: their fields go when they are no longer needed, idempotency keys too.
 GRANT INSERT, UPDATE ON store.inbox TO insights_daemon;
 GRANT INSERT, DELETE ON store.submission TO insights_daemon;
+GRANT INSERT, UPDATE, DELETE ON store.reply TO insights_daemon;
 
 -- What may be spent, what was, and which versions are under it; a version that is no longer is taken out.
 GRANT INSERT, UPDATE ON store.budget TO insights_daemon;

@@ -16,6 +16,8 @@ GRANT SELECT ON public.insights_schema_version TO insights_door;
 -- Requests, and what an idempotency key brought.
 GRANT SELECT, INSERT, UPDATE ON store.inbox TO insights_door;
 GRANT SELECT, INSERT ON store.submission TO insights_door;
+-- Where outcomes are to be told (`insights listen`).
+GRANT SELECT, INSERT, UPDATE ON store.reply TO insights_door;
 
 -- Accepting enters rows as a poll does: what is known, what is to be done, what is shown meanwhile.
 GRANT SELECT, INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.outbox TO insights_door;

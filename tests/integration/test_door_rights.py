@@ -87,7 +87,8 @@ def test_every_right_is_needed(site: Site, store_server: servers.Postgres) -> No
     database = site.store_url.rpartition("/")[2].partition("?")[0]
     wanted = {
         name: load(name.split(".")[0])[name.split(".")[1]]
-        for name in access.COMMANDS["serve"].statements
+        for command in ("serve", "listen")
+        for name in access.COMMANDS[command].statements
     }
     given = rights()
     assert len(given) > 20

@@ -18,6 +18,7 @@ GO = {
     "ledger": "row_key cursor input_hash",
     "outbox": "shows error sealed",
     "passage": "heading content filters search",
+    "reply": "request_id door message address correlation reason",  # with its inbox row
     "request": "state position",
     "submission": "client idempotency_key hashes requests",
     "work": "state holder reason input_hash lease_token",

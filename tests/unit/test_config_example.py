@@ -44,6 +44,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "model.default": s.ModelSettings,
     "sink.triage": s.SinkSettings,
     "budget.night": s.BudgetSettings,
+    "queue.desk": s.QueueSettings,
 }
 PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,

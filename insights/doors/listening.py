@@ -1,0 +1,175 @@
+"""The queue door: messages become requests, and their outcomes replies.
+
+A message is acknowledged after what it asks for is in the store, and where its outcome is to go.
+Whatever is killed before that, it comes again and finds the same requests; whatever is killed
+after it, the store knows what is still to be replied. A reply that was sent and not recorded is
+sent again with the same id: whoever takes it drops what it has seen.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+import structlog
+
+from insights import errors
+from insights.doors.accepting import Doors
+from insights.doors.checking import MOST_ROWS
+from insights.ground import failpoints
+from insights.model import QueueMessage
+from insights.ports import Broker, Replies
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 200  # replies in one round
+_WAIT_S = 0.2  # for a message, so that replies are not kept waiting
+_MOST_BYTES = 8 * 1024 * 1024
+
+
+class Listening:
+    """One queue: a job of the runner.
+
+    Args:
+        door: Its name in the settings.
+        pipeline: What its messages are for.
+        connect: Opens the broker's queue; called again after it failed.
+        doors: Where requests go.
+        replies: What is to be replied.
+        reply_to: Where outcomes go whose message does not say; "" for nowhere.
+        answers: Whether a message may say where its outcome goes.
+    """
+
+    every_s = 0.1
+
+    def __init__(
+        self,
+        door: str,
+        pipeline: str,
+        connect: Callable[[], Broker],
+        doors: Doors,
+        replies: Replies,
+        *,
+        reply_to: str = "",
+        answers: bool = True,
+    ) -> None:
+        self.name = f"queue {door}"
+        self._door = door
+        self._pipeline = pipeline
+        self._connect = connect
+        self._doors = doors
+        self._replies = replies
+        self._reply_to = reply_to
+        self._answers = answers
+        self._broker: Broker | None = None
+
+    def run_once(self) -> bool:
+        """Take what came, reply what is over; True where there may be more at once.
+
+        Raises:
+            errors.Transient: If broker or store do not answer. The connection is opened anew.
+        """
+        try:
+            if self._broker is None:
+                self._broker = self._connect()
+            taken = self._take(self._broker)
+            told = self._tell(self._broker)
+        except BaseException:
+            self.close()
+            raise
+        return taken or told
+
+    def close(self) -> None:
+        """End the connection."""
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            broker.close()
+
+    def _take(self, broker: Broker) -> bool:
+        came = broker.receive(_WAIT_S)
+        valid: list[tuple[QueueMessage, list[object]]] = []
+        for message in came:
+            try:
+                valid.append((message, _rows(message.body)))
+            except errors.RequestRefused as exc:
+                self._refuse(broker, message, exc)
+        for some in _batches(valid):
+            self._accept(broker, some)
+        return bool(came)
+
+    def _accept(self, broker: Broker, some: Sequence[tuple[QueueMessage, list[object]]]) -> None:
+        """Accept messages in one transaction; where one of them is refused, each alone."""
+        try:
+            every = [row for _, rows in some for row in rows]
+            tickets = iter(self._doors.submit(self._pipeline, every, client=self.name))
+        except errors.RequestRefused as exc:
+            if len(some) == 1:
+                self._refuse(broker, some[0][0], exc)
+                return
+            for one in some:
+                self._accept(broker, [one])
+            return
+        for message, rows in some:
+            ids = [ticket.id for ticket in islice(tickets, len(rows))]
+            address = (message.reply_to if self._answers else None) or self._reply_to
+            if address:
+                self._replies.keep(self._door, message, ids, address)
+        failpoints.reach("before-messages-accepted")
+        for message, _ in some:
+            broker.accept(message)
+
+    def _refuse(self, broker: Broker, message: QueueMessage, why: errors.RequestRefused) -> None:
+        log.warning("a message is no request", door=self._door, reason=str(why))
+        broker.refuse(message, str(why))
+
+    def _tell(self, broker: Broker) -> bool:
+        due = self._replies.due(self._door, _AT_ONCE)
+        answers = self._doors.outcomes([one.request_id for one in due], delivers=False)
+        sent = []
+        for one in due:
+            answer = answers.get(one.request_id)
+            if answer is None or not answer.is_over:
+                continue
+            try:
+                broker.reply(one, msgspec.json.encode(answer))
+            except errors.RequestRefused as exc:
+                self._replies.failed(one.number, str(exc))
+                continue
+            failpoints.reach("after-reply")
+            sent.append(one)
+        if sent:
+            self._replies.sent([one.number for one in sent])
+            self._doors.outcomes([one.request_id for one in sent])  # delivered: fields may go
+        return len(sent) == _AT_ONCE
+
+
+def _batches(
+    valid: Sequence[tuple[QueueMessage, list[object]]],
+) -> Iterator[list[tuple[QueueMessage, list[object]]]]:
+    """Yield messages that together have no more rows than are accepted at once."""
+    some: list[tuple[QueueMessage, list[object]]] = []
+    rows = 0
+    for one in valid:
+        if some and rows + len(one[1]) > MOST_ROWS:
+            yield some
+            some, rows = [], 0
+        some.append(one)
+        rows += len(one[1])
+    if some:
+        yield some
+
+
+def _rows(body: bytes) -> list[object]:
+    """Return a message's rows: a JSON object, or an array of them.
+
+    Raises:
+        errors.RequestRefused: If it is none.
+    """
+    if len(body) > _MOST_BYTES:
+        raise errors.RequestRefused("the message has more than 8 MiB", where="")
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise errors.RequestRefused("the message is no valid JSON in UTF-8", where="") from None
+    except RecursionError:
+        raise errors.RequestRefused("the message is nested too deep", where="") from None
+    return value if isinstance(value, list) else [value]

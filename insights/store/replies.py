@@ -1,0 +1,56 @@
+"""What is to be replied on a queue, until it is with the broker."""
+
+from collections.abc import Sequence
+
+from insights.model import QueueMessage, Reply
+from insights.store.postgres import Store
+from insights.store.queries import load
+
+_MOST_ATTEMPTS = 20  # with pauses up to ten minutes: two hours
+_IN_HAND_S = 20.0  # so long a reply is another's, who may have been killed
+
+
+class Replies:
+    """Implements `ports.Replies` on PostgreSQL.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sql = load("replies")
+
+    def keep(
+        self, door: str, message: QueueMessage, request_ids: Sequence[str], address: str
+    ) -> None:
+        """Remember where outcomes go; see `ports.Replies`."""
+        values = {
+            "door": door,
+            "message": message.id,
+            "ids": list(request_ids),
+            "address": address,
+            "correlation": message.correlation,
+        }
+        with self._store.connection() as connection:
+            connection.execute(self._sql["keep"], values)
+
+    def due(self, door: str, most: int) -> list[Reply]:
+        """Return replies whose requests have no work left, and take them for a minute."""
+        values = {"door": door, "most": most, "in_hand_s": _IN_HAND_S}
+        with self._store.connection() as connection:
+            rows = connection.execute(self._sql["due"], values).fetchall()
+        return [
+            Reply(row.number, str(row.request_id), row.address, row.correlation) for row in rows
+        ]
+
+    def sent(self, numbers: Sequence[int]) -> None:
+        """Remember that replies are with the broker."""
+        with self._store.connection() as connection:
+            connection.execute(self._sql["sent"], {"numbers": list(numbers)})
+
+    def failed(self, number: int, reason: str) -> None:
+        """Try a reply again later, twenty times in all."""
+        values = {"number": number, "reason": reason, "most": _MOST_ATTEMPTS}
+        with self._store.connection() as connection:
+            connection.execute(self._sql["failed"], values)
