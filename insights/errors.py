@@ -28,6 +28,7 @@
         │   └── GeneratorBroken  the build of llama.cpp, the driver or the machine: nobody's row
         ├── KnowledgeError       a document or collection cannot be used
         ├── RequestRefused       what a client sent is no valid request
+        ├── NotForgotten         something of a row was found that should be gone
         ├── AuditBroken          events of the audit are not as they were written
         └── Fenced               our lease is gone: somebody else holds the work
 
@@ -341,6 +342,17 @@ class RequestRefused(Permanent):
     """
 
     exit_code = 46
+
+
+class NotForgotten(Permanent):
+    """Something of a row that should be forgotten was found.
+
+    Cause: it was never forgotten, its sinks were not told yet, a backup brought it back, or another
+    row says the same.
+    Fix: each place is named; `insights forget` of the row, or of the one that says the same.
+    """
+
+    exit_code = 49
 
 
 class AuditBroken(Permanent):

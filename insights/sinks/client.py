@@ -10,6 +10,8 @@ from insights.sinks.messages import (
     DdlReply,
     DdlRequest,
     DialectReply,
+    Holds,
+    HoldsRequest,
     PublisherInit,
     RevisionReply,
     TellReply,
@@ -79,6 +81,11 @@ class SinkClient:
     def check(self) -> None:
         """Raise the first thing that keeps us from writing the sink; change nothing."""
         self._worker.call("check", None, type(None), deadline_s=self._deadline_s)
+
+    def holds(self, row_key: str | None, texts: Sequence[str]) -> Holds:
+        """Return what the sink has of a row, and in how many rows one of the texts stands."""
+        request = HoldsRequest(row_key=row_key, texts=tuple(texts))
+        return self._worker.call("holds", request, Holds, deadline_s=self._deadline_s)
 
     def dialect(self) -> str:
         """Return the name of the engine's dialect, as `ddl` takes it."""

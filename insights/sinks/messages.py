@@ -43,6 +43,21 @@ class DdlReply(Value, frozen=True):
     script: str
 
 
+class HoldsRequest(Value, frozen=True):
+    """Whether a row (None: no row is asked for) or texts stand in the sink."""
+
+    row_key: str | None
+    texts: tuple[str, ...]
+
+
+class Holds(Value, frozen=True):
+    """What a sink has of a row: rows with content, emptied rows, rows with one of the texts."""
+
+    rows: int = 0
+    emptied: int = 0
+    texts: int = 0
+
+
 class DialectReply(Value, frozen=True):
     """Which engine the sink is on."""
 

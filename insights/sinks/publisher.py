@@ -7,6 +7,8 @@ from insights.sinks.messages import (
     DdlReply,
     DdlRequest,
     DialectReply,
+    Holds,
+    HoldsRequest,
     PublisherInit,
     RevisionReply,
 )
@@ -31,6 +33,10 @@ class Publisher:
     def check(self, _request: None) -> None:
         """Look whether the sink can be written."""
         self._sink.check()
+
+    def holds(self, request: HoldsRequest) -> Holds:
+        """Tell what the sink has of a row."""
+        return self._sink.holds(request.row_key, request.texts)
 
     def dialect(self, _request: None) -> DialectReply:
         """Tell which engine it is."""
@@ -58,6 +64,7 @@ def main() -> None:
                 "apply": (ApplyRequest, publisher.apply),
                 "max_revision": (type(None), publisher.max_revision),
                 "check": (type(None), publisher.check),
+                "holds": (HoldsRequest, publisher.holds),
                 "dialect": (type(None), publisher.dialect),
                 "ddl": (DdlRequest, publisher.ddl),
             }

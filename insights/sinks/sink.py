@@ -16,8 +16,9 @@ from insights import errors
 from insights.governance.seal import Seal
 from insights.model import SinkResult, SinkSpec, SinkState
 from insights.odbc import door
-from insights.sinks import ddl, values
+from insights.sinks import ddl, looking, values
 from insights.sinks.columns import rooms
+from insights.sinks.messages import Holds
 from insights.sinks.statements import Statements
 from insights.sinks.table import checked, legacy
 from insights.sinks.values import parameter
@@ -88,6 +89,33 @@ class SinkTable:
             table = checked(connection, self._spec)
             self._rooms = rooms(connection, table, self._spec.text)
             self._statements = Statements(self._spec, table)
+
+    def holds(self, row_key: str | None, texts: Sequence[str]) -> Holds:
+        """Return what stands in the table of a row, and in how many rows one of the texts does.
+
+        Texts are looked for in every text column of every row: it takes as long as the table is.
+
+        Raises:
+            errors.SinkUnavailable: The database does not answer now.
+            errors.RowError: If the row's key does not fit the table's.
+        """
+        table = self._known().table
+        found = Holds()
+        with self._begin() as connection:
+            if row_key is not None:
+                found = self._held(connection, table, row_key)
+            some = looking.any_text(table, texts)
+            count = 0 if some is None else int(connection.execute(some).scalar() or 0)
+        return msgspec.structs.replace(found, texts=count)
+
+    def _held(self, connection: sa.Connection, table: sa.Table, row_key: str) -> Holds:
+        try:
+            statement, values_ = looking.one_row(self._spec, table, row_key)
+        except ValueError as exc:
+            raise errors.RowError(str(exc), where=self._place) from None
+        rows = connection.execute(statement, values_).mappings().all()
+        emptied = sum(looking.is_emptied(self._spec, dict(row)) for row in rows)
+        return Holds(rows=len(rows) - emptied, emptied=emptied)
 
     def dialect(self) -> str:
         """Return the name of the engine's dialect.

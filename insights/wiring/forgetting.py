@@ -1,6 +1,11 @@
-"""The job that goes on with what was asked to be forgotten, in every daemon."""
+"""Forgetting: the job that goes on with it in every daemon, and the look for what is left."""
 
+import msgspec
+
+from insights.site.settings import Settings
 from insights.store.forgetting import Forgetting
+from insights.store.proof import Place, Proof, is_telling
+from insights.wiring.adapters import open_sink, open_store
 from insights.wiring.app import App
 
 
@@ -16,3 +21,61 @@ class Forgets:
     def run_once(self) -> bool:
         """Do one step of each; True where more may follow at once."""
         return self._forgetting.go_on()
+
+
+class Sought(msgspec.Struct, frozen=True):
+    """A row that is looked for: by its key, and by words of it."""
+
+    stream: str
+    key: str
+    texts: tuple[str, ...] = ()
+
+
+class Proved(msgspec.Struct, frozen=True):
+    """Where was looked, and what that does not tell."""
+
+    places: list[Place]
+    notes: list[str]
+
+
+def fed_by(settings: Settings, stream: str) -> list[str]:
+    """Return the collections whose documents are rows of a stream."""
+    return [name for name, found in settings.collection.items() if found.stream == stream]
+
+
+def look_for(settings: Settings, sought: Sought, login: str | None) -> Proved:
+    """Look for a row in the store and in every sink; change nothing."""
+    with open_store(settings, login) as store:
+        proof = Proof(store)
+        places = proof.look(
+            sought.stream, sought.key, fed_by(settings, sought.stream), sought.texts
+        )
+    shows = {
+        found.sink: found.stream == sought.stream
+        for found in settings.pipeline.values()
+        if found.sink is not None
+    }
+    emptied = 0
+    for name, of_stream in shows.items():
+        if not of_stream and not sought.texts:
+            continue
+        with open_sink(settings, name) as sink:
+            held = sink.holds(sought.key if of_stream else None, sought.texts)
+        places += [Place(f"sink {name}", held.rows)] if of_stream else []
+        places += [Place(f"sink {name}, by words", held.texts)] if sought.texts else []
+        emptied += held.emptied
+    return Proved(places, _notes(sought, emptied))
+
+
+def _notes(sought: Sought, emptied: int) -> list[str]:
+    notes = []
+    if emptied:
+        notes.append(
+            f"{emptied} emptied row of a sink has the key, and keeps late writes from showing more."
+        )
+    if not is_telling(sought.key):
+        notes.append("The key was looked for where keys stand: it is too short to tell elsewhere.")
+    if not sought.texts:
+        notes.append("No words of the row were looked for: --text.")
+    notes.append("Not looked at: the legacy table, backups, logs, the memory of daemons.")
+    return notes

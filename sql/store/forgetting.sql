@@ -27,3 +27,45 @@ FROM store.forgotten f GROUP BY f.stream ORDER BY f.stream;
 -- name: kept_out
 -- Which of the rows that clients send were forgotten, and are kept out.
 SELECT k.row_key FROM store.kept_out(%(stream)s, %(keys)s::text[]) AS k (row_key);
+
+-- name: proof_columns
+-- Every column of the store that can hold a text: what `--prove` looks through.
+SELECT c.table_name::text AS "table", c.column_name::text AS "column", c.udt_name = 'bytea' AS is_bytes
+FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+WHERE c.table_schema = 'store' AND t.table_type = 'BASE TABLE'
+  AND c.udt_name::text <> ALL ('{int2,int4,int8,bool,timestamptz,float4,float8,date,_int8,uuid,_uuid,halfvec,tsvector}')
+ORDER BY 1, 2;
+
+-- name: proof_of_key
+-- What names a row by its key, place by place; vectors by the documents that they are of.
+WITH whose AS (
+    SELECT (SELECT s.stream_id FROM store.stream s WHERE s.name = %(stream)s) AS stream_id
+), fed AS (
+    SELECT c.collection_id, c.problems FROM store.collection c
+    WHERE c.stream = %(stream)s OR c.stream IS NULL AND c.name = ANY (%(collections)s::text[])
+), made AS (
+    SELECT d.document_id FROM store.document d JOIN fed USING (collection_id) WHERE d.uri = %(key)s
+), known AS (
+    SELECT l.row_id FROM store.ledger l JOIN whose USING (stream_id) WHERE l.row_key = %(key)s
+)
+SELECT 'ledger' AS place, count(*) AS found FROM known
+UNION ALL SELECT 'insights', count(*) FROM store.insight i JOIN known USING (row_id)
+UNION ALL SELECT 'work and dead letters', count(*) FROM store.work w JOIN known USING (row_id)
+UNION ALL SELECT 'outbox', count(*) FROM store.outbox o JOIN known USING (row_id)
+UNION ALL SELECT 'inbox', count(*) FROM store.inbox b JOIN known USING (row_id)
+UNION ALL SELECT 'documents', count(*) FROM made
+UNION ALL SELECT 'passages', count(*) FROM store.passage p JOIN made USING (document_id)
+UNION ALL SELECT 'vectors', count(*) FROM store.embedding e JOIN store.passage p USING (passage_id) JOIN made USING (document_id)
+UNION ALL SELECT 'problems of collections', count(*) FROM fed WHERE fed.problems ? %(key)s
+UNION ALL SELECT 'citations of others', count(*) FROM store.citation c
+          LEFT JOIN store.passage p USING (passage_id) LEFT JOIN store.document d USING (document_id)
+          WHERE c.uri = %(key)s AND (d.document_id IS NULL OR d.collection_id IN (SELECT fed.collection_id FROM fed))
+            AND EXISTS (SELECT FROM fed)
+UNION ALL SELECT 'neighbours of others', count(*) FROM store.insight i
+          WHERE i.neighbour ->> 'uri' = %(key)s AND EXISTS (SELECT FROM fed)
+UNION ALL SELECT 'audit', count(*) FROM store.audit_event e JOIN whose USING (stream_id) WHERE e.details ->> 'key' = %(key)s
+UNION ALL SELECT 'audit, by its number', count(*) FROM store.audit_event e JOIN known USING (row_id)
+UNION ALL SELECT 'bookmark of a poll', count(*) FROM store.stream s
+          WHERE s.name = %(stream)s AND s.pass #> '{bookmark,key}' IN (jsonb_build_array(%(key)s::text), %(parts)s::jsonb)
+UNION ALL SELECT 'bookmarks of sweeps', count(*) FROM store.sweep w JOIN whose USING (stream_id)
+          WHERE w.bookmark -> 'key' IN (jsonb_build_array(%(key)s::text), %(parts)s::jsonb);

@@ -49,6 +49,21 @@ def verified(site: Site) -> None:
 
 def test_a_forgotten_row_is_nowhere_and_does_not_come_back(site: Site, desk: Helpdesk) -> None:
     site.insights("try", ZELDA)  # the audit tells that it was read
+    prove = ("forget", "-s", "ticket", "-k", ZELDA, "--prove", "--text")
+    done = site.insights(*prove, WORDS.upper(), code=errors.NotForgotten.exit_code)
+    found = {
+        line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line.split()[0] == "1"
+    }
+    assert {
+        "ledger",
+        "insights",
+        "work and dead letters",
+        "outbox",
+        "sink legacy",
+        "sink legacy, by words",
+    } <= {place.strip() for place in found}
+    assert any(place.startswith("store.insight (") for place in found)
+    assert ZELDA not in done.stdout + done.stderr
     number = site.query("SELECT row_id FROM store.ledger WHERE row_key = %s", ZELDA)[0][0]
     told = forget(site, "--wait", "0", "--json", code=errors.Unfinished.exit_code)
     assert json.loads(told)["sinks"] == ["legacy"]
@@ -62,6 +77,11 @@ def test_a_forgotten_row_is_nowhere_and_does_not_come_back(site: Site, desk: Hel
     say(desk, ZELDA, f"{WORDS} again", "2026-03-01 00:00:00")
     site.run_once()  # the row is on the replica, and is the last of its page
     assert (shown(desk), standing(site.store_url, ZELDA, WORDS)) == (EMPTIED, [])
+    proved = json.loads(site.insights(*prove, WORDS, "--json").stdout)
+    assert (proved["found"], ZELDA in str(proved)) == (0, False)
+    assert "emptied row" in str(proved["notes"])
+    looked = {one["place"].partition(" ")[0] for one in proved["places"]}
+    assert {"sink", "vectors", "store.outbox", "store.audit_event", "store.inbox"} <= looked
     (report,) = json.loads(site.insights("status", "--json").stdout)["forgotten"]
     assert (report["rows"], report["unfinished"]) == (1, 0)
     assert report["held_back"] >= 4
