@@ -1,4 +1,4 @@
-"""Settings of the audit."""
+"""Settings of the audit, and of what is kept how long."""
 
 from pathlib import Path
 
@@ -13,3 +13,11 @@ class AuditSettings(Section):
     anchor_every: Duration = Field(default=seconds("5min"), ge=1)
     anchor_file: Path | None = None
     anchor_command: tuple[str, ...] = ()
+
+
+class RetentionSettings(Section):
+    """`[retention]`: what goes by age (docs/forgetting.md); what has no age is kept."""
+
+    deleted_rows: Duration | None = Field(default=None, ge=3600)
+    audit: Duration | None = Field(default=None, ge=86_400)
+    every: Duration = Field(default=seconds("1h"), ge=1)

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from insights.site.access import AccessSettings
-from insights.site.audit import AuditSettings
+from insights.site.audit import AuditSettings, RetentionSettings
 from insights.site.budgets import BudgetSettings, TariffSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
 from insights.site.personal import PersonalKind, RedactionSettings, TextRedactionSettings
@@ -60,6 +60,7 @@ __all__ = [
     "PipelineSettings",
     "QueueSettings",
     "RedactionSettings",
+    "RetentionSettings",
     "RetrievalSettings",
     "SamplingSettings",
     "ServeSettings",
@@ -212,6 +213,7 @@ class Settings(BaseSettings):
     traces: TracesSettings = TracesSettings()
     alerts: AlertsSettings = AlertsSettings()
     audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
     source: dict[Name, SourceSettings] = Field(default_factory=dict)
     stream: dict[Name, StreamSettings] = Field(default_factory=dict)
     collection: dict[Name, CollectionSettings] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ next (a daemon, the command again) begins where it stopped. docs/operations.md t
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -81,6 +81,38 @@ class Forgetting:
             values = {"forgotten_id": forgotten_id}
             row = connection.execute(self._sql["how_far"], values).fetchone()
         return Standing("completed") if row is None else msgspec.convert(row._asdict(), Standing)
+
+    def expire(self, age_s: float, limit: int, fed: Mapping[str, Sequence[str]]) -> int:
+        """Forget rows that the source deleted longer ago than `age_s`; return how many.
+
+        Each is a transaction of its own. They are not kept out: should one come back, it is new.
+
+        Args:
+            age_s: Seconds.
+            limit: Rows at most.
+            fed: The collections whose documents the settings make of each stream.
+
+        Raises:
+            errors.StoreError: If the login may not.
+        """
+        with self._store.connection() as connection:
+            values = {"age_s": age_s, "limit": limit}
+            rows = connection.execute(self._sql["expired"], values).fetchall()
+        for row in rows:
+            values_ = {
+                "stream": row.stream,
+                "key": row.row_key,
+                "collections": list(fed.get(row.stream, ())),
+            }
+            with self._store.transaction() as connection:
+                connection.execute(self._asked["expire"], values_)
+        return len(rows)
+
+    def seal(self, age_s: float) -> int:
+        """Take away events of the audit older than `age_s` seconds; return how many."""
+        with self._store.transaction() as connection:
+            row = connection.execute(self._asked["seal"], {"age_s": age_s}).fetchone()
+        return 0 if row is None else int(row.events)
 
     def allow(self, stream: str, key: str) -> None:
         """Let a forgotten row be recorded again, as a new one.

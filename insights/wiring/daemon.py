@@ -10,7 +10,7 @@ from insights.store.daemons import Daemons
 from insights.wiring import doors, enriching, knowledge, polling, publishing
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
-from insights.wiring.forgetting import Forgets
+from insights.wiring.forgetting import Forgets, Retains
 from insights.wiring.health import Readiness, threads_of
 
 ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
@@ -60,6 +60,9 @@ def build(
         raise _nothing_to_do(app, roles)
     anchoring = Anchoring(app)
     jobs += [anchoring, Forgets(app)]
+    kept = app.settings.retention
+    if kept.deleted_rows is not None or kept.audit is not None:
+        jobs.append(Retains(app))
     daemons = Daemons(
         app.store,
         app.holder,

@@ -1,12 +1,16 @@
 """Forgetting: the job that goes on with it in every daemon, and the look for what is left."""
 
 import msgspec
+import structlog
 
+from insights import errors
 from insights.site.settings import Settings
 from insights.store.forgetting import Forgetting
 from insights.store.proof import Place, Proof, is_telling
 from insights.wiring.adapters import open_sink, open_store
 from insights.wiring.app import App
+
+log = structlog.get_logger(__name__)
 
 
 class Forgets:
@@ -21,6 +25,48 @@ class Forgets:
     def run_once(self) -> bool:
         """Do one step of each; True where more may follow at once."""
         return self._forgetting.go_on()
+
+
+class Retains:
+    """Takes away what is older than the settings keep it, under a lease: one daemon does it."""
+
+    name = "retention"
+    batch = 100  # rows a round; each is forgotten in a transaction of its own
+
+    def __init__(self, app: App) -> None:
+        self._kept = app.settings.retention
+        self._leases = app.leases
+        self._fed = {name: fed_by(app.settings, name) for name in app.settings.stream}
+        self._forgetting = Forgetting(app.store)
+        self.every_s = self._kept.every
+
+    def run_once(self) -> bool:
+        """Do one round; True where more rows are too old.
+
+        Raises:
+            errors.StoreError: If the daemon's login was not given the role for it.
+        """
+        if self._leases.take(self.name) is None:
+            return False
+        try:
+            return self._round()
+        except errors.AccessDenied as exc:
+            raise errors.StoreError(
+                "the settings name ages, and this login may not take anything away",
+                where="retention",
+                fix="a superuser runs sql/grants/store_retention.sql, then GRANT "
+                "insights_retention TO insights_daemon; or take [retention] out",
+            ) from exc
+
+    def _round(self) -> bool:
+        if self._kept.audit is not None and (sealed := self._forgetting.seal(self._kept.audit)):
+            log.info("events sealed", events=sealed)
+        if self._kept.deleted_rows is None:
+            return False
+        gone = self._forgetting.expire(self._kept.deleted_rows, self.batch, self._fed)
+        if gone:
+            log.info("rows forgotten by age", rows=gone)
+        return gone == self.batch
 
 
 class Sought(msgspec.Struct, frozen=True):

@@ -69,3 +69,10 @@ UNION ALL SELECT 'bookmark of a poll', count(*) FROM store.stream s
           WHERE s.name = %(stream)s AND s.pass #> '{bookmark,key}' IN (jsonb_build_array(%(key)s::text), %(parts)s::jsonb)
 UNION ALL SELECT 'bookmarks of sweeps', count(*) FROM store.sweep w JOIN whose USING (stream_id)
           WHERE w.bookmark -> 'key' IN (jsonb_build_array(%(key)s::text), %(parts)s::jsonb);
+
+-- name: expired
+-- Rows that the source deleted longer ago than this, the oldest first, but for those whose forgetting has begun.
+SELECT s.name AS stream, l.row_key FROM store.ledger l JOIN store.stream s USING (stream_id)
+WHERE l.gone_at < now() - make_interval(secs => %(age_s)s)
+  AND NOT EXISTS (SELECT FROM store.forgotten f WHERE f.row_id = l.row_id)
+ORDER BY l.gone_at, l.row_id LIMIT %(limit)s;

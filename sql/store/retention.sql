@@ -7,3 +7,11 @@ SELECT store.forget(%(stream)s, %(key)s, %(collections)s::text[]) AS forgotten_i
 -- name: allow
 -- Let a forgotten row be recorded again.
 SELECT store.allow_again(%(stream)s, %(key)s) AS allowed;
+
+-- name: expire
+-- Forget a row that the source deleted long ago; should it come back, it is recorded as a new one.
+SELECT store.forget(%(stream)s, %(key)s, %(collections)s::text[], false) AS forgotten_id;
+
+-- name: seal
+-- Take away events older than this; a summary of each chain's stays.
+SELECT coalesce(sum(s.events), 0)::bigint AS events FROM store.seal_events(now() - make_interval(secs => %(age_s)s)) s;

@@ -15,6 +15,7 @@ from insights.store.insights import InsightStore
 from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
+from insights.store.trail import Trail
 from insights.store.work import WorkQueue
 from tests import claiming
 from tests.forgetting import standing
@@ -158,3 +159,38 @@ def test_a_key_of_several_parts_is_found_in_bookmarks(store: Store) -> None:
     Forgetting(store).forget("s", keys.join(parts), [])
     over(store)
     assert standing(store._url, "anna\\\\") == standing(store._url, "and commas") == []
+
+
+def aged(store: Store) -> None:
+    """Row 1 was deleted long ago, row 2 yesterday, row 3 is there; row 4 is long gone too."""
+    with store.connection() as link:
+        for row, days in ((1, 40), (2, 1), (4, 31)):
+            link.execute(
+                "UPDATE store.ledger SET gone_at = now() - make_interval(days => %s)"
+                " WHERE row_id = %s",
+                (days, row),
+            )
+
+
+def rows(store: Store) -> list[int]:
+    with store.connection() as link:
+        found = link.execute("SELECT row_id FROM store.ledger ORDER BY 1").fetchall()
+    return [row.row_id for row in found]
+
+
+def test_rows_that_were_deleted_long_ago_go_in_batches_and_may_come_back(store: Store) -> None:
+    aged(store)
+    forgetting = Forgetting(store)
+    age_s = 30 * 86_400.0
+    assert [forgetting.expire(age_s, 1, {}) for _ in range(3)] == [1, 1, 0]
+    assert over(store)
+    assert rows(store) == [2, 3]
+    with store.connection() as link:
+        assert link.execute("SELECT 1 FROM store.forgotten").fetchall() == []
+        assert link.execute("SELECT 1 FROM store.work WHERE row_id IN (1, 4)").fetchall() == []
+    lease = Leases(store, "d", ttl_s=60).take("stream s")
+    assert lease is not None
+    ledger = Ledger(store, "s", holder="d")
+    ledger.follow(lease)
+    assert ledger.record(lease, 1, page(KEY), read_at=0.0).new == 1
+    assert Trail(store).verify().findings == []

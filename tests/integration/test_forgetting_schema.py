@@ -5,6 +5,7 @@ import psycopg
 # What can hold no text at all.
 _PLAIN = (
     "int2", "int4", "int8", "bool", "timestamptz", "float4", "float8", "date", "_int8",
+    "interval", "_float8",
 )  # fmt: skip
 
 # Whole rows go: store.forget, store.take_row and store.forget_more delete them.
@@ -40,7 +41,7 @@ NOT_OF_A_ROW = {
     "budget": "name concerns model unit per time_zone",
     "collection": "name language stream",
     "daemon": "holder roles version troubles threads",
-    "deployment": "stage columns stopped_reason changed_by",
+    "deployment": "stage columns stopped_reason changed_by held_reason",
     "embedding_model": "name sha256 check_vector",
     "forgotten": "state stream asked_by key_hash",
     "lease": "name holder token",

@@ -35,6 +35,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "alerts.webhook": WebhookSettings,
     "alerts.mail": MailSettings,
     "audit": s.AuditSettings,
+    "retention": s.RetentionSettings,
     "source.erp": s.SourceSettings,
     "stream.ticket": s.StreamSettings,
     "stream.ticket.redact": s.RedactionSettings,
