@@ -16,6 +16,7 @@
     │   ├── DaemonUnavailable    no daemon answers where `insights health` asks
     │   ├── NotReady             a daemon answers, and cannot do its work now
     │   ├── ReceiverUnavailable  who is to be told of alerts takes none
+    │   ├── FolderUnavailable    a watched folder cannot be read or written now
     │   └── Unfinished           what was begun goes on by itself, and is not over
     └── Permanent                retrying changes nothing
         ├── RowError             this row alone: dead-letter it with its reason
@@ -224,6 +225,16 @@ class Unfinished(Transient):
     """
 
     exit_code = 43
+
+
+class FolderUnavailable(Transient):
+    """A watched folder, or one that its files go to, cannot be read or written now.
+
+    Cause: the disk is full, a right is missing, or the share is not mounted.
+    Fix: mend what the message names; files stay where they are, and are tried again.
+    """
+
+    exit_code = 47
 
 
 class Permanent(InsightsError):

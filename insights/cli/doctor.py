@@ -20,6 +20,7 @@ from insights.web.clients import Clients
 from insights.wiring import doors
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
+from insights.wiring.files import standings
 from insights.workers.confinement import Held
 
 _MARKS = {
@@ -126,11 +127,21 @@ class Examination:
             with self._looking("traces"):
                 self._traces()
         self._alerts()
+        self._doors()
         for name, found in self._settings.collection.items():
             if found.folder is not None:
                 folder = self._settings.resolve(found.folder)
                 with self._looking(f"collection {name}"), open_loader(folder) as loader:
                     self._held(f"collection {name}", "its loader", loader.held())
+
+    def _doors(self) -> None:
+        for one in standings(self._settings):
+            for trouble in one.troubles:
+                fix = "give the daemon's user the folder, and the unit ReadWritePaths="
+                self._add(f"door {one.name}", Finding("error", trouble, fix))
+            if not one.troubles:
+                what = f"{one.folder} and the folders of its files can be written, as this user"
+                self._ok(f"door {one.name}", what)
 
     def _traces(self) -> None:
         from insights.web import otlp  # noqa: PLC0415 - it takes a quarter of a second to load

@@ -20,6 +20,7 @@ from insights.service.daemon import Progress as At
 from insights.site.files import load
 from insights.wiring import doors, files
 from insights.wiring.app import App, check_store, open_app
+from insights.wiring.daemon import only
 
 _LOOK_S = 0.5
 _TOLD = 10
@@ -140,7 +141,7 @@ def _finish(app: App, pipeline: str, sending: Sending, *, here: bool, patience: 
 
 
 def _work_off(app: App, pipeline: str, sending: Sending, progress: Progress) -> None:
-    daemon = files.worker(app, pipeline)
+    daemon = only(app, pipeline)
     if app.refused:
         raise next(iter(app.refused.values()))
     task = progress.task_ids[0]

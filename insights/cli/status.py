@@ -11,6 +11,8 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, emit_json, shown, stdout
+from insights.site.files import load
+from insights.site.settings import Settings
 from insights.store.reports import (
     OUTCOMES,
     BudgetReport,
@@ -23,6 +25,7 @@ from insights.store.reports import (
     VersionReport,
 )
 from insights.wiring.commands import of_inbox, reports
+from insights.wiring.files import standings
 
 _PLANNED: tuple[Literal["tokens", "seconds", "money"], ...] = ("tokens", "seconds", "money")
 
@@ -38,20 +41,25 @@ def status(
     With --watch a terminal shows it anew in its place; into a pipe it comes one after another, with
     --json as a line each. A store that does not answer is said, and asked again.
     """
-    doors = of_inbox(ctx.obj)
+    settings, doors = load(ctx.obj), of_inbox(ctx.obj)
     if not watch:
         with reports(ctx.obj) as opened:
             if as_json:
-                emit_json(told(opened))
+                emit_json({**told(opened), "doors": standings(settings)})
             else:
                 _show(opened, doors)
+                _show_doors(settings)
         return
     while True:
         now = dt.datetime.now().astimezone()
         with stdout.capture() as seen:
             try:
                 with reports(ctx.obj) as opened:
-                    _line({"at": now, **told(opened)}) if as_json else _show(opened, doors)
+                    if as_json:
+                        _line({"at": now, **told(opened), "doors": standings(settings)})
+                    else:
+                        _show(opened, doors)
+                        _show_doors(settings)
             except errors.Transient as exc:
                 if as_json:
                     _line({"at": now, "error": exc.what, "where": exc.where})
@@ -178,6 +186,19 @@ def _show_sink(sink: SinkReport) -> None:
     )
     if sink.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {shown(sink.stopped_reason)}")
+
+
+def _show_doors(settings: Settings) -> None:
+    for one in standings(settings):
+        since = "" if one.oldest_s is None else f", the oldest for {_seconds(one.oldest_s)}"
+        stdout.print(
+            f"[bold]door {one.name}[/] {shown(one.folder)}: {one.waiting:,} files wait{since}; "
+            f"{one.outcomes:,} in out, {one.failed:,} in failed",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for trouble in one.troubles:
+            stdout.print(f"  [bold yellow]{shown(trouble)}[/]", highlight=False, soft_wrap=True)
 
 
 def _show_daemon(daemon: DaemonReport) -> None:

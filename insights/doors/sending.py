@@ -42,6 +42,7 @@ class Sending:
         self._client = client
         self._digest = digest
         self._batches = 0
+        self.tag = (digest or "")[:8]
         self.accepted: list[Accepted] = []
         self.refused: list[Refused] = []
         self.answers: dict[str, Answer] = {}

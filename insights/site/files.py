@@ -189,8 +189,8 @@ def _check_references(settings: Settings, path: Path) -> None:
         _keep_sensitive_rows(settings, pipeline, where)
         _keep_personal_rows(settings, pipeline, where)
     _refuse_sharing(settings, folder)
-    for name, kind, mentioned in _bounded(settings):
-        known(kind, mentioned, getattr(settings, kind), f"{path}: budget.{name}.{kind}")
+    for where, kind, mentioned in _bounded(settings):
+        known(kind, mentioned, getattr(settings, kind), f"{path}: {where}.{kind}")
     _refuse_money_without_tariff(settings, path)
 
 
@@ -263,11 +263,13 @@ def _refuse_sharing(settings: Settings, folder: Path) -> None:
 
 
 def _bounded(settings: Settings) -> typing.Iterator[tuple[str, str, str]]:
-    """Yield whose each budget is: its name, the kind of section, that section's name."""
+    """Yield whose each budget and door is: its section, the kind of section, that one's name."""
+    for name, door in settings.door.items():
+        yield f"door.{name}", "pipeline", door.pipeline
     for name, budget in settings.budget.items():
         for kind in ("pipeline", "stream", "model"):
             if (mentioned := getattr(budget, kind)) is not None:
-                yield name, kind, mentioned
+                yield f"budget.{name}", kind, mentioned
 
 
 def _refuse_money_without_tariff(settings: Settings, path: Path) -> None:

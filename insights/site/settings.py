@@ -23,6 +23,7 @@ from pydantic_settings import (
 from insights.site.access import AccessSettings
 from insights.site.audit import AuditSettings, RetentionSettings
 from insights.site.budgets import BudgetSettings, TariffSettings
+from insights.site.doors import DoorSettings
 from insights.site.models import EmbeddingSettings, ModelSettings
 from insights.site.personal import PersonalKind, RedactionSettings, TextRedactionSettings
 from insights.site.pipelines import (
@@ -47,6 +48,7 @@ __all__ = [
     "BudgetSettings",
     "CollectionSettings",
     "DaemonSettings",
+    "DoorSettings",
     "Duration",
     "EmbeddingSettings",
     "ExamplesSettings",
@@ -219,6 +221,7 @@ class Settings(BaseSettings):
     collection: dict[Name, CollectionSettings] = Field(default_factory=dict)
     embedding: EmbeddingSettings = EmbeddingSettings()
     model: dict[Name, ModelSettings] = Field(default_factory=dict)
+    door: dict[Name, DoorSettings] = Field(default_factory=dict)
     sink: dict[Name, SinkSettings] = Field(default_factory=dict)
     budget: dict[Name, BudgetSettings] = Field(default_factory=dict)
     queue: dict[Name, QueueSettings] = Field(default_factory=dict)

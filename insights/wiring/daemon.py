@@ -7,7 +7,7 @@ from insights import errors
 from insights.service.daemon import Daemon, Job
 from insights.service.runner import Runner
 from insights.store.daemons import Daemons
-from insights.wiring import doors, enriching, knowledge, polling, publishing
+from insights.wiring import doors, enriching, files, knowledge, polling, publishing
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.forgetting import Forgets, Retains
@@ -52,6 +52,7 @@ def build(
         polling.register(app)
     if "poll" in roles:
         jobs += polling.jobs(app, once=once)
+        jobs += files.jobs(app, once=once)
     if "knowledge" in roles:
         jobs += knowledge.jobs(app, once=once)
     if "publish" in roles:
@@ -82,6 +83,17 @@ def build(
     )
     daemon.draining.wanted = lambda: app.leases.stands(f"drain {app.holder}")
     return daemon
+
+
+def only(app: App, pipeline: str) -> Daemon:
+    """Return a daemon that works off one pipeline's rows, once; the site has no other from now on.
+
+    Raises:
+        errors.SettingsError: If it cannot run.
+    """
+    found = {pipeline: app.settings.pipeline[pipeline]}
+    app.settings = app.settings.model_copy(update={"pipeline": found})
+    return build(app, ("enrich",), once=True)
 
 
 def _threads(app: App) -> dict[str, str]:

@@ -19,7 +19,7 @@ from insights.wiring.app import App, check_store, refuse_without_pipeline
 
 _AT_ONCE = re.compile(r"log\.(level|format)|stream\.[a-z0-9_]+\.quiet_hours")
 _NAMED = 2  # levels of a setting's name: `daemon.batch`; one more below `stream.<name>`
-_SECTIONS = {"source", "stream", "collection", "model", "sink", "budget"}
+_SECTIONS = {"source", "stream", "collection", "model", "door", "sink", "budget"}
 
 
 class Changes(NamedTuple):

@@ -43,6 +43,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "collection.manuals.redact": s.TextRedactionSettings,
     "embedding": s.EmbeddingSettings,
     "model.default": s.ModelSettings,
+    "door.exports": s.DoorSettings,
     "sink.triage": s.SinkSettings,
     "budget.night": s.BudgetSettings,
     "queue.desk": s.QueueSettings,
