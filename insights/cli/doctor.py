@@ -9,7 +9,8 @@ import typer
 
 from insights import errors
 from insights.cli import machine
-from insights.cli.output import Json, emit_json, next_step, runnable, shown, stdout
+from insights.cli.output import Json, console, emit_json, next_step, runnable, shown, stdout
+from insights.cli.rehearsal import rehearsed
 from insights.ground import environment
 from insights.model import Finding
 from insights.site import definitions, files, redaction
@@ -270,8 +271,9 @@ class Examination:
             if (held := getattr(generator, "held", None)) is not None:
                 self._held(place, "its generator", held())
         check = getattr(generator, "check", None)
-        if check is None:
-            return  # a server's: its schema is checked where it is used, servers differ
+        if check is None:  # a server's: servers differ, the made-up row tells
+            self._rehearse(made, generator)
+            return
         notes: list[str] = check(
             made.output_schema,
             made.settings.abstain,
@@ -280,6 +282,20 @@ class Examination:
         )
         for note in notes:
             self._add(place, Finding(level="note", what=note))
+        self._rehearse(made, generator)
+
+    def _rehearse(self, made: Definition, generator: Any) -> None:  # noqa: ANN401 - a port's
+        """Take a made-up row through prompt, schema and model."""
+        with console.status(f"{made.name}: a made-up row goes through its prompt"):
+            found = rehearsed(made, generator)
+        what = (
+            f"a made-up row went through its prompt: {found.tokens:,} tokens written in "
+            f"{found.seconds:.1f} s, {found.status}"
+        )
+        if found.status == "withheld":
+            self._add(f"pipeline {made.name}", Finding("note", f"{what}: {found.reason}"))
+        else:
+            self._ok(f"pipeline {made.name}", what)
 
     def _held(self, place: str, who: str, held: Held) -> None:
         """Tell what a child was seen to be unable to do, and what it can do all the same."""
