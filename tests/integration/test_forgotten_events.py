@@ -145,7 +145,7 @@ def test_every_tampering_around_an_empty_event_is_found(emptied: Store, kind: st
         link.transaction(force_rollback=True),
     ):
         link.execute("ALTER TABLE store.audit_event DISABLE TRIGGER USER")
-        place = KINDS[kind](link, random.choice(EMPTY[:3:2] + EMPTY[3:4]))
+        place = KINDS[kind](link, random.choice((20, 40)))
         link.execute("ALTER TABLE store.audit_event ENABLE ALWAYS TRIGGER audit_event_append_only")
         link.execute("ALTER TABLE store.audit_event ENABLE ALWAYS TRIGGER audit_event_emptied_only")
         found = Within(emptied, link).verify().findings
