@@ -34,7 +34,12 @@ def serve(ctx: typer.Context) -> None:
     from insights.web.clients import Clients  # noqa: PLC0415
     from insights.web.server import Server  # noqa: PLC0415
 
-    clients = Clients(environment.credential("door_tokens") or "")
+    bearers = None
+    if settings.access.jwt.issuer:
+        from insights.web.bearer import Bearers  # noqa: PLC0415 - cryptography, for an issuer
+
+        bearers = Bearers(settings)
+    clients = Clients(environment.credential("door_tokens") or "", bearers)
     signal.signal(signal.SIGTERM, signals.unwind)
     await_store(settings)
     with open_app(settings) as app:

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import msgspec
 
 from insights import errors
+from insights.web.guard import Knows, Person
 
 _SHORTEST = 32  # characters of a token: `openssl rand -hex 32` has 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _SCOPE = re.compile(r"read|operate|submit:(?:\*|[a-z][a-z0-9_]{0,62})")
 _PARTS = 3
+_DOTS = 2  # of a JSON Web Token
+_GIVES = {"submitter": ("submit:*", "read"), "operator": ("read", "operate")}
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -39,21 +42,27 @@ class Client(msgspec.Struct, frozen=True):
 class Clients:
     """The credential `door_tokens`: a line `NAME SCOPE[,SCOPE] TOKEN` for each client.
 
+    Beside them whoever an identity provider's token names: the role `submitter` may send for every
+    pipeline and read, `operator` may read and operate. Their names begin with `jwt:`, so that
+    nobody of them is taken for a client of the credential.
+
     Args:
         text: The credential.
+        bearers: Knows whose an identity provider's token is; None without one.
 
     Raises:
-        errors.SettingsError: If there is no line, or naming the one that is wrong and nothing of
+        errors.SettingsError: If there is nobody, or naming the line that is wrong and nothing of
             what it says.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, bearers: Knows | None = None) -> None:
+        self._bearers = bearers
         self._clients: dict[bytes, Client] = {}
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip() and not line.lstrip().startswith("#"):
                 client, token = _parsed(line.split(), f"door_tokens, line {number}")
                 self._clients[_digest(token)] = client
-        if not self._clients:
+        if not self._clients and bearers is None:
             raise errors.SettingsError(
                 "nobody has a token for the HTTP door",
                 where="door_tokens",
@@ -65,7 +74,7 @@ class Clients:
         return len(self._clients)
 
     def client(self, authorization: str) -> Client | None:
-        """Return whose `Authorization` header this is.
+        """Return whose `Authorization` header this is; it may take asking for the issuer's keys.
 
         Digests are compared, all of them, so that time tells nothing of a token.
         """
@@ -75,7 +84,17 @@ class Clients:
         for digest, client in self._clients.items():
             if hmac.compare_digest(digest, given):
                 found = client
-        return found if scheme.casefold() == "bearer" else None
+        if scheme.casefold() != "bearer":
+            return None
+        if found is None and self._bearers is not None and token.count(".") == _DOTS:
+            person = self._bearers.person(token.strip())
+            found = None if person is None else _client(person)
+        return found
+
+
+def _client(person: Person) -> Client | None:
+    scopes = {scope for role in person.roles for scope in _GIVES.get(role, ())}
+    return Client(f"jwt:{person.name}", frozenset(scopes)) if scopes else None
 
 
 def _parsed(words: Sequence[str], where: str) -> tuple[Client, str]:

@@ -59,7 +59,8 @@ class Door:
 
     async def client(self, request: Request) -> Client:
         """Return who asks."""
-        found = self._clients.client(request.headers.get("authorization", ""))
+        given = request.headers.get("authorization", "")
+        found = await run_in_threadpool(self._clients.client, given)
         if found is None:
             raise ProblemError(
                 401, "a token is needed", headers={"WWW-Authenticate": 'Bearer realm="insights"'}

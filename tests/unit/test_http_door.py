@@ -4,7 +4,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -12,10 +12,12 @@ from starlette.testclient import TestClient
 
 from insights import errors
 from insights.doors.accepting import Doors, Entrance
+from insights.governance.access import WebRole
 from insights.model import Answer, Prepared, Sent, Standing, StreamSpec, Submission, Ticket
 from insights.site.serve import ServeSettings
-from insights.web.clients import Clients
+from insights.web.clients import Client, Clients
 from insights.web.door import application
+from insights.web.guard import Person
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 SPEC = StreamSpec(
@@ -88,6 +90,19 @@ class Memory:
         return min(most, self.rows_waiting)
 
 
+class Provider:
+    """Knows people by tokens that say who they are; those of the credential are not asked for."""
+
+    def person(self, token: str) -> Person | None:
+        assert token not in TOKENS.values()
+        name, role, _ = token.split(".")
+        return Person(name, frozenset(_roles(role)), 60.0) if role != "nobody" else None
+
+
+def _roles(name: str) -> list[WebRole]:
+    return [role for role in get_args(WebRole) if role == name]
+
+
 class Caller:
     """Asks as one client."""
 
@@ -95,7 +110,7 @@ class Caller:
         entrance = Entrance(pipeline="triage", stream=SPEC, keep_s=60, output_schema={"a": 1})
         settings = ServeSettings(body_mib=1, most_waiting=5)
         doors = Doors({"triage": entrance}, memory, memory)
-        app = application(doors, Clients(LINES), settings)
+        app = application(doors, Clients(LINES, Provider()), settings)
         self.http = TestClient(app, raise_server_exceptions=False)
 
     def send(self, body: Any, who: str = "all", **headers: str) -> Any:  # noqa: ANN401
@@ -333,3 +348,18 @@ def test_a_wrong_line_of_tokens_is_refused_and_not_quoted(line: str, said: str) 
     with pytest.raises(errors.SettingsError, match=said) as caught:
         Clients(line)
     assert "x" * 40 not in str(caught.value)
+
+
+def test_people_of_an_identity_provider_are_clients_of_their_own(caller: Caller) -> None:
+    sent = caller.send(ROW, who="erp.submitter.x")
+    assert sent.status_code == 202
+    (one,) = sent.json()["requests"]
+    assert caller.ask(one["href"], who="erp.submitter.x").status_code == 200
+    assert caller.ask(one["href"], who="boss.operator.x").status_code == 200
+    problem(caller.send(ROW, who="boss.operator.x"), 403)
+    problem(caller.send(ROW, who="anna.analyst.x"), 401)
+    problem(caller.send(ROW, who="anna.nobody.x"), 401)
+    assert Clients("", Provider()).client("Bearer erp.submitter.x") == Client(
+        "jwt:erp", frozenset({"submit:*", "read"})
+    )
+    assert Clients("", Provider()).client("Basic erp.submitter.x") is None
