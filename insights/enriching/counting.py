@@ -11,6 +11,8 @@ from insights.model import Claim, Generation, Insight
 
 Recipes = Mapping[int, Recipe]
 
+_OPERATION = "chat"  # gen_ai.operation.name of the conventions
+
 
 def claimed(recipes: Recipes, claims: Iterable[Claim]) -> None:
     """Count rows that were claimed."""
@@ -69,14 +71,14 @@ def _generated(model: str, made: Sequence[Generation]) -> None:
     metrics.FORCED.labels(model).inc(sum(one.forced_tokens for one in made))
     first_s = [(one.queue_ms + one.prompt_ms) / 1000 for one in made]
     tokens = [one.sampled_tokens + one.forced_tokens for one in made]
-    metrics.TOKENS.labels(model, "input").observe(*(one.prompt_tokens for one in made))
-    metrics.TOKENS.labels(model, "output").observe(*tokens)
+    metrics.TOKENS.labels(model, "input", _OPERATION).observe(*(one.prompt_tokens for one in made))
+    metrics.TOKENS.labels(model, "output", _OPERATION).observe(*tokens)
     metrics.QUEUE.labels(model).observe(*(one.queue_ms / 1000 for one in made))
-    metrics.FIRST_TOKEN.labels(model).observe(*first_s)
-    metrics.DURATION.labels(model).observe(
+    metrics.FIRST_TOKEN.labels(model, _OPERATION).observe(*first_s)
+    metrics.DURATION.labels(model, _OPERATION).observe(
         *(first + one.decode_ms / 1000 for first, one in zip(first_s, made, strict=True))
     )
-    metrics.PER_TOKEN.labels(model).observe(
+    metrics.PER_TOKEN.labels(model, _OPERATION).observe(
         *(
             one.decode_ms / 1000 / (count - 1)
             for count, one in zip(tokens, made, strict=True)

@@ -12,6 +12,7 @@ from insights.ground.histograms import Histogram
 REGISTRY = CollectorRegistry()
 
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_LONG = (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
 # The conventions' own, continued: a small machine takes its time ("Semantic conventions for
 # generative AI metrics", gen_ai.server.time_to_first_token, gen_ai.client.token.usage).
 _FIRST = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60)
@@ -65,6 +66,13 @@ SHOWN = _histogram(
     buckets=_SECONDS,
 )
 
+VISIBLE = _histogram(
+    "insights_visible_delay_seconds",
+    "Time from when a row's change was found until its sink shows the insight of it",
+    "sink",
+    buckets=_LONG,
+)
+
 # --- what is asked of others ----------------------------------------------------------------------
 
 CALLS = _summary(
@@ -83,6 +91,7 @@ TOKENS = _histogram(
     "Tokens of one generation",
     "gen_ai_request_model",
     "gen_ai_token_type",
+    "gen_ai_operation_name",
     buckets=_TOKENS,
 )
 REUSED = _counter("insights_reused_prompt_tokens", "Prompt tokens taken from the cache", "model")
@@ -93,18 +102,21 @@ DURATION = _histogram(
     "gen_ai_server_request_duration_seconds",
     "Time of one generation, its queue included",
     "gen_ai_request_model",
+    "gen_ai_operation_name",
     buckets=_FIRST,
 )
 FIRST_TOKEN = _histogram(
     "gen_ai_server_time_to_first_token_seconds",
     "Time to the first token, the queue included",
     "gen_ai_request_model",
+    "gen_ai_operation_name",
     buckets=_FIRST,
 )
 PER_TOKEN = _histogram(
     "gen_ai_server_time_per_output_token_seconds",
     "Time of each output token after the first",
     "gen_ai_request_model",
+    "gen_ai_operation_name",
     buckets=_PER_TOKEN,
 )
 QUEUE = _histogram(

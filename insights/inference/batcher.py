@@ -74,6 +74,11 @@ class Batcher:
         self.tally = Tally()
 
     @property
+    def cells(self) -> int:
+        """How many tokens the streams of the KV cache hold."""
+        return sum(slot.held for slot in self._slots)
+
+    @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
         return bool(self._jobs) or any(slot.job for slot in self._slots)

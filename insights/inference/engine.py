@@ -240,6 +240,8 @@ class Engine:
             decode_s=tally.decode_s,
             threads=self._gauge.threads if self._gauge else self.plan.threads,
             threads_why=self._threads_why + (self._gauge.says() if self._gauge else ""),
+            cells=self.plan.context * self.plan.parallel,
+            cells_used=self._batcher.cells,
             peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
 

@@ -120,7 +120,9 @@ class Counters(Value, frozen=True):
     """What the engine has done since its start: tokens, rows, and seconds by phase.
 
     `worked_tokens` were evaluated, also for rows that are not done; all others are of ended rows.
-    `threads` are those it works with now, `threads_why` says why so many.
+    `threads` are those it works with now, `threads_why` says why so many. Of the `cells` of its KV
+    cache, a token each, `cells_used` hold one, also of rows that are done: their beginnings serve
+    those that come.
     """
 
     rows: int = 0
@@ -140,3 +142,5 @@ class Counters(Value, frozen=True):
     peak_memory_mb: float = 0.0
     threads: int = 0
     threads_why: str = ""
+    cells: int = 0
+    cells_used: int = 0

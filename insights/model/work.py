@@ -104,6 +104,7 @@ class SinkState(Value, frozen=True):
 
     `values` maps output property to its JSON value; empty for a tombstone and where there is
     nothing to show. `sealed` is what placeholders in them stand for, until the sink was told.
+    `found_at` is when the row's change was found, where the row is shown as it is.
     """
 
     row_id: int
@@ -121,6 +122,7 @@ class SinkState(Value, frozen=True):
     sealed: dict[str, str] = {}
     confidence: float | None = None
     trace: str = ""
+    found_at: datetime | None = None
 
 
 class SinkResult(Value, frozen=True):

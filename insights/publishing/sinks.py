@@ -128,3 +128,5 @@ class Publishing:
         # By the store's clock: a skew counts as no time.
         ages = [(now - one.generated_at).total_seconds() for one in states if one.generated_at]
         metrics.SHOWN.labels(sink).observe(*(max(0.0, age_s) for age_s in ages))
+        ages = [(now - one.found_at).total_seconds() for one in states if one.found_at]
+        metrics.VISIBLE.labels(sink).observe(*(max(0.0, age_s) for age_s in ages))

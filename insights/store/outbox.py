@@ -120,6 +120,7 @@ def _state(row: Any) -> SinkState:  # noqa: ANN401 - psycopg makes the row's typ
         model=row.model,
         source_cursor=row.source_cursor,
         generated_at=row.generated_at,
+        found_at=row.found_at,
         sealed=(row.sealed or {}) if shown else {},
         confidence=row.confidence if shown else None,
         trace=trace_of(row.row_id, row.pipeline_version_id, row.input_hash.bytes)

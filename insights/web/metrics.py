@@ -40,6 +40,8 @@ SAYS = {
     "insights_engine_rows_total": "Rows that the engine finished",
     "insights_engine_steps_total": "Batches that the engine decoded",
     "insights_engine_busy_seconds_total": "Time that the engine worked",
+    "insights_kv_cache_cells": "Tokens that the KV cache has room for",
+    "insights_kv_cache_used_cells": "Tokens that the KV cache holds, of rows that are done too",
     "insights_engine_peak_memory_bytes": "Most memory of the generator's process so far",
     "insights_engine_tokens_total": "Tokens of the engine, by what became of them",
     "insights_child_resident_memory_bytes": "Memory of a child process",

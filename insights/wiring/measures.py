@@ -92,6 +92,8 @@ class Measures:
             yield Measure("insights_engine_rows_total", done.rows, labels, counts=True)
             yield Measure("insights_engine_steps_total", done.steps, labels, counts=True)
             yield Measure("insights_engine_busy_seconds_total", done.busy_s, labels, counts=True)
+            yield Measure("insights_kv_cache_cells", done.cells, labels)
+            yield Measure("insights_kv_cache_used_cells", done.cells_used, labels)
             yield Measure("insights_engine_peak_memory_bytes", done.peak_memory_mb * 1e6, labels)
             for kind in ("evaluated_prompt", "reused", "forced", "sampled", "accepted"):
                 tokens = getattr(done, f"{kind}_tokens")

@@ -10,12 +10,14 @@ WITH due AS MATERIALIZED (
 )
 SELECT d.row_id, l.row_key, d.revision, d.shows, d.attempts, d.insight_id, d.sealed, i.status, i.output,
        coalesce(v.sha256, '') AS pipeline_version, coalesce(i.model, '') AS model, i.source_cursor, i.generated_at,
-       i.confidence, i.pipeline_version_id, i.input_hash,
+       i.confidence, i.pipeline_version_id, i.input_hash, w.enqueued_at AS found_at,
        coalesce(c.citations, '') AS citations
 FROM due d
 JOIN store.ledger l USING (row_id)
 LEFT JOIN store.insight i ON i.insight_id = d.insight_id
-LEFT JOIN store.pipeline_version v USING (pipeline_version_id)
+LEFT JOIN store.work w ON d.shows = 'current' AND w.row_id = i.row_id AND w.input_hash = i.input_hash
+                          AND w.pipeline_version_id = i.pipeline_version_id
+LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = i.pipeline_version_id
 LEFT JOIN LATERAL (
     -- A document is named by the code its file's name begins with, or else that name, and by its title:
     -- "KB-0042, Printer queue reset".

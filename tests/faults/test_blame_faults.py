@@ -152,7 +152,7 @@ def test_a_right_that_is_revoked_under_a_running_daemon(
             "GRANT USAGE ON SCHEMA store, insights TO clerk;"
             "GRANT ALL ON ALL TABLES IN SCHEMA store, insights, public TO clerk;"
             "GRANT ALL ON ALL SEQUENCES IN SCHEMA store TO clerk;"
-            "GRANT EXECUTE ON FUNCTION store.append_events(text, jsonb) TO clerk"
+            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA store TO clerk"
         )
         daemon = site.start()
         try:

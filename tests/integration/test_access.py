@@ -11,7 +11,7 @@ import pytest
 import typer
 from psycopg import sql as psql
 
-from insights import cli
+from insights import cli, errors
 from insights.governance import access
 from insights.store.deployments import Deployments
 from insights.store.postgres import Store
@@ -149,7 +149,7 @@ def test_a_person_with_a_role_runs_its_commands_and_another_is_told_which_role_i
     )
     run = set()
     for line in LINES[role]:
-        for at, (who, code) in enumerate((("nora", 45), (person, 0))):
+        for at, (who, code) in enumerate((("nora", errors.AccessDenied.exit_code), (person, 0))):
             out = shared.site.folder / f"out{at}"
             typed = line.format(version=version, out=out)
             found, said = shared.run(who, typed, capsys)

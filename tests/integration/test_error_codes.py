@@ -95,6 +95,12 @@ ELSEWHERE = {
     errors.NotReady: "tests/integration/test_health.py",
     errors.BudgetUsedUp: "tests/integration/test_budget_command.py",
     errors.ReceiverUnavailable: "tests/integration/test_receivers.py",
+    errors.AccessDenied: "tests/integration/test_access.py",
+    errors.FolderUnavailable: "tests/unit/test_folder_trouble.py",
+    errors.Unfinished: "tests/integration/test_forgetting.py",
+    errors.BrokerUnavailable: "tests/integration/test_queues.py",
+    errors.NotForgotten: "tests/integration/test_forgetting.py",
+    errors.RequestRefused: "tests/unit/test_doors.py",
 }
 
 

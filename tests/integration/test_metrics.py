@@ -20,7 +20,7 @@ NAME = re.compile(r"\b(?:insights|gen_ai|process)_[a-z_]+\b(?!\s*=)")
 LABELS = {
     "pipeline", "status", "step", "charged", "kind", "where", "stream", "change", "sink", "result",
     "budget", "unit", "state", "child", "method", "name", "part", "model", "le", "daemon",
-    "gen_ai_request_model", "gen_ai_token_type",
+    "gen_ai_request_model", "gen_ai_token_type", "gen_ai_operation_name",
 }  # fmt: skip
 
 
@@ -72,6 +72,10 @@ def test_a_scrape_tells_what_happened_and_has_all_that_rules_and_dashboard_name(
         assert _sum(found, "gen_ai_server_time_to_first_token_seconds_count") == 40
         assert _sum(found, "insights_child_call_seconds_count", child="reader legacy") > 0
         assert _sum(found, "insights_store_statement_seconds_count", name="work.claim_within") > 0
+        assert _sum(found, "insights_visible_delay_seconds_count", sink="legacy") == 40
+        assert 0 < _sum(found, "insights_visible_delay_seconds_sum") < 40 * 300
+        cells = _sum(found, "insights_kv_cache_cells", model="stand_in")
+        assert 0 < _sum(found, "insights_kv_cache_used_cells", model="stand_in") <= cells
         assert _sum(found, "insights_ready") == 1
         assert _sum(found, "insights_check_status") == 0
         assert _sum(found, "insights_pending_rows", pipeline="triage") == 0

@@ -13,6 +13,8 @@ import pytest
 import redis
 
 from insights import errors
+from insights.site.queues import QueueSettings
+from insights.wiring.queues import broker
 from tests.servers import brokers
 from tests.servers.process import scratch
 from tests.site import Site
@@ -238,3 +240,11 @@ def test_a_queue_for_a_pipeline_that_takes_no_requests_is_refused(site: Site) ->
     site.write()
     refused = site.insights("listen", code=errors.SettingsError.exit_code)
     assert "there is no queue to listen to" in refused.stderr
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:9/0", "amqp://guest:guest@127.0.0.1:9/%2F"])
+def test_a_broker_that_is_not_there_is_no_mystery(url: str) -> None:
+    found = QueueSettings(url=url, pipeline="triage", queue="requests")
+    with pytest.raises(errors.BrokerUnavailable, match="does not answer") as caught:
+        broker("desk", found)
+    assert "guest" not in str(caught.value)

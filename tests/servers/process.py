@@ -122,6 +122,9 @@ class Server:
         for pid in self._pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
+        until = time.monotonic() + START_S
+        while not all(map(_stands, self._pids())) and time.monotonic() < until:
+            time.sleep(0.01)  # a thread that runs at that moment may answer once more
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
@@ -138,3 +141,12 @@ class Server:
         """Kill it and delete its data."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _stands(pid: int) -> bool:
+    """Tell whether every thread of a process is stopped, or gone."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+                return False
+    return True

@@ -108,7 +108,6 @@ def forged(header: dict[str, Any], secret: bytes = b"", **more: object) -> str:
     return b".".join([*parts, base64.urlsafe_b64encode(signed).rstrip(b"=")]).decode()
 
 
-NOW = int(time.time())
 EVIL: dict[str, Callable[[], str]] = {
     "no signature, alg none": lambda: forged({"alg": "none", "kid": "r"}),
     "alg None in other letters": lambda: forged({"alg": "nOnE", "kid": "r"}),
@@ -130,11 +129,11 @@ EVIL: dict[str, Callable[[], str]] = {
     "no audience": lambda: token(aud=None),
     "another issuer": lambda: token(iss="https://id.example/realms/desk/"),
     "no issuer": lambda: token(iss=None),
-    "over": lambda: token(exp=NOW - 60),
+    "over": lambda: token(exp=int(time.time()) - 60),
     "without an end": lambda: token(exp=None),
     "an end that is no number": lambda: token(exp="tomorrow"),
     "an end beyond all numbers": lambda: token(exp=float("inf")),
-    "not yet": lambda: token(nbf=NOW + 600),
+    "not yet": lambda: token(nbf=int(time.time()) + 600),
     "no subject": lambda: token(sub=None),
     "a name with a line break": lambda: token(sub="anna\npage root"),
     "a name without end": lambda: token(sub="a" * 129),
