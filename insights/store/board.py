@@ -48,13 +48,14 @@ class StreamRow(msgspec.Struct, frozen=True):
 
 
 class VersionRow(msgspec.Struct, frozen=True):
-    """A version of a pipeline, and how it is deployed."""
+    """A version of a pipeline, and how it is deployed: for which share of the keys, 0 to 1."""
 
     pipeline: str
     stream: str
     sink: str | None
     sha256: str
     stage: str
+    share: float
     stopped_reason: str | None
     changed_at: dt.datetime
     changed_by: str

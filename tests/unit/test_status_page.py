@@ -15,13 +15,8 @@ from starlette.types import ASGIApp, Message
 from insights import errors
 from insights.service.health import Check
 from insights.site.telemetry import PageSettings
-from insights.store.board import (
-    CitationRow,
-    InsightRow,
-    LetterRow,
-    ReasonRow,
-    StreamRow,
-)
+from insights.store import board
+from insights.store.board import CitationRow, InsightRow, LetterRow, ReasonRow, StreamRow
 from insights.web import guard, rendering
 from insights.web.guard import People, Tokens
 from insights.web.page import StatusPage
@@ -58,6 +53,7 @@ CITED = CitationRow(
     field=EVIL, source=EVIL, title=EVIL, uri=EVIL, quote="<script>alert(1)", quote_start=0,
     quote_end=16, support=None, claim_start=None, claim_end=None, content=EVIL,
 )  # fmt: skip
+VERSION = board.VersionRow(EVIL, EVIL, None, "f" * 64, "canary", 0.05, None, NOW, EVIL, None)
 
 
 class Fake:
@@ -76,7 +72,7 @@ class Fake:
         now = time.time()
         return Numbers(
             at=now, stage="running", checks=[Check(EVIL, "failed", EVIL)], streams=[_stream(EVIL)],
-            sinks=[], versions=[], recent=[], models=[], daemons=[],
+            sinks=[], versions=[VERSION], recent=[], models=[], daemons=[],
             samples=[Sample(now - 60, 3, None, None), Sample(now, 7, 1.0, 2.0)],
             minutes=[Minute(now // 60 * 60 - 60, 5, 1)],
         )  # fmt: skip
@@ -169,6 +165,7 @@ def test_without_tokens_there_are_numbers_and_neither_texts_nor_buttons() -> Non
     assert status == 200
     assert "Backlog" in body
     assert ">7<" in body
+    assert ">canary 5 %<" in body
     assert "<button" not in body
     for path in ("/insights", "/insights/5", "/dead"):
         assert client.ask(path)[0] == 403
