@@ -1,7 +1,7 @@
 """`insights doctor`: is everything in place, and if not, what to do about it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from insights.site.definitions import Definition
 from insights.site.settings import NEAREST, Settings
 from insights.store import revision
 from insights.web.clients import Clients
-from insights.wiring import doors
+from insights.wiring import doors, queues
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
 from insights.wiring.files import standings
@@ -129,6 +129,7 @@ class Examination:
                 self._traces()
         self._alerts()
         self._doors()
+        self._queues()
         for name, found in self._settings.collection.items():
             if found.folder is not None:
                 folder = self._settings.resolve(found.folder)
@@ -218,6 +219,12 @@ class Examination:
                 given = environment.credential("door_tokens") or ""
                 if given or not self._settings.access.jwt.issuer:
                     self._ok("serve", f"{len(Clients(given))} clients have tokens")
+
+    def _queues(self) -> None:
+        """Ask each broker how much waits; no message is taken."""
+        for name, found in self._settings.queue.items():
+            with self._looking(f"queue {name}"), closing(queues.broker(name, found)) as broker:
+                self._ok(f"queue {name}", f"{found.queue} answers; {broker.waiting():,} in it")
 
     def _keys(self, app: App) -> None:
         """Tell how far a rotation of the hash key is."""

@@ -6,6 +6,8 @@ after it, the store knows what is still to be replied. A reply that was sent and
 sent again with the same id: whoever takes it drops what it has seen.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
@@ -23,7 +25,10 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 200  # replies in one round
 _WAIT_S = 0.2  # for a message, so that replies are not kept waiting
+_WINDOW = 2_000  # open replies that one round looks at
 _MOST_BYTES = 8 * 1024 * 1024
+_MOST_NAME = 255  # characters, AMQP's own bound
+_DEATHS = 2  # of the intake over one message alone, before that is refused
 
 
 class Listening:
@@ -61,6 +66,9 @@ class Listening:
         self._reply_to = reply_to
         self._answers = answers
         self._broker: Broker | None = None
+        self._deaths: Counter[bytes] = Counter()
+        self._trouble: errors.WorkerDied | None = None
+        self._after = 0
 
     def run_once(self) -> bool:
         """Take what came, reply what is over; True where there may be more at once.
@@ -85,15 +93,18 @@ class Listening:
             broker.close()
 
     def _take(self, broker: Broker) -> bool:
-        came = broker.receive(_WAIT_S)
+        came, self._trouble = broker.receive(_WAIT_S), None
         valid: list[tuple[QueueMessage, list[object]]] = []
         for message in came:
             try:
+                _check_names(message)
                 valid.append((message, _rows(message.body)))
             except errors.RequestRefused as exc:
                 self._refuse(broker, message, exc)
         for some in _batches(valid):
             self._accept(broker, some)
+        if self._trouble is not None:
+            raise self._trouble
         return bool(came)
 
     def _accept(self, broker: Broker, some: Sequence[tuple[QueueMessage, list[object]]]) -> None:
@@ -101,12 +112,14 @@ class Listening:
         try:
             every = [row for _, rows in some for row in rows]
             tickets = iter(self._doors.submit(self._pipeline, every, client=self.name))
-        except errors.RequestRefused as exc:
-            if len(some) == 1:
+        except (errors.RequestRefused, errors.RowError, errors.WorkerDied) as exc:
+            if len(some) > 1:
+                for one in some:
+                    self._accept(broker, [one])
+            elif isinstance(exc, errors.WorkerDied):
+                self._died(broker, some[0][0], exc)
+            else:
                 self._refuse(broker, some[0][0], exc)
-                return
-            for one in some:
-                self._accept(broker, [one])
             return
         for message, rows in some:
             ids = [ticket.id for ticket in islice(tickets, len(rows))]
@@ -117,12 +130,24 @@ class Listening:
         for message, _ in some:
             broker.accept(message)
 
-    def _refuse(self, broker: Broker, message: QueueMessage, why: errors.RequestRefused) -> None:
+    def _died(self, broker: Broker, message: QueueMessage, exc: errors.WorkerDied) -> None:
+        """Let a message that ended the intake come once more; then it holds up no others."""
+        name = hashlib.sha256(message.body).digest()
+        self._deaths[name] += 1
+        if self._deaths[name] < _DEATHS:
+            self._trouble = exc
+            return
+        del self._deaths[name]
+        self._refuse(broker, message, exc)
+
+    def _refuse(self, broker: Broker, message: QueueMessage, why: errors.InsightsError) -> None:
         log.warning("a message is no request", door=self._door, reason=str(why))
         broker.refuse(message, str(why))
 
     def _tell(self, broker: Broker) -> bool:
-        due = self._replies.due(self._door, _AT_ONCE)
+        due, last = self._replies.due(self._door, self._after, _WINDOW, _AT_ONCE)
+        if len(due) < _AT_ONCE:  # else there may be more in this window
+            self._after = last
         answers = self._doors.outcomes([one.request_id for one in due], delivers=False)
         sent = []
         for one in due:
@@ -156,6 +181,22 @@ def _batches(
         rows += len(one[1])
     if some:
         yield some
+
+
+def _check_names(message: QueueMessage) -> None:
+    """Refuse names that the store cannot keep: a broker may give bytes that are no text.
+
+    Raises:
+        errors.RequestRefused: Naming which.
+    """
+    for what in ("id", "reply_to", "correlation"):
+        name: object = getattr(message, what)
+        if name is None:
+            continue
+        if not isinstance(name, str) or "\0" in name or len(name) > _MOST_NAME:
+            raise errors.RequestRefused(
+                f"its {what} is no text of at most {_MOST_NAME} characters", where=""
+            )
 
 
 def _rows(body: bytes) -> list[object]:

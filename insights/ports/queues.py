@@ -12,6 +12,10 @@ class Broker(Protocol):
     Every call may raise `errors.BrokerUnavailable`: what was not acknowledged comes again.
     """
 
+    def waiting(self) -> int:
+        """Return how many messages the queue has; takes none."""
+        ...
+
     def receive(self, timeout_s: float) -> list[QueueMessage]:
         """Return messages that came, as many as may be unacknowledged; wait for the first."""
         ...
@@ -46,8 +50,11 @@ class Replies(Protocol):
         """Remember where the outcomes of a message's requests go; a second time changes nothing."""
         ...
 
-    def due(self, door: str, most: int) -> list[Reply]:
-        """Return replies that nobody is about to send and whose requests may be over."""
+    def due(self, door: str, after: int, window: int, most: int) -> tuple[list[Reply], int]:
+        """Return replies that nobody is about to send and whose requests may be over.
+
+        Of the next `window` open ones by number, up to `most`; and where the next window begins.
+        """
         ...
 
     def sent(self, numbers: Sequence[int]) -> None:

@@ -46,15 +46,24 @@ class AmqpBroker:
                 self._channel = self._connection.channel()
                 self._channel.basic_qos(prefetch_count=prefetch)
                 self._channel.confirm_delivery()
-                self._channel.basic_consume(queue, self._arrived)
             except BaseException:
                 self.close()
                 raise
+
+    def waiting(self) -> int:
+        """Return how many messages wait in the queue, and look whether the dead ones' is there."""
+        with _translated(self._queue):
+            if self._dead:
+                self._channel.queue_declare(self._dead, passive=True)
+            found = self._channel.queue_declare(self._queue, passive=True)
+            return int(found.method.message_count)
 
     def receive(self, timeout_s: float) -> list[QueueMessage]:
         """Return what came; see `ports.Broker`."""
         if not self._came:
             with _translated(self._queue):
+                if not self._channel.consumer_tags:
+                    self._channel.basic_consume(self._queue, self._arrived)
                 self._connection.process_data_events(time_limit=timeout_s)
         found = list(self._came)
         self._came.clear()
@@ -113,7 +122,7 @@ class AmqpBroker:
     ) -> None:
         self._came.append(
             QueueMessage(
-                id=properties.message_id or "",
+                id=properties.message_id or properties.correlation_id or "",
                 body=body,
                 handle=str(method.delivery_tag),
                 reply_to=properties.reply_to,

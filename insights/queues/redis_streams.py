@@ -21,8 +21,9 @@ _TAKEN_OVER_MS = 60_000
 _REMEMBERED_S = 86_400
 _OWN = ("reply_to", "correlation_id", "message_id")
 _ONCE = """
-if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[1]) then
+if redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
+  redis.call('SET', KEYS[2], '1', 'EX', ARGV[1])
 end
 return 1
 """
@@ -59,20 +60,22 @@ class RedisBroker:
         self._consumer = consumer
         self._taken_over_ms = taken_over_ms
         self._began = False
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+        )
         with _translated(queue):
-            self._redis = redis.Redis.from_url(
-                url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-            )
-            try:
-                self._redis.xgroup_create(queue, GROUP, id="0", mkstream=True)
-            except redis.ResponseError as exc:
-                if "BUSYGROUP" not in str(exc):
-                    raise
+            self._redis.ping()
+
+    def waiting(self) -> int:
+        """Return how many entries the stream has, done ones too."""
+        with _translated(self._queue):
+            return int(self._redis.xlen(self._queue))
 
     def receive(self, timeout_s: float) -> list[QueueMessage]:
         """Return what came, first what was taken before and not acknowledged."""
         with _translated(self._queue):
             if not self._began:  # what this consumer took before it was restarted
+                self._make_group()
                 own: Any = self._redis.xreadgroup(
                     GROUP, self._consumer, {self._queue: "0"}, count=self._prefetch
                 )
@@ -89,6 +92,13 @@ class RedisBroker:
                 block=max(1, int(timeout_s * 1000)),
             )  # fmt: skip
             return _entries(new)
+
+    def _make_group(self) -> None:
+        try:
+            self._redis.xgroup_create(self._queue, GROUP, id="0", mkstream=True)
+        except redis.ResponseError as exc:
+            if "BUSYGROUP" not in str(exc):
+                raise
 
     def accept(self, message: QueueMessage) -> None:
         """Acknowledge an entry."""
@@ -110,7 +120,14 @@ class RedisBroker:
             fields += ["correlation_id", reply.correlation]
         once = f"{self._queue}:replied:{reply.number}"
         with _translated(self._queue):
-            self._redis.eval(_ONCE, 2, reply.address, once, _REMEMBERED_S, *fields)
+            try:
+                self._redis.eval(_ONCE, 2, reply.address, once, _REMEMBERED_S, *fields)
+            except redis.ResponseError as exc:
+                if "WRONGTYPE" not in str(exc):
+                    raise
+                raise errors.RequestRefused(
+                    f"{reply.address!r} is no stream", where=self._queue, fix="name another"
+                ) from None
 
     def close(self) -> None:
         """End the connection."""

@@ -1,6 +1,9 @@
 """What is to be replied on a queue, until it is with the broker."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from insights.model import QueueMessage, Reply
 from insights.store.postgres import Store
@@ -35,14 +38,18 @@ class Replies:
         with self._store.connection() as connection:
             connection.execute(self._sql["keep"], values)
 
-    def due(self, door: str, most: int) -> list[Reply]:
-        """Return replies whose requests have no work left, and take them for a minute."""
-        values = {"door": door, "most": most, "in_hand_s": _IN_HAND_S}
+    def due(self, door: str, after: int, window: int, most: int) -> tuple[list[Reply], int]:
+        """Return replies whose requests have no work left, and take them for a while."""
+        values = {
+            "door": door,
+            "after": after,
+            "window": window,
+            "most": most,
+            "in_hand_s": _IN_HAND_S,
+        }
         with self._store.connection() as connection:
-            rows = connection.execute(self._sql["due"], values).fetchall()
-        return [
-            Reply(row.number, str(row.request_id), row.address, row.correlation) for row in rows
-        ]
+            row: Any = connection.execute(self._sql["due"], values).fetchone()
+        return msgspec.convert(row.due, list[Reply]), row.last if row.looked == window else 0
 
     def sent(self, numbers: Sequence[int]) -> None:
         """Remember that replies are with the broker."""

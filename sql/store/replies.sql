@@ -5,20 +5,28 @@ SELECT %(door)s, %(message)s, id::uuid, %(address)s, %(correlation)s FROM unnest
 ON CONFLICT (request_id, door, address, message) DO NOTHING;
 
 -- name: due
--- Replies of a door whose requests have no work left, the oldest first; taken for a while, so that no other sends them too.
-UPDATE store.reply r SET not_before = now() + make_interval(secs => %(in_hand_s)s)
-FROM (
-    SELECT r.number FROM store.reply r
+-- Of a door's next open replies those whose requests have no work left, the oldest first; taken for a while, so that no other
+-- sends them too. A bounded window: ten thousand that wait for a model are not all looked at in each round.
+WITH next AS MATERIALIZED (
+    SELECT r.number, r.request_id, r.not_before FROM store.reply r
+    WHERE r.door = %(door)s AND r.sent_at IS NULL AND r.given_up_at IS NULL AND r.number > %(after)s
+    ORDER BY r.number LIMIT %(window)s
+), due AS MATERIALIZED (
+    SELECT r.number FROM next n
     JOIN store.inbox b USING (request_id)
-    WHERE r.door = %(door)s AND r.sent_at IS NULL AND r.given_up_at IS NULL AND r.not_before <= now()
+    JOIN store.reply r ON r.number = n.number AND r.sent_at IS NULL AND r.not_before <= now()
+    WHERE n.not_before <= now()
       AND NOT EXISTS (SELECT FROM store.work w JOIN store.deployment d USING (pipeline_version_id)
                       WHERE w.row_id = b.row_id AND w.input_hash = ANY(b.own) AND d.pipeline_id = b.pipeline_id
                         AND d.stage <> 'shadow' AND w.state IN ('pending', 'claimed', 'missing'))
     ORDER BY r.number LIMIT %(most)s
     FOR UPDATE OF r SKIP LOCKED
-) due
-WHERE r.number = due.number
-RETURNING r.number, r.request_id, r.address, r.correlation;
+), taken AS (
+    UPDATE store.reply r SET not_before = now() + make_interval(secs => %(in_hand_s)s) FROM due WHERE r.number = due.number
+    RETURNING r.number, r.request_id, r.address, r.correlation
+)
+SELECT (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.number), '[]') FROM taken t) AS due,
+       (SELECT count(*) FROM next) AS looked, (SELECT coalesce(max(number), 0) FROM next) AS last;
 
 -- name: sent
 -- The broker has them.

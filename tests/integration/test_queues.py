@@ -33,6 +33,8 @@ class Peer(Protocol):
     def send(self, body: bytes, **names: str) -> None: ...
     def open(self) -> int: ...
     def taken(self, queue: str) -> list[dict[str, Any]]: ...
+    def spoil(self, queue: str) -> None: ...
+    def clear(self) -> None: ...
 
 
 class Streams:
@@ -54,6 +56,12 @@ class Streams:
     def send(self, body: bytes, **names: str) -> None:
         fields: dict[Any, Any] = {"body": body, **names}
         self._redis.xadd("requests", fields)
+
+    def spoil(self, queue: str) -> None:
+        self._redis.set(queue, "no stream")
+
+    def clear(self) -> None:
+        self._redis.flushall()
 
     def open(self) -> int:
         (group,) = self._redis.xinfo_groups("requests")
@@ -89,6 +97,14 @@ class Amqp:
             channel = connection.channel()
             channel.confirm_delivery()
             channel.basic_publish("", "requests", body, told)
+
+    def spoil(self, queue: str) -> None:
+        """There is no such queue here as it is."""
+
+    def clear(self) -> None:
+        with self._connection() as connection:
+            for name in ("requests", "out", "dead"):
+                connection.channel().queue_purge(name)
 
     def open(self) -> int:
         with self._connection() as connection:
@@ -128,7 +144,9 @@ def peer(
     server = servers[request.param]
     if server.process is None:
         server.start()
-    return Streams(server) if isinstance(server, brokers.Redis) else Amqp(server)
+    made: Peer = Streams(server) if isinstance(server, brokers.Redis) else Amqp(server)
+    made.clear()
+    return made
 
 
 @pytest.fixture
@@ -211,6 +229,29 @@ def test_what_was_accepted_is_replied_once_whatever_is_killed(site: Site, peer: 
     assert "no valid JSON" in " ".join(reasons)
     assert "missing" in " ".join(reasons)
     assert "NUL" in " ".join(reasons)
+
+
+def test_a_reply_that_nobody_can_get_keeps_no_other_waiting(site: Site, peer: Peer) -> None:
+    peer.spoil("nowhere")
+    peer.send(json.dumps(row(1)).encode(), message_id="m1", reply_to="nowhere")
+    peer.send(json.dumps(row(2)).encode(), message_id="m2")
+    found = json.loads(site.insights("doctor", "--json").stdout)
+    said = [one["what"] for one in found if one["place"] == "queue desk"]
+    assert len(said) == 1
+    assert "requests answers; " in said[0]
+    process = listening(site)
+    until(lambda: site.query("SELECT count(*) FROM store.inbox") == [(2,)])
+    site.run_once()
+    until(
+        lambda: site.query("SELECT count(*) FROM store.reply WHERE sent_at IS NOT NULL") == [(1,)]
+    )
+    until(lambda: site.query("SELECT count(*) FROM store.reply WHERE attempts > 0") == [(1,)])
+    ended(process)
+    assert len(peer.taken("out")) == 1
+    ((address, reason),) = site.query(
+        "SELECT address, reason FROM store.reply WHERE sent_at IS NULL"
+    )
+    assert (address, "'nowhere'" in reason) == ("nowhere", True)
 
 
 def test_a_broker_that_is_away_is_said_and_waited_for(site: Site, peer: Peer) -> None:
