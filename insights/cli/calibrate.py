@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from insights import errors
-from insights.cli import labelling
+from insights.cli import labelling, workbench
 from insights.cli.output import Json, emit_json, emit_table, shown, stdout
 from insights.enriching import evaluation
 from insights.enriching.labelled import Outcome
@@ -48,7 +48,7 @@ def calibrate(
     """
     targets = dict(map(_target, max_error or ()))
     with open_app(ctx.obj) as app:
-        name = labelling.chosen(app, pipeline, where="calibrate")
+        name = workbench.chosen(app, pipeline, where="calibrate")
         recipe, sha256 = enriching.uncertified(app, name)
         closed = calibrations.closed(recipe.output_schema)
         unknown = [field for field in targets if field not in closed]
@@ -71,7 +71,7 @@ def calibrate(
     told = f"{made.source}: {len(outcomes):,} rows"
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     written = msgspec.json.encode(Calibration(name, sha256, told, moment, fields))
-    path.write_bytes(msgspec.json.format(written, indent=1) + b"\n")
+    labelling.write(path, msgspec.json.format(written, indent=1) + b"\n")
     table = [
         _row(field, counts, share, level, len(outcomes))
         for field, counts in fields.items()

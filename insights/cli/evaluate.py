@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from insights.cli import labelling
+from insights.cli import labelling, workbench
 from insights.cli.evaluation_page import cells, summary
 from insights.cli.evaluation_page import page as report
 from insights.cli.output import Json, emit_json, emit_table, shown, stdout
@@ -40,7 +40,7 @@ def evaluate(
     is shown, and nothing else.
     """
     with open_app(ctx.obj) as app:
-        name = labelling.chosen(app, pipeline, where="evaluate")
+        name = workbench.chosen(app, pipeline, where="evaluate")
         here = enriching.trial(app, name)
         sides = [(f"{app.sha256(app.definition(name))[:_SHORT]} (the files here)", here)]
         if against is not None:
@@ -72,7 +72,7 @@ def evaluate(
         disagreements=looked_at,
     )
     if page is not None:
-        page.write_text(report(found), encoding="utf-8")
+        labelling.write(page, report(found).encode())
     if as_json:
         emit_json(found)
         return

@@ -1,9 +1,10 @@
 """The report of `insights evaluate`: one HTML file without a script, a link or an outside font."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from insights.cli.html_table import table
 from insights.enriching.evaluation import Evaluation, FieldScore, Side
 from insights.steps.scores import Share
 
@@ -38,13 +39,13 @@ def page(found: Evaluation) -> str:
     for side in found.sides:
         parts.append(f"<h2>Version {html.escape(side.version)}, {side.rows:,} rows</h2>")
         parts.append(f"<p>{html.escape(summary(side))}</p>")
-        parts.append(_table([cells(field) for field in side.fields]))
+        parts.append(table([cells(field) for field in side.fields]))
         if side.reasons:
             told = [{"reason": why, "rows": count} for why, count in side.reasons.items()]
-            parts.append(_table(told))
+            parts.append(table(told))
     if found.paired:
         parts.append("<h2>The second against the first, on the same rows</h2>")
-        parts.append(_table([
+        parts.append(table([
             {"field": name, "gain": f"{one.gain:+.1%}",
              "95 %": f"{one.low:+.1%} to {one.high:+.1%}", "only the first right": one.only_first,
              "only the second right": one.only_second, "p (McNemar)": f"{one.p:.2g}"}
@@ -55,7 +56,7 @@ def page(found: Evaluation) -> str:
         some = [field for side in found.sides for field in side.fields if field.name == name]
         parts.append(_field(name, some))
     parts.append("<h2>Rows worth a look</h2>")
-    parts.append(_table([
+    parts.append(table([
         {"key": one.key, "field": one.field, "label": one.label,
          **{f"answer {n}" if len(one.answers) > 1 else "answer": said
             for n, said in enumerate(one.answers, 1)},
@@ -115,7 +116,7 @@ def _field(name: str, sides: Sequence[FieldScore]) -> str:
     if any(risk):
         parts.append(_plot("Wrong, by the share shown", "shown", "wrong", risk, even=False))
     if classes := sides[-1].classes:
-        parts.append(_table([
+        parts.append(table([
             {"value": one.value, "rows": one.rows,
              "precision": None if one.precision is None else f"{one.precision:.2f}",
              "recall": f"{one.recall:.2f}", "F1": f"{one.f1:.2f}"}
@@ -140,21 +141,3 @@ def _plot(
         f"{''.join(paths)}</svg><figcaption>{html.escape(title)}: {across} 0 to 1 across, {up} 0 "
         f"to 1 up</figcaption></figure>"
     )
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    lines = [f"<tr>{head}</tr>"]
-    for row in rows:
-        cells = "".join(f"<td>{_cell(value)}</td>" for value in row.values())
-        lines.append(f"<tr>{cells}</tr>")
-    return "<table>" + "\n".join(lines) + "</table>"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    text = html.escape(str(value))
-    return f"<pre>{text}</pre>" if "\n" in text else text

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from insights import errors
 from insights.cli.output import console
+from insights.doors import results
 from insights.enriching import labels
 from insights.enriching.labelled import Outcome, outcomes
 from insights.enriching.labels import Labelled
@@ -26,20 +27,6 @@ Labels = Annotated[
     ),
 ]
 Rows = Annotated[int, typer.Option(help="At most so many labelled rows", min=1)]
-
-
-def chosen(app: App, name: str | None, *, where: str) -> str:
-    """Return the pipeline that is meant.
-
-    Raises:
-        errors.SettingsError: If there are several and none is named.
-    """
-    names = list(app.definitions)
-    if name is None and len(names) != 1:
-        raise errors.SettingsError(
-            "there are several pipelines", where=where, fix="name one: " + ", ".join(names)
-        )
-    return app.definition(name).name if name else names[0]
 
 
 def found(recipe: Recipe, wanted: Sequence[str], rows: int) -> Labelled:
@@ -95,3 +82,17 @@ def run(app: App, recipe: Recipe, made: Labelled, what: str) -> list[Outcome]:
             fix="write keys as `insights dead list` and `insights try` show them",
         )
     return got
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        errors.SettingsError: If it cannot be written.
+    """
+    try:
+        results.write(path, data)
+    except OSError as exc:
+        raise errors.SettingsError(
+            f"the file cannot be written: {exc.strerror}", where=str(path), fix="name another"
+        ) from None

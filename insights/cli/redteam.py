@@ -43,12 +43,7 @@ def redteam(
     `[injection]` would withhold; writes nothing but an event of the audit.
     """
     with open_app(ctx.obj) as app:
-        names = list(app.definitions)
-        if pipeline is None and len(names) != 1:
-            raise errors.SettingsError(
-                "there are several pipelines", where="redteam", fix="name one: " + ", ".join(names)
-            )
-        recipe = enriching.trial(app, pipeline or names[0])
+        recipe = enriching.trial(app, workbench.chosen(app, pipeline, where="redteam"))
         attacks = built_in(rows) if corpus is None else [corpus_of(corpus)] * rows
         name, _ = closed_field(recipe.output_schema, field)
         found = recipe.source.fetch(recipe.stream, workbench.keys(recipe, rows))

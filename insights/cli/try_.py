@@ -52,12 +52,7 @@ def try_(
     if sample is None and (diff or page):
         raise errors.SettingsError("--diff and --html need --sample", where="try")
     with open_app(ctx.obj) as app:
-        names = list(app.definitions)
-        if pipeline is None and len(names) != 1:
-            raise errors.SettingsError(
-                "there are several pipelines", where="try", fix=f"--pipeline {'|'.join(names)}"
-            )
-        recipe = enriching.trial(app, pipeline or names[0])
+        recipe = enriching.trial(app, workbench.chosen(app, pipeline, where="try"))
         if key is None:
             _sampled(app, recipe, sample or 1, diff, page, as_json=as_json)
             return

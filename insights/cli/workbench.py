@@ -2,7 +2,7 @@
 
 import html
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from insights import errors
+from insights.cli.html_table import table
 from insights.cli.output import emit_table, shown, stdout
 from insights.enriching.recipe import (
     Recipe,
@@ -22,6 +23,7 @@ from insights.enriching.support import final
 from insights.model import Example, Generation, Passage, Row, Verdict
 from insights.ports import Grounds
 from insights.steps.prompt import Template
+from insights.wiring.app import App
 
 _Submitted = tuple[
     Row, tuple[Passage, ...], tuple[Example, ...], tuple[str, ...], Future[Generation] | None
@@ -82,6 +84,20 @@ class Trial(msgspec.Struct, frozen=True):
                 f"{hours:.1f} h"
             )
         return said
+
+
+def chosen(app: App, name: str | None, *, where: str) -> str:
+    """Return the pipeline that is meant.
+
+    Raises:
+        errors.SettingsError: If there are several and none is named.
+    """
+    names = list(app.definitions)
+    if name is None and len(names) != 1:
+        raise errors.SettingsError(
+            "there are several pipelines", where=where, fix="name one: " + ", ".join(names)
+        )
+    return app.definition(name).name if name else names[0]
 
 
 def keys(recipe: Recipe, count: int) -> list[str]:
@@ -241,23 +257,10 @@ def page(trials: Sequence[Trial], pipeline: str) -> str:
     ]
     for one in trials:
         parts.append(f"<h2>{html.escape(one.prompt)}</h2><p>{html.escape(one.whole())}</p>")
-        parts.append(_html_table([_cells(row, short=False) for row in one.tried]))
+        parts.append(table([_cells(row, short=False) for row in one.tried]))
     if len(trials) > 1:
-        parts += ["<h2>What differs</h2>", _html_table(differing(trials[0], trials[1]))]
+        parts += ["<h2>What differs</h2>", table(differing(trials[0], trials[1]))]
     return "\n".join(parts) + "\n"
-
-
-def _html_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "<p>Nothing.</p>"
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = ["<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in names) + "</tr>"]
-    for row in rows:
-        cells = "".join(
-            f"<td>{html.escape('' if row.get(n) is None else str(row[n]))}</td>" for n in names
-        )
-        lines.append(f'<tr class="{html.escape(str(row.get("status", "")))}">{cells}</tr>')
-    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def _fields(one: Tried) -> dict[str, Any]:

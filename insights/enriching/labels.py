@@ -84,10 +84,17 @@ def from_file(path: Path, key: Sequence[str], schema: Json) -> Labelled:
             fix=f"name the key ({', '.join(key)}) and one of {', '.join(columns(schema))} in it",
         )
     rows = (
-        (_key([str(row[name]) for name in by]), {name: row[name] or "" for name in said})
+        (_key([row[name] or "" for name in by]), {name: row[name] or "" for name in said})
         for row in reader
     )
-    return _made(path.name, rows, schema)
+    try:
+        return _made(path.name, rows, schema)
+    except csv.Error as exc:
+        raise errors.SettingsError(
+            f"what follows line {reader.line_num} is no CSV: {exc}",
+            where=str(path),
+            fix="quote its cells",
+        ) from None
 
 
 def from_columns(recipe: Recipe, wanted: Sequence[Column], rows: int) -> Labelled:
@@ -150,6 +157,9 @@ def _spread(keys: Sequence[str], most: int) -> list[str]:
 
 
 def _key(parts: Sequence[str]) -> str:
+    """Return a row's key; "" where a part has no value."""
+    if not all(part.strip() for part in parts):
+        return ""
     return parts[0] if len(parts) == 1 else msgspec.json.encode(list(parts)).decode()
 
 
@@ -160,7 +170,8 @@ def _made(source: str, rows: Iterator[tuple[str, Mapping[str, str]]], schema: Js
         said = {name: text for name, text in texts.items() if text.strip()}
         output = decided(schema, said)
         why = (
-            "it has no label" if not said
+            "it has no key" if not key.strip()
+            else "it has no label" if not said
             else "the schema does not allow its label" if output is None
             else "its key has two labels" if key in truth
             else None

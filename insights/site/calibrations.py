@@ -13,7 +13,7 @@ import msgspec
 from insights import errors
 from insights.model import Json
 from insights.site.pipelines import ConfidenceSettings
-from insights.steps.certifying import Counts, certified, needed
+from insights.steps.certifying import THRESHOLDS, Counts, certified, needed
 from insights.steps.choices import constants
 from insights.steps.schema import columns, kind
 
@@ -70,7 +70,7 @@ def read(path: Path) -> Calibration:
         errors.SettingsError: If it cannot be read, or is none.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Calibration)
+        found = msgspec.json.decode(path.read_bytes(), type=Calibration)
     except OSError as exc:
         raise errors.SettingsError(
             f"the calibration cannot be read: {exc.strerror}", where=str(path), fix=_FIX
@@ -79,6 +79,17 @@ def read(path: Path) -> Calibration:
         raise errors.SettingsError(
             f"it is no calibration: {exc}", where=str(path), fix=_FIX
         ) from None
+    if not all(map(_is_counted, found.fields.values())):
+        raise errors.SettingsError(
+            "its counts are not at the thresholds of this release", where=str(path), fix=_FIX
+        )
+    return found
+
+
+def _is_counted(counts: Counts) -> bool:
+    pairs = list(zip(counts.kept, counts.wrong, strict=False))
+    whole = len(counts.kept) == len(counts.wrong) == len(THRESHOLDS)
+    return whole and all(0 <= wrong <= kept <= counts.rows for kept, wrong in pairs)
 
 
 def certificates(wanted: ConfidenceSettings | None, schema: Json) -> Certificates | None:

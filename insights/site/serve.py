@@ -2,10 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from insights.site.values import Duration, Section, seconds
-
-_LAST_PORT = 65_535
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+from insights.site.values import Duration, Section, own_host, seconds
 
 
 class ServeSettings(Section):
@@ -24,11 +21,4 @@ class ServeSettings(Section):
     @field_validator("listen")
     @classmethod
     def _own_host(cls, listen: str) -> str:
-        host, colon, port = listen.rpartition(":")
-        known = host in _LOOPBACK and port.isdecimal() and int(port) <= _LAST_PORT
-        if listen and not (colon and known):
-            raise ValueError(
-                f"{listen!r} is no address of this host alone; write it as 127.0.0.1:9189 or"
-                " [::1]:9189, and let a proxy with TLS bring clients to it"
-            )
-        return listen
+        return own_host(listen, port=9189, others="a proxy with TLS bring clients to it")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from insights.site.models import is_loopback, refuse_open_way
-from insights.site.values import Duration, Section, seconds
+from insights.site.values import Duration, Section, own_host, seconds
 
 _ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 
@@ -20,10 +20,6 @@ def _refuse_open(key: str, url: str, *, insecure: bool) -> None:
     if found.username or found.password or found.query:
         raise ValueError(f'{key} holds a secret: make it a credential, as {key} = "${{alert_url}}"')
     refuse_open_way(url, "alerts", key=key, insecure=insecure)
-
-
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_LAST_PORT = 65_535
 
 
 class TracesSettings(Section):
@@ -130,14 +126,7 @@ class PageSettings(Section):
     @field_validator("listen")
     @classmethod
     def _own_host(cls, listen: str) -> str:
-        host, colon, port = listen.rpartition(":")
-        known = host in _LOOPBACK and port.isdecimal() and int(port) <= _LAST_PORT
-        if listen and not (colon and known):
-            raise ValueError(
-                f"{listen!r} is no address of this host alone; write it as 127.0.0.1:9188 or"
-                " [::1]:9188, and let a proxy or `ssh -L` bring people to it"
-            )
-        return listen
+        return own_host(listen, port=9188, others="a proxy or `ssh -L` bring people to it")
 
     @field_validator("names")
     @classmethod

@@ -24,7 +24,29 @@ def seconds(text: str | float) -> float:
 Duration = Annotated[float, BeforeValidator(seconds)]
 
 
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LAST_PORT = 65_535
+
+
 class Section(BaseModel):
     """A table of the settings; a key that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def own_host(listen: str, *, port: int, others: str) -> str:
+    """Return an address of this host alone as it is; "" is none.
+
+    `port` is one to show, `others` says who comes from elsewhere, and how.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    host, colon, found = listen.rpartition(":")
+    known = host in _LOOPBACK and found.isdecimal() and int(found) <= _LAST_PORT
+    if listen and not (colon and known):
+        raise ValueError(
+            f"{listen!r} is no address of this host alone; write it as 127.0.0.1:{port} or"
+            f" [::1]:{port}, and let {others}"
+        )
+    return listen

@@ -101,6 +101,7 @@ def test_a_calibration_lets_unsure_rows_abstain_and_is_of_one_version(
     at = next(n for n, kept in enumerate(fields["kept"]) if kept >= fields["rows"] / 2)
     fields["wrong"] = [0 if n <= at else kept for n, kept in enumerate(fields["kept"])]
     fields["kept"] = [kept * 1000 if n <= at else kept for n, kept in enumerate(fields["kept"])]
+    fields["rows"] *= 1000
     calibration = site.folder / "pipelines" / "triage.calibration.json"
     calibration.write_text(json.dumps(counts))
     site.pipeline = (
@@ -118,3 +119,26 @@ def test_a_calibration_lets_unsure_rows_abstain_and_is_of_one_version(
     site.write()
     stale = site.insights("run", "--once", code=errors.SettingsError.exit_code)
     assert "the calibration is of another version" in stale.stderr
+
+
+def test_reports_that_cannot_be_written_and_calibrations_that_are_none(
+    site: Site, labelled: Path
+) -> None:
+    gone = str(site.folder / "gone" / "x")
+    wrong = errors.SettingsError.exit_code
+    asked = ("--labels", str(labelled), "--rows", "2")
+    refused = site.insights("evaluate", *asked, "--html", gone, code=wrong)
+    assert "the file cannot be written: No such file or directory" in refused.stderr
+    refused = site.insights("calibrate", *asked, "--out", gone, code=wrong)
+    assert "the file cannot be written: No such file or directory" in refused.stderr
+    site.pipeline = '[confidence]\ncalibration = "c.json"\nmax_error = { category = 0.1 }\n'
+    site.write()
+    file = site.folder / "pipelines" / "c.json"
+    assert "the calibration cannot be read" in site.insights("run", "--once", code=wrong).stderr
+    file.write_text("{}")
+    assert "it is no calibration" in site.insights("run", "--once", code=wrong).stderr
+    counts = {"rows": 9, "kept": [9], "wrong": [0]}
+    told = {"pipeline": "triage", "version": "0", "labels": "x", "made_at": "x"}
+    file.write_text(json.dumps({**told, "fields": {"category": counts}}))
+    said = site.insights("run", "--once", code=wrong).stderr
+    assert "its counts are not at the thresholds of this release" in said

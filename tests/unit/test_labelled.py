@@ -1,5 +1,6 @@
 """Labels from files and columns, and labelled rows through a recipe."""
 
+import csv
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -101,6 +102,20 @@ def test_labels_of_a_file_are_read_as_the_schema_has_them(tmp_path: Path) -> Non
     file.write_text('a,b,note\n1,2,"two\nlines"\n')
     two = labels.from_file(file, ("a", "b"), SCHEMA)
     assert two.truth == {'["1","2"]': {"note": "two\nlines"}}
+
+
+def test_rows_without_a_key_are_left_out_and_what_is_no_csv_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("kind,id\nshort,1\nlong\nshort,  \n")
+    made = labels.from_file(file, KEY, SCHEMA)
+    assert (made.truth, made.left_out) == ({"1": {"kind": "short"}}, {"it has no key": 2})
+    file.write_text("id,kind\n1,short\n2," + "x" * 200_000 + "\n")
+    former = csv.field_size_limit(1_000)  # of the whole process: others raise it
+    try:
+        with pytest.raises(errors.SettingsError, match="what follows line 2 is no CSV"):
+            labels.from_file(file, KEY, SCHEMA)
+    finally:
+        csv.field_size_limit(former)
 
 
 @pytest.mark.parametrize("text", ["id,what\n1,short\n", "what,kind\n1,short\n", ""])
