@@ -27,6 +27,7 @@ from insights.site.serve import ServeSettings
 from insights.web import openapi
 from insights.web.clients import Client, Clients
 from insights.web.problems import ProblemError, problem
+from insights.web.rates import Rates
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Door:
         self._doors = doors
         self._clients = clients
         self._settings = settings
+        self._rates = Rates(settings.rows_per_minute, settings.rates)
         self._counted: dict[str, tuple[float, int]] = {}
         self._listening = 0
 
@@ -94,8 +96,9 @@ class Door:
         if idempotency_key is not None and not _IDEMPOTENCY.fullmatch(idempotency_key):
             raise ProblemError(400, "an Idempotency-Key has 1 to 255 visible ASCII characters")
         rows = body if isinstance(body, list) else [body]
+        headers = dict(_NO_STORE)
         if pipeline in self._doors.entrances:
-            await self._make_room(pipeline, len(rows))
+            headers |= await self._admit(pipeline, len(rows), client)
         tickets = await run_in_threadpool(
             self._doors.submit,
             pipeline,
@@ -103,7 +106,6 @@ class Door:
             client=client.name,
             idempotency_key=idempotency_key,
         )
-        headers = dict(_NO_STORE)
         if len(tickets) == 1:
             headers["Location"] = f"/v1/requests/{tickets[0].id}"
         wait_s = self._wanted(prefer)
@@ -171,6 +173,23 @@ class Door:
         """Return how long a client wants to wait (RFC 7240), within what is allowed."""
         found = _WAIT.search(prefer)
         return None if found is None else min(float(found[1]), self._settings.longest_wait)
+
+    async def _admit(self, pipeline: str, rows: int, client: Client) -> dict[str, str]:
+        """Refuse rows that come too fast, or while too many wait; return what tells the pace."""
+        room = self._rates.take(client.name, pipeline, rows)
+        if room is None:
+            await self._make_room(pipeline, rows)
+            return {}
+        if room.again_s:
+            raise ProblemError(
+                429, f"more than {room.most:,} rows in a minute", headers=room.headers
+            )
+        try:
+            await self._make_room(pipeline, rows)
+        except ProblemError:
+            self._rates.give_back(client.name, pipeline, rows)
+            raise
+        return room.headers
 
     async def _make_room(self, pipeline: str, rows: int) -> None:
         most = self._settings.most_waiting

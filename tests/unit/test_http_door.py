@@ -106,9 +106,9 @@ def _roles(name: str) -> list[WebRole]:
 class Caller:
     """Asks as one client."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, **settings_: Any) -> None:  # noqa: ANN401
         entrance = Entrance(pipeline="triage", stream=SPEC, keep_s=60, output_schema={"a": 1})
-        settings = ServeSettings(body_mib=1, most_waiting=5)
+        settings = ServeSettings(body_mib=1, most_waiting=5, **settings_)
         doors = Doors({"triage": entrance}, memory, memory)
         app = application(doors, Clients(LINES, Provider()), settings)
         self.http = TestClient(app, raise_server_exceptions=False)
@@ -243,6 +243,38 @@ def test_what_waits_too_long_is_asked_to_come_back(memory: Memory, caller: Calle
     assert "5 rows wait" in problem(found, 429)["detail"]
     assert found.headers["retry-after"] == "10"
     assert len(memory.answers) == 1
+
+
+def test_whoever_sends_too_fast_is_told_how_long_to_wait_and_others_are_not(
+    memory: Memory,
+) -> None:
+    caller = Caller(memory, rows_per_minute=3, rates={"all": 2})
+    found = caller.send(ROW)
+    assert found.headers["ratelimit-policy"] == '"rows";q=2;w=60'
+    assert found.headers["ratelimit"] == '"rows";r=1;t=30'
+    assert caller.send(ROW).status_code == 202
+    refused = caller.send(ROW)
+    assert "more than 2 rows in a minute" in problem(refused, 429)["detail"]
+    assert refused.headers["retry-after"] == "30"
+    assert refused.headers["ratelimit"] == '"rows";r=0;t=60'
+    assert len(memory.answers) == 2
+    assert caller.send(ROW, "sender").headers["ratelimit"] == '"rows";r=2;t=20'
+    assert "ratelimit" not in Caller(memory).send(ROW).headers
+
+
+def test_what_found_no_room_does_not_count_as_sent(memory: Memory) -> None:
+    caller = Caller(memory, rows_per_minute=2)
+    memory.rows_waiting = 5
+    for _ in range(5):
+        assert "rows wait already" in problem(caller.send(ROW), 429)["detail"]
+    memory.rows_waiting = 0
+    fresh = Caller(memory, rows_per_minute=2)
+    assert (
+        fresh.send([{**ROW, "id": n} for n in range(4)])
+        .headers["ratelimit"]
+        .startswith('"rows";r=0')
+    )
+    assert "in a minute" in problem(fresh.send(ROW), 429)["detail"]
 
 
 def test_what_is_there_in_time_is_answered_at_once(memory: Memory, caller: Caller) -> None:
