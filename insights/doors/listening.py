@@ -7,6 +7,7 @@ sent again with the same id: whoever takes it drops what it has seen.
 """
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -28,6 +29,7 @@ _WAIT_S = 0.2  # for a message, so that replies are not kept waiting
 _WINDOW = 2_000  # open replies that one round looks at
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_NAME = 255  # characters, AMQP's own bound
+_LONGEST_S = 20.0  # for the round under way when it ends; a broker's own bound is 10 s
 _DEATHS = 2  # of the intake over one message alone, before that is refused
 
 
@@ -69,6 +71,8 @@ class Listening:
         self._deaths: Counter[bytes] = Counter()
         self._trouble: errors.WorkerDied | None = None
         self._after = 0
+        self._round = threading.Lock()
+        self._closed = False
 
     def run_once(self) -> bool:
         """Take what came, reply what is over; True where there may be more at once.
@@ -76,18 +80,32 @@ class Listening:
         Raises:
             errors.Transient: If broker or store do not answer. The connection is opened anew.
         """
-        try:
-            if self._broker is None:
-                self._broker = self._connect()
-            taken = self._take(self._broker)
-            told = self._tell(self._broker)
-        except BaseException:
-            self.close()
-            raise
-        return taken or told
+        with self._round:
+            if self._closed:
+                return False
+            try:
+                if self._broker is None:
+                    self._broker = self._connect()
+                taken = self._take(self._broker)
+                told = self._tell(self._broker)
+            except BaseException:
+                self._disconnect()
+                raise
+            return taken or told
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection, once the round under way is over; there is none after it.
+
+        A connection is one thread's: closed under the feet of a round, both wait for ever.
+        """
+        self._closed = True
+        if self._round.acquire(timeout=_LONGEST_S):
+            try:
+                self._disconnect()
+            finally:
+                self._round.release()
+
+    def _disconnect(self) -> None:
         broker, self._broker = self._broker, None
         if broker is not None:
             broker.close()

@@ -23,7 +23,8 @@ FLOOD = Flood()
 
 _usual = ["info"]  # the level that was configured last
 
-_SILENCED = ("psycopg.pool",)  # it repeats what our own errors say better
+# They repeat what our own errors say better; pika also quotes a message that nobody took.
+_SILENCED = ("psycopg.pool", "pika")
 
 
 class _Lossy:

@@ -1,5 +1,6 @@
 """The queue door: what holds up no others, and what comes again."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,3 +128,34 @@ def test_open_replies_are_looked_at_a_window_after_the_other() -> None:
         kept.last = last
         door.run_once()
     assert kept.asked == [0, 2_000, 3_500, 0]
+
+
+def test_a_connection_is_not_closed_while_a_round_uses_it() -> None:
+    class Slow(Queue):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waits, self.came, self.seen = threading.Event(), threading.Event(), list[str]()
+
+        def receive(self, _: float) -> list[QueueMessage]:
+            self.waits.set()
+            self.came.wait(60)
+            self.seen.append("received")
+            return []
+
+        def close(self) -> None:
+            self.seen.append("closed")
+
+    queue = Slow()
+    door = listening(queue, Desk(), Kept())
+    rounds = threading.Thread(target=door.run_once)
+    rounds.start()
+    assert queue.waits.wait(60)
+    ends = threading.Thread(target=door.close)
+    ends.start()
+    ends.join(0.2)
+    queue.came.set()
+    ends.join(60)
+    rounds.join(60)
+    assert queue.seen == ["received", "closed"]
+    assert not door.run_once()
+    assert queue.opened == 1
