@@ -166,6 +166,12 @@ def _show_version(version: VersionReport) -> None:
         + (f"served by {served}" if served else "no daemon that runs now serves it"),
         highlight=False,
     )
+    if said := version.said_right + version.said_wrong:
+        stdout.print(
+            f"  of {said:,} insights people said: {version.said_right:,} right, "
+            f"{version.said_wrong:,} wrong",
+            highlight=False,
+        )
     if version.held_reason:
         stdout.print(f"  [bold yellow]held:[/] {shown(version.held_reason)}", soft_wrap=True)
     if version.stopped_reason:

@@ -51,7 +51,7 @@ OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone",
 
 
 class VersionReport(msgspec.Struct, frozen=True):
-    """A version that makes new work: what waits for it, and which daemons serve it now."""
+    """A version that makes new work: what waits for it, what is said of it, who serves it now."""
 
     stream: str
     pipeline: str
@@ -63,6 +63,8 @@ class VersionReport(msgspec.Struct, frozen=True):
     next_at: dt.datetime | None
     held_reason: str | None
     pending: int
+    said_right: int
+    said_wrong: int
     stopped_reason: str | None
     served_by: list[str] | None
 

@@ -85,8 +85,8 @@ WHERE p.name = %(pipeline)s AND starts_with(v.sha256, %(prefix)s)
 ORDER BY d.changed_at DESC, v.pipeline_version_id DESC;
 
 -- name: history
--- Which version of a pipeline was at which stage from when to when, by whom and why, and its insights of the time. A version
--- that becomes full ends all others but shadows.
+-- Which version of a pipeline was at which stage from when to when, by whom and why, its insights of the time, and how often
+-- those were said to be right and wrong. A version that becomes full ends all others but shadows.
 WITH deployed AS (
     SELECT row_number() OVER (ORDER BY e.at, e.chain_id, e.number) AS place, e.at, c.actor,
            coalesce(e.details ->> 'user', c.actor) AS by, e.details ->> 'version' AS sha256, e.details ->> 'stage' AS stage,
@@ -102,15 +102,28 @@ SELECT h.sha256 AS pipeline_version, h.stage, coalesce(h.share, 1) AS share, h.a
        (SELECT count(*) FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
         JOIN store.pipeline p USING (pipeline_id)
         WHERE p.name = %(pipeline)s AND v.sha256 = h.sha256
-          AND i.generated_at >= h.at AND (h.until IS NULL OR i.generated_at < h.until)) AS insights
-FROM lasted h WHERE h.stage <> 'retired' ORDER BY h.place;
+          AND i.generated_at >= h.at AND (h.until IS NULL OR i.generated_at < h.until)) AS insights,
+       f.said_right, f.said_wrong
+FROM lasted h
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE f.verdict = 'right') AS said_right, count(*) FILTER (WHERE f.verdict = 'wrong') AS said_wrong
+    FROM store.feedback f JOIN store.insight i USING (insight_id)
+    JOIN store.pipeline_version v ON v.pipeline_version_id = f.pipeline_version_id
+    JOIN store.pipeline p USING (pipeline_id)
+    WHERE p.name = %(pipeline)s AND v.sha256 = h.sha256
+      AND i.generated_at >= h.at AND (h.until IS NULL OR i.generated_at < h.until)) f
+WHERE h.stage <> 'retired' ORDER BY h.place;
 
 -- name: live
--- What each stream is followed by: to know what is polled, and whether anybody serves it.
+-- What each stream is followed by: to know what is polled, whether anybody serves it, and what is said of its insights.
 SELECT s.name AS stream, p.name AS pipeline, v.pipeline_version_id AS version_id, v.sha256, d.stage, d.share,
        d.shares AS shares_to_come, d.next_at, d.held_reason, d.stopped_reason,
        (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = v.pipeline_version_id AND w.state = 'pending')
            AS pending,
+       (SELECT count(*) FROM store.feedback f
+        WHERE f.pipeline_version_id = v.pipeline_version_id AND f.verdict = 'right') AS said_right,
+       (SELECT count(*) FROM store.feedback f
+        WHERE f.pipeline_version_id = v.pipeline_version_id AND f.verdict = 'wrong') AS said_wrong,
        (SELECT array_agg(split_part(l.name, ' ', 3) ORDER BY 1) FROM store.lease l
         WHERE l.name LIKE 'serves ' || v.pipeline_version_id || ' %%' AND l.expires_at > now()) AS served_by
 FROM store.deployment d

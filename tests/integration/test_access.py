@@ -271,6 +271,7 @@ def test_a_role_has_the_rights_of_its_statements_and_none_besides(
         ("otto", "SELECT store.forget('ticket', '1', '{}')"),
         ("otto", "SELECT output FROM store.insight"),
         ("otto", "SELECT quote FROM store.citation"),
+        ("otto", "SELECT corrected FROM store.feedback"),
         ("otto", "SELECT * FROM store.passage"),
         ("otto", "SELECT row_key FROM store.ledger"),
         ("otto", "SELECT row_key FROM store.shown_key"),

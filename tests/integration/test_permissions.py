@@ -175,6 +175,9 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
         "SELECT store.forget('s', 'k', '{}')",
         "SELECT store.allow_again('s', 'k')",
         "SELECT store.take_row(1)",
+        "SELECT store.give_verdict()",
+        "INSERT INTO store.feedback DEFAULT VALUES",
+        "INSERT INTO insights.verdict (insight_id, verdict) VALUES (1, 'right')",
         "UPDATE store.forgotten SET state = 'completed'",
         "DELETE FROM store.forgotten",
         "ALTER TABLE store.audit_event DISABLE TRIGGER ALL",
@@ -205,12 +208,14 @@ def test_analysts_read_the_views_and_nothing_else(governed: Governed) -> None:
     with governed.link("insights_owner") as owner:
         owner.execute("CREATE VIEW insights.later AS SELECT * FROM store.setting")
     with governed.link("analyst_anna") as link:
-        for view in ("current", "citation", "history", "completeness", "request", "later"):
+        views = "current", "citation", "history", "completeness", "request", "verdict", "later"
+        for view in views:
             link.execute(f"SELECT * FROM insights.{view}")
         for statement in (
             "SELECT * FROM store.ledger",
             "SELECT * FROM store.passage",
             "SELECT nextval('store.revision')",
+            "INSERT INTO insights.verdict (insight_id, verdict) VALUES (1, 'right')",
             "INSERT INTO insights.later VALUES ('a', 'b')",
             "CREATE VIEW insights.mine AS SELECT 1",
             "CREATE TABLE public.mine ()",
