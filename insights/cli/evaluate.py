@@ -1,5 +1,6 @@
 """`insights evaluate`: how often a pipeline is right, by labelled rows; two versions if asked."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def evaluate(
                 version = deployed.version(name, "" if against == "live" else against)
             other = enriching.former(app, name, version)
             sides.insert(0, (f"{version.sha256[:_SHORT]} ({version.stage})", other))
-        made = labelling.found(here, wanted, rows)
+        made = labelling.found(here, wanted, rows, partial(enriching.said, app, name))
         runs = [labelling.run(app, recipe, made, f"{name} {title}") for title, recipe in sides]
         looked_at = evaluation.disagreements(*runs)
         if page is not None or as_json:

@@ -1,6 +1,6 @@
 """What `calibrate` and `evaluate` share: labels, and labelled rows through a recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from insights import errors
 from insights.cli.output import console
 from insights.doors import results
-from insights.enriching import labels
+from insights.enriching import feedback, labels
 from insights.enriching.labelled import Outcome, outcomes
 from insights.enriching.labels import Labelled
 from insights.enriching.recipe import Recipe
+from insights.model import Said
 from insights.wiring import enriching
 from insights.wiring.app import App
 
@@ -23,21 +24,40 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         help="A CSV file with the key and properties of the output, or [PROPERTY=][TABLE.]COLUMN "
-        "of the legacy database; may be repeated",
+        "of the legacy database (may be repeated), or `feedback`: what people said of insights",
     ),
 ]
 Rows = Annotated[int, typer.Option(help="At most so many labelled rows", min=1)]
 
 
-def found(recipe: Recipe, wanted: Sequence[str], rows: int) -> Labelled:
-    """Return the labels that are meant: of a file, or of columns.
+def found(
+    recipe: Recipe,
+    wanted: Sequence[str],
+    rows: int,
+    said: Callable[[], Sequence[Said]] | None = None,
+) -> Labelled:
+    """Return the labels that are meant: of a file, of columns, or what people said of insights.
+
+    Args:
+        recipe: Whose rows and schema it is.
+        wanted: What the command was given.
+        rows: How many labelled rows at most.
+        said: Reads what people said; None where that is no sample to count on.
 
     Raises:
         errors.SettingsError: If there is none that can be used.
     """
     schema = recipe.output_schema
     file = Path(wanted[0])
-    if len(wanted) == 1 and (file.is_file() or file.suffix == ".csv"):
+    if list(wanted) == [feedback.SOURCE]:
+        if said is None:
+            raise errors.SettingsError(
+                "feedback is no random sample: people look at what they doubt, and saw the answer",
+                where="--labels",
+                fix="label rows without looking at what the model says of them",
+            )
+        made = feedback.labelled(recipe, said(), rows)
+    elif len(wanted) == 1 and (file.is_file() or file.suffix == ".csv"):
         made = labels.from_file(file, recipe.stream.key, schema)
         some = list(made.truth.items())[:rows]
         made = Labelled(made.source, dict(some), made.left_out)

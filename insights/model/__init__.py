@@ -8,6 +8,7 @@ in Python.
 from insights.model.base import Grade, InsightStatus, Json, Shows, Value, Walk, WorkState
 from insights.model.deployments import Following, Version
 from insights.model.doors import Answer, Prepared, Sent, Standing, Submission, Ticket
+from insights.model.feedback import Said
 from insights.model.generation import (
     Citation,
     Claims,
@@ -125,6 +126,7 @@ __all__ = [
     "Redaction",
     "Reply",
     "Row",
+    "Said",
     "Sampling",
     "SearchTuning",
     "Segment",

@@ -5,11 +5,10 @@ login stands. No text is among it: a correction is a value of an enumeration, or
 """
 
 import datetime as dt
-from uuid import UUID
 
 import msgspec
 
-from insights.model import Json
+from insights.model import Said
 from insights.store.postgres import Store
 from insights.store.queries import load
 
@@ -21,19 +20,6 @@ class Counts(msgspec.Struct, frozen=True):
     sha256: str
     right: int
     wrong: int
-
-
-class Given(msgspec.Struct, frozen=True):
-    """One verdict: on which row and output, and what the version that made it reads of a row."""
-
-    insight_id: int
-    row_key: str
-    verdict: str
-    corrected: Json | None
-    output: Json
-    input_hash: UUID
-    version: str
-    columns: list[str]
 
 
 class Feedback:
@@ -57,8 +43,8 @@ class Feedback:
             rows = connection.execute(self._sql["counts"], values).fetchall()
         return [msgspec.convert(row._asdict(), Counts) for row in rows]
 
-    def given(self, pipeline: str) -> list[Given]:
+    def given(self, pipeline: str) -> list[Said]:
         """Return all verdicts on a pipeline's insights, but of rows that are gone; by row."""
         with self._store.connection() as connection:
             rows = connection.execute(self._sql["given"], {"pipeline": pipeline}).fetchall()
-        return [msgspec.convert(row._asdict(), Given) for row in rows]
+        return [msgspec.convert(row._asdict(), Said) for row in rows]

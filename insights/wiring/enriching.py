@@ -15,7 +15,7 @@ from insights.governance.orders import Orders
 from insights.ground import environment
 from insights.inference.client import LocalGenerator
 from insights.knowledge.selection import Floor, Selection
-from insights.model import StreamSpec
+from insights.model import Said, StreamSpec
 from insights.pipeline import Pipeline
 from insights.ports import Rows
 from insights.site import definitions
@@ -24,6 +24,7 @@ from insights.site.definitions import Definition
 from insights.site.settings import NEAREST
 from insights.site.versions import Version
 from insights.store import audit
+from insights.store.feedback import Feedback
 from insights.store.insights import InsightStore
 from insights.store.reports import Reports
 from insights.store.support import SupportStore
@@ -161,6 +162,11 @@ def pipeline(app: App, bound: dict[int, Recipe], work: WorkQueue) -> Pipeline:
 def grounds(app: App) -> SupportStore:
     """Return what scores how far sentences are supported."""
     return SupportStore(app.store)
+
+
+def said(app: App, name: str) -> list[Said]:
+    """Return what people said of a pipeline's insights, of whichever version."""
+    return Feedback(app.store).given(app.definition(name).pipeline)
 
 
 def rows(app: App, made: Recipe) -> int | None:

@@ -9,8 +9,11 @@ WHERE p.name = %(pipeline)s AND f.given_at >= %(since)s
 GROUP BY v.pipeline_version_id ORDER BY v.pipeline_version_id;
 
 -- name: given
--- All that was said of a pipeline's insights, row by row, with what they say and what they were made from.
-SELECT f.insight_id, l.row_key, f.verdict, f.corrected, i.output, i.input_hash, v.sha256 AS version, d.columns
+-- All that was said of a pipeline's insights, row by row, with what they say, what they were made from, and the SHA-256 of what
+-- the model was asked, as the audit has it.
+SELECT f.insight_id, l.row_key, f.verdict, f.corrected, i.output, i.input_hash, v.sha256 AS version, d.columns,
+       (SELECT e.details ->> 'prompt' FROM store.audit_event e
+        WHERE e.row_id = i.row_id AND e.insight_id = f.insight_id AND e.action = 'insight' LIMIT 1) AS prompt
 FROM store.pipeline p
 JOIN store.pipeline_version v USING (pipeline_id)
 JOIN store.deployment d USING (pipeline_version_id)

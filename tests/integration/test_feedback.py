@@ -197,6 +197,27 @@ def test_a_reviewer_says_what_it_thinks_and_can_do_nothing_else(desk: Site) -> N
             execute(desk, f"GRANT INSERT ({column}) ON insights.verdict TO insights_reviewer")
 
 
+def test_feedback_labels_an_evaluation_and_certifies_nothing(desk: Site) -> None:
+    (first, _, kind), (second, key, _), (third, _, _), *_ = made(desk)
+    say(desk, first, "wrong", json.dumps({"category": other(kind)}))
+    say(desk, second, "right", None)
+    say(desk, third, "wrong", None)
+    found = json.loads(desk.insights("evaluate", "--labels", "feedback", "--json").stdout)
+    fields = {one["name"]: one["of_all"] for one in found["sides"][0]["fields"]}
+    assert (found["labels"], found["sides"][0]["rows"]) == ("feedback", 2)
+    assert fields["category"]["share"] == 0.5
+    assert fields["urgent"]["share"] == 1.0
+    assert found["left_out"] == {"it is wrong, and nobody says what is right": 1}
+    legacy = Helpdesk.of(desk.folder / "legacy.sqlite")
+    legacy.execute("UPDATE ticket SET body = 'another' WHERE ticket_id = ?", int(key))
+    found = json.loads(desk.insights("evaluate", "--labels", "feedback", "--json").stdout)
+    assert found["left_out"]["the row is gone from the replica, or has changed since"] == 1
+    said = desk.insights(
+        "calibrate", "--labels", "feedback", code=errors.SettingsError.exit_code
+    ).stderr
+    assert "feedback is no random sample" in said
+
+
 def test_what_was_said_of_a_row_is_forgotten_with_it(desk: Site) -> None:
     (first, key, category), (second, _, _), *_ = made(desk)
     say(desk, first, "wrong", json.dumps({"category": other(category)}))
