@@ -12,6 +12,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights import errors
+from insights.doors.telling import Webhooks
 from insights.ground import environment
 from insights.model import Answer, Submission, Ticket
 from insights.store.postgres import Store
@@ -79,7 +80,9 @@ def main() -> None:
     with open_app(Path(sys.argv[1])) as app:
         opened = doors.doors(app)
         plain = type(opened)(opened.entrances, opened.intake, Straight(app.store))
-        answering = door.application(plain, clients, app.settings.serve)
+        answering = door.application(
+            plain, clients, app.settings.serve, Webhooks({}, doors.replies(app))
+        )
         Server(f"127.0.0.1:{sys.argv[2]}", answering, at_once=512).turn()
 
 

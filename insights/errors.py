@@ -207,10 +207,11 @@ class NotReady(Transient):
 
 
 class ReceiverUnavailable(Transient):
-    """Who is to be told of alerts did not take one.
+    """Who is to be told of alerts or outcomes did not take one.
 
-    Cause: the server of `alerts.webhook.url` or `alerts.mail.server` is down, or refuses us.
-    Fix: start it, or correct `[alerts]`; what fires is told when it is back.
+    Cause: the server of `alerts.webhook.url`, `alerts.mail.server` or `webhook.<name>.url` is
+    down, or refuses us.
+    Fix: start it, or correct its section; what is to be told is told when it is back.
     """
 
     exit_code = 39

@@ -18,6 +18,7 @@ from insights.site.definitions import Definition
 from insights.site.settings import NEAREST, Settings
 from insights.store import revision
 from insights.web.clients import Clients
+from insights.web.webhooks import OutcomeHook
 from insights.wiring import doors, queues
 from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
 from insights.wiring.app import App, check_store, open_app
@@ -214,11 +215,22 @@ class Examination:
             if any(made.stream.of_inbox for made in self._definitions):
                 with self._looking("doors"):
                     self._held("doors", "their intake", doors.intake(app).held())
+            self._webhooks(app)
         if self._settings.serve.listen:
             with self._looking("serve"):
                 given = environment.credential("door_tokens") or ""
                 if given or not self._settings.access.jwt.issuer:
                     self._ok("serve", f"{len(Clients(given))} clients have tokens")
+
+    def _webhooks(self, app: App) -> None:
+        """Connect to each webhook's server; nothing is sent."""
+        if self._settings.webhook:
+            with self._looking("webhooks"):
+                doors.webhooks(app)
+        for name, found in self._settings.webhook.items():
+            with self._looking(f"webhook {name}"):
+                OutcomeHook(self._settings, name).reach()
+                self._ok(f"webhook {name}", f"{found.origin[1]} can be reached")
 
     def _queues(self) -> None:
         """Ask each broker how much waits; no message is taken."""

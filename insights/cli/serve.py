@@ -1,18 +1,21 @@
 """`insights serve`: the HTTP door, in a process of its own."""
 
 import signal
+import threading
 
 import structlog
 import typer
 
 from insights import errors
+from insights.doors.telling import Telling, Webhooks
 from insights.ground import environment, logs
 from insights.service import signals, systemd
+from insights.service.runner import Runner
 from insights.site.files import load
 from insights.store.revision import check_collation
 from insights.wiring.adapters import await_store
 from insights.wiring.app import open_app
-from insights.wiring.doors import doors
+from insights.wiring.doors import doors, replies, webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +25,8 @@ _AT_ONCE = 512  # connections
 def serve(ctx: typer.Context) -> None:
     """Take requests over HTTP until SIGTERM, at `[serve] listen`; see docs/doors.md.
 
-    What is accepted is in the store; daemons do it. Any number of these may share one store.
+    What is accepted is in the store; daemons do it, and this tells webhooks. Any number of these
+    may share one store.
     """
     settings = load(ctx.obj)
     logs.configure(settings.log.format, settings.log.level)
@@ -33,6 +37,7 @@ def serve(ctx: typer.Context) -> None:
     from insights.web import door  # noqa: PLC0415 - it takes a second to load
     from insights.web.clients import Clients  # noqa: PLC0415
     from insights.web.server import Server  # noqa: PLC0415
+    from insights.web.webhooks import OutcomeHook  # noqa: PLC0415
 
     bearers = None
     if settings.access.jwt.issuer:
@@ -51,11 +56,19 @@ def serve(ctx: typer.Context) -> None:
                 where="serve",
                 fix='a stream with source = "inbox", and a pipeline with stream = its name',
             )
-        answering = door.application(opened, clients, settings.serve)
+        told, kept, ends = webhooks(app), replies(app), threading.Event()
+        telling = [
+            Telling(one, OutcomeHook(settings, name), opened, kept) for name, one in told.items()
+        ]
+        answering = door.application(opened, clients, settings.serve, Webhooks(told, kept))
         server = Server(settings.serve.listen, answering, "serve.listen", at_once=_AT_ONCE)
+        runner = Runner()
+        for one in telling:
+            runner.thread(one.name, one.turn, ends, vital=False)
         log.info("requests are taken", at=server.address, pipelines=sorted(opened.entrances))
         systemd.tell("READY=1")
         try:
             server.turn()  # until SIGTERM or SIGINT, which uvicorn hears; answers under way end
         finally:
+            ends.set()
             server.close()

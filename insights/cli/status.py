@@ -19,6 +19,7 @@ from insights.store.reports import (
     DaemonReport,
     ForgottenReport,
     PlanReport,
+    ReplyReport,
     Reports,
     SinkReport,
     StreamReport,
@@ -89,6 +90,7 @@ def _show(opened: Reports, doors: frozenset[str]) -> None:
         _show_version(version)
     for sink in sinks:
         _show_sink(sink)
+    _show_replies(opened.replies())
     for daemon in daemons:
         _show_daemon(daemon)
     for one in opened.budgets():
@@ -112,6 +114,7 @@ def told(opened: Reports) -> dict[str, Any]:
         "streams": opened.streams(),
         "pipelines": opened.versions(),
         "sinks": opened.sinks(),
+        "replies": opened.replies(),
         "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in opened.daemons()],
         "budgets": opened.budgets(),
         "plans": [
@@ -205,6 +208,17 @@ def _show_doors(settings: Settings) -> None:
         )
         for trouble in one.troubles:
             stdout.print(f"  [bold yellow]{shown(trouble)}[/]", highlight=False, soft_wrap=True)
+
+
+def _show_replies(replies: Sequence[ReplyReport]) -> None:
+    for one in replies:
+        stdout.print(
+            f"[bold]replies {shown(one.door)}[/] {one.waiting:,} wait, {one.failing:,} of them "
+            f"were tried, {one.given_up:,} given up",
+            highlight=False,
+        )
+        if one.reason:
+            stdout.print(f"  [bold yellow]{shown(one.reason)}[/]", highlight=False, soft_wrap=True)
 
 
 def _show_daemon(daemon: DaemonReport) -> None:

@@ -143,7 +143,13 @@ class Listening:
             ids = [ticket.id for ticket in islice(tickets, len(rows))]
             address = (message.reply_to if self._answers else None) or self._reply_to
             if address:
-                self._replies.keep(self._door, message, ids, address)
+                self._replies.keep(
+                    self._door,
+                    ids,
+                    address,
+                    message=message.id,
+                    correlation=message.correlation,
+                )
         failpoints.reach("before-messages-accepted")
         for message, _ in some:
             broker.accept(message)

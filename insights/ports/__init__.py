@@ -19,7 +19,7 @@ from insights.ports.knowledge import (
 )
 from insights.ports.publishing import Outbox, Requests, Sink
 from insights.ports.queue import Insights, Leases, Ledger, Work
-from insights.ports.queues import Broker, Replies
+from insights.ports.queues import Broker, Hook, Replies
 from insights.ports.sources import Marks, Rows, Source
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Examples",
     "Generator",
     "Grounds",
+    "Hook",
     "Inbox",
     "Insights",
     "Intake",

@@ -1,4 +1,4 @@
-"""What the queue door needs: a broker's queue, and the store's list of what is to be replied."""
+"""What tells outcomes: a broker's queue, a webhook, and the store's list of what is to be told."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -45,22 +45,52 @@ class Replies(Protocol):
     """What is to be replied, in the store."""
 
     def keep(
-        self, door: str, message: QueueMessage, request_ids: Sequence[str], address: str
+        self,
+        door: str,
+        request_ids: Sequence[str],
+        address: str,
+        *,
+        message: str = "",
+        correlation: str | None = None,
     ) -> None:
-        """Remember where the outcomes of a message's requests go; a second time changes nothing."""
+        """Remember where the outcomes of requests go; a second time changes nothing.
+
+        `message` is what asked for them: another one is told as well. `correlation` goes with it.
+        """
         ...
 
-    def due(self, door: str, after: int, window: int, most: int) -> tuple[list[Reply], int]:
+    def due(
+        self, door: str, after: int, window: int, most: int, *, in_hand_s: float = 20.0
+    ) -> tuple[list[Reply], int]:
         """Return replies that nobody is about to send and whose requests may be over.
 
         Of the next `window` open ones by number, up to `most`; and where the next window begins.
+        They are ours for `in_hand_s`: a process that is killed keeps them from others so long.
         """
         ...
 
     def sent(self, numbers: Sequence[int]) -> None:
-        """Remember that replies are with the broker."""
+        """Remember that replies are where they were to go."""
         ...
 
-    def failed(self, number: int, reason: str) -> None:
-        """Try a reply again later, and give it up after many times."""
+    def failed(self, number: int, reason: str, *, most: int = 20, longest_s: float = 600.0) -> None:
+        """Try a reply again later, and give it up after `most` times.
+
+        Pauses double from a second to `longest_s`, a quarter more or less by chance.
+        """
+        ...
+
+
+class Hook(Protocol):
+    """An address that takes outcomes over HTTP."""
+
+    def post(self, address: str, made: str, body: bytes) -> bool:
+        """Tell one outcome, with a name that is the same when it is told again.
+
+        `address` is "" for the hook's own. Returns False if it never will be taken.
+
+        Raises:
+            errors.ReceiverUnavailable: If the server is not there, or says to come later.
+            errors.RequestRefused: If it does not take this one, now.
+        """
         ...

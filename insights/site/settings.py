@@ -39,6 +39,7 @@ from insights.site.serve import ServeSettings
 from insights.site.streams import MarkSettings, StreamSettings, check_attachment
 from insights.site.telemetry import AlertsSettings, PageSettings, TracesSettings
 from insights.site.values import Duration, Name, Section, seconds
+from insights.site.webhooks import OutcomeWebhookSettings
 
 __all__ = [
     "NEAREST",
@@ -58,6 +59,7 @@ __all__ = [
     "MarkSettings",
     "ModelSettings",
     "Name",
+    "OutcomeWebhookSettings",
     "PersonalKind",
     "PipelineSettings",
     "QueueSettings",
@@ -225,6 +227,7 @@ class Settings(BaseSettings):
     sink: dict[Name, SinkSettings] = Field(default_factory=dict)
     budget: dict[Name, BudgetSettings] = Field(default_factory=dict)
     queue: dict[Name, QueueSettings] = Field(default_factory=dict)
+    webhook: dict[Name, OutcomeWebhookSettings] = Field(default_factory=dict)
     pipeline: dict[Name, PipelineSettings] = Field(default_factory=dict, exclude=True)
     config_dir: Path = Field(default=Path(), exclude=True)
 

@@ -94,6 +94,20 @@ class SinkReport(msgspec.Struct, frozen=True):
     last_published_at: dt.datetime | None
 
 
+class ReplyReport(msgspec.Struct, frozen=True):
+    """What a queue, or a webhook (`webhook NAME`), still has to be told of outcomes.
+
+    Of those that wait `failing` were tried already; `given_up` are those of a week. `reason` is
+    why the one that was tried most is not told.
+    """
+
+    door: str
+    waiting: int
+    failing: int
+    given_up: int
+    reason: str | None
+
+
 class TroubleReport(msgspec.Struct, frozen=True):
     """A thread or job of a daemon that does not do its work at present."""
 
@@ -276,6 +290,7 @@ class Reports:
         self._store = store
         named = ("insights", "deployments", "daemons", "streams", "budgets", "plans", "forgetting")
         self._sql = {name: text for file in named for name, text in load(file).items()}
+        self._sql["replies"] = load("replies")["replies"]
 
     def streams(self) -> list[StreamReport]:
         """Return a report for each stream and pipeline."""
@@ -304,6 +319,10 @@ class Reports:
     def sinks(self) -> list[SinkReport]:
         """Return a report for each sink."""
         return self._read("sinks", SinkReport)
+
+    def replies(self) -> list[ReplyReport]:
+        """Return a report for each door that tells outcomes, if it has something to tell."""
+        return self._read("replies", ReplyReport)
 
     def daemons(self) -> list[DaemonReport]:
         """Return a report for each daemon that has not ended."""

@@ -22,8 +22,10 @@ from starlette.responses import Response, StreamingResponse
 from insights import errors
 from insights.doors.accepting import Doors
 from insights.doors.checking import MOST_ROWS, fields_of
+from insights.doors.telling import Webhooks
 from insights.model import Answer, Json, Ticket
 from insights.site.serve import ServeSettings
+from insights.site.webhooks import origin
 from insights.web import openapi
 from insights.web.clients import Client, Clients
 from insights.web.problems import ProblemError, problem
@@ -37,6 +39,7 @@ _ALIVE_S = 15.0  # a comment, so that proxies keep the connection
 _COUNTED_S = 1.0  # so long a count of what waits is good enough
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 _IDEMPOTENCY = re.compile(r"[\x21-\x7e]{1,255}")
+_ADDRESS = re.compile(r"https?://[^\s@#\\\x00-\x20\x7f-\U0010ffff]{1,2000}")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -47,12 +50,16 @@ class Door:
         doors: Where requests go.
         clients: Who may send and read.
         settings: Sizes and times.
+        webhooks: Who is told of outcomes.
     """
 
-    def __init__(self, doors: Doors, clients: Clients, settings: ServeSettings) -> None:
+    def __init__(
+        self, doors: Doors, clients: Clients, settings: ServeSettings, webhooks: Webhooks
+    ) -> None:
         self._doors = doors
         self._clients = clients
         self._settings = settings
+        self._webhooks = webhooks
         self._rates = Rates(settings.rows_per_minute, settings.rates)
         self._counted: dict[str, tuple[float, int]] = {}
         self._listening = 0
@@ -87,14 +94,14 @@ class Door:
             parts.append(part)
         return await run_in_threadpool(_decoded, b"".join(parts))
 
-    async def submit(
-        self, pipeline: str, body: object, client: Client, prefer: str, idempotency_key: str | None
-    ) -> Response:
+    async def submit(self, pipeline: str, body: object, client: Client, asked: "Asked") -> Response:
         """Accept one row or several; wait for the outcomes if asked to."""
+        idempotency_key = asked.idempotency_key
         if not client.submits(pipeline):
             raise ProblemError(403, f"this token has no scope submit:{pipeline}")
         if idempotency_key is not None and not _IDEMPOTENCY.fullmatch(idempotency_key):
             raise ProblemError(400, "an Idempotency-Key has 1 to 255 visible ASCII characters")
+        told = self._told_of(pipeline, asked.webhook, client)
         rows = body if isinstance(body, list) else [body]
         headers = dict(_NO_STORE)
         if pipeline in self._doors.entrances:
@@ -106,11 +113,15 @@ class Door:
             client=client.name,
             idempotency_key=idempotency_key,
         )
+        ids = [ticket.id for ticket in tickets]
+        if told:
+            address = (asked.webhook or "") if "://" in (asked.webhook or "") else ""
+            await run_in_threadpool(self._webhooks.keep, told, ids, address)
         if len(tickets) == 1:
             headers["Location"] = f"/v1/requests/{tickets[0].id}"
-        wait_s = self._wanted(prefer)
+        wait_s = self._wanted(asked.prefer)
         if wait_s is not None and client.reads:
-            found = await self._waited([ticket.id for ticket in tickets], wait_s)
+            found = await self._waited(ids, wait_s)
             if found is not None:
                 headers["Preference-Applied"] = "wait"
                 return _json({"requests": found}, 200, headers)
@@ -174,6 +185,22 @@ class Door:
         found = _WAIT.search(prefer)
         return None if found is None else min(float(found[1]), self._settings.longest_wait)
 
+    def _told_of(self, pipeline: str, webhook: str | None, client: Client) -> list[str]:
+        """Return who is to be told of the outcomes."""
+        if webhook is None:
+            return self._webhooks.chosen(pipeline, None, None)
+        if not client.reads:
+            raise ProblemError(403, "this token has no scope read")
+        where = None
+        if "://" in webhook:
+            try:
+                where = origin(webhook) if _ADDRESS.fullmatch(webhook) else None
+            except ValueError:
+                where = None
+            if where is None:
+                raise ProblemError(400, "Insights-Webhook is no http or https address")
+        return self._webhooks.chosen(pipeline, webhook, where)
+
     async def _admit(self, pipeline: str, rows: int, client: Client) -> dict[str, str]:
         """Refuse rows that come too fast, or while too many wait; return what tells the pace."""
         room = self._rates.take(client.name, pipeline, rows)
@@ -235,9 +262,19 @@ class Door:
             self._listening -= 1
 
 
-def application(doors: Doors, clients: Clients, settings: ServeSettings) -> FastAPI:
+class Asked(msgspec.Struct, frozen=True):
+    """What the headers of a request ask for."""
+
+    prefer: str
+    idempotency_key: str | None
+    webhook: str | None
+
+
+def application(
+    doors: Doors, clients: Clients, settings: ServeSettings, webhooks: Webhooks
+) -> FastAPI:
     """Return what answers, with its OpenAPI document at `/openapi.json`."""
-    door = Door(doors, clients, settings)
+    door = Door(doors, clients, settings, webhooks)
     app = FastAPI(
         title="insights", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -260,8 +297,12 @@ def _route(app: FastAPI, door: Door) -> None:
         idempotency_key: Annotated[
             str | None, Header(description="Used again, it brings the same requests")
         ] = None,
+        insights_webhook: Annotated[
+            str | None, Header(description="Who is told the outcomes: a name, or an address")
+        ] = None,
     ) -> Response:
-        return await door.submit(name, body, client, prefer, idempotency_key)
+        asked = Asked(prefer, idempotency_key, insights_webhook)
+        return await door.submit(name, body, client, asked)
 
     @app.get("/v1/requests", **openapi.LIST)
     async def several(

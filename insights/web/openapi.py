@@ -1,5 +1,6 @@
 """The OpenAPI document of the HTTP door: what its routes say, with the schemas of its answers."""
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,14 @@ class Answers(msgspec.Struct):
     requests: list[Answer]
 
 
+class Outcome(msgspec.Struct):
+    """What a webhook is told; `type` is `request.` and how the request stands, such as `done`."""
+
+    type: str
+    timestamp: dt.datetime
+    data: Answer
+
+
 class Pipeline(msgspec.Struct):
     """What may be sent to a pipeline, and what comes of it, as JSON Schemas."""
 
@@ -49,7 +58,7 @@ class Pipelines(msgspec.Struct):
     pipelines: list[Pipeline]
 
 
-_SHOWN = (AcceptedRequests, Answers, Answer, Pipelines, Details)
+_SHOWN = (AcceptedRequests, Answers, Answer, Outcome, Pipelines, Details)
 _ROW = {
     "type": "object",
     "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
@@ -80,7 +89,38 @@ def document(app: FastAPI) -> Json:
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     }
     made["security"] = [{"token": []}]
+    made["webhooks"] = {"outcome": {"post": _outcome()}}
     return made
+
+
+def _outcome() -> Json:
+    """Return what a webhook takes: https://www.standardwebhooks.com."""
+    names = {
+        "webhook-id": "The request's, the same when it is told again: drop what you have",
+        "webhook-timestamp": "Seconds since 1970 of this attempt",
+        "webhook-signature": "`v1,` and the Base64 of HMAC-SHA256 over id, time and body",
+    }
+    return {
+        "operationId": "outcome",
+        "summary": "An outcome, posted to the address of a webhook, at least once",
+        "security": [],
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": True,
+                "schema": {"type": "string"},
+                "description": says,
+            }
+            for name, says in names.items()
+        ],
+        "requestBody": {"required": True, **_content("application/json", Outcome)},
+        "responses": {
+            "2XX": {"description": "It is taken"},
+            "410": {"description": "It never will be: do not send this again"},
+            "default": {"description": "Send it again later"},
+        },
+    }
 
 
 def _answers(*problems: int, **shown: type[msgspec.Struct] | None) -> dict[int | str, Json]:

@@ -1,12 +1,9 @@
 """Sends alerts: as JSON to a webhook, as mail, and a heartbeat to whoever watches the daemon.
 
-A webhook is signed as the Standard Webhooks specification says, version 1.0.0: the header
-`webhook-signature` is `v1,` and the Base64 of HMAC-SHA256 over id, time and body.
+A webhook is signed as the Standard Webhooks specification says.
 """
 
-import base64
 import hashlib
-import hmac
 import http.client
 import smtplib
 import socket
@@ -25,11 +22,11 @@ from insights.ground.environment import reveal
 from insights.service.alerts import Alert, News
 from insights.site.settings import Settings
 from insights.web import lines
+from insights.web.signing import signed
 
 _HEARTBEAT_S = 60.0
 _TAKEN, _MOVED = 200, 300  # HTTP
 _REFUSED = 400  # SMTP
-_PREFIX = "whsec_"  # of a secret, as the specification writes it
 
 
 class Webhook:
@@ -77,16 +74,7 @@ class Webhook:
             raise _refused("alerts.webhook.url", self.place, exc) from None
 
     def _signed(self, made: str, body: bytes) -> dict[str, str]:
-        if not self._secret:
-            return {}
-        at = str(int(time.time()))
-        key = self._secret
-        raw = (
-            base64.b64decode(key.removeprefix(_PREFIX)) if key.startswith(_PREFIX) else key.encode()
-        )
-        found = hmac.new(raw, f"{made}.{at}.".encode() + body, hashlib.sha256).digest()
-        signature = f"v1,{base64.b64encode(found).decode()}"
-        return {"webhook-id": made, "webhook-timestamp": at, "webhook-signature": signature}
+        return signed(self._secret, made, body) if self._secret else {}
 
 
 class Mail:

@@ -3,13 +3,16 @@
 import msgspec
 import structlog
 
+from insights import errors
 from insights.doors.accepting import Doors, Entrance
 from insights.doors.checking import fields_of
+from insights.doors.telling import Told
 from insights.model import INBOX, StreamSpec
 from insights.service.daemon import Job
 from insights.site import definitions
 from insights.sources.intake_client import IntakeClient
 from insights.store.inbox import Inbox
+from insights.store.replies import Replies
 from insights.wiring.app import App
 
 log = structlog.get_logger(__name__)
@@ -69,6 +72,32 @@ def _as_sent(app: App, name: str) -> StreamSpec:
 def inbox(app: App) -> Inbox:
     """Return the store's inbox, as a daemon looks after it."""
     return Inbox(app.store, app.holder, key_version=app.hash_keys.version)
+
+
+def webhooks(app: App) -> dict[str, Told]:
+    """Return who may be told outcomes over HTTP.
+
+    Raises:
+        errors.SettingsError: If one is for a pipeline that takes no requests.
+    """
+    known = entrances(app)
+    for name, found in app.settings.webhook.items():
+        if found.pipeline is not None and found.pipeline not in known:
+            raise errors.SettingsError(
+                f"the pipeline {found.pipeline!r} takes no requests",
+                where=f"webhook.{name}.pipeline",
+                fix="one that follows a stream of the inbox: "
+                + (", ".join(sorted(known)) or "there is none"),
+            )
+    return {
+        name: Told(name, found.pipeline, found.origin)
+        for name, found in app.settings.webhook.items()
+    }
+
+
+def replies(app: App) -> Replies:
+    """Return what is to be told, in the store."""
+    return Replies(app.store)
 
 
 def jobs(app: App) -> list[Job]:

@@ -103,6 +103,8 @@ def _credentials(settings: Settings) -> Iterator[tuple[str, str]]:
     for where, server in settings.embedding.servers():
         yield f"{where}.api_key", server.api_key or ""
         yield f"{where}.proxy", server.proxy or ""
+    for name, hook in settings.webhook.items():
+        yield f"webhook.{name}.secret", hook.secret
     yield "traces.api_key", settings.traces.api_key or ""
     alerts = settings.alerts
     yield "alerts.webhook.url", alerts.webhook.url

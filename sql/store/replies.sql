@@ -29,16 +29,27 @@ SELECT (SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.number), '[]') FROM tak
        (SELECT count(*) FROM next) AS looked, (SELECT coalesce(max(number), 0) FROM next) AS last;
 
 -- name: sent
--- The broker has them.
+-- They are where they were to go.
 UPDATE store.reply SET sent_at = now(), reason = NULL WHERE number = ANY(%(numbers)s);
 
 -- name: failed
--- It cannot be sent: later again, with growing pauses, and at last no more.
+-- It cannot be sent: later again, with growing pauses, and at last no more. A quarter more or less by chance, so that what
+-- failed together does not come together again.
 UPDATE store.reply
 SET attempts = attempts + 1, reason = %(reason)s,
-    not_before = now() + make_interval(secs => least(600, 2 ^ attempts)),
+    not_before = now() + make_interval(secs => least(%(longest_s)s, 2 ^ attempts) * (0.75 + random() / 2)),
     given_up_at = CASE WHEN attempts + 1 >= %(most)s THEN now() END
 WHERE number = %(number)s;
+
+-- name: replies
+-- What each door still has to tell, what it gave up, and why the last attempt failed.
+SELECT door, count(*) FILTER (WHERE sent_at IS NULL AND given_up_at IS NULL) AS waiting,
+       count(*) FILTER (WHERE sent_at IS NULL AND given_up_at IS NULL AND attempts > 0) AS failing,
+       count(given_up_at) AS given_up,
+       (array_agg(reason ORDER BY attempts DESC, number DESC) FILTER (WHERE sent_at IS NULL AND reason IS NOT NULL))[1] AS reason
+FROM store.reply
+GROUP BY door
+ORDER BY door;
 
 -- name: forget
 -- Replies that were sent, or given up, a day ago.

@@ -14,7 +14,7 @@ import pytest
 
 from tests.answering import Answering, answering
 from tests.helpdesk import Helpdesk
-from tests.integration.test_receivers import Hook
+from tests.hooks import Hook
 from tests.integration.test_receivers import hook as hook  # noqa: PLC0414 - a fixture
 from tests.integration.test_remote import Provider
 from tests.integration.test_remote import provider as provider  # noqa: PLC0414 - a fixture

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from insights.web import lines
 from insights.web.receivers import Heartbeat, Mail, Webhook
 from tests.answering import answering
 from tests.certificates import made
+from tests.hooks import Hook
 from tests.site import Site
 
 ALERT = Alert(
@@ -39,42 +39,6 @@ ALERT = Alert(
     runbook="docs/operations.md#insightssinkdown",
 )
 NEWS = News("erp1", fired=[ALERT])
-
-
-class Hook:
-    """A server that takes what is posted, or answers with another status."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.taken: list[tuple[dict[str, str], bytes]] = []
-        self.asked: list[str] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["content-length"])
-                headers = {key.lower(): value for key, value in self.headers.items()}
-                outer.taken.append((headers, self.rfile.read(length)))
-                self._answer()
-
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                self._answer()
-
-            def _answer(self) -> None:
-                self.send_response(outer.status)
-                self.send_header("location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Stay quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def bodies(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for _, body in self.taken]
 
 
 @pytest.fixture

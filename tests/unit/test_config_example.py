@@ -47,6 +47,7 @@ MAIN: dict[str, type[BaseModel]] = {
     "sink.triage": s.SinkSettings,
     "budget.night": s.BudgetSettings,
     "queue.desk": s.QueueSettings,
+    "webhook.desk": s.OutcomeWebhookSettings,
 }
 PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,

@@ -72,17 +72,29 @@ class Kept:
         self.asked: list[int] = []
         self.last = 0
 
-    def keep(self, _: str, message: QueueMessage, ids: Sequence[str], address: str) -> None:
-        self.kept += [(message.id, id_) for id_ in ids]
+    def keep(
+        self,
+        _: str,
+        ids: Sequence[str],
+        address: str,
+        *,
+        message: str = "",
+        correlation: str | None = None,
+    ) -> None:
+        del correlation
+        self.kept += [(message, id_) for id_ in ids]
         assert address == "out"
 
-    def due(self, _: str, after: int, window: int, most: int) -> tuple[list[Reply], int]:
+    def due(
+        self, _: str, after: int, window: int, most: int, *, in_hand_s: float = 0.0
+    ) -> tuple[list[Reply], int]:
+        del in_hand_s
         assert window > most
         self.asked.append(after)
         return [], self.last
 
     def sent(self, numbers: Sequence[int]) -> None: ...
-    def failed(self, number: int, reason: str) -> None: ...
+    def failed(self, number: int, reason: str, **_: float) -> None: ...
 
 
 def message(body: Any, number: int, **names: Any) -> QueueMessage:  # noqa: ANN401 - what brokers give
