@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from insights import errors
-from insights.enriching import counting
+from insights.enriching import counting, reuse
 from insights.enriching.blame import RETRY_S, Step
 from insights.enriching.breakers import Admission
 from insights.enriching.failures import STORE, Failures, needs
@@ -39,7 +39,7 @@ from insights.enriching.shares import Shares
 from insights.enriching.support import UNSCORED, supported
 from insights.governance import redact
 from insights.ground import failpoints
-from insights.model import Claim, GenerateRequest, Generation, Insight
+from insights.model import Claim, GenerateRequest, Insight
 from insights.ports import Grounds, Insights, Work
 
 log = structlog.get_logger(__name__)
@@ -223,15 +223,19 @@ class Pipeline:
     def generate(self, recipe: Recipe, rows: Sequence[InHand]) -> None:
         """6. Send each row to the generator, which batches whatever is in flight.
 
-        A row that gives orders is marked, or withheld before a model sees it.
+        A row that gives orders is marked, or withheld, and no model sees it; nor one that reuses.
         """
         beside = [v for v, r in self._recipes.items() if set(r.shared) & set(recipe.shared)]
-        for row, request in self._rendered(recipe, rows):
+        rendered = self._rendered(recipe, rows)
+        for row, request in rendered:
             row.orders = recipe.guard.found(request)
-            if recipe.guard.refusal(row.orders) is not None:
+        reuse.find(recipe, rendered)
+        for row, request in rendered:
+            refused = recipe.guard.refusal(row.orders) is not None
+            row.prompt_sha256 = None if refused else prompt_sha256(request)
+            if refused or row.reused is not None:
                 self._flight.arrive(row)
                 continue
-            row.prompt_sha256 = prompt_sha256(request)
             row.alone = row.claim.isolated or not self._flight.sent(beside)
             try:
                 self._flight.send(row, request, recipe.generator)
@@ -241,13 +245,12 @@ class Pipeline:
     def validate(self, row: InHand) -> Insight:
         """7. Judge what came back."""
         recipe = self._recipes[row.claim.pipeline_version_id]
-        generation: Generation | None = None
         notes = (*row.row.notes, *row.orders)
         texts = beside(row.passages, row.examples)
-        if row.future is None:
+        generation = row.reused if row.future is None else row.future.result()
+        if generation is None:
             verdict = unasked(recipe, row.passages, row.examples, row.orders)
         else:
-            generation = row.future.result()
             verdict = judged(recipe, row.row, row.passages, generation)
             notes += (*(f"{source} was cut" for source in generation.cut), *verdict.notes)
         return Insight(
@@ -261,6 +264,7 @@ class Pipeline:
             neighbour=next(iter(row.examples), None),
             prompt_sha256=row.prompt_sha256,
             shown=tuple((one.passage_id, one.score) for one in row.passages),
+            asked=None if row.reused is not None else row.asked,
         )
 
     def score(self, made: Sequence[tuple[InHand, Insight]]) -> list[Insight]:

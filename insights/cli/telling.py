@@ -52,7 +52,9 @@ def _making(made: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[str]:
     if shown := told.get("passages"):
         listed = ", ".join(f"{id_} (score {score})" for id_, score in shown)
         yield f"Passages shown: {listed}."
-    if "model" in told:
+    if (earlier := told.get("reused")) is not None:
+        yield f"It had been asked before: this is the generation of insight {earlier}."
+    elif "model" in told:
         (asked, answered), (queue, prompt, decode) = told["tokens"], told["ms"]
         yield (
             f"{told['model']} ({told['route']}) read {asked} tokens and wrote {answered},"

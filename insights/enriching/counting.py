@@ -34,7 +34,9 @@ def written(recipes: Recipes, insights: Sequence[Insight]) -> None:
     made: dict[str, list[Generation]] = {}
     for one in insights:
         redacted.update(one.redactions)
-        if one.generation is not None:
+        if one.generation is not None and one.generation.reused_from is not None:
+            metrics.SPARED.labels(recipes[one.claim.pipeline_version_id].name).inc()
+        elif one.generation is not None:
             made.setdefault(one.generation.model, []).append(one.generation)
     for kind, values in redacted.items():
         metrics.REDACTIONS.labels(kind).inc(values)

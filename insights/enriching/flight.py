@@ -19,7 +19,8 @@ from insights.ports import Generator
 class InHand(msgspec.Struct):
     """A claimed row on its way: what was read of it, the passages and examples it was given.
 
-    `orders` says what of them looks like orders to the model.
+    `orders` says what of them looks like orders to the model. `asked` is what its request is known
+    by where its recipe reuses, `reused` the generation that is, instead of one of its own.
     """
 
     claim: Claim
@@ -28,6 +29,8 @@ class InHand(msgspec.Struct):
     examples: tuple[Example, ...] = ()
     orders: tuple[str, ...] = ()
     prompt_sha256: str | None = None
+    asked: bytes | None = None
+    reused: Generation | None = None
     future: Future[Generation] | None = None
     sent_at: float = 0.0
     alone: bool = False

@@ -20,7 +20,7 @@ from insights.model import (
     StreamSpec,
     Verdict,
 )
-from insights.ports import Examples, Generator, Retriever, Rows
+from insights.ports import Examples, Former, Generator, Retriever, Rows
 from insights.steps.prompt import Template
 from insights.steps.schema import SUPPORT, walk
 from insights.steps.validate import validate
@@ -34,6 +34,7 @@ class Recipe(msgspec.Struct, frozen=True):
 
     `models` names what `generator` may go to: recipes that share one are never in flight beside a
     row of it that must be alone. With `without_model` the nearest of its `examples` is the answer.
+    `former` are the generations that its rows may reuse; None where each has its own.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe(msgspec.Struct, frozen=True):
     guard: Guard = Guard()
     certain: Certain = Certain()
     local_with: frozenset[str] = frozenset()
+    former: Former | None = None
 
     def keeps(self, redactions: Mapping[str, int]) -> bool:
         """Whether what was found in a row keeps it on this machine."""

@@ -95,6 +95,9 @@ TOKENS = _histogram(
     buckets=_TOKENS,
 )
 REUSED = _counter("insights_reused_prompt_tokens", "Prompt tokens taken from the cache", "model")
+SPARED = _counter(
+    "insights_reused_generations", "Insights that are of an earlier generation", "pipeline"
+)
 FORCED = _counter(
     "insights_forced_tokens", "Output tokens that the schema left no choice of", "model"
 )

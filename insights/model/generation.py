@@ -86,7 +86,8 @@ class Generation(Value, frozen=True):
     """What a generator made and what it cost: times in milliseconds, counts in tokens.
 
     `confidence` is of closed fields, by JSON pointer: see `inference.confidence`. `compute_ms` is
-    the row's share of its model's time; of a server, how long the request took.
+    the row's share of its model's time; of a server, how long the request took. With `reused_from`
+    it is that earlier insight's: it cost nothing, and counts no token.
     """
 
     text: str
@@ -98,6 +99,7 @@ class Generation(Value, frozen=True):
     confidence: dict[str, float] = {}
     cut: tuple[str, ...] = ()
     shared: bool = False
+    reused_from: int | None = None
     prompt_tokens: int = 0
     reused_tokens: int = 0
     sampled_tokens: int = 0

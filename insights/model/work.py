@@ -62,6 +62,7 @@ class Insight(Value, frozen=True):
     `sealed` is what placeholders of its output stand for, sealed for the sink's publisher.
     `neighbour` is the nearest labelled row, where the pipeline has examples. For the
     audit: the SHA-256 of what the model was asked, and the passages shown with their scores.
+    `asked` is the SHA-256 by which others may reuse its generation, where they may.
     """
 
     claim: Claim
@@ -74,6 +75,7 @@ class Insight(Value, frozen=True):
     neighbour: Example | None = None
     prompt_sha256: str | None = None
     shown: tuple[tuple[int, float], ...] = ()
+    asked: bytes | None = None
 
 
 class SinkSpec(Value, frozen=True):

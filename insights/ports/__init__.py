@@ -5,7 +5,7 @@ Every call may raise `errors.Transient` (retry later, nobody to blame) or `error
 """
 
 from insights.ports.doors import Inbox, Intake
-from insights.ports.generation import Generator
+from insights.ports.generation import Former, Generator
 from insights.ports.knowledge import (
     Attachments,
     Documents,
@@ -28,6 +28,7 @@ __all__ = [
     "Documents",
     "Embedder",
     "Examples",
+    "Former",
     "Generator",
     "Grounds",
     "Hook",

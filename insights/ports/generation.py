@@ -1,5 +1,6 @@
 """What writes the output."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -18,4 +19,12 @@ class Generator(Protocol):
 
         Cancelling the future gives the generation up, queued or running.
         """
+        ...
+
+
+class Former(Protocol):
+    """Generations that were made before."""
+
+    def made(self, asked: Mapping[int, bytes]) -> dict[int, Generation]:
+        """Return those that may be reused for requests: both by work id."""
         ...

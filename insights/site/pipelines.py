@@ -91,7 +91,8 @@ class PipelineSettings(Section):
     """`pipelines/<name>.toml`: what is made of a stream's rows.
 
     With `version_of` it is another version of that pipeline, served beside it: a new one begins as
-    a shadow, and `insights promote` gives it a share.
+    a shadow, and `insights promote` gives it a share. `reuse` is how long the generation of a row
+    may be another's whose request is the same; without, each row has its own.
     """
 
     version_of: Name | None = None
@@ -110,6 +111,7 @@ class PipelineSettings(Section):
     sampling: SamplingSettings = SamplingSettings()
     injection: InjectionSettings = InjectionSettings()
     timeout: Duration = seconds("5min")
+    reuse: Annotated[Duration, Field(gt=0)] | None = None
     min_support: float | None = Field(default=None, ge=0, le=1)
     confidence: ConfidenceSettings | None = None
 
@@ -153,8 +155,8 @@ class PipelineSettings(Section):
             return self
         if self.examples is None or not self.examples.columns:
             raise ValueError('model = "nearest" needs [examples] with columns: what is compared')
-        if self.fallback or self.prompt or self.retrieval.collections:
-            raise ValueError('model = "nearest" has no fallback, no prompt and no passages')
+        if self.fallback or self.prompt or self.retrieval.collections or self.reuse:
+            raise ValueError('model = "nearest" has no fallback, prompt, passages or reuse')
         return self
 
 

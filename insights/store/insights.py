@@ -133,11 +133,17 @@ def _record(insight: Insight) -> dict[str, Any]:
         "citations": [_citation(at, c) for at, c in enumerate(insight.verdict.citations)],
         "shared": made is not None and made.shared,
     }
+    if insight.asked is not None and insight.verdict.status == "ok":
+        record["asked"] = insight.asked.hex()
     if made is not None:
         record |= {
             "model": made.model,
             "route": made.route,
             "quotes_by": made.quotes_by if made.quotes else None,
+            "reused_from": made.reused_from,
+        }
+    if made is not None and made.reused_from is None:
+        record |= {
             "prompt_tokens": made.prompt_tokens,
             "reused_tokens": made.reused_tokens,
             "sampled_tokens": made.sampled_tokens,
@@ -175,6 +181,7 @@ def _decision(row: Any, insight: Insight) -> dict[str, Any]:  # noqa: ANN401 - a
             "finish": made.finish,
             "tokens": [made.prompt_tokens, made.sampled_tokens + made.forced_tokens],
             "ms": [round(ms) for ms in (made.queue_ms, made.prompt_ms, made.decode_ms)],
+            "reused": made.reused_from,
         }
     return {name: value for name, value in told.items() if value is not None}
 

@@ -11,7 +11,7 @@ from insights.store.derived import DerivedObject
 
 _TAKEN = frozenset(
     {"current", "citation", "history", "completeness", "lateness", "confidence", "neighbour"}
-    | {"verdict"}
+    | {"verdict", "reuse"}
 )
 # An integer may be written 3.0, and exceed a bigint.
 _CASTS: dict[str, LiteralString] = {

@@ -27,6 +27,7 @@ from insights.store import audit
 from insights.store.feedback import Feedback
 from insights.store.insights import InsightStore
 from insights.store.reports import Reports
+from insights.store.reuse import FormerGenerations
 from insights.store.support import SupportStore
 from insights.store.work import WorkQueue
 from insights.wiring import budgets
@@ -302,4 +303,7 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         certain=Certain() if made.certificates is None else Certain(made.certificates.least),
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
         local_with=frozenset(made.settings.local_with),
+        former=None
+        if made.settings.reuse is None or version_id == _NO_VERSION
+        else FormerGenerations(app.store, version_id, made.settings.reuse),
     )

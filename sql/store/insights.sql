@@ -6,7 +6,7 @@ WITH finished AS (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, confidences jsonb, source_cursor text, redactions jsonb, notes jsonb,
         neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
-        forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
+        forced_tokens integer, asked text, reused_from bigint, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
         spent_by text, spent_tokens integer, spent_s double precision)
 ), live AS MATERIALIZED (
     -- A change of stages waits until this is written, and what is written comes after a change that was there first.
@@ -25,11 +25,12 @@ WITH finished AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
                                shared, confidence, confidences, neighbour, source_cursor, redactions, notes, request, prompt_tokens,
                                reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms, compute_ms,
-                               money)
+                               money, asked, reused_from)
     SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
            f.shared, f.confidence, f.confidences, f.neighbour, f.source_cursor, f.redactions,
            nullif(ARRAY(SELECT jsonb_array_elements_text(f.notes)), '{}'), h.request, f.prompt_tokens, f.reused_tokens,
-           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms, f.compute_ms, f.money
+           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms, f.compute_ms, f.money,
+           decode(f.asked, 'hex'), f.reused_from
     FROM held h JOIN finished f USING (work_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
     RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
@@ -126,6 +127,22 @@ FROM held h
 LEFT JOIN joined j USING (work_id)
 LEFT JOIN store.shown_key k ON k.row_id = j.row_id
 LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = j.pipeline_version_id;
+
+-- name: reusable
+-- Of requests those that a version has answered within a time, by what they are known by: the newest such insight, with where
+-- its quotes stand. None for work that was asked for again on unchanged inputs.
+SELECT a.work_id, i.insight_id, i.output, i.model, i.route, i.quotes_by, i.confidences, i.notes, q.quotes
+FROM unnest(%(work_ids)s::bigint[], %(asked)s::bytea[]) AS a (work_id, asked)
+JOIN store.work w ON w.work_id = a.work_id AND w.request = 0
+CROSS JOIN LATERAL (
+    SELECT * FROM store.insight s
+    WHERE s.pipeline_version_id = %(version_id)s AND s.asked = a.asked
+      AND s.generated_at > now() - make_interval(secs => %(age_s)s)
+    ORDER BY s.generated_at DESC LIMIT 1) i
+CROSS JOIN LATERAL (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('field', c.field, 'source', c.source, 'start', c.quote_start,
+                                                 'end', c.quote_end) ORDER BY c.ordinal), '[]') AS quotes
+    FROM store.citation c WHERE c.insight_id = i.insight_id AND c.quote_start IS NOT NULL) q;
 
 -- name: sink
 -- Record a sink if it is new, and return its id.

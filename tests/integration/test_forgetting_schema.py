@@ -16,7 +16,7 @@ GO = {
     "feedback": "verdict corrected given_by",  # with its insight
     "inbox": "request_id input_hash own fields client",
     "insight": "status reason output model route quotes_by source_cursor redactions notes"
-    " confidences neighbour input_hash",
+    " confidences neighbour input_hash asked",
     "ledger": "row_key cursor input_hash",
     "outbox": "shows error sealed",
     "passage": "heading content filters search",

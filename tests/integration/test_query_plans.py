@@ -185,3 +185,12 @@ def test_the_status_page_reads_ends_of_indexes_alone(filled: psycopg.Connection[
     )
     for name, statement in load("board").items():
         assert scanned(plan(filled, statement)) == [], name
+
+
+def test_what_may_be_reused_is_found_by_what_was_asked(filled: psycopg.Connection[Any]) -> None:
+    filled.execute("UPDATE store.insight SET asked = sha256(insight_id::text::bytea)")
+    values = "ARRAY(SELECT n FROM generate_series(40001, 40032) n)"
+    hashes = "ARRAY(SELECT sha256(n::text::bytea) FROM generate_series(1, 32) n)"
+    asked = load("insights")["reusable"].replace("%(work_ids)s", values)
+    asked = asked.replace("%(asked)s", hashes).replace("%(version_id)s", "1")
+    assert scanned(plan(filled, asked.replace("%(age_s)s", "3600"))) == []
