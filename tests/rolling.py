@@ -30,6 +30,8 @@ class Rolling:
         url: A migrated, empty store.
         keys: Of the rows that there are.
         columns: What version 1 reads of `a` and `b`.
+
+    What a version in `wrong` makes is that of each row.
     """
 
     def __init__(self, url: str, keys: list[str], columns: tuple[str, ...] = ("a",)) -> None:
@@ -38,6 +40,7 @@ class Rolling:
         self.sink_id = Registry(self.store).sink(SPEC.name)
         self.texts = dict.fromkeys(keys, "first")
         self.columns: dict[int, tuple[str, ...]] = {}
+        self.wrong: dict[int, Verdict] = {}
         self.rollout = Rollout(self.store, "insights promote", "anna")
         self.add("1", columns)
         self.ledger = Ledger(self.store, "s", holder="test")
@@ -156,6 +159,7 @@ class Rolling:
         text = f"{claim.pipeline_version_id} {self.texts[claim.row_key]}"
         made = Generation(text="{}", finish="stop", model="m", route="local", prompt_tokens=1)
         verdict = Verdict(status="ok", output={"category": text})
+        verdict = self.wrong.get(claim.pipeline_version_id, verdict)
         return Insight(claim=claim, verdict=verdict, generation=made, source_cursor=None)
 
 

@@ -29,6 +29,7 @@ QUIET = {
     'insights_unforeseen_errors_total{where="feeder"}': "1",
     'insights_child_deaths_total{child="reader erp"}': "1",
     'insights_budget_reached{budget="b",state="stopped"}': "0",
+    'insights_version_held{stream="s",pipeline="p"}': "0",
 }
 STOPPED = {'insights_check_status{kind="pipeline",name="p"}': "1", "insights_ready": "0"}
 FAULTS: dict[str, tuple[str, dict[str, str]]] = {
@@ -140,6 +141,10 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
     "an exception nobody foresaw": (
         "InsightsUnforeseen",
         {'insights_unforeseen_errors_total{where="feeder"}': "1 1 2x400"},
+    ),
+    "a version breaks a guard": (
+        "InsightsVersionHeld",
+        {'insights_version_held{stream="s",pipeline="p"}': "1"},
     ),
     "a budget is used up": (
         "InsightsBudgetUsedUp",

@@ -176,7 +176,10 @@ def _show_version(version: VersionReport) -> None:
             highlight=False,
         )
     if version.held_reason:
-        stdout.print(f"  [bold yellow]held:[/] {shown(version.held_reason)}", soft_wrap=True)
+        what = "withdrawn" if version.stage == "shadow" else "held"
+        stdout.print(f"  [bold yellow]{what}:[/] {shown(version.held_reason)}", soft_wrap=True)
+    elif version.nearest:
+        stdout.print(f"  guards hold; the nearest: {shown(version.nearest)}", soft_wrap=True)
     if version.stopped_reason:
         stdout.print(f"  [bold red]stopped:[/] {shown(version.stopped_reason)}")
     elif version.stranded:

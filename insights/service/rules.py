@@ -149,6 +149,11 @@ def _used_up(look: Look) -> Iterable[Found]:
     return [Found(budget) for budget, is_so in found.items() if is_so]
 
 
+def _held(look: Look) -> Iterable[Found]:
+    found = look.worst("insights_version_held", "pipeline")
+    return [Found(pipeline) for pipeline, is_so in found.items() if is_so]
+
+
 def _behind(look: Look) -> Iterator[Found]:
     if look.open() or look.worst("insights_check_status").get("", 0.0) >= 1:
         return
@@ -329,6 +334,16 @@ RULES = (
         "Budget {name} is used up",
         "Nothing that is under it begins until its next window. Fix: wait, or raise its hard "
         "bound; insights budget says when it ends.",
+        shared=True,
+    ),
+    Rule(
+        "InsightsVersionHeld",
+        "warning",
+        0,
+        _held,
+        "A guard has ended the rollout of a version of pipeline {name}",
+        "The version did something too often, and is shown no more or for no more keys: insights "
+        "status says what. Fix: mend it and promote the new one; insights rollback takes it away.",
         shared=True,
     ),
     Rule(

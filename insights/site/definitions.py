@@ -103,6 +103,8 @@ def read(settings: Settings, name: str) -> Definition:
     stream = _stream(settings, pipeline.stream, _read(settings, pipeline.stream, shown | asked))
     if sensitive_stream(settings, pipeline):  # what its prompts show may not leave either
         stream = msgspec.structs.replace(stream, sensitive=True)
+    if pipeline.guard is not None:
+        pipeline.guard.fits(columns(schema), calibrations.closed(schema), name)
     if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
         stream = msgspec.structs.replace(stream, restored=_restored(settings, pipeline, stream))
     return Definition(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from insights import errors
+from insights.site.guards import GuardSettings
 from insights.site.values import Duration, Name, Section, seconds
 
 NEAREST = "nearest"
@@ -114,6 +115,7 @@ class PipelineSettings(Section):
     reuse: Annotated[Duration, Field(gt=0)] | None = None
     min_support: float | None = Field(default=None, ge=0, le=1)
     confidence: ConfidenceSettings | None = None
+    guard: GuardSettings | None = None
 
     def beside(self, folder: Path) -> "PipelineSettings":
         """Return them with the paths of their files whole; they are written from this folder."""
@@ -161,7 +163,7 @@ class PipelineSettings(Section):
 
 
 def bind_versions(pipelines: dict[str, PipelineSettings], folder: Path) -> None:
-    """Give versions of a pipeline its sink: both are shown in the same place.
+    """Give versions of a pipeline its sink and, if they have none of their own, its guard.
 
     Raises:
         errors.SettingsError: If a file names no pipeline, or another stream or sink than its own.
@@ -183,4 +185,6 @@ def bind_versions(pipelines: dict[str, PipelineSettings], folder: Path) -> None:
                 where=where,
                 fix=f"set stream to {first.stream!r}, and leave out sink",
             )
-        pipelines[name] = pipeline.model_copy(update={"sink": first.sink})
+        pipelines[name] = pipeline.model_copy(
+            update={"sink": first.sink, "guard": pipeline.guard or first.guard}
+        )

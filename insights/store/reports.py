@@ -51,7 +51,11 @@ OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone",
 
 
 class VersionReport(msgspec.Struct, frozen=True):
-    """A version that makes new work: what waits for it, what is said of it, who serves it now."""
+    """A version that makes new work: what waits for it, what is said of it, who serves it now.
+
+    `held_reason`: a guard took its share from it, or keeps it from growing. `nearest`: the guard
+    that is nearest to that.
+    """
 
     stream: str
     pipeline: str
@@ -62,6 +66,7 @@ class VersionReport(msgspec.Struct, frozen=True):
     shares_to_come: list[float]
     next_at: dt.datetime | None
     held_reason: str | None
+    nearest: str | None
     pending: int
     said_right: int
     said_wrong: int
@@ -243,13 +248,17 @@ class StreamStanding(msgspec.Struct, frozen=True):
 
 
 class BacklogReport(msgspec.Struct, frozen=True):
-    """What waits for a version that makes new work, and since how many seconds the oldest of it."""
+    """What waits for a version that makes new work, and since how many seconds the oldest of it.
+
+    `held`: a guard has ended a rollout of the pipeline.
+    """
 
     stream: str
     pipeline: str
     pending: int
     oldest_s: float | None
     served: bool
+    held: bool
 
 
 class DeadReport(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ SAYS = {
     "insights_pending_rows": "Rows that wait to be enriched",
     "insights_oldest_pending_seconds": "Time since the oldest waiting row was found",
     "insights_stranded": "Whether rows wait for a version that no daemon serves",
+    "insights_version_held": "Whether a guard has ended a rollout of the pipeline",
     "insights_budget_used": "What was used of a budget in this window, in its unit",
     "insights_budget_reserved": "What rows in hand have reserved of a budget",
     "insights_budget_bound": "The soft and the hard bound of a budget",

@@ -11,6 +11,7 @@ from insights.wiring import doors, enriching, files, knowledge, polling, publish
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.forgetting import Forgets, Retains
+from insights.wiring.guarding import Guarding
 from insights.wiring.health import Readiness, threads_of
 
 ALL_ROLES = ("poll", "knowledge", "enrich", "publish")
@@ -44,7 +45,8 @@ def build(
         bound, app.refused = enriching.recipes(app, load=not once)
         work = enriching.queue(app, list(bound))
         pipeline = enriching.pipeline(app, bound, work)
-        jobs += [enriching.Serving(app, list(bound.values()), pipeline), enriching.Raising(app)]
+        jobs += [enriching.Serving(app, list(bound.values()), pipeline), Guarding(app, bound)]
+        jobs.append(enriching.Raising(app))  # of what no guard has just ended
         jobs += doors.jobs(app)
         if readiness is not None:
             readiness.pipeline = pipeline

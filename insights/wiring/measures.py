@@ -75,6 +75,7 @@ class Measures:
             yield Measure("insights_pending_rows", backlog.pending, labels)
             yield Measure("insights_oldest_pending_seconds", backlog.oldest_s or 0.0, labels)
             yield Measure("insights_stranded", stranded, labels)
+            yield Measure("insights_version_held", backlog.held, labels)
         for dead in seen.dead:
             yield Measure("insights_dead_letter_rows", dead.rows, {"stream": dead.stream})
         for outbox in seen.outboxes:

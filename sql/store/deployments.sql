@@ -118,6 +118,8 @@ WHERE h.stage <> 'retired' ORDER BY h.place;
 -- What each stream is followed by: to know what is polled, whether anybody serves it, and what is said of its insights.
 SELECT s.name AS stream, p.name AS pipeline, v.pipeline_version_id AS version_id, v.sha256, d.stage, d.share,
        d.shares AS shares_to_come, d.next_at, d.held_reason, d.stopped_reason,
+       (SELECT w.nearest FROM store.watch w
+        WHERE w.pipeline_version_id = d.pipeline_version_id AND w.since = d.watched_from AND d.stage IN ('canary', 'gradual')) AS nearest,
        (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = v.pipeline_version_id AND w.state = 'pending')
            AS pending,
        (SELECT count(*) FROM store.feedback f

@@ -54,6 +54,7 @@ NOT_OF_A_ROW = {
     "stream": "name stopped_reason identity shape last_error columns former_columns",
     "sweep": "refused_reason",
     "sweep_block": "present",
+    "watch": "counts nearest",
 }
 
 

@@ -159,6 +159,8 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
         "SELECT store.set_stage(1, 'full', 1, '', '', false, '{}')",
         "SELECT store.change_stage(1, 'full', 1, '', '', false, true, '{}')",
         "UPDATE store.deployment SET stage = 'full'",
+        "UPDATE store.deployment SET held_reason = NULL",
+        "UPDATE store.deployment SET watched_from = now()",
         "UPDATE store.deployment SET share = 1, shown_upto = 1",
         "INSERT INTO store.deployment VALUES (1, 1, 1, 1, 1, 'full')",
         "UPDATE store.insight SET output = '{}'",

@@ -141,6 +141,29 @@ def test_what_runs_by_the_clock_reads_no_queue_from_end_to_end(
     assert taken == [(ROWS - 1,)]
 
 
+def test_guards_read_what_was_made_of_late_alone(filled: psycopg.Connection[Any]) -> None:
+    # A canary that has done the last 50 rows, which the live version has done as well.
+    filled.execute(RETIRED)
+    filled.execute("VACUUM ANALYZE store.insight")
+    filled.execute(
+        "UPDATE store.deployment SET stage = 'canary', share = 0.1, watched_from = now()"
+        " WHERE pipeline_version_id = 2"
+    )
+    filled.execute(
+        "INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, output)"
+        " SELECT row_id, 2, input_hash, 'ok', '{}' FROM store.insight WHERE row_id <= 50"
+    )
+    asked = load("guards")["made"].replace("%(version_id)s", "2").replace("%(fields)s", "'{}'")
+    asked = re.sub(
+        r"%\((counted_to|horizon)\)s",
+        "(SELECT watched_from FROM store.deployment WHERE pipeline_version_id = 2)",
+        asked,
+    )
+    asked = re.sub(r"%\((slow_ms|tokens)\)s", "NULL", asked)
+    assert scanned(plan(filled, asked)) == []
+    assert scanned(plan(filled, load("guards")["failed"].replace("%(version_id)s", "2"))) == []
+
+
 def test_a_long_queue_is_told_whole_and_a_short_one_as_it_is(store_url: str) -> None:
     store = Store(store_url).open()
     with closing(store), psycopg.connect(store_url, autocommit=True) as link:
