@@ -166,7 +166,7 @@ def init(  # noqa: PLR0917 - each is an option of its own
         model=file,
         sha256=sha256,
         folder=knowledge.resolve() if knowledge else None,
-        sink_table=sink_table or f"ai_insight_{called}",
+        sink_table=sink_table or writing.sink_table(called),
         examples=examples,
     )
     contents = writing.files(site, choices, profile, made)

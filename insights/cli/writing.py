@@ -1,5 +1,6 @@
 """The files that `insights init` writes: settings of a new site, or more for one there is."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from insights import errors
 from insights.cli.recipes import Recipe, quoted, template
 from insights.ground.environment import DEFAULT_CONFIG
 from insights.model import TableProfile
+
+_LONGEST_NAME = 60  # characters that PostgreSQL (63) and MariaDB (64) take, with some to spare
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dic
         text += _filled("source.toml", name=made.source, odbc=quoted(made.odbc))
     text += _filled(
         "stream.toml",
-        columns="\n".join(f"#   {' '.join(c.name.split())}  {c.type}" for c in table.columns),
+        columns="\n".join(f"#   {_told(c.name)}  {c.type}" for c in table.columns),
         name=name,
         source=quoted(made.source),
         schema=_schema(made.schema),
@@ -91,7 +94,7 @@ def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dic
         sweep_why=made.sweep_why,
         extra=_extra(made),
         personal_why="\n".join(
-            f"#   {' '.join(column.split())}: {why}" for column, why in made.personal.items()
+            f"#   {_told(column)}: {why}" for column, why in made.personal.items()
         )
         or "# None was seen.",
         personal=_array(made.personal),
@@ -151,6 +154,15 @@ def files(site: Site, made: Choices, table: TableProfile, recipe: Recipe) -> dic
         folder / "prompts" / f"{name}.j2": recipe.prompt,
         folder / "schemas" / f"{name}.json": recipe.schema,
     }
+
+
+def sink_table(name: str) -> str:
+    """Return what a stream's sink is called: a name that every engine takes."""
+    whole = f"ai_insight_{name}"
+    if len(whole) <= _LONGEST_NAME:
+        return whole
+    digest = hashlib.blake2b(whole.encode(), digest_size=3).hexdigest()
+    return f"{whole[: _LONGEST_NAME - len(digest) - 1]}_{digest}"
 
 
 def write(contents: dict[Path, str], *, replaced: Path, force: bool) -> None:
@@ -228,6 +240,11 @@ def _schema(name: str) -> str:
 
 def _filled(file: str, **values: object) -> str:
     return template(file).substitute(values)
+
+
+def _told(name: str) -> str:
+    """Return a name for a comment of TOML, which takes no control character."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(name.split()))
 
 
 def _sentence(text: str) -> str:

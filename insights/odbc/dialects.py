@@ -1,6 +1,6 @@
 """SQLAlchemy dialects over pyodbc for engines where SQLAlchemy has none of its own.
 
-SQL Server, MySQL and MariaDB are SQLAlchemy's (`mssql+pyodbc`, `mysql+pyodbc`, `mariadb+pyodbc`).
+SQL Server is SQLAlchemy's (`mssql+pyodbc`); MySQL and MariaDB too, but for the names of columns.
 SQLite, PostgreSQL and Oracle are their base dialects on `PyODBCConnector`; everything else, DB2
 included, takes a small ANSI dialect that asks the driver's catalogue functions.
 """
@@ -10,6 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.connectors.pyodbc import PyODBCConnector
 from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
+from sqlalchemy.dialects.mysql.pyodbc import MySQLDialect_pyodbc
+from sqlalchemy.dialects.mysql.reflection import MySQLTableDefinitionParser, ReflectedState
 from sqlalchemy.dialects.oracle.base import OracleDialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
@@ -20,8 +23,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 _BY_DBMS = {
     "sqlite": "sqlite+insights",
     "postgresql": "postgresql+insights",
-    "mariadb": "mariadb+pyodbc",
-    "mysql": "mysql+pyodbc",
+    "mariadb": "mariadb+insights",
+    "mysql": "mysql+insights",
     "microsoft": "mssql+pyodbc",
     "oracle": "oracle+insights",
 }
@@ -97,6 +100,34 @@ class _OdbcPostgres(PyODBCConnector, PGDialect):
         **_: object,
     ) -> list[Any]:
         return [((schema, name), []) for name in filter_names or []]  # they are among the indexes
+
+
+class _Definitions(MySQLTableDefinitionParser):
+    """Reads SHOW CREATE TABLE, which doubles a backtick within a name; SQLAlchemy leaves it so."""
+
+    def parse(self, show_create: str, charset: str | None) -> ReflectedState:
+        state = super().parse(show_create, charset)
+        for column in state.columns:
+            column["name"] = column["name"].replace("``", "`")
+        for key in state.keys:
+            key["columns"] = [(part[0].replace("``", "`"), *part[1:]) for part in key["columns"]]
+        return state
+
+
+class _OdbcMySql(MySQLDialect_pyodbc):
+    """MySQL, with the names of its columns as they are."""
+
+    supports_statement_cache = True
+
+    @property
+    def _tabledef_parser(self) -> MySQLTableDefinitionParser:
+        return _Definitions(self, self.identifier_preparer)
+
+
+class _OdbcMariaDb(MariaDBDialect, _OdbcMySql):
+    """MariaDB likewise."""
+
+    supports_statement_cache = True
 
 
 class _OdbcOracle(PyODBCConnector, OracleDialect):
@@ -217,6 +248,8 @@ def _indexes(connection: sa.Connection, table: str, schema: str | None) -> list[
 for _name, _class in (
     ("sqlite.insights", "_OdbcSqlite"),
     ("postgresql.insights", "_OdbcPostgres"),
+    ("mysql.insights", "_OdbcMySql"),
+    ("mariadb.insights", "_OdbcMariaDb"),
     ("oracle.insights", "_OdbcOracle"),
     ("ansi.insights", "_OdbcAnsi"),
 ):

@@ -4,6 +4,7 @@ The daemon never runs any of it. Types come from the pipeline's output schema (J
 columns are typed as in the legacy table, so that a join uses its index.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -226,8 +227,7 @@ def _carried(type_: TypeEngine[Any], *, home: bool) -> TypeEngine[Any]:
 
 
 def _tidy(statement: str) -> str:
-    lines = (line.rstrip().replace("\t", "    ") for line in statement.strip().splitlines())
-    broken = "\n".join(lines)
+    broken = re.sub(r"[ \t]*\n\t", "\n    ", statement.strip())  # a name may hold a tab as well
     for start in ("CASE WHEN", "i."):  # a column a line where the view is long
         broken = broken.replace(f", {start}", f",\n    {start}")
     return broken

@@ -30,6 +30,9 @@ class Casts:
     digests = False  # whether `digest` says anything
     encodes = False  # whether what `exact` and `readable` return has to go through `decoded`
 
+    def learn(self, link: sa.Connection) -> None:
+        """Ask a database, once connected to, what decides how its values are read."""
+
     def exact(self, column: Column, kind: Kind) -> Column:
         """Return the server's lossless text of a key part or cursor."""
         if kind in ("text", "char"):
@@ -89,12 +92,19 @@ class Casts:
 class _Sqlite(Casts):
     """SQLite types values, not columns, and its driver cuts text at NUL and drops bad bytes.
 
-    Every value comes as `=text` or as `x` and hexadecimal bytes: the driver takes a column's type
-    from its first row and spoils blobs below a NULL. Reals print with 17 digits where they decide.
-    Bound texts take the column's affinity, so that SQLite compares them as it sorts them.
+    Every value comes as `=text`, or as hexadecimal bytes after `x`, after `t` where they are a text
+    in the database's encoding: the driver takes a column's type from its first row and spoils blobs
+    below a NULL. Reals print with 17 digits where they decide. Bound texts take the column's
+    affinity, so that SQLite compares them as it sorts them.
     """
 
     encodes = True
+
+    def __init__(self) -> None:
+        self._encoding = "UTF-8"
+
+    def learn(self, link: sa.Connection) -> None:
+        self._encoding = str(link.exec_driver_sql("PRAGMA encoding").scalar_one())
 
     def exact(self, column: Column, kind: Kind) -> Column:
         if kind == "binary":
@@ -124,7 +134,13 @@ class _Sqlite(Casts):
     def decoded(self, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return value[1:] if value.startswith("=") else bytes.fromhex(value[1:])
+        if value.startswith("="):
+            return value[1:]
+        raw = bytes.fromhex(value[1:])
+        if value.startswith("x") or self._encoding == "UTF-8":
+            return raw
+        whole = raw[: len(raw) // 2 * 2]  # a cut may leave half a unit
+        return whole.decode(self._encoding, "surrogatepass").encode("utf-8", "surrogatepass")
 
     @staticmethod
     def _printed(column: Column, real: Column, raw: Column) -> Column:
@@ -133,7 +149,10 @@ class _Sqlite(Casts):
             (type_ == sa.literal_column("'null'"), sa.null()),
             (type_ == sa.literal_column("'integer'"), equals(sa.cast(column, sa.Text))),
             (type_ == sa.literal_column("'real'"), equals(real)),
-            else_=sa.literal_column("'x'").op("||")(sa.func.hex(sa.cast(raw, sa.BLOB))),
+            else_=sa.case(
+                (type_ == sa.literal_column("'text'"), sa.literal_column("'t'")),
+                else_=sa.literal_column("'x'"),
+            ).op("||")(sa.func.hex(sa.cast(raw, sa.BLOB))),
         )
 
 
@@ -178,13 +197,16 @@ class _MySql(Casts):
         return super().ordered(column, kind)
 
     def members(self, column: Column) -> list[str] | None:
-        # '' is what a value that is none became.
-        return ["", *column.type.enums] if isinstance(column.type, mysql.ENUM) else None
+        if not isinstance(column.type, mysql.ENUM):
+            return None
+        named = list(column.type.enums)
+        return named if "" in named else ["", *named]  # '' is what a value that is none became
 
     def bound(self, parameter: Column, column: Column, kind: Kind) -> Column:
         type_: sa.types.TypeEngine[Any] | None = None
         if kind in ("integer", "boolean"):
-            type_ = mysql.INTEGER(unsigned=getattr(column.type, "unsigned", False))
+            unsigned = isinstance(column.type, Bits) or getattr(column.type, "unsigned", False)
+            type_ = mysql.INTEGER(unsigned=unsigned)
         elif kind == "decimal":
             type_ = mysql.DECIMAL(65, getattr(column.type, "scale", None) or 0)
         elif kind == "float":

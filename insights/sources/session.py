@@ -29,6 +29,7 @@ class Session:
         self._timeout_s = timeout_s
         self._credential = credential
         self._engine: sa.Engine | None = None
+        self._casts: Casts | None = None
         self._link: sa.Connection | None = None
         self._file: Path | None = None
         self._inode = 0
@@ -41,7 +42,9 @@ class Session:
     @property
     def casts(self) -> Casts:
         """How this engine prints and takes values."""
-        return casts_of(self.dialect)
+        if self._casts is None:
+            self._casts = casts_of(self.dialect)
+        return self._casts
 
     @property
     def file(self) -> Path | None:
@@ -105,6 +108,7 @@ class Session:
         link = self.engine.connect()
         for statement in self.casts.session:
             link.exec_driver_sql(statement)
+        self.casts.learn(link)
         if self.dialect == "sqlite":
             path = link.exec_driver_sql("PRAGMA database_list").all()[0][2]
             self._file = Path(path) if path else None

@@ -6,10 +6,10 @@ Older drafts and OpenAPI are read as what they mean in draft 2020-12.
 """
 
 import difflib
-import re
 from typing import Any
 
 import jsonschema
+import regex
 
 from insights import errors
 from insights.model import Json
@@ -61,6 +61,7 @@ _COUNTS = frozenset(
 _FORMATS = frozenset(  # that llguidance knows
     {"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
 )
+_NO_FORMATS = jsonschema.FormatChecker(())  # patterns are judged by `_refuse`
 _DEFINING = frozenset({"$defs", "definitions"})
 _APPLIED = ("$ref", "allOf", "anyOf", "oneOf")
 # What Pydantic writes of a decimal number and Zod of an e-mail address, said without looking ahead.
@@ -70,6 +71,20 @@ _WITHOUT_LOOKING = {
     r"[A-Za-z]{2,}$": r"^([A-Za-z0-9_'+\-]+\.)*[A-Za-z0-9_'+\-]*[A-Za-z0-9_+\-]"
     r"@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$",
 }
+# What other languages and APIs call a type.
+_TYPES = {
+    "string": "str text varchar char uuid date datetime date-time timestamp time enum",
+    "integer": "int int32 int64 long bigint short",
+    "number": "float double decimal real numeric",
+    "boolean": "bool",
+    "array": "list set tuple",
+    "object": "dict map record struct json",
+    "null": "none nil nullable",
+}
+_CALLED = {other: type_ for type_, others in _TYPES.items() for other in (type_, *others.split())}
+_INNER = ("schema", "parameters", "input_schema", "inputSchema", "json_schema", "function")
+_LARGEST = 2**53  # what JSON readers hold exactly
+_LARGEST_FLOAT = 1e300  # a bound beyond says that there is none
 _NEAR = 0.8  # likeness from which a name is a slip: maxlength, requird, x-quotes
 
 
@@ -87,6 +102,9 @@ def modern(part: Json, place: str, where: str) -> Json:
         part = _or_null(part)
     if part.get("unevaluatedItems") is False and not part.keys() & {"items", *_APPLIED}:
         part["items"] = part.pop("unevaluatedItems")
+    if isinstance(part.get("type"), list) and len(part["type"]) == 1:
+        part["type"] = part["type"][0]
+    _unbounded(part)
     if part.get("pattern") in _WITHOUT_LOOKING:
         part["pattern"] = _WITHOUT_LOOKING[part["pattern"]]
     if part.get("uniqueItems") is False or part.get("maxItems") in (0, 1):
@@ -98,6 +116,19 @@ def modern(part: Json, place: str, where: str) -> Json:
     part.pop("x-guidance", None)  # llguidance's own switches are not the schema's to turn
     _refuse(part, place, where)
     return part
+
+
+def _unbounded(part: Json) -> None:
+    """Take away bounds that are those of a machine's number: they say that there is none.
+
+    Integers are bounded by what JSON readers hold exactly anyway.
+    """
+    largest = _LARGEST if part.get("type") in ("integer", ["integer", "null"]) else _LARGEST_FLOAT
+    for key, sign in (("minimum", -1), ("exclusiveMinimum", -1), ("maximum", 1)):
+        if sign * part.get(key, 0) >= largest:
+            del part[key]
+    if part.get("exclusiveMaximum", 0) > largest:
+        del part["exclusiveMaximum"]
 
 
 def _or_null(part: Json) -> Json:
@@ -148,7 +179,7 @@ def valid(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
     first = None
     for draft in drafts:
         try:
-            draft.check_schema(document)
+            draft.check_schema(document, format_checker=_NO_FORMATS)
         except jsonschema.SchemaError as exc:
             first = first or exc
         else:
@@ -158,8 +189,17 @@ def valid(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
         raise errors.SettingsError(
             f"is not valid JSON Schema at #/{place}: {first.message}",
             where=f"{where} #/{place.rpartition('/')[0]}",
-            fix="correct it (draft 2020-12, or what its $schema says)",
+            fix=_way_out(first),
         ) from first
+
+
+def _way_out(wrong: jsonschema.SchemaError) -> str:
+    called = _CALLED.get(str(wrong.instance).casefold())
+    if called is not None and list(wrong.absolute_path)[-1:] == ["type"]:
+        return f'write "type": "{called}"'
+    if str(wrong.instance).casefold() == "any" and list(wrong.absolute_path)[-1:] == ["type"]:
+        return "leave `type` out: the value may then be anything"
+    return "correct it (draft 2020-12, or what its $schema says)"
 
 
 def _refuse_wrapped(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
@@ -167,8 +207,8 @@ def _refuse_wrapped(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
     if not isinstance(document, dict) or document.keys() & {*_APPLIED, "properties"}:
         return
     fix = None
-    if isinstance(document.get("json_schema"), dict) or isinstance(document.get("schema"), dict):
-        fix = "save what stands under its `schema` as the file"
+    if path := _inner(document):
+        fix = f"save what stands under its `{'.'.join(path)}` as the file"
     elif "openapi" in document or "swagger" in document:
         place = "components/schemas" if "openapi" in document else "definitions"
         fix = f'name one of its schemas: add "$ref": "#/{place}/<name>" at its top'
@@ -181,6 +221,14 @@ def _refuse_wrapped(document: Any, where: str) -> None:  # noqa: ANN401 - JSON
         raise errors.SettingsError("holds schemas, and is none itself", where=f"{where} #", fix=fix)
 
 
+def _inner(document: Any) -> list[str]:  # noqa: ANN401 - JSON
+    """Return where in an API's request or tool a schema stands; empty where none does."""
+    for key in _INNER:
+        if isinstance(inner := document.get(key), dict):
+            return [key] if "properties" in inner else [key, *_inner(inner)]
+    return []
+
+
 def _listed(types: str | list[str]) -> list[str]:
     return [types] if isinstance(types, str) else list(types)
 
@@ -188,8 +236,8 @@ def _listed(types: str | list[str]) -> list[str]:
 def _refuse(part: Json, place: str, where: str) -> None:
     for pattern in (part.get("pattern", ""), *part.get("patternProperties", ())):
         try:
-            re.compile(pattern)
-        except re.error as exc:
+            regex.compile(pattern)
+        except regex.error as exc:
             raise errors.SettingsError(
                 f"the pattern {pattern!r} is not valid here: {exc}",
                 where=f"{where} {place}",

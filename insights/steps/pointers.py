@@ -12,8 +12,8 @@ def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
         LookupError: With what is wrong and what to do.
     """
     own = (document.get("$id") or document.get("id")) if isinstance(document, dict) else None
-    if isinstance(own, str) and reference.startswith(f"{own.rstrip('#')}#"):
-        reference = reference.removeprefix(own.rstrip("#"))  # the document by its own address
+    if isinstance(own, str) and reference.partition("#")[0] in _addresses(own):
+        reference = f"#{reference.partition('#')[2]}"  # the document by its own address
     if reference != "#" and not reference.startswith("#/"):
         named = _named(document, reference.removeprefix("#"))
         if named is None:
@@ -30,6 +30,12 @@ def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
         except (LookupError, ValueError, TypeError):
             raise LookupError(f"`$ref` {reference!r} leads nowhere", "correct it") from None
     return found
+
+
+def _addresses(own: str) -> tuple[str, ...]:
+    """Return how a document may call itself: by its whole address, or by the end of it."""
+    whole = own.rstrip("#")
+    return (whole, whole.rpartition("/")[2])
 
 
 def within(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON

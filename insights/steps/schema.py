@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-import jsonschema
 import msgspec
+from jsonschema.protocols import Validator
 
 from insights.model import Json
+from insights.steps.judging import JUDGE
 from insights.steps.normalise import normalised
 
 QUOTE = "x-quote"
@@ -56,11 +57,11 @@ def columns(schema: Json) -> dict[str, Json]:
 
 
 @lru_cache(maxsize=_CACHED)
-def _validator(raw: bytes) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(closed(_normal(raw)))
+def _validator(raw: bytes) -> Validator:
+    return JUDGE(closed(_normal(raw)))
 
 
-def validator(schema: Json) -> jsonschema.Draft202012Validator:
+def validator(schema: Json) -> Validator:
     """Return a validator of outputs: objects have no other properties than are declared."""
     return _validator(msgspec.json.encode(schema))
 
@@ -128,7 +129,7 @@ def parts_for(value: object, part: Json, root: Json) -> list[Json]:
     found: list[Json] = []
     for branch in branches:
         whole = {"$defs": root.get("$defs", {}), **closed(branch)}
-        if jsonschema.Draft202012Validator(whole).is_valid(value):
+        if JUDGE(whole).is_valid(value):
             found += parts_for(value, branch, root)
     return found
 

@@ -218,6 +218,13 @@ def test_every_statement_that_is_printed_is_that_engines_sql(engine: str) -> Non
     assert names == {"Order ID", "group"}
 
 
+def test_a_sink_has_a_name_that_every_engine_takes() -> None:
+    assert writing.sink_table("ticket") == "ai_insight_ticket"
+    long = [writing.sink_table("t" * 60 + end) for end in ("a", "b")]
+    assert len({*long}) == 2
+    assert all(len(name) <= 63 for name in long)
+
+
 def test_recipes_know_the_columns_that_every_sink_has() -> None:
     """Commands may not import the sinks, so the list is written twice."""
     assert sorted(recipes._FIXED) == sorted(ddl.FIXED)

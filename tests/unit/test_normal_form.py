@@ -252,7 +252,10 @@ def test_the_root_may_be_any_shape_that_ends_in_an_object(root: Json, output: Js
         (object_of(a={"items": {"uniqueItems": True}}), "#/properties/a/items", "remove it"),
         (object_of(a={"$ref": "#/$defs/B"}), "#/properties/a", "leads nowhere"),
         (object_of(a={"$ref": "b.json"}), "#/properties/a", "copy what it means"),
-        (object_of(a={"type": "string", "pattern": r"^\p{L}"}), "#/properties/a", "not valid"),
+        (object_of(a={"type": "string", "pattern": r"[a-z"}), "#/properties/a", "not valid"),
+        (object_of(a={"type": "STRING"}), "#/properties/a", 'write "type": "string"'),
+        (object_of(a={"type": "float"}), "#/properties/a", 'write "type": "number"'),
+        (object_of(a={"type": "any"}), "#/properties/a", "leave `type` out"),
         (object_of(a={"type": "string", "pattern": "(?!x)y"}), "#/properties/a", "look-around"),
         (object_of(a={"oneOf": [{"type": "number"}, {}]}), "#/properties/a", "use anyOf"),
         (object_of(a={"allOf": [{"type": "string"}, {"type": "null"}]}), "#", "no output"),
@@ -303,8 +306,8 @@ def test_what_is_required_and_not_declared_may_be_anything() -> None:
 def test_drafts_are_read_as_what_they_mean_or_refused() -> None:
     four = {"$schema": "http://json-schema.org/draft-04/schema#", "id": "x",
             **object_of(a={"type": "integer", "minimum": 0, "exclusiveMinimum": True})}  # fmt: skip
-    words = object_of(a={"type": "object", "patternProperties": {r"^\p{L}": {}}})
-    with pytest.raises(errors.SettingsError, match=r"is not valid"):
+    words = object_of(a={"type": "object", "patternProperties": {r"^(\p{L}": {}}})
+    with pytest.raises(errors.SettingsError, match="not valid here"):
         normalised(words)
     assert normalised(four)["properties"]["a"]["exclusiveMinimum"] == 0
     odd = {"$schema": "http://json-schema.org/schema#", **object_of(a={"type": "string"})}
@@ -315,6 +318,7 @@ def test_drafts_are_read_as_what_they_mean_or_refused() -> None:
 
 
 _PLAIN = object_of(x={"type": "string"})
+_MOST = 1.7976931348623157e308
 _DECIMAL = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"
 _MAIL = (
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+"
@@ -348,6 +352,17 @@ _MAIL = (
         ({"type": "string", "pattern": _DECIMAL}, ".5", "."),
         # by the document's own address
         ({"$ref": "https://x.example/r.json#/$defs/Plain"}, {"x": "s"}, {"x": 1}),
+        ({"$ref": "r.json#/$defs/Plain"}, {"x": "s"}, {"x": 1}),
+        # the bounds of a machine's numbers: C#, Java, Go
+        ({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, -5, 2**60),
+        ({"type": ["integer", "null"], "minimum": 0, "maximum": 2**64 - 1}, 5, -1),
+        ({"type": "number", "minimum": -_MOST, "maximum": _MOST}, -2.5, "2"),
+        # classes of letters, as ECMAScript, Java and POSIX write them
+        ({"type": "string", "pattern": r"^\p{Lu}\p{L}*$"}, "Äb", "äb"),
+        ({"type": "string", "pattern": r"^(?<year>\d{4})$"}, "2026", "26"),
+        ({"type": "string", "pattern": "^[[:alpha:]]+$"}, "ab", "a1"),
+        ({"type": "object", "patternProperties": {r"^\p{L}+$": {"type": "integer"}},
+          "additionalProperties": False}, {"ä": 1}, {"ä": "x"}),
     ],
 )  # fmt: skip
 def test_what_generators_write_means_what_they_mean(part: Json, good: Any, bad: Any) -> None:  # noqa: ANN401
@@ -365,7 +380,12 @@ def test_what_generators_write_means_what_they_mean(part: Json, good: Any, bad: 
     ("document", "fix"),
     [
         ({"name": "r", "strict": True, "schema": _PLAIN}, "under its `schema`"),
-        ({"type": "json_schema", "json_schema": {"name": "r", "schema": _PLAIN}}, "its `schema`"),
+        (
+            {"type": "json_schema", "json_schema": {"name": "r", "schema": _PLAIN}},
+            "schema.schema`",
+        ),
+        ({"type": "function", "function": {"parameters": _PLAIN}}, "its `function.parameters`"),
+        ({"name": "r", "description": "d", "input_schema": _PLAIN}, "its `input_schema`"),
         ({"openapi": "3.0.0", "components": {"schemas": {"R": _PLAIN}}}, "#/components/schemas/"),
         ({"swagger": "2.0", "definitions": {"R": _PLAIN}}, "#/definitions/"),
         ({"definitions": {"R": _PLAIN}}, '"$ref": "#/definitions/R"'),
@@ -376,6 +396,10 @@ def test_a_file_that_only_holds_schemas_says_how_to_name_one(document: Json, fix
     with pytest.raises(errors.SettingsError, match="holds schemas") as caught:
         normalised(document, "report.json")
     assert fix in caught.value.fix
+
+
+def test_a_list_of_one_type_is_that_type() -> None:
+    assert normalised({**object_of(a={"type": ["string"]}), "type": ["object"]})["type"] == "object"
 
 
 def test_nullable_integers_are_bounded_too() -> None:

@@ -94,6 +94,14 @@ def test_the_whole_script_parses(engine: str) -> None:
     assert "GRANT SELECT, INSERT, UPDATE ON ai_insight_triage TO" in text
 
 
+@pytest.mark.parametrize("engine", ddl.DIALECTS)
+def test_names_may_hold_what_layout_is_made_of(engine: str) -> None:
+    spec = msgspec.structs.replace(SPEC, table="ai\tcase\t", view="v\t1")
+    made = "".join(ddl.statements(spec, LEGACY, ddl.dialect(engine), "sqlite"))
+    assert made.count("ai\tcase\t") == 2
+    assert "v\t1" in made
+
+
 def test_keys_are_typed_as_in_the_legacy_table() -> None:
     table, _ = ddl.statements(SPEC, LEGACY, ddl.dialect("postgresql"), "postgresql")
     assert "tenant VARCHAR(12) NOT NULL" in table
