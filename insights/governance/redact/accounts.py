@@ -7,8 +7,9 @@ from functools import lru_cache
 from stdnum import ean, luhn, numdb
 
 from insights.governance.redact.context import THINGS, Words
-from insights.governance.redact.digits import Group, chains
+from insights.governance.redact.digits import Group, chains, many
 from insights.governance.redact.folding import Folded
+from insights.governance.redact.signs import Sign, regular
 from insights.governance.redact.spans import Span
 
 _CARDS = Words(
@@ -56,6 +57,8 @@ _IBAN_REST = re.compile(r"(?:[ \n./_-]{0,3}[A-Za-z0-9]){11,32}+")
 _ALNUM = re.compile(r"[^A-Za-z0-9]+")
 _RUN = re.compile(r"[A-Za-z0-9]{11,30}+(?![A-Za-z0-9])")
 _EACH = re.compile(r"[A-Za-z0-9]")
+CARD = Sign("numbers", (many(SHORT),))
+IBAN = Sign("numbers", (regular(_IBAN_START.pattern + _IBAN_REST.pattern),))
 
 
 def cards(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001

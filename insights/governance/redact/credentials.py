@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from insights.governance.redact.context import any_of
 from insights.governance.redact.folding import Folded
+from insights.governance.redact.signs import Sign, regular
 from insights.governance.redact.spans import Span
 
 _SHAPES = re.compile(
@@ -60,6 +61,7 @@ _WORDY = re.compile(r"[^\W\d_]+[.!?)]*$")  # after "is": a bare word is prose, n
 _DIGITS = re.compile(r"(?:pin|puk|tan|otp)", re.IGNORECASE)  # of a plug, too: "pin: 3"
 _CODE = re.compile(r"\d{4,12}")
 _SAID = re.compile(r"[:=]\s*$")
+SECRET = Sign("words", tuple(regular(one.pattern) for one in (_SHAPES, _PEM, _BEARER, _NAMED)))
 
 
 def secrets(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001

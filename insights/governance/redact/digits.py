@@ -9,6 +9,11 @@ _CHAIN = re.compile(r"\d++(?:[ \n._/,-]{1,3}+\d++)*+")
 _GROUP = re.compile(r"\d+")
 
 
+def many(count: int) -> str:
+    """Return the sign (`signs`) of a chain that has so many digits."""
+    return rf"\d(?:[ \n._/,-]{{0,3}}\d){{{count - 1}}}"
+
+
 class Group(NamedTuple):
     """One run of digits in a text."""
 

@@ -16,45 +16,35 @@ from insights.governance.redact import (
 from insights.governance.redact.custom import Allowed, Finder
 from insights.governance.redact.folding import Folded, fold, joined
 from insights.governance.redact.names import Names
+from insights.governance.redact.signs import Sign, Signs
 from insights.governance.redact.spans import Span, compact, merged
 from insights.model import Document, Redaction
 
 DEFAULT = Redaction()
 
-# By kind, in the order that decides between finds of one length.
-_FINDERS: dict[str, Finder] = {
-    "secret": credentials.secrets,
-    "url": network.urls,
-    "email": network.emails,
-    "iban": accounts.ibans,
-    "card": accounts.cards,
-    "national_id": identity.national_ids,
-    "passport": identity.passports,
-    "licence": identity.licences,
-    "birth_date": identity.birth_dates,
-    "ip": network.ips,
-    "mac": network.macs,
-    "phone": phones.phones,
-    "link": network.links,
+# By kind, in the order that decides between finds of one length: who finds it, and its sign.
+_FINDERS: dict[str, tuple[Finder, Sign]] = {
+    "secret": (credentials.secrets, credentials.SECRET),
+    "url": (network.urls, network.URL),
+    "email": (network.emails, network.EMAIL),
+    "iban": (accounts.ibans, accounts.IBAN),
+    "card": (accounts.cards, accounts.CARD),
+    "national_id": (identity.national_ids, identity.NATIONAL_ID),
+    "passport": (identity.passports, identity.PASSPORT),
+    "licence": (identity.licences, identity.LICENCE),
+    "birth_date": (identity.birth_dates, identity.BIRTH_DATE),
+    "ip": (network.ips, network.IP),
+    "mac": (network.macs, network.MAC),
+    "phone": (phones.phones, phones.PHONE),
+    "link": (network.links, network.URL),
 }
 _RUNNING = {"SECRET", "URL", "EMAIL"}  # have no fixed length
 _SURE = {"IBAN", "CARD", "NATIONAL_ID"}  # have checksums: the whole is surer than its parts
 _MORE = re.compile(
     r"[\d._/=+-]|[a-z][A-Z]"
 )  # looks like a piece of an address or a token, not like a word
-# How many digits a text has at least that has one of these; the other kinds need none.
-_FEWEST = {
-    "iban": 2,
-    "card": accounts.SHORT,
-    "national_id": 4,  # India's PAN
-    "passport": 1,
-    "licence": identity.FEWEST - 2,
-    "birth_date": 4,
-    "ip": 1,
-    "mac": 1,
-    "phone": phones.LOCAL,
-}
 _SHORT = 6  # digits that are no number of anybody's, where nothing else stands in the text
+_signs = lru_cache(maxsize=8)(Signs)  # those of most policies are the same
 
 
 class Finding(NamedTuple):
@@ -77,9 +67,12 @@ class _Policy:
         own = [custom.pattern(name, pattern) for name, pattern in redaction.patterns]
         if redaction.deny:
             own.append(custom.denied(redaction.deny))
-        self._own = bool(own)
-        self._finders = [*((finder, 0) for finder in own)]
-        self._finders += [(_FINDERS[kind], _FEWEST.get(kind, 0)) for kind in kinds]
+        self._own = own
+        self._finders = [_FINDERS[kind][0] for kind in kinds]
+        signs = [_FINDERS[kind][1] for kind in kinds]
+        if self.regions and "national_id" in kinds:
+            signs[kinds.index("national_id")] = identity.REGIONAL_ID
+        self._signs = _signs(tuple(signs))
 
     def spans(self, text: str, names: Names | None) -> list[Span]:
         """Return what is found in a text, in the text's own positions, without overlaps."""
@@ -98,10 +91,10 @@ class _Policy:
         return merged([*spans, *across]) if across else spans
 
     def _found(self, source: Folded) -> Iterator[Span]:
-        digits = sum(map(source.text.count, "0123456789"))
-        for finder, fewest in self._finders:
-            if digits >= fewest:
-                yield from finder(source, self.regions)
+        for finder in self._own:
+            yield from finder(source, self.regions)
+        for at in self._signs.seen(source) if self._finders else ():
+            yield from self._finders[at](source, self.regions)
 
     def _kept(self, source: Folded, spans: Sequence[Span]) -> Iterable[Span]:
         if not self.allowed:

@@ -13,6 +13,7 @@ from types import ModuleType
 from insights.governance.redact import countries
 from insights.governance.redact.context import READINGS, THINGS, Words, any_of, begun
 from insights.governance.redact.folding import Folded
+from insights.governance.redact.signs import APART, Sign, regular
 from insights.governance.redact.spans import Span, compact
 
 _IDS = Words(countries.WORDS, (*THINGS, "phone", "tel", "call", "iban"))
@@ -86,6 +87,21 @@ _BIRTHS = re.compile(
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day){0,10}"
     rf"(?P<date>{_DATE})(?!\d)"
 )  # fmt: skip
+_FORMS = "|".join(
+    regular(one.pattern.pattern) for some in countries.EVIDENT.values() for one in some
+)
+_NUMBER = rf"\d(?:[a-z0-9 \n./-]*\d){{{FEWEST - 2}}}"  # the digits of an id that no form tells
+NATIONAL_ID = Sign(
+    "ids",
+    (
+        rf"(?:^|[^0-9a-z.-])(?:{_FORMS})",
+        rf"{APART}{regular(any_of(countries.WORDS))}(?s:.*){_NUMBER}",
+    ),
+)
+REGIONAL_ID = Sign("ids", (*NATIONAL_ID.patterns, _NUMBER))  # which no word need tell
+PASSPORT = Sign("words", (APART + regular(_PASSPORTS.pattern),))
+LICENCE = Sign("words", (APART + regular(_LICENCES.pattern), regular(_GB_LICENCE.pattern)))
+BIRTH_DATE = Sign("words", (APART + regular(_BIRTHS.pattern),))
 
 
 def national_ids(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from insights.governance.redact.context import READINGS, THINGS, Words
 from insights.governance.redact.folding import Folded
+from insights.governance.redact.signs import Sign, regular
 from insights.governance.redact.spans import Span, compact
 
 # Matched backwards, from the @; without = / ? & | { }, behind which an address begins: ?to=a@b.c
@@ -78,6 +79,11 @@ _SECRET_PATH = re.compile(
 _OPAQUE = 20  # characters from which a mix of letters and digits is taken for a token
 _HINTED = 12  # … under a name that hints at one
 _SEGMENT = re.compile(r"[\w~%=+.-]{8,}")
+EMAIL = Sign("words", ("@", " dot "))
+URL = Sign("words", ("://",))
+IP = Sign("numbers", (regular(_IPV4.pattern), regular(_IPV6_SIGN.pattern)))
+_MAC_SIGN = rf"(?:{'|'.join(_MAC_WORDS)})(?s:.*){regular(_BARE_MAC.pattern)}"
+MAC = Sign("numbers", (regular(_MAC.pattern), _MAC_SIGN))  # of a bare one the words go before
 
 
 def emails(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: ARG001

@@ -15,6 +15,7 @@ import phonenumbers
 
 from insights.governance.redact.context import READINGS, THINGS, Words, measured
 from insights.governance.redact.folding import Folded
+from insights.governance.redact.signs import Sign, regular
 from insights.governance.redact.spans import Span
 
 _CANDIDATE = re.compile(
@@ -59,6 +60,7 @@ _TRUNK = re.compile(r"0\d{1,5}[ \n]?[ /-][ \n]?\d|0\d{1,4}\.\d{2,3}\.\d{2}")
 _FRENCH = re.compile(r"0\d(?:([. -])\d\d)(?:\1\d\d){3}$")
 _FEWEST, _MOST = 7, 15  # digits (E.164)
 LOCAL = 6  # digits of a number within a town, found beside its words only
+PHONE = Sign("numbers", (regular(_CANDIDATE.pattern),))
 
 
 def phones(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:
