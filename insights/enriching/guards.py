@@ -16,6 +16,7 @@ _SAYS = {
     "slow": "took longer than they may",
     "costly": "took more tokens than they may",
     "differs": "differ from the live version's",
+    "wrong": "were said to be wrong",
 }
 
 

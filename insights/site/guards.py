@@ -20,8 +20,8 @@ class GuardSettings(Section):
     Each guard has the share of rows that may be so; `live`: no more often than of the live version
     on the same rows; or `off`. `slow` are rows that a model took longer than `slower_than` for, in
     seconds, `costly` those of more than `tokens`. `differs` counts rows whose `fields` (all closed
-    ones) are not the live version's. `false_alarms` is the most that the chance of any alarm may be
-    in a whole rollout in which nothing is wrong.
+    ones) are not the live version's, `wrong` those that people said to be so. `false_alarms` is the
+    most that the chance of any alarm may be in a whole rollout in which nothing is wrong.
 
     On a breach a version is made a shadow again (`withdraw`), or keeps its share (`hold`).
     """
@@ -37,11 +37,12 @@ class GuardSettings(Section):
     tokens: int | None = Field(default=None, ge=1)
     differs: Share | Literal["off"] = "off"
     fields: tuple[str, ...] = ()
+    wrong: Share | Literal["off"] = "off"
 
     @property
     def watched(self) -> dict[str, float | str]:
         """The guards that are not off, with their limits."""
-        names = ("failed", "withheld", "abstained", "slow", "costly", "differs")
+        names = ("failed", "withheld", "abstained", "slow", "costly", "differs", "wrong")
         found = {name: getattr(self, name) for name in names}
         return {name: limit for name, limit in found.items() if limit != OFF}
 

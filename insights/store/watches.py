@@ -93,11 +93,13 @@ class Watches:
         values = {**msgspec.structs.asdict(found), **wanted, "fields": [*wanted["fields"]]}
         made = connection.execute(self._sql["made"], values).fetchall()
         failed = connection.execute(self._sql["failed"], values).fetchall()
+        wrong = connection.execute(self._sql["wrong"], values).fetchall()
         settled = Counter(found.counts)
         settled.update(_counts([(r.guard, r.bad, r.alone, r.live) for r in made if r.settled]))
         counts = Counter(settled)
         counts.update(_counts([(r.guard, r.bad, r.alone, r.live) for r in made if not r.settled]))
         counts.update(_counts([("failed", r.bad, r.alone, r.live) for r in failed]))
+        counts.update(_counts([("wrong", row.bad, 0, 0) for row in wrong]))
         return msgspec.structs.replace(found, counts=dict(settled)), dict(counts)
 
 

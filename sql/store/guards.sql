@@ -72,6 +72,14 @@ CROSS JOIN LATERAL (
 ) k
 WHERE d.pipeline_version_id = %(version_id)s AND w.finished_at >= d.watched_from;
 
+-- name: wrong
+-- How many insights that a version made since it was promoted somebody said to be wrong.
+SELECT count(DISTINCT f.insight_id) AS bad
+FROM store.deployment d
+JOIN store.feedback f ON f.pipeline_version_id = d.pipeline_version_id AND f.given_at >= d.watched_from AND f.verdict = 'wrong'
+JOIN store.insight i ON i.insight_id = f.insight_id AND i.generated_at > d.watched_from
+WHERE d.pipeline_version_id = %(version_id)s;
+
 -- name: count
 -- What was counted up to then, unless another daemon has meanwhile.
 INSERT INTO store.watch AS w (pipeline_version_id, since, counted_to, counts, nearest)

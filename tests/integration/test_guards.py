@@ -116,6 +116,27 @@ def test_slow_and_costly_rows_are_counted(rolling: Rolling) -> None:
     }  # fmt: skip
 
 
+def test_what_people_said_to_be_wrong_is_counted_an_insight_once(rolling: Rolling) -> None:
+    rolling.step(2, Step("canary", 0.5))
+    rolling.poll("second")
+    made = rolling.work(1, 2) - len(KEYS)
+    say = (
+        "INSERT INTO insights.verdict (insight_id, verdict) SELECT insight_id, 'wrong'"
+        " FROM insights.current WHERE pipeline_version = repeat(%s, 64) ORDER BY 1 LIMIT 3"
+    )
+    rolling.query(say, "2")
+    rolling.query(say, "1")  # is the live version's affair
+    rolling.query(
+        "INSERT INTO store.feedback SELECT insight_id, given_at, pipeline_version_id,"
+        " verdict, corrected, 'another' FROM store.feedback"
+    )
+    found = counts(rolling)
+    assert (found["made"], found["wrong"]) == (made, 3)
+    assert "wrong_alone" not in found
+    rolling.step(2, Step("canary", 0.6))
+    assert "wrong" not in counts(rolling)  # of what was made before the promotion
+
+
 def test_a_withdrawn_version_is_a_shadow_and_what_the_live_one_made_is_shown(
     rolling: Rolling,
 ) -> None:

@@ -89,6 +89,7 @@ def test_one_guard_alone_keeps_its_false_alarms_at_the_worst_share(limit: float)
         ({"abstained": 0.3}, {"made": 1, "abstained": 1}, 9),
         ({"slow": 0.05, "slower_than": "1s"}, {"made": 1, "slow": 1}, 5),
         ({}, {"failed": 1, "failed_alone": 1}, 12),
+        ({"wrong": 0.05}, {"made": 1, "wrong": 1}, 5),
     ],
 )
 def test_a_version_that_is_always_wrong_is_seen_after_a_dozen_rows(
