@@ -280,6 +280,7 @@ class Desk:
         retriever: Retriever | None = None,
         min_support: float | None = None,
         field_support: float | None = None,
+        weight: int = 1,
     ) -> Model:
         """Add a recipe; return its generator. `field_support` is its field's own least."""
         own = {} if field_support is None else {"x-min-support": field_support}
@@ -288,7 +289,11 @@ class Desk:
         self.recipes[version] = Recipe(
             name=f"p{version}",
             stream=StreamSpec(
-                name=f"stream {version}", source=f"db {id(rows)}", key=("id",), inputs=("body",)
+                name=f"stream {version}",
+                source=f"db {id(rows)}",
+                key=("id",),
+                inputs=("body",),
+                weight=weight,
             ),
             source=rows,
             generator=generator,

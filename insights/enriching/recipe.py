@@ -207,6 +207,7 @@ def request_for(
         sensitive=recipe.stream.sensitive,
         personal=recipe.keeps(row.redactions),
         deadline_s=recipe.deadline_s,
+        weight=recipe.stream.weight,
     )
 
 

@@ -1,12 +1,12 @@
 """Who may claim how much now: fair shares, stopped recipes, and rows that must run alone.
 
-Each recipe may hold an equal part of what is in flight; one that is alone may hold all but a small
-reserve, so that rows of another that come later find room at once.
+Each recipe may hold a part of what is in flight, by its stream's weight; one that is alone may hold
+all but a reserve, so that rows of another that come later find room at once.
 """
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from insights.enriching.breakers import Admission
 from insights.enriching.flight import Flight
@@ -58,7 +58,7 @@ class Shares:
         waiting = self._due(admitted)
         room = max(0, self._most - held.total())
         shares = []
-        for version, said in admitted.items():
+        for version, said in sorted(admitted.items(), key=self._before):
             recipe = self._recipes[version]
             beside = [v for v, other in self._recipes.items() if _meet(recipe, other)]
             if any(v in alone for v in beside):
@@ -68,7 +68,7 @@ class Shares:
                 if version == turn and not any(held[v] for v in beside):
                     shares.append(Share(version, 1, isolated=True))
                 continue
-            limit, floor = self._limit(version, held, len(admitted))
+            limit, floor = self._limit(version, held, admitted)
             rows = min(self._batch, limit - held[version])
             rows = min(rows, max(room, floor - held[version]))
             if said == "one":
@@ -85,16 +85,33 @@ class Shares:
             due = [(min(at), v) for v, at in self._suspects.items() if v in admitted and at]
         return [version for at, version in sorted(due) if at <= now]
 
-    def _limit(self, version: int, held: Mapping[int, int], recipes: int) -> tuple[int, int]:
-        """Return the most rows that a recipe may hold, and what is kept free for each that idles.
+    def _limit(
+        self, version: int, held: Mapping[int, int], admitted: Collection[int]
+    ) -> tuple[int, int]:
+        """Return the most rows that a recipe may hold, and what is kept free for it while it idles.
 
-        Two recipes and 64 rows: 48 for one while the other idles, and 32 each once both have work.
+        Two recipes of one weight and 64 rows: 48 for one while the other idles, and 32 each once
+        both have work. With weights 4 and 1: 39 for the light one while the heavy one idles, 58 for
+        the heavy one while the light one idles, and 51 and 12 once both have work.
         """
         busy = {v for v in self._recipes if held.get(v) or v in self._hungry} | {version}
-        floor = max(1, self._most // (2 * max(1, recipes)))
-        idle = max(0, recipes - len(busy))
-        limit = max(floor, (self._most - floor * idle) // len(busy))
-        return min(limit, self._narrowed.get(version, limit)), floor
+        total = sum(map(self._weight, admitted))
+
+        def floor(one: int) -> int:
+            return max(1, self._most * self._weight(one) // (2 * max(1, total)))
+
+        kept = sum(floor(v) for v in admitted if v not in busy)
+        part = (self._most - kept) * self._weight(version) // sum(map(self._weight, busy))
+        limit = max(floor(version), part)
+        return min(limit, self._narrowed.get(version, limit)), floor(version)
+
+    def _before(self, admitted: tuple[int, Admission]) -> tuple[bool, int]:
+        """Order recipes: those that surely have rows, then by weight; the others keep a floor."""
+        version, _ = admitted
+        return version not in self._hungry, -self._weight(version)
+
+    def _weight(self, version: int) -> int:
+        return self._recipes[version].stream.weight
 
     # --- what came of it -----------------------------------------------------------------------
 

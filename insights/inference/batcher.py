@@ -5,6 +5,7 @@ stream of the KV cache to itself. A waiting row is admitted to a free stream aft
 prefix that any stream holds, which is copied there or already is there; rows that share passages
 thereby run one after another and pay for them once. A row whose prefix another row is just
 computing waits for it; a row that has used half of its time is admitted next, whatever it shares.
+Rows of more weight, such as those that a person waits for, have a line of their own (`turns`).
 After a start the first row runs alone, so that people see an insight before all prompts are read.
 """
 
@@ -18,6 +19,7 @@ from insights.inference import prefixes
 from insights.inference.drafting import Drafter
 from insights.inference.sampling import choose
 from insights.inference.slots import Decoder, Job, Slot
+from insights.inference.waiting import Lines
 from insights.workers.channel import Fault
 
 
@@ -64,8 +66,7 @@ class Batcher:
         self._model = model
         self._batch, self._chunk = batch, chunk
         self._slots = [Slot(index) for index in range(parallel)]
-        self._jobs: dict[int, Job] = {}  # waiting, oldest first
-        self._waiting = prefixes.Waiting()
+        self._waiting = Lines()
         self._masks = masks
         self._drafter = drafter
         self._run, self._few = run, few
@@ -81,18 +82,17 @@ class Batcher:
     @property
     def busy(self) -> bool:
         """Whether anything waits or runs."""
-        return bool(self._jobs) or any(slot.job for slot in self._slots)
+        return bool(self._waiting) or any(slot.job for slot in self._slots)
 
     def submit(self, job: Job) -> None:
         """Queue a job; its prompt and output must fit a sequence."""
-        self._jobs[job.number] = job
-        self._waiting.add(job.key, job.number)
+        self._waiting.add(job)
 
     def cancel(self, number: int) -> None:
         """Forget a job, waiting or running; one that has ended is none."""
-        job = self._jobs.pop(number, None)
+        job = self._waiting.find(number)
         if job is not None:
-            self._waiting.remove(job.key, job.number)
+            self._waiting.remove(job)
         for slot in self._slots:
             if slot.job is not None and slot.job.number == number:
                 self._end(slot)
@@ -119,7 +119,7 @@ class Batcher:
         free = [slot for slot in self._slots if slot.job is None]
         if self._alone:  # the others wait as in any queue, with their whole time to be written
             free = free[: len(free) == len(self._slots)]
-        while free and self._jobs:
+        while free and self._waiting:
             job, source, length = self._next()
             slot = source if source.job is None else self._least_useful(free)
             free.remove(slot)
@@ -127,24 +127,24 @@ class Batcher:
 
     def _next(self) -> tuple[Job, Slot, int]:
         """Return the job to admit, and the slot that has (or will have) most of its prompt."""
-        oldest = next(iter(self._jobs.values()))
+        line = self._waiting.turn()
+        oldest = line.oldest
         if self._clock() < (oldest.submitted + oldest.deadline) / 2:
             length, number, slot = max(
-                ((*self._waiting.nearest(slot.key), slot) for slot in self._slots),
+                ((*line.prompts.nearest(slot.key), slot) for slot in self._slots),
                 key=lambda found: (found[0], found[2].job is None, found[2].held),
             )
             if length > 0:
-                return self._jobs[number], slot, length
+                return line.jobs[number], slot, length
         slot = max(self._slots, key=lambda s: (prefixes.shared(s.key, oldest.key), s.job is None))
         return oldest, slot, prefixes.shared(slot.key, oldest.key)
 
     def _least_useful(self, free: list[Slot]) -> Slot:
         """Return the free slot whose content the waiting rows share least with."""
-        return min(free, key=lambda slot: (self._waiting.nearest(slot.key)[0], slot.held))
+        return min(free, key=lambda slot: (self._waiting.shared(slot.key), slot.held))
 
     def _start(self, job: Job, slot: Slot, source: Slot, length: int) -> None:
-        del self._jobs[job.number]
-        self._waiting.remove(job.key, job.number)
+        self._waiting.took(job)
         job.admitted = self._clock()
         # It had its time to wait, and has the same to be written: no work that began is lost.
         job.deadline += job.admitted - job.submitted
@@ -343,9 +343,8 @@ class Batcher:
     def _expire(self) -> list[Job]:
         now = self._clock()
         ended = []
-        for job in [job for job in self._jobs.values() if job.deadline <= now]:
-            del self._jobs[job.number]
-            self._waiting.remove(job.key, job.number)
+        for job in [job for job in self._waiting if job.deadline <= now]:
+            self._waiting.remove(job)
             ended.append(job)
         ended += [self._end(s) for s in self._slots if s.job and s.job.deadline <= now]
         for job in ended:

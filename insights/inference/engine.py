@@ -319,6 +319,7 @@ class Engine:
             pipeline=_pipeline(request),
             forced=len(forced),
             output=list(forced),
+            weight=request.weight,
             weighs=has_closed(request.output_schema),
         )
 

@@ -12,8 +12,9 @@ import random
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +25,7 @@ from insights import errors
 from insights.inference import quotes
 from insights.inference.messages import RemoteInit
 from insights.inference.reserved import neutralised
+from insights.inference.turns import Turns
 from insights.model import GenerateRequest, Generation, Json, Message
 from insights.steps.schema import QUOTE, alternatives, closed, columns, normal, walk
 from insights.workers import serve
@@ -40,23 +42,63 @@ class _Asked:
         self.request = call.decode(GenerateRequest)
         self.due = time.monotonic() + self.request.deadline_s
         self.given_up = threading.Event()
-        self.work: Future[None] = Future()
+        self.answered = False
 
     def answer(self, remote: "Remote") -> None:
         """Ask the server, unless nobody waits any more."""
-        if self.given_up.is_set():
-            return
         try:
+            if self.given_up.is_set():
+                return
             self.call.reply(remote.generate(self.request, self.due, self.given_up))
         except Exception as exc:  # noqa: BLE001 - every error is the caller's to judge
             self.call.fail(exc)
+        finally:
+            self.answered = True
 
-    def late(self) -> bool:
+
+class _Waiting:
+    """Calls that wait for one of `parallel` threads, in a line for each weight."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[int, deque[_Asked]] = {}
+        self._turns = Turns()
+
+    def add(self, asked: _Asked) -> None:
+        with self._lock:
+            self._lines.setdefault(asked.request.weight, deque()).append(asked)
+
+    def next(self) -> _Asked | None:
+        """Take whose turn it is; None where the one that this turn was for has left."""
+        with self._lock:
+            if not self._lines:
+                return None
+            weight = self._turns.choose(self._lines)
+            found = self._lines[weight][0]
+            self._remove(found)
+            self._turns.took(weight)
+            return found
+
+    def late(self, asked: _Asked) -> bool:
         """Tell whether its time passed before its turn came; then it is answered here."""
-        if time.monotonic() < self.due or not self.work.cancel():
+        if time.monotonic() < asked.due:
             return False
-        self.call.fail(errors.ProviderUnavailable("no answer in time: others were before it"))
+        with self._lock:
+            if asked not in self._lines.get(asked.request.weight, ()):
+                return False
+            self._remove(asked)
+        asked.call.fail(errors.ProviderUnavailable("no answer in time: others were before it"))
         return True
+
+    def _remove(self, asked: _Asked) -> None:
+        line = self._lines[asked.request.weight]
+        line.remove(asked)
+        if not line:
+            del self._lines[asked.request.weight]
+
+    def answer_next(self, remote: "Remote") -> None:
+        if (asked := self.next()) is not None:
+            asked.answer(remote)
 
 
 def main() -> None:
@@ -66,14 +108,18 @@ def main() -> None:
         remote = Remote(init)
         with ThreadPoolExecutor(init.parallel, thread_name_prefix="remote") as pool:
             asked: dict[int, _Asked] = {}
+            waiting = _Waiting()
             while True:
                 for call in server.poll(_TICK_S if asked else None):
                     if not call.cancels:
                         one = asked[call.id] = _Asked(call)
-                        one.work = pool.submit(one.answer, remote)
+                        waiting.add(one)
+                        pool.submit(waiting.answer_next, remote)
                     elif (one_given_up := asked.pop(call.id, None)) is not None:
                         one_given_up.given_up.set()  # what is out cannot be called back
-                asked = {n: one for n, one in asked.items() if not (one.work.done() or one.late())}
+                asked = {
+                    n: one for n, one in asked.items() if not (one.answered or waiting.late(one))
+                }
 
 
 class Remote:

@@ -61,6 +61,8 @@ class Constraint(Protocol):
 class Job:
     """One generation. Times are monotonic seconds; `prompt` ends with tokens forced at once.
 
+    Jobs of more `weight` are admitted more often.
+
     With `weighs`, `steps` keep what each token of `output` was chosen from, where that was little.
     """
 
@@ -79,6 +81,7 @@ class Job:
     reused: int = 0
     sampled: int = 0
     output: list[int] = field(default_factory=list)
+    weight: int = 1
     weighs: bool = False
     steps: dict[int, Choices] = field(default_factory=dict)
     length: bool = False

@@ -45,7 +45,8 @@ class GenerateRequest(Value, frozen=True):
     `decided` is what people decided about the nearest labelled row, where that is the answer, and
     `agreement` how sure that is by property, 0 to 1.
     `sensitive` rows never leave the machine, nor do `personal` ones: what was found in them keeps
-    them here. `deadline_s` is the time allowed from submission, seconds.
+    them here. `deadline_s` is the time allowed from submission, seconds. Where rows wait for a
+    model, those of more `weight` have more turns.
     """
 
     messages: tuple[Message, ...]
@@ -61,6 +62,7 @@ class GenerateRequest(Value, frozen=True):
     sensitive: bool = False
     personal: bool = False
     deadline_s: float = 300.0
+    weight: int = 1
 
     @property
     def characters(self) -> int:

@@ -75,6 +75,7 @@ class StreamSpec(Value, frozen=True):
     read for redaction that are no input and not part of the hash. `attachment` is the input that
     holds a file of up to `attachment_bytes`: it is read by a call of its own, and a digest of its
     bytes stands in its place everywhere else. Of `ocr_pages` scanned pages letters are recognised.
+    Where rows wait for room or a model, those of a stream with more `weight` have more turns.
 
     A version reads rows with its own columns as `inputs`. A poll reads with all columns that the
     stream's versions read: `own` are then the column sets of those that do not read all of them,
@@ -113,6 +114,7 @@ class StreamSpec(Value, frozen=True):
     attachment: str | None = None
     attachment_bytes: int = 0
     ocr_pages: int = 0
+    weight: int = 1
 
     @property
     def of_inbox(self) -> bool:

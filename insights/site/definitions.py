@@ -260,6 +260,7 @@ def _stream(settings: Settings, name: str, inputs: tuple[str, ...]) -> StreamSpe
         accept_scan=found.accept_scan,
         key_personal=found.key_personal,
         sensitive=found.sensitive,
+        weight=found.turns,
         **_attachment(found, min(found.page_rows, found.rows_per_second or found.page_rows)),
     )
 

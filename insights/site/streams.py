@@ -17,6 +17,7 @@ _OF_A_SOURCE = frozenset(
         "attachment", "attachment_name", "attachment_mib", "ocr_pages", "poll_every", "sweep_every",
     }
 )  # fmt: skip
+_REQUESTS = 4  # turns of rows that come in through doors, to each of a row that is polled
 
 
 class MarkSettings(Section):
@@ -53,7 +54,8 @@ class StreamSettings(Section):
 
     `attachment` is a binary column with a file, whose text a prompt that names the column shows;
     `attachment_name` is the column of the file's name. With `source = "inbox"` its rows come in
-    through doors: nothing is polled, and a row's fields are kept for `keep` at most.
+    through doors: nothing is polled, and a row's fields are kept for `keep` at most. Where rows of
+    several streams wait for the same model, each has turns by its `weight`.
     """
 
     source: Name
@@ -87,7 +89,13 @@ class StreamSettings(Section):
     poll_every: Duration = seconds("5s")
     sweep_every: Duration = seconds("6h")
     keep: Duration = Field(default=seconds("1d"), ge=60)
+    weight: int | None = Field(default=None, ge=1, le=100)
     redact: RedactionSettings = RedactionSettings()
+
+    @property
+    def turns(self) -> int:
+        """Its weight; without one, requests have more turns than rows that are polled."""
+        return self.weight or (_REQUESTS if self.source == INBOX else 1)
 
     @model_validator(mode="after")
     def _one_way(self) -> "StreamSettings":

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from insights import errors
 from insights.inference.messages import RemoteInit
 from insights.inference.remote_client import RemoteGenerator
-from insights.model import GenerateRequest, Message, Segment
+from insights.model import GenerateRequest, Generation, Message, Segment
 
 SCHEMA = {
     "type": "object",
@@ -129,6 +130,34 @@ def test_a_request_given_up_before_its_turn_is_never_sent(
     provider.open.set()
     assert first.result(30).text == third.result(30).text
     assert len(provider.asked) == 2
+
+
+def test_a_request_of_more_weight_is_asked_before_a_backlog_and_the_backlog_goes_on(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    generator = connect(parallel=1)
+    provider.open.clear()
+
+    def submit(text: str, weight: int) -> Future[Generation]:
+        said = Segment(text=text, is_template=False)
+        messages = (Message(role="user", segments=(said,)),)
+        changed = msgspec.structs.replace(REQUEST, messages=messages, weight=weight)
+        return generator.submit(changed)
+
+    asked = [submit(f"backlog {n}", 1) for n in range(4)]
+    until = time.monotonic() + 20
+    while not provider.asked and time.monotonic() < until:
+        time.sleep(0.01)
+    asked += [submit(f"person {n}", 4) for n in range(6)]
+    time.sleep(0.5)  # all of them are with the child
+    provider.open.set()
+    for one in asked:
+        one.result(30)
+    order = [body["messages"][0]["content"].split()[0] for body in provider.asked]
+    assert order[0] == "backlog"  # it was asked already
+    assert order[1] == "person"
+    assert "backlog" in order[2:7]
+    assert sorted(order) == ["backlog"] * 4 + ["person"] * 6
 
 
 def test_a_generation_says_where_it_came_from_and_its_quotes_were_checked(
