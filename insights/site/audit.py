@@ -19,5 +19,11 @@ class RetentionSettings(Section):
     """`[retention]`: what goes by age (docs/forgetting.md); what has no age is kept."""
 
     deleted_rows: Duration | None = Field(default=None, ge=3600)
+    insights: Duration | None = Field(default=None, ge=86_400)
     audit: Duration | None = Field(default=None, ge=86_400)
     every: Duration = Field(default=seconds("1h"), ge=1)
+
+    @property
+    def has_ages(self) -> bool:
+        """Whether anything goes by age."""
+        return any(self.model_dump(exclude={"every"}).values())

@@ -108,6 +108,23 @@ class Forgetting:
                 connection.execute(self._asked["expire"], values_)
         return len(rows)
 
+    def expire_insights(self, age_s: float, limit: int) -> int:
+        """Take away the oldest insights, of rows that stand as well; return how many went.
+
+        What sinks show of them becomes empty, their events in the audit as well.
+
+        Args:
+            age_s: Seconds since they were made.
+            limit: Insights at most.
+
+        Raises:
+            errors.StoreError: If the login may not.
+        """
+        values = {"age_s": age_s, "limit": limit}
+        with self._store.transaction() as connection:
+            row = connection.execute(self._asked["expire_insights"], values).fetchone()
+        return 0 if row is None else int(row.insights)
+
     def seal(self, age_s: float) -> int:
         """Take away events of the audit older than `age_s` seconds; return how many."""
         with self._store.transaction() as connection:

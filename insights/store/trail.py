@@ -24,6 +24,7 @@ _DOORS = {
     "append_events": "1104a3141f439cb95c97d549e34f87da153d858f276291c68daa7f474126ce80",
     "chain_events": "969563bbe3d3b0d0040a042971a52a8258b4548438d2f216257ea1bf1fdbc1c9",
     "entomb_events": "acc92245e7580064413e455b2b7dd99ca421c2c929ab0d93d5371a17c5ccbb26",
+    "expire_insights": "beafe69a24d97427b18a3bf5f85fb9ec43fb1859dda3d2b27e51c6f6ed0a47ab",
     "forget": "8e851a243a572dc293d51acd38cc15e85e66bc586d266492cd18d1fa12642738",
     "forget_more": "63c03395871d42607eb8c4cade8cc55efee8258fca22a011fbb1e54badf40903",
     "refuse_change": "aeb96902117ccbf2ee906432cba670671938a6952a87125e8dc879c550be91f4",

@@ -63,8 +63,7 @@ def build(
         raise _nothing_to_do(app, roles)
     anchoring = Anchoring(app)
     jobs += [anchoring, Forgets(app)]
-    kept = app.settings.retention
-    if kept.deleted_rows is not None or kept.audit is not None:
+    if app.settings.retention.has_ages:
         jobs.append(Retains(app))
     daemons = Daemons(
         app.store,

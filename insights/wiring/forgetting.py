@@ -61,12 +61,16 @@ class Retains:
     def _round(self) -> bool:
         if self._kept.audit is not None and (sealed := self._forgetting.seal(self._kept.audit)):
             log.info("events sealed", events=sealed)
-        if self._kept.deleted_rows is None:
-            return False
-        gone = self._forgetting.expire(self._kept.deleted_rows, self.batch, self._fed)
+        gone = old = 0
+        if self._kept.deleted_rows is not None:
+            gone = self._forgetting.expire(self._kept.deleted_rows, self.batch, self._fed)
         if gone:
             log.info("rows forgotten by age", rows=gone)
-        return gone == self.batch
+        if self._kept.insights is not None:
+            old = self._forgetting.expire_insights(self._kept.insights, self.batch)
+        if old:
+            log.info("insights gone by age", insights=old)
+        return self.batch in (gone, old)
 
 
 class Sought(msgspec.Struct, frozen=True):

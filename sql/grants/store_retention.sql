@@ -17,5 +17,8 @@ GRANT EXECUTE ON FUNCTION store.seal_events(timestamptz) TO insights_retention;
 -- Forgetting rows, and letting one in again; how far it is, and which sinks are waited for.
 GRANT EXECUTE ON FUNCTION store.forget(text, text, text[], boolean), store.forget_more(), store.allow_again(text, text)
     TO insights_retention;
+
+-- Insights that are too old, a number of them at a time (`[retention]`).
+GRANT EXECUTE ON FUNCTION store.expire_insights(timestamptz, integer) TO insights_retention;
 GRANT SELECT ON store.forgotten, store.sink TO insights_retention;
 GRANT SELECT (sink_id, row_id, delivered_at) ON store.outbox TO insights_retention;

@@ -65,7 +65,7 @@ SELECT p.proname AS door, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex') AS
 FROM pg_proc p
 WHERE p.pronamespace = 'store'::regnamespace 
   AND p.proname IN ('append_events', 'chain_events', 'seal_events', 'refuse_change', 'forget', 'forget_more', 'allow_again',
-                    'take_row', 'entomb_events');
+                    'take_row', 'entomb_events', 'expire_insights');
 
 -- name: rights
 -- Whoever but the owner may change the tables past the functions, or put an event down under any name: nobody should.
@@ -89,7 +89,8 @@ CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) A
 LEFT JOIN pg_roles r ON r.oid = x.grantee
 WHERE p.pronamespace = 'store'::regnamespace AND x.grantee <> p.proowner
   AND (p.proname IN ('chain_events', 'entomb_events', 'take_row')
-       OR p.proname IN ('append_events', 'seal_events', 'forget', 'forget_more', 'allow_again') AND x.grantee = 0)
+       OR p.proname IN ('append_events', 'seal_events', 'forget', 'forget_more', 'allow_again', 'expire_insights')
+          AND x.grantee = 0)
 ORDER BY 1, 2, 3;
 
 -- name: to_replay

@@ -176,6 +176,7 @@ def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
         "SELECT store.seal_events(now())",
         "SELECT store.forget('s', 'k', '{}')",
         "SELECT store.allow_again('s', 'k')",
+        "SELECT store.expire_insights(now(), 1)",
         "SELECT store.take_row(1)",
         "SELECT store.give_verdict()",
         "INSERT INTO store.feedback DEFAULT VALUES",

@@ -39,7 +39,7 @@ def daemon(store_server: servers.Postgres, site: Site) -> Iterator[str]:
 def test_what_is_too_old_goes_where_the_login_may(
     site: Site, daemon: str, store_server: servers.Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.extra = '[retention]\ndeleted_rows = "30d"\naudit = "1d"'
+    site.extra = '[retention]\ndeleted_rows = "30d"\ninsights = "30d"\naudit = "1d"'
     site.write()
     for variable, value in site.env(INSIGHTS_STORE__URL=daemon).items():
         monkeypatch.setenv(variable, value)
