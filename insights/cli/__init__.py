@@ -19,6 +19,7 @@ from insights.cli import (
     enrich,
     evaluate,
     exits,
+    export,
     forget,
     health,
     init,
@@ -119,6 +120,7 @@ app.command("backfill")(pipeline.backfill)
 app.add_typer(alert.app, name="alert")
 app.add_typer(audit.app, name="audit")
 app.add_typer(dead.app, name="dead")
+app.add_typer(export.app, name="export")
 app.add_typer(key.app, name="key")
 app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(pipeline.app, name="pipeline")

@@ -152,6 +152,7 @@ COMMANDS: Mapping[str, Need] = {
     "redteam": _DAEMON,
     "evaluate": _DAEMON,
     "calibrate": _DAEMON,
+    "export pairs": _DAEMON,
     "plan": _DAEMON,
     "support-bundle": _DAEMON,
     "knowledge sync": _DAEMON,

@@ -15,6 +15,7 @@ _OF_A_SOURCE = frozenset(
         "regenerate_on_remark", "grade", "start", "overlap", "longest_transaction", "time_zone",
         "poll_null_cursors", "page_rows", "rows_per_second", "quiet_hours", "accept_scan",
         "attachment", "attachment_name", "attachment_mib", "ocr_pages", "poll_every", "sweep_every",
+        "consent",
     }
 )  # fmt: skip
 _REQUESTS = 4  # turns of rows that come in through doors, to each of a row that is polled
@@ -56,6 +57,7 @@ class StreamSettings(Section):
     `attachment_name` is the column of the file's name. With `source = "inbox"` its rows come in
     through doors: nothing is polled, and a row's fields are kept for `keep` at most. Where rows of
     several streams wait for the same model, each has turns by its `weight`.
+    `consent` is the column that says whether a row may be trained on, or true where all may.
     """
 
     source: Name
@@ -82,6 +84,7 @@ class StreamSettings(Section):
     accept_scan: bool = False
     key_personal: bool = False
     sensitive: bool = False
+    consent: bool | str = False
     attachment: str | None = None
     attachment_name: str | None = None
     attachment_mib: int = Field(default=10, ge=1, le=64)

@@ -41,7 +41,7 @@ def _typed(part: Json, text: str) -> Any:  # noqa: ANN401 - JSON
     reads: dict[str, Callable[[str], Any]] = {
         "integer": _integer,
         "number": _number,
-        "boolean": _boolean,
+        "boolean": boolean,
         "json": _nothing,
     }
     return reads.get(kind(part), _text)(text)
@@ -63,7 +63,8 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _boolean(text: str) -> bool | None:
+def boolean(text: str) -> bool | None:
+    """Return what a column says that holds yes or no; None where it says neither."""
     return _BOOLEANS.get(text.casefold())
 
 

@@ -5,6 +5,8 @@ may read the keys beside it too; in a log or a view the hash tells nothing of th
 same when `hash_key` is rotated, so that what was logged before can still be found.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from insights.store.postgres import Store
@@ -39,6 +41,13 @@ class RowKeys:
             row = connection.execute(self._sql["shown"], {"row_key": row_key}).fetchone()
         assert row is not None  # noqa: S101 - the salt is the schema's
         return str(row.shown_key)
+
+    def hashed(self, row_keys: Sequence[str]) -> list[str]:
+        """Return the keyed hash of each key, personal or not."""
+        with self._store.connection() as connection:
+            values = {"stream": None, "keys": list(row_keys)}
+            rows = connection.execute(self._sql["known"], values).fetchall()
+        return [row.hashed for row in rows]
 
     def find(self, shown_key: str, stream: str | None = None) -> list[KnownKey]:
         """Return the rows whose key is shown so; it looks at every row of a stream."""

@@ -12,8 +12,6 @@ import pyodbc
 import pytest
 
 from insights import errors
-from insights.store.feedback import Feedback
-from insights.store.postgres import Store
 from insights.store.queries import folder
 from tests import servers
 from tests.helpdesk import Helpdesk
@@ -99,12 +97,6 @@ def test_the_last_verdict_of_a_login_stands_and_is_shown_by_version(desk: Site) 
     )
     (row,) = json.loads(desk.insights("pipeline", "history", "triage", "--json").stdout)
     assert (row["said_right"], row["said_wrong"]) == (1, 1)
-    store = Store(desk.store_url).open()
-    since, now = desk.query("SELECT now() - interval '1 h', now() + interval '1 h'")[0]
-    (counts,) = Feedback(store).counts("triage", since)
-    assert (counts.sha256, counts.right, counts.wrong) == (version, 1, 1)
-    assert Feedback(store).counts("triage", now) == []
-    store.close()
 
 
 def test_an_application_gives_feedback_over_odbc(
