@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import structlog
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,7 +22,7 @@ from insights.service.reloading import Reloading
 from insights.service.runner import Job, Runner
 from insights.site.files import load
 from insights.site.settings import Settings
-from insights.store.reports import Totals
+from insights.store import made
 from insights.web.guard import People, Tokens
 from insights.web.health import routes
 from insights.web.metrics import Page
@@ -78,7 +79,7 @@ def run(
     with _tracing(settings), open_app(settings, begin=True) as app:
         check_store(app)
         supervisor = build(app, chosen, once=True)
-        before = app.reports.totals()
+        began = made.mark(app.store)
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -98,10 +99,7 @@ def run(
             raise next(iter(app.refused.values()))
         if ended and "enrich" in chosen and (waits := enriching.stranded(app)) is not None:
             raise waits
-        after = app.reports.totals()
-    changed = {
-        name: getattr(after, name) - getattr(before, name) for name in Totals.__struct_fields__
-    }
+        changed = msgspec.structs.asdict(made.since(app.store, began))
     if as_json:
         emit_json(changed)
     else:

@@ -31,24 +31,31 @@ from insights.wiring.files import standings
 _PLANNED: tuple[Literal["tokens", "seconds", "money"], ...] = ("tokens", "seconds", "money")
 
 Watch = Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C")]
+Exact = Annotated[bool, typer.Option("--exact", help="Count all rows, however long it takes")]
 Every = Annotated[float, typer.Option(help="With --watch: seconds between two looks", min=0.2)]
 
 
 def status(
-    ctx: typer.Context, as_json: Json = False, watch: Watch = False, every: Every = 2.0
+    ctx: typer.Context,
+    as_json: Json = False,
+    watch: Watch = False,
+    every: Every = 2.0,
+    exact: Exact = False,
 ) -> None:
     """Show streams, pipelines, sinks and cost. The outcomes of a stream sum to its known rows.
 
     With --watch a terminal shows it anew in its place; into a pipe it comes one after another, with
     --json as a line each. A store that does not answer is said, and asked again.
+
+    Where a count takes more than a second, the last one of a daemon is shown, and how old it is.
     """
     settings, doors = load(ctx.obj), of_inbox(ctx.obj)
     if not watch:
         with reports(ctx.obj) as opened:
             if as_json:
-                emit_json({**told(opened), "doors": standings(settings)})
+                emit_json({**told(opened, exact=exact), "doors": standings(settings)})
             else:
-                _show(opened, doors)
+                _show(opened, doors, exact=exact)
                 _show_doors(settings)
         return
     while True:
@@ -57,9 +64,10 @@ def status(
             try:
                 with reports(ctx.obj) as opened:
                     if as_json:
-                        _line({"at": now, **told(opened), "doors": standings(settings)})
+                        found = told(opened, exact=exact)
+                        _line({"at": now, **found, "doors": standings(settings)})
                     else:
-                        _show(opened, doors)
+                        _show(opened, doors, exact=exact)
                         _show_doors(settings)
             except errors.Transient as exc:
                 if as_json:
@@ -78,9 +86,9 @@ def _line(value: object) -> None:
     stdout.out(msgspec.json.encode(value).decode(), highlight=False)
 
 
-def _show(opened: Reports, doors: frozenset[str]) -> None:
-    streams, versions = opened.streams(), opened.versions()
-    sinks, usage, daemons = opened.sinks(), opened.usage(), opened.daemons()
+def _show(opened: Reports, doors: frozenset[str], *, exact: bool) -> None:
+    streams, versions = opened.streams(exact=exact), opened.versions()
+    sinks, usage, daemons = opened.sinks(exact=exact), opened.usage(), opened.daemons()
     former_rows = opened.former_key_rows()
     if not streams:
         stdout.print("No stream has been polled yet: `insights run`.")
@@ -108,12 +116,12 @@ def _show(opened: Reports, doors: frozenset[str]) -> None:
     )
 
 
-def told(opened: Reports) -> dict[str, Any]:
+def told(opened: Reports, *, exact: bool = False) -> dict[str, Any]:
     """Return all that `status` tells, for scripts."""
     return {
-        "streams": opened.streams(),
+        "streams": opened.streams(exact=exact),
         "pipelines": opened.versions(),
-        "sinks": opened.sinks(),
+        "sinks": opened.sinks(exact=exact),
         "replies": opened.replies(),
         "daemons": [{**msgspec.to_builtins(d), "lost": d.lost} for d in opened.daemons()],
         "budgets": opened.budgets(),
@@ -149,6 +157,9 @@ def _show_stream(stream: StreamReport, *, polled: bool) -> None:
     stdout.print(
         f"[bold]stream {stream.stream}[/] {stream.rows_known:,} rows{whose}: {outcomes or '-'}"
     )
+    if stream.counted != "now":
+        when = "not yet" if stream.counted_at is None else _ago(stream.counted_at)
+        stdout.print(f"  counted {when}; `insights status --exact` counts now", highlight=False)
     if polled:
         _show_polls(stream)
     else:

@@ -1,15 +1,19 @@
 """What the store tells people, typed: `status`, `doctor`, the page and metrics read the same."""
 
 import datetime as dt
-from typing import Literal, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
+import psycopg
 
+from insights import errors
 from insights.store import hashkeys
 from insights.store.insights import Registry
 from insights.store.postgres import Store
 from insights.store.queries import load
 
+PATIENCE_S = 1.2  # for a count, of the two seconds in which a person is answered
 SILENT_S = 120.0  # four times what a daemon leaves between two words
 Report = TypeVar("Report", bound=msgspec.Struct)
 
@@ -17,7 +21,8 @@ Report = TypeVar("Report", bound=msgspec.Struct)
 class StreamReport(msgspec.Struct, frozen=True):
     """Where every known row of a stream stands, for one pipeline that follows it (None: none does).
 
-    The outcomes (`OUTCOMES`) sum to `rows_known`. Times are the store's; durations are seconds.
+    The outcomes (`OUTCOMES`) sum to `rows_known`, `counted` now or by a daemon at `counted_at`.
+    Times are the store's; durations are seconds.
     """
 
     stream: str
@@ -45,6 +50,8 @@ class StreamReport(msgspec.Struct, frozen=True):
     lateness_p50_s: float | None
     lateness_p99_s: float | None
     last_error: str | None
+    counted: Literal["now", "earlier", "not yet"] = "now"
+    counted_at: dt.datetime | None = None
 
 
 OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
@@ -224,18 +231,6 @@ class UsageReport(msgspec.Struct, frozen=True):
     output_tokens: int
 
 
-class Totals(msgspec.Struct, frozen=True):
-    """Counters that a run compares before and after."""
-
-    rows: int
-    insights: int
-    generations: int
-    abstained: int
-    withheld: int
-    dead: int
-    deleted: int
-
-
 class StreamStanding(msgspec.Struct, frozen=True):
     """How a stream fares, without a count of anything; durations are seconds."""
 
@@ -297,13 +292,19 @@ class Reports:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans", "forgetting")
+        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans", "forgetting",
+                 "counted")  # fmt: skip
         self._sql = {name: text for file in named for name, text in load(file).items()}
         self._sql["replies"] = load("replies")["replies"]
 
-    def streams(self) -> list[StreamReport]:
-        """Return a report for each stream and pipeline."""
-        return self._read("completeness", StreamReport)
+    def streams(self, *, exact: bool = True) -> list[StreamReport]:
+        """Return a report for each stream and pipeline.
+
+        Args:
+            exact: Count all rows, however long it takes; else for `PATIENCE_S`, and then tell what
+                a daemon has counted last. Where none has, all are counted.
+        """
+        return self._counted("completeness", StreamReport, exact=exact)
 
     def standing(self) -> list[StreamStanding]:
         """Return how each stream fares; cheap, however many rows there are."""
@@ -325,9 +326,9 @@ class Reports:
         """Return a report for each version that makes new work."""
         return self._read("live", VersionReport)
 
-    def sinks(self) -> list[SinkReport]:
-        """Return a report for each sink."""
-        return self._read("sinks", SinkReport)
+    def sinks(self, *, exact: bool = True) -> list[SinkReport]:
+        """Return a report for each sink; `exact` as for `streams`."""
+        return self._counted("sinks", SinkReport, exact=exact)
 
     def replies(self) -> list[ReplyReport]:
         """Return a report for each door that tells outcomes, if it has something to tell."""
@@ -360,17 +361,33 @@ class Reports:
         assert found is not None  # noqa: S101 - it always has a row
         return float(found.now_s)
 
-    def totals(self) -> Totals:
-        """Return the counters."""
-        return self._read("totals", Totals)[0]
-
     def former_key_rows(self) -> int | None:
         """Return how many rows are still known by an older hash key; None: it never changed."""
         registry = Registry(self._store)
         version = hashkeys.version(registry)
         return registry.former_rows(version) if version > 1 else None
 
+    def _counted(self, statement: str, report: type[Report], *, exact: bool) -> list[Report]:
+        if not exact:
+            patience = {"ms": str(round(PATIENCE_S * 1_000))}
+            try:
+                with self._store.transaction() as connection:
+                    connection.execute(self._sql["patience"], patience)
+                    return _typed(connection.execute(self._sql[statement]).fetchall(), report)
+            except errors.StoreUnavailable as exc:
+                if not isinstance(exc.__cause__, psycopg.errors.QueryCanceled):
+                    raise
+                with self._store.connection() as connection:
+                    found = connection.execute(self._sql["any"]).fetchone()
+                if found is not None and found.counted:
+                    return self._read(f"{statement}_counted", report)
+        return self._read(statement, report)
+
     def _read(self, statement: str, report: type[Report]) -> list[Report]:
         with self._store.connection() as connection:
             rows = connection.execute(self._sql[statement], {}).fetchall()
-        return [msgspec.convert(row._asdict(), report, strict=False) for row in rows]
+        return _typed(rows, report)
+
+
+def _typed(rows: Sequence[Any], report: type[Report]) -> list[Report]:
+    return [msgspec.convert(row._asdict(), report, strict=False) for row in rows]

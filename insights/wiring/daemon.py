@@ -10,6 +10,7 @@ from insights.store.daemons import Daemons
 from insights.wiring import doors, enriching, files, knowledge, polling, publishing
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
+from insights.wiring.counting import Counting
 from insights.wiring.forgetting import Forgets, Retains
 from insights.wiring.guarding import Guarding
 from insights.wiring.health import Readiness, threads_of
@@ -63,6 +64,8 @@ def build(
         raise _nothing_to_do(app, roles)
     anchoring = Anchoring(app)
     jobs += [anchoring, Forgets(app)]
+    if not once:
+        jobs.append(Counting(app))
     if app.settings.retention.has_ages:
         jobs.append(Retains(app))
     daemons = Daemons(

@@ -5,7 +5,7 @@
 GRANT USAGE ON SCHEMA store, insights TO insights_daemon;
 GRANT SELECT ON ALL TABLES IN SCHEMA store TO insights_daemon;
 GRANT SELECT ON public.insights_schema_version TO insights_daemon;
-GRANT SELECT ON insights.completeness, insights.deployment TO insights_daemon;
+GRANT SELECT ON insights.completeness, insights.completeness_counted, insights.deployment TO insights_daemon;
 
 -- Added to, never changed.
 -- A rotated hash key gives an insight the new hash of the same inputs.
@@ -56,6 +56,10 @@ GRANT INSERT, UPDATE ON store.lease TO insights_daemon;
 -- Sweeps; the bitmaps of finished ones are dropped.
 GRANT INSERT, UPDATE ON store.sweep TO insights_daemon;
 GRANT INSERT, UPDATE, DELETE ON store.sweep_block TO insights_daemon;
+
+-- Where rows stood when they were last counted.
+GRANT INSERT, UPDATE, DELETE ON store.counted TO insights_daemon;
+GRANT INSERT, UPDATE ON store.counted_sink TO insights_daemon;
 
 -- How late rows are found; days long past are dropped.
 GRANT INSERT, UPDATE, DELETE ON store.lateness TO insights_daemon;

@@ -178,7 +178,7 @@ SELECT name FROM store.stream WHERE former_columns IS NOT NULL AND former_key_ve
 
 -- name: completeness
 -- Where every known row of every stream stands.
-SELECT * FROM insights.completeness ORDER BY stream;
+SELECT *, 'now' AS counted, NULL::timestamptz AS counted_at FROM insights.completeness ORDER BY stream, pipeline;
 
 -- name: sinks
 -- What each sink has been told and what it still has to be told.
@@ -198,11 +198,20 @@ SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
 FROM store.insight u
 WHERE u.prompt_tokens IS NOT NULL AND u.generated_at > now() - interval '1 day';
 
--- name: totals
--- Counters that a run compares before and after.
-SELECT (SELECT count(*) FROM store.ledger) AS rows, (SELECT count(*) FROM store.insight) AS insights,
-       (SELECT count(*) FROM store.insight WHERE prompt_tokens IS NOT NULL) AS generations,
-       (SELECT count(*) FROM store.insight WHERE status = 'abstained') AS abstained,
-       (SELECT count(*) FROM store.insight WHERE status = 'withheld') AS withheld,
-       (SELECT count(*) FROM store.work WHERE state = 'dead') AS dead,
-       (SELECT count(*) FROM store.ledger WHERE gone_at IS NOT NULL) AS deleted;
+-- name: mark
+-- Where a run begins: what comes later has greater numbers.
+SELECT now() AS at, (SELECT coalesce(max(row_id), 0) FROM store.ledger) AS row_id,
+       (SELECT coalesce(max(insight_id), 0) FROM store.insight) AS insight_id,
+       (SELECT count(*) FROM store.work WHERE state = 'dead') AS dead;
+
+-- name: since
+-- What a run has made: counted from where it began, not over all there is.
+SELECT (SELECT count(*) FROM store.ledger WHERE row_id > %(row_id)s) AS rows,
+       i.insights, i.generations, i.abstained, i.withheld,
+       (SELECT count(*) FROM store.work WHERE state = 'dead') - %(dead)s AS dead,
+       (SELECT count(*) FROM store.ledger WHERE gone_at >= %(at)s) AS deleted
+FROM (
+    SELECT count(*) AS insights, count(*) FILTER (WHERE prompt_tokens IS NOT NULL) AS generations,
+           count(*) FILTER (WHERE status = 'abstained') AS abstained, count(*) FILTER (WHERE status = 'withheld') AS withheld
+    FROM store.insight WHERE insight_id > %(insight_id)s
+) i;

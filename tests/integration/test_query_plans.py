@@ -202,6 +202,13 @@ def test_dead_letters_read_no_other_rows_of_the_ledger(
     assert "ledger" not in dict(scanned(plan(filled, asked.replace("%(stream)s", "NULL"))))
 
 
+def test_counting_a_slice_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> None:
+    filled.execute(
+        f"INSERT INTO store.current_insight SELECT n, 1, n FROM generate_series(1, {ROWS} / 2) n"
+    )
+    assert scanned(plan(filled, load("counted")["outcomes"])) == []
+
+
 def test_the_status_page_reads_ends_of_indexes_alone(filled: psycopg.Connection[Any]) -> None:
     filled.execute(
         "UPDATE store.work SET state = 'dead', reason = 'r' WHERE work_id <= %s", (ROWS // 3,)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.site import Site
 
 
@@ -62,3 +64,24 @@ def test_a_daemon_tells_its_threads_and_why(site: Site) -> None:
     finally:
         running.terminate()
         running.communicate(timeout=60)
+
+
+def test_what_takes_too_long_to_count_is_told_as_counted_last(site: Site) -> None:
+    site.write()
+    site.run_once()
+    running = site.start()
+    try:
+        deadline = time.monotonic() + 120
+        while not site.query("SELECT 1 FROM store.counted") and time.monotonic() < deadline:
+            time.sleep(0.2)
+        (now,) = json.loads(site.insights("status", "--exact", "--json").stdout)["streams"]
+        assert (now["counted"], now["ok"]) == ("now", now["rows_known"])
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)
+    with psycopg.connect(site.store_url) as link:
+        link.execute("LOCK store.current_insight IN ACCESS EXCLUSIVE MODE")
+        (found,) = json.loads(site.insights("status", "--json").stdout)["streams"]
+        said = " ".join(site.insights("status").stdout.split())
+    assert (found["counted"], found["ok"]) == ("earlier", now["ok"])
+    assert "ago; `insights status --exact` counts now" in said

@@ -18,7 +18,7 @@ PLANTED = {
     "store key": "hash-key-of-the-house",
     "unused credential": "sk-live-0123456789abcdef",
     "literal": "Mustermann",
-    "number": "756123",
+    "number": "756123884012907",  # longer than chance makes of a measured time
     "denied word": "Kowalczyk",
     "row text": "Schwindelanfall",
     "mail": "erika.mustermann@example.com",
