@@ -17,6 +17,7 @@ import structlog
 
 from insights import errors
 from insights.enriching import counting, reuse
+from insights.enriching.baseline import concluded, instead, reason
 from insights.enriching.blame import RETRY_S, Step
 from insights.enriching.breakers import Admission
 from insights.enriching.failures import STORE, Failures, needs
@@ -25,19 +26,14 @@ from insights.enriching.lanes import Lanes
 from insights.enriching.reading import STALE_RETRY_S, Reading
 from insights.enriching.recipe import (
     Recipe,
-    beside,
-    cited,
     examples_for,
-    judged,
     lacking,
     passages_for,
     prompt_sha256,
     request_for,
-    unasked,
 )
 from insights.enriching.shares import Shares
 from insights.enriching.support import UNSCORED, supported
-from insights.governance import redact
 from insights.ground import failpoints
 from insights.model import Claim, GenerateRequest, Insight
 from insights.ports import Grounds, Insights, Work
@@ -244,28 +240,7 @@ class Pipeline:
 
     def validate(self, row: InHand) -> Insight:
         """7. Judge what came back."""
-        recipe = self._recipes[row.claim.pipeline_version_id]
-        notes = (*row.row.notes, *row.orders)
-        texts = beside(row.passages, row.examples)
-        generation = row.reused if row.future is None else row.future.result()
-        if generation is None:
-            verdict = unasked(recipe, row.passages, row.examples, row.orders)
-        else:
-            verdict = judged(recipe, row.row, row.passages, generation)
-            notes += (*(f"{source} was cut" for source in generation.cut), *verdict.notes)
-        return Insight(
-            claim=row.claim,
-            verdict=cited(verdict, row.examples),
-            generation=generation,
-            source_cursor=row.row.cursor,
-            redactions=row.row.redactions,
-            notes=notes,
-            sealed=redact.restorable(row.row.sealed, verdict.output, texts),
-            neighbour=next(iter(row.examples), None),
-            prompt_sha256=row.prompt_sha256,
-            shown=tuple((one.passage_id, one.score) for one in row.passages),
-            asked=None if row.reused is not None else row.asked,
-        )
+        return concluded(self._recipes[row.claim.pipeline_version_id], row)
 
     def score(self, made: Sequence[tuple[InHand, Insight]]) -> list[Insight]:
         """Still 7. Say how far each sentence is supported; without an answer it stays unsaid."""
@@ -348,8 +323,13 @@ class Pipeline:
         if failed is not None:
             late = isinstance(failed, errors.Overloaded)
             alone = row.claim.isolated or (late and row.alone)
-            self._failed("generate", recipe, [row.claim], failed, alone=alone, since=row.sent_at)
-            return None
+            made, at = instead(recipe, row), row.sent_at
+            spare = made is not None  # what would be a dead letter has the baseline's answer
+            if not self._failed(
+                "generate", recipe, [row.claim], failed, alone=alone, since=at, spare=spare
+            ):
+                return None
+            row.reused, row.future, row.instead = made, None, reason(failed)
         if row.future is not None:
             self._failures.passed("generate", recipe)
             self._shares.passed(recipe.version_id)
@@ -394,7 +374,8 @@ class Pipeline:
         *,
         alone: bool,
         since: float | None = None,
+        spare: bool = False,
     ) -> bool:
-        """Have a failure judged; True where each row shall be tried by itself."""
+        """Have a failure judged; True where each row shall be tried by itself, or is spared."""
         at = self._clock() if since is None else since
-        return self._failures.judge(step, recipe, claims, exc, alone=alone, since=at)
+        return self._failures.judge(step, recipe, claims, exc, alone=alone, since=at, spare=spare)

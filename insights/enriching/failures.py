@@ -113,6 +113,7 @@ class Failures:
         *,
         alone: bool,
         since: float,
+        spare: bool = False,
     ) -> bool:
         """Decide who is charged, and do it; True: nothing is done yet, try each row by itself.
 
@@ -123,6 +124,7 @@ class Failures:
             exc: What was raised.
             alone: Nothing else was beside them.
             since: When they were given to what failed (monotonic seconds).
+            spare: What would be a dead letter has another answer: True is returned instead.
         """
         claims = self._flight.still(claims)
         if not claims:
@@ -146,7 +148,7 @@ class Failures:
             log.error(
                 "unforeseen", step=step, recipe=recipe.title, what=_told(exc), traceback=where
             )
-        if ruling.narrow:
+        if ruling.narrow or (ruling.bury and spare):
             return True
         if ruling.opens is not None:
             error = _of_all(exc)

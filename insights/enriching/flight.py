@@ -21,6 +21,7 @@ class InHand(msgspec.Struct):
 
     `orders` says what of them looks like orders to the model. `asked` is what its request is known
     by where its recipe reuses, `reused` the generation that is, instead of one of its own.
+    `instead` says why the baseline answers, and no model.
     """
 
     claim: Claim
@@ -31,6 +32,7 @@ class InHand(msgspec.Struct):
     prompt_sha256: str | None = None
     asked: bytes | None = None
     reused: Generation | None = None
+    instead: str = ""
     future: Future[Generation] | None = None
     sent_at: float = 0.0
     alone: bool = False

@@ -10,7 +10,7 @@ from insights.enriching.evidence import EVEN, log_evidence, needed
 from insights.site.guards import LIVE, OFF, GuardSettings
 
 _SAYS = {
-    "failed": "ended as dead letters",
+    "failed": "ended as dead letters, or had no answer of a model",
     "withheld": "were withheld",
     "abstained": "abstained",
     "slow": "took longer than they may",
@@ -75,7 +75,7 @@ def breach(found: list[Standing]) -> str | None:
 def _asked(
     watched: Mapping[str, float | str], counts: Mapping[str, int]
 ) -> Iterator[tuple[str, int, int, float, bool]]:
-    made = counts.get("made", 0) + counts.get("failed", 0)
+    made = counts.get("made", 0) + counts.get("dead", 0)
     for guard, limit in watched.items():
         assert limit != OFF  # noqa: S101 - it is not watched then
         if limit == LIVE:

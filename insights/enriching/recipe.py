@@ -29,12 +29,25 @@ NOTHING_RELEVANT = "no relevant passage was found"
 NOTHING_NEAR = "no labelled row is near"
 
 
+class Baseline(msgspec.Struct, frozen=True):
+    """What answers in the place of a model: the nearest labelled row, else columns, else values.
+
+    `columns` are by property. With `withheld` it answers where an output was withheld, too.
+    """
+
+    nearest: bool = False
+    columns: Mapping[str, str] = {}
+    values: Json = {}
+    withheld: bool = False
+
+
 class Recipe(msgspec.Struct, frozen=True):
     """One version of a pipeline: its stream and what is made of its rows, bound to their adapters.
 
     `models` names what `generator` may go to: recipes that share one are never in flight beside a
     row of it that must be alone. With `without_model` the nearest of its `examples` is the answer.
-    `former` are the generations that its rows may reuse; None where each has its own.
+    `former` are the generations that its rows may reuse; None where each has its own. `baseline`
+    answers rows that would be dead letters because no model did.
     """
 
     name: str
@@ -61,6 +74,7 @@ class Recipe(msgspec.Struct, frozen=True):
     certain: Certain = Certain()
     local_with: frozenset[str] = frozenset()
     former: Former | None = None
+    baseline: Baseline | None = None
 
     def keeps(self, redactions: Mapping[str, int]) -> bool:
         """Whether what was found in a row keeps it on this machine."""

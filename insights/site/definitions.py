@@ -86,6 +86,8 @@ def read(settings: Settings, name: str) -> Definition:
     asked = {*pipeline.retrieval.columns, *pipeline.retrieval.filters.values()}
     if (found := pipeline.examples) is not None:
         asked |= {*found.columns, *found.filters.values(), *([found.time] if found.time else [])}
+    if pipeline.baseline is not None:
+        asked |= {*pipeline.baseline.columns.values()}
     if not shown | set(pipeline.retrieval.columns):
         raise errors.SettingsError(
             "the prompt uses no column of the row",
@@ -107,6 +109,9 @@ def read(settings: Settings, name: str) -> Definition:
         pipeline.guard.fits(columns(schema), calibrations.closed(schema), name)
     if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
         stream = msgspec.structs.replace(stream, restored=_restored(settings, pipeline, stream))
+    labels = _labels(settings, pipeline, template, schema)
+    if pipeline.baseline is not None:
+        pipeline.baseline.fits(columns(schema), schema.get("required", ()), labels, name)
     return Definition(
         name=name,
         settings=pipeline,
@@ -116,7 +121,7 @@ def read(settings: Settings, name: str) -> Definition:
         stream=stream,
         sink=_sink(settings, pipeline, stream, schema),
         marks=marks(settings, stream),
-        labels=_labels(settings, pipeline, template, schema),
+        labels=labels,
         certificates=calibrations.certificates(pipeline.confidence, schema),
     )
 
@@ -149,6 +154,7 @@ def version(
         **_examples(settings, definition),
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         **({"injection": told} if (told := pipeline.injection.decides) else {}),
+        **({} if pipeline.baseline is None else {"baseline": pipeline.baseline.model_dump()}),
         "sampling": pipeline.sampling.model_dump(),
         "redaction": msgspec.to_builtins(definition.stream.redaction),
         **({"names": list(names.rules)} if (names := definition.stream.names) else {}),

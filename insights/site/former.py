@@ -44,6 +44,7 @@ def former(
         update={
             "model": _model(settings, facts["generator"], where),
             "fallback": None,
+            "baseline": None,
             "abstain": tuple(facts["abstain"]),
             "cut": tuple(facts["cut"]),
             "retrieval": retrieval,

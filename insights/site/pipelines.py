@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from insights import errors
+from insights.site.baselines import BaselineSettings
 from insights.site.guards import GuardSettings
 from insights.site.values import Duration, Name, Section, seconds
 
@@ -116,6 +117,7 @@ class PipelineSettings(Section):
     min_support: float | None = Field(default=None, ge=0, le=1)
     confidence: ConfidenceSettings | None = None
     guard: GuardSettings | None = None
+    baseline: BaselineSettings | None = None
 
     def beside(self, folder: Path) -> "PipelineSettings":
         """Return them with the paths of their files whole; they are written from this folder."""
@@ -147,6 +149,14 @@ class PipelineSettings(Section):
     def _routed(self) -> "PipelineSettings":
         if self.remote_from is not None and self.fallback is None:
             raise ValueError("remote_from needs a fallback: of two models one is on a server")
+        return self
+
+    @model_validator(mode="after")
+    def _stood_in_for(self) -> "PipelineSettings":
+        if self.baseline is not None and self.confidence is not None:
+            raise ValueError("max_error is certified of the model: there is no baseline beside it")
+        if self.baseline is not None and self.baseline.nearest and self.examples is None:
+            raise ValueError("the nearest of [examples] needs [examples]")
         return self
 
     @model_validator(mode="after")

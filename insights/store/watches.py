@@ -99,6 +99,7 @@ class Watches:
         counts = Counter(settled)
         counts.update(_counts([(r.guard, r.bad, r.alone, r.live) for r in made if not r.settled]))
         counts.update(_counts([("failed", r.bad, r.alone, r.live) for r in failed]))
+        counts.update(_counts([("dead", row.bad, 0, 0) for row in failed]))
         counts.update(_counts([("wrong", row.bad, 0, 0) for row in wrong]))
         return msgspec.structs.replace(found, counts=dict(settled)), dict(counts)
 

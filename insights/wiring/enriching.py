@@ -9,7 +9,7 @@ from insights import errors
 from insights.documents.attached import AttachedRows
 from insights.enriching.certain import Certain
 from insights.enriching.guard import Guard, word
-from insights.enriching.recipe import Recipe
+from insights.enriching.recipe import Baseline, Recipe
 from insights.enriching.redteam import Frame
 from insights.governance.orders import Orders
 from insights.ground import environment
@@ -301,6 +301,9 @@ def _bound(app: App, made: Definition, version_id: int) -> Recipe:
         without_model=made.settings.model == NEAREST,
         guard=_guard(app, made),
         certain=Certain() if made.certificates is None else Certain(made.certificates.least),
+        baseline=None
+        if (found := made.settings.baseline) is None
+        else Baseline(found.nearest, found.columns, found.values, found.withheld),
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
         local_with=frozenset(made.settings.local_with),
         former=None

@@ -20,7 +20,7 @@ WITH pair AS (
     JOIN store.deployment f ON f.pipeline_id = d.pipeline_id AND f.stage = 'full'
     WHERE d.pipeline_version_id = %(version_id)s
 ), made AS (
-    SELECT i.insight_id, i.row_id, i.input_hash, i.generated_at, i.status, i.output, p.alike,
+    SELECT i.insight_id, i.row_id, i.input_hash, i.generated_at, i.status, i.route, i.output, p.alike,
            i.pipeline_version_id = p.version_id AS its,
            CASE i.pipeline_version_id WHEN p.version_id THEN p.live_id ELSE p.version_id END AS other_id,
            coalesce(i.prompt_ms + i.decode_ms, 0) AS ms,
@@ -35,7 +35,7 @@ SELECT m.generated_at <= %(horizon)s AS settled, g.guard,
        count(*) FILTER (WHERE CASE WHEN m.its THEN g.other AND NOT g.own ELSE g.own AND NOT g.other END) AS live
 FROM made m
 LEFT JOIN LATERAL (
-    SELECT e.status, e.output, coalesce(e.prompt_ms + e.decode_ms, 0) AS ms,
+    SELECT e.status, e.route, e.output, coalesce(e.prompt_ms + e.decode_ms, 0) AS ms,
            coalesce(e.prompt_tokens + e.sampled_tokens + e.forced_tokens, 0) AS tokens
     FROM store.insight e
     WHERE e.row_id = m.row_id AND e.pipeline_version_id = m.other_id AND (e.input_hash = m.input_hash OR NOT m.alike)
@@ -45,6 +45,7 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (SELECT m.status = 'ok' AND o.status = 'ok' AS answered) both_are
 CROSS JOIN LATERAL (VALUES
     ('made', true, NULL, false),
+    ('failed', coalesce(m.route, '') = 'baseline', CASE WHEN o.status IS NOT NULL THEN coalesce(o.route, '') = 'baseline' END, false),
     ('withheld', m.status = 'withheld', o.status = 'withheld', false),
     ('abstained', m.status = 'abstained', o.status = 'abstained', false),
     ('slow', m.ms > %(slow_ms)s::float8, o.ms > %(slow_ms)s::float8, false),

@@ -99,7 +99,19 @@ def test_dead_letters_are_counted_beside_the_live_version_s(rolling: Rolling) ->
     )
     (dead,) = rolling.query("SELECT count(*) FROM store.work WHERE state = 'dead'")
     assert dead[0] > 5
-    assert counts(rolling) == {"failed": dead[0], "failed_alone": dead[0]}
+    assert counts(rolling) == dict.fromkeys(("failed", "failed_alone", "dead"), dead[0])
+
+
+def test_rows_that_no_model_answered_are_failures(rolling: Rolling) -> None:
+    rolling.step(2, Step("canary", 0.5))
+    rolling.poll("second")
+    made = rolling.work(2)
+    rolling.query("UPDATE store.insight SET route = 'baseline' WHERE pipeline_version_id = 2")
+    assert counts(rolling) == {"made": made, "failed": made}
+    rolling.work(1)
+    found = counts(rolling)
+    assert (found["failed"], found["failed_alone"]) == (made, made)
+    assert ("failed_live" in found, "dead" in found) == (False, False)
 
 
 def test_slow_and_costly_rows_are_counted(rolling: Rolling) -> None:

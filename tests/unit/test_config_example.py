@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from insights.site import definitions, files
 from insights.site import settings as s
 from insights.site.access import JwtSettings
+from insights.site.baselines import BaselineSettings
+from insights.site.guards import GuardSettings
 from insights.site.pipelines import ConfidenceSettings
 from insights.site.telemetry import (
     MailSettings,
@@ -54,6 +56,8 @@ PIPELINE: dict[str, type[BaseModel]] = {
     "retrieval": s.RetrievalSettings,
     "examples": s.ExamplesSettings,
     "confidence": ConfidenceSettings,
+    "guard": GuardSettings,
+    "baseline": BaselineSettings,
     "injection": s.InjectionSettings,
     "sampling": s.SamplingSettings,
 }
@@ -90,7 +94,7 @@ def test_each_setting_is_explained(file: str, section: str, model: type[BaseMode
         "mail",
     }  # sections of their own
     if model is s.PipelineSettings:
-        nested |= {"confidence"}
+        nested |= {"confidence", "guard", "baseline"}
     if model is s.Settings:
         nested = {"pipeline", "config_dir", *(name.split(".")[0] for name in MAIN)}
     wanted = {field.alias or name for name, field in model.model_fields.items()} - nested
