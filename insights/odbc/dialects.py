@@ -5,6 +5,7 @@ SQLite, PostgreSQL and Oracle are their base dialects on `PyODBCConnector`; ever
 included, takes a small ANSI dialect that asks the driver's catalogue functions.
 """
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,18 @@ _BY_DBMS = {
     "microsoft": "mssql+pyodbc",
     "oracle": "oracle+insights",
 }
+
+
+_INCLUDES = (11,)  # PostgreSQL, from which on indexes include columns that are no keys
+_INDEXES = """
+    SELECT i.relname, x.{keys}, CASE WHEN x.indpred IS NULL THEN 0 ELSE 1 END
+    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE t.relname = :name
+      AND CASE WHEN CAST(:schema AS TEXT) IS NULL THEN pg_table_is_visible(t.oid)
+               ELSE n.nspname = :schema END
+"""
+_PERIOD = re.compile(r"^  PERIOD FOR SYSTEM_TIME \(`.+?`, `(.+?)`\)", re.MULTILINE)
 
 
 def drivername(dbms: str) -> str:
@@ -90,7 +103,26 @@ class _OdbcPostgres(PyODBCConnector, PGDialect):
     ) -> list[Any]:
         # The built-in query returns arrays as well.
         names = filter_names or []
-        return [((schema, name), _indexes(connection, name, schema)) for name in names]
+        return [((schema, name), self._whole(connection, name, schema)) for name in names]
+
+    def _whole(
+        self, connection: sa.Connection, name: str, schema: str | None
+    ) -> list[dict[str, Any]]:
+        """Return indexes without columns that they only include, and which are of some rows."""
+        version = connection.dialect.server_version_info or (0,)
+        keys = "indnkeyatts" if version >= _INCLUDES else "indnatts"
+        told = sa.text(_INDEXES.format(keys=keys))
+        found = {
+            index: (int(size), some)
+            for index, size, some in connection.execute(told, {"name": name, "schema": schema})
+        }
+        made = _indexes(connection, name, schema)
+        for index in made:
+            size, some = found.get(index["name"], (len(index["column_names"]), 0))
+            index["column_names"] = index["column_names"][:size]
+            if int(some):
+                index["dialect_options"] = {"postgresql_where": "some rows"}
+        return made
 
     def get_multi_unique_constraints(  # type: ignore[override]
         self,
@@ -103,14 +135,23 @@ class _OdbcPostgres(PyODBCConnector, PGDialect):
 
 
 class _Definitions(MySQLTableDefinitionParser):
-    """Reads SHOW CREATE TABLE, which doubles a backtick within a name; SQLAlchemy leaves it so."""
+    """Reads SHOW CREATE TABLE, which doubles a backtick within a name; SQLAlchemy leaves it so.
+
+    The unique keys of a table with versions (MariaDB's WITH SYSTEM VERSIONING) hold the end of a
+    version as well: it tells none of the rows apart that are now.
+    """
 
     def parse(self, show_create: str, charset: str | None) -> ReflectedState:
         state = super().parse(show_create, charset)
         for column in state.columns:
             column["name"] = column["name"].replace("``", "`")
+        period = _PERIOD.search(show_create)
         for key in state.keys:
-            key["columns"] = [(part[0].replace("``", "`"), *part[1:]) for part in key["columns"]]
+            key["columns"] = [
+                (part[0].replace("``", "`"), *part[1:])
+                for part in key["columns"]
+                if not (period and key["type"] and part[0] == period[1])
+            ]
         return state
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mssql, registry
+from sqlalchemy.dialects import mssql, mysql, registry
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateTable, CreateView
 from sqlalchemy.types import TypeEngine
@@ -22,6 +22,9 @@ LONGEST_VARCHAR = 500  # characters; longer strings become TEXT, CLOB or NVARCHA
 SHORTEST_ENUM = 32  # characters, so that a longer value in a later version needs no ALTER
 
 _LONG = sa.UnicodeText().with_variant(mssql.NVARCHAR(None), "mssql")
+_LONG_TEXTS = (sa.Text, mysql.TINYTEXT, mysql.MEDIUMTEXT, mysql.LONGTEXT)
+_SHORT_KEYS = ("mysql", "mariadb", "mssql", "oracle")  # whose keys cannot be of any length
+_KEY_LENGTH = 255
 _FLAG = sa.Boolean().with_variant(sa.Numeric(1), "oracle")
 _DAY = sa.Date().with_variant(mssql.DATE(), "mssql")
 _TIME = sa.DateTime().with_variant(mssql.DATETIME2, "mssql").with_variant(sa.TIMESTAMP(), "oracle")
@@ -175,7 +178,10 @@ def statements(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: 
                 where=f"sink {spec.name}: key",
                 fix=f"its columns are {', '.join(legacy.c.keys())}",
             )
-        keys = {name: _carried(legacy.c[name].type, home=dialect.name == home) for name in spec.key}
+        keys = {
+            name: _indexed(_carried(legacy.c[name].type, home=dialect.name == home), dialect.name)
+            for name in spec.key
+        }
     table = sink_table(spec, keys, metadata)
     made = [CreateTable(table).compile(dialect=dialect).string]
     if spec.view and legacy is not None:
@@ -212,6 +218,21 @@ def script(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: str)
             f"-- GRANT SELECT ON {view} TO legacy_application;",
         ]
     return "\n".join(lines).rstrip()
+
+
+def _indexed(type_: TypeEngine[Any], dialect: str) -> TypeEngine[Any]:
+    """Return a key's type, where no whole TEXT or BLOB can be one: a shorter one of its kind."""
+    if dialect not in _SHORT_KEYS:
+        return type_
+    if isinstance(type_, sa.types._Binary):  # noqa: SLF001 - the one base of BINARY, BLOB, BYTEA
+        bounded = isinstance(type_, sa.BINARY | sa.VARBINARY) and type_.length
+        return type_ if bounded else sa.VARBINARY(_KEY_LENGTH)
+    if not isinstance(type_, sa.String) or (type_.length and not isinstance(type_, _LONG_TEXTS)):
+        return type_
+    if dialect in ("mysql", "mariadb"):
+        charset, collation = getattr(type_, "charset", None), type_.collation
+        return mysql.VARCHAR(_KEY_LENGTH, charset=charset, collation=collation)
+    return sa.Unicode(_KEY_LENGTH, collation=type_.collation)
 
 
 def _carried(type_: TypeEngine[Any], *, home: bool) -> TypeEngine[Any]:

@@ -1,6 +1,7 @@
 """Looking for what a sink's table has of one row: by its key, and by texts in any of its rows."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ _LEFT = {"revision", "status"}  # what an emptied row has beside its key
 
 def one_row(
     spec: SinkSpec, table: sa.Table, row_key: str
-) -> tuple[sa.Select[Any], dict[str, int | str]]:
+) -> tuple[sa.Select[Any], dict[str, int | str | bytes | Decimal]]:
     """Return the query of the rows with a key, and its values.
 
     Raises:

@@ -6,6 +6,7 @@ table lacks (its unique key refuses a second one) and `UPDATE … WHERE revision
 them, or doing them late, changes nothing.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -231,7 +232,9 @@ class SinkTable:
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine().begin() as connection:
+            with self._engine().begin() as connection, warnings.catch_warnings():
+                # Of types that SQLAlchemy does not know: the engine does.
+                warnings.simplefilter("ignore", sa.exc.SAWarning)
                 if connection.dialect.name in {"mysql", "mariadb"}:
                     connection.exec_driver_sql(_STRICT)
                 yield connection

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from insights.model import SinkSpec
 from insights.sinks.values import columns, parameter
@@ -65,8 +66,14 @@ class Statements:
 
 
 def bound(type_: sa.types.TypeEngine[Any], as_: str, *, key: bool) -> sa.ColumnElement[Any]:
-    """Return a bound parameter; a key neither text nor integer is cast by the server."""
+    """Return a bound parameter; a key neither text, integer nor bytes is cast by the server."""
+    if key and isinstance(type_, sa.types._Binary):  # noqa: SLF001 - the one base of BINARY, BLOB, BYTEA
+        return sa.bindparam(as_, type_=sa.LargeBinary())
+    if isinstance(type_, sa.types.NullType):  # that of the engine's own: it takes its text
+        return sa.bindparam(as_, type_=sa.String())
     text = isinstance(type_, sa.String)
     cast = key and not text and not isinstance(type_, sa.Integer)
     given = sa.bindparam(as_, type_=sa.String() if text or cast else type_)
+    if isinstance(type_, mysql.FLOAT):  # no server casts to FLOAT(7, 2)
+        type_ = mysql.DOUBLE()
     return sa.cast(given, type_) if cast else given

@@ -3,10 +3,12 @@
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from insights import errors
 from insights.model import SinkSpec
-from insights.odbc import door
+from insights.odbc import door, indexes
+from insights.odbc.types import Named, usable
 from insights.sinks import ddl
 
 _CURRENT_LOGIN = {
@@ -18,10 +20,17 @@ _CURRENT_LOGIN = {
 }
 
 
-_COLLATIONS = sa.text("""
-    SELECT column_name, character_set_name, collation_name FROM information_schema.columns
+_MYSQL_TYPES = sa.text("""
+    SELECT column_name, column_type, character_set_name, collation_name
+    FROM information_schema.columns
     WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table
-      AND collation_name IS NOT NULL
+""")
+_POSTGRES_TYPES = sa.text("""
+    SELECT attname, format_type(atttypid, atttypmod), NULL, NULL FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = :table AND attnum > 0 AND NOT attisdropped
+      AND CASE WHEN :schema IS NULL THEN pg_table_is_visible(pg_class.oid)
+               ELSE nspname = :schema END
 """)
 
 
@@ -64,6 +73,8 @@ def checked(connection: sa.Connection, spec: SinkSpec) -> sa.Table:
             where=place,
             fix=f"ALTER TABLE {whole} ADD PRIMARY KEY ({columns}); as the table's owner",
         )
+    for column in table.columns:
+        column.type = _usable(column.type)
     for right, statement in _probes(table):
         try:
             connection.execute(statement)
@@ -92,21 +103,29 @@ def legacy(connection: sa.Connection, spec: SinkSpec) -> sa.Table | None:
             where=f"sink {spec.name}",
             fix="correct the stream's table, or grant SELECT on it",
         )
-    if connection.dialect.name in {"mysql", "mariadb"}:
-        _collate(connection, table)
+    _type(connection, table)
     return table
 
 
-def _collate(connection: sa.Connection, table: sa.Table) -> None:
-    """Give text columns their character set and collation, which reflection takes from none.
+def _type(connection: sa.Connection, table: sa.Table) -> None:
+    """Give columns what reflection leaves out: the engine's own types, and texts their collation.
 
-    Those of the table are not its database's: without them the sink's keys would be of other ones,
+    A table's collation is not its database's: without it the sink's keys would be of another one,
     and the view that joins them would be refused.
     """
-    found = connection.execute(_COLLATIONS, {"schema": table.schema, "table": table.name}).all()
-    for name, charset, collation in found:
-        type_ = table.c[name].type if name in table.c else None
-        if isinstance(type_, sa.String):
+    query = {"mysql": _MYSQL_TYPES, "mariadb": _MYSQL_TYPES, "postgresql": _POSTGRES_TYPES}.get(
+        connection.dialect.name
+    )
+    if query is None:
+        return
+    found = connection.execute(query, {"schema": table.schema, "table": table.name}).all()
+    for name, named, charset, collation in found:
+        if name not in table.c:
+            continue
+        type_ = table.c[name].type
+        if isinstance(type_, sa.types.NullType) or _usable(type_) is not type_:
+            table.c[name].type = Named(str(named))
+        elif isinstance(type_, sa.String) and collation is not None:
             type_.charset, type_.collation = charset, collation  # type: ignore[attr-defined]
 
 
@@ -120,11 +139,15 @@ def reflected(connection: sa.Connection, name: str, schema: str | None) -> sa.Ta
         return None
 
 
-def _unique_keys(connection: sa.Connection, spec: SinkSpec) -> list[set[str | None]]:
+def _usable(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """Return a type that statements work with; an enumeration of PostgreSQL takes its text."""
+    return sa.types.NullType() if isinstance(type_, postgresql.ENUM) else usable(type_)
+
+
+def _unique_keys(connection: sa.Connection, spec: SinkSpec) -> list[set[str]]:
     look = sa.inspect(connection)
     primary = look.get_pk_constraint(spec.table, spec.schema)["constrained_columns"]
-    indexes = look.get_indexes(spec.table, spec.schema)
-    return [set(primary), *(set(i["column_names"]) for i in indexes if i["unique"])]
+    return [set(primary), *map(set, indexes.unique(look, spec.table, spec.schema))]
 
 
 def _probes(table: sa.Table) -> list[tuple[str, sa.Executable]]:

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -68,12 +70,22 @@ def row(
     return made, tuple(notes)
 
 
-def key_part(column: sa.Column[Any], text: str) -> int | str:
-    """Return a key part as it is bound; what is neither integer nor text the server casts."""
+def key_part(column: sa.Column[Any], text: str) -> int | str | bytes | Decimal:
+    r"""Return a key part as it is bound; what is neither integer, text nor bytes the server casts.
+
+    Bytes are read as the engines print them: hexadecimal, after `0x` on SQL Server and `\x` on
+    PostgreSQL.
+    """
+    if isinstance(column.type, sa.types._Binary):  # noqa: SLF001 - the one base of BINARY, BLOB, BYTEA
+        try:
+            return bytes.fromhex(re.sub(r"^(?:0x|\\x)", "", text))
+        except ValueError:
+            raise ValueError(f"the row's key is no bytes, as column {column.name} is") from None
     if not isinstance(column.type, sa.Integer):
         return text
     try:
-        return int(text)
+        number = int(text)
+        return number if number < 2**63 else Decimal(number)  # which ODBC's integers cannot hold
     except ValueError:  # without the text: a key may be personal
         raise ValueError(f"the row's key is no whole number, as column {column.name} is") from None
 

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from insights.sources.kinds import Bits, Column, Kind
+from insights.odbc.types import Bits
+from insights.sources.kinds import Column, Kind
 
 # Types of PostgreSQL that are no text and have an order of their own, which their indexes keep.
 _POSTGRES_SORTED = (

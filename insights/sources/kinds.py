@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import mysql
 
 Kind = Literal[
     "integer", "decimal", "float", "text", "char", "date", "time", "datetime", "binary", "guid",
@@ -33,19 +33,6 @@ _BY_NAME: dict[str, Kind] = {
     "uniqueidentifier": "guid",
     "bytea": "binary",
 }
-
-
-class Bits(sa.BigInteger):
-    """MySQL's BIT: a number that prints as bytes. SQLAlchemy's own type knows no operators yet."""
-
-
-def usable(type_: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    """Return a reflected type, or one in its place that SQLAlchemy can compare with."""
-    if isinstance(type_, mysql.BIT):
-        return Bits()
-    if isinstance(type_, postgresql.DOMAIN):  # is sorted, compared and indexed as what it is of
-        return usable(type_.data_type)
-    return sa.Integer() if isinstance(type_, mysql.YEAR) else type_
 
 
 def kind_of(type_: sa.types.TypeEngine[Any]) -> Kind:

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
+from insights.odbc import indexes
 from insights.odbc.described import described
-from insights.sources.kinds import kind_of, usable
+from insights.odbc.types import usable
+from insights.sources.kinds import kind_of
 from insights.sources.session import Session
 from insights.sources.statements import Statements, verbatim
 
@@ -184,11 +186,7 @@ def ordered_keys(link: sa.Connection, stream: StreamSpec) -> list[tuple[str, ...
     table, schema = stream.table, stream.schema
     try:
         found = [tuple(inspector.get_pk_constraint(table, schema)["constrained_columns"])]
-        found += [
-            tuple(name for name in index["column_names"] if name)
-            for index in inspector.get_indexes(table, schema)
-            if index["unique"] and not _is_partial(index)
-        ]
+        found += indexes.unique(inspector, table, schema)
         found += [
             tuple(constraint["column_names"])
             for constraint in inspector.get_unique_constraints(table, schema)
@@ -208,7 +206,7 @@ def leading(link: sa.Connection, stream: StreamSpec) -> set[str]:
     assert stream.table is not None  # noqa: S101 - asked of tables
     try:
         for index in sa.inspect(link).get_indexes(stream.table, stream.schema):
-            if not _is_partial(index) and index["column_names"] and index["column_names"][0]:
+            if not indexes.is_partial(index) and index["column_names"] and index["column_names"][0]:
                 found.add(index["column_names"][0])
     except (NotImplementedError, sa.exc.NoSuchTableError, sa.exc.DBAPIError):
         pass
@@ -374,11 +372,6 @@ def is_view(link: sa.Connection, stream: StreamSpec) -> bool:
         return stream.table in sa.inspect(link).get_view_names(stream.schema)
     except NotImplementedError:
         return True  # the generic dialect cannot tell: the look for duplicates has to do
-
-
-def _is_partial(index: Any) -> bool:  # noqa: ANN401 - SQLAlchemy's reflected index
-    options = index.get("dialect_options", {})
-    return any(name.endswith("_where") and value for name, value in options.items())
 
 
 def _name(stream: StreamSpec) -> str:

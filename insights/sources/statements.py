@@ -175,9 +175,13 @@ class Statements:
         """
         name = self._stream.cursor or ""
         column = self._source.c[name]
-        high = sa.func.max(column)
-        safe = high if now is None else sa.func.max(sa.case((now, column)))
-        bounds = [self._text_of(name, bound) for bound in (sa.func.min(column), high, safe)]
+        if self.kind(name) == "guid":  # without min and max on PostgreSQL; its text sorts alike
+            text = self._text_of(name, column)
+            bounds: list[Column] = [sa.func.min(text), sa.func.max(text), sa.func.max(text)]
+        else:
+            high = sa.func.max(column)
+            safe = high if now is None else sa.func.max(sa.case((now, column)))
+            bounds = [self._text_of(name, bound) for bound in (sa.func.min(column), high, safe)]
         columns: list[Column] = [sa.func.count(), *bounds]
         conditions = [*self._where, column.is_not(None)]
         if low is not None:

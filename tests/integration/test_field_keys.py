@@ -1,0 +1,188 @@
+"""Keys as people have them: what tells rows apart is believed, and sinks show each row its own."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from insights import errors
+from insights.model import SinkSpec
+from insights.sinks.sink import SinkTable
+from tests.conformance.test_sinks import state
+from tests.integration.test_field_reports import client_runs
+from tests.legacy import Legacy, MariaDbLegacy, PostgresLegacy, open_legacy, reading, stream, walk
+
+
+@pytest.fixture
+def maria(request: pytest.FixtureRequest, tmp_path: Path) -> MariaDbLegacy:
+    made = open_legacy("mariadb", request, tmp_path)
+    assert isinstance(made, MariaDbLegacy)
+    return made
+
+
+@pytest.fixture
+def postgres_app(request: pytest.FixtureRequest, tmp_path: Path) -> PostgresLegacy:
+    made = open_legacy("postgres", request, tmp_path)
+    assert isinstance(made, PostgresLegacy)
+    return made
+
+
+def shown(app: Legacy, count: Callable[[str], Sequence[tuple[object, ...]]], table: str) -> None:
+    """Make a table's sink by its own DDL, publish each row twice, and see each beside its row."""
+    with reading(app.odbc) as client:
+        spec = stream(table=table, key=("k",), inputs=("k",))
+        keys = [key.replace("\\\\", "\\") for key in walk(client, spec)]
+        assert sorted(row.key for row in client.fetch(spec, keys)) == sorted(keys)
+    sink = SinkTable(
+        SinkSpec(
+            name="s", source="s", table=f"ai_{table}", key=("k",), view=f"v_{table}",
+            legacy_table=table,
+            output_schema={"type": "object", "properties": {"word": {"type": "string"}}},
+        ),
+        app.primary_odbc,
+        timeout_s=5,
+    )  # fmt: skip
+    try:
+        for statement in sink.ddl(None).split(";\n"):
+            if "CREATE" in statement:
+                app.execute(re.sub(r"^--.*\n", "", statement.strip()))
+        for revision in (7, 8):
+            states = [
+                state(at, revision, row_key=key, values={"word": f"{at} {revision}"})
+                for at, key in enumerate(keys)
+            ]
+            assert [done.error for done in sink.apply(states)] == [None] * len(keys)
+    finally:
+        sink.close()
+    (found,) = count(f"SELECT count(*), count(word), count(DISTINCT word) FROM v_{table}")
+    assert found == (len(keys), len(keys), len(keys))
+
+
+def test_sinks_of_mariadb_are_keyed_as_their_tables_are(maria: MariaDbLegacy) -> None:
+    types = [
+        ("BINARY(16)", "x'00112233445566778899aabbccddeeff'", "x'ff'"),
+        ("VARBINARY(9)", "'a'", "x'ff00'"),
+        ("TINYBLOB", "'a'", "x'ff'"),
+        ("TEXT COLLATE utf8mb4_bin", "'a'", "'A'"),
+        ("INET6", "'::1'", "'::2'"),
+        ("UUID", "'550e8400-e29b-41d4-a716-446655440000'", "uuid()"),
+        ("BIGINT UNSIGNED", "18446744073709551615", "18446744073709551614"),
+        ("BIT(9)", "b'1'", "b'100000000'"),
+        ("YEAR", "0", "2024"),
+        ("FLOAT(7,2)", "0.1", "12345.67"),
+    ]
+    script = ["SET sql_mode = ''"]
+    for at, (type_, *values) in enumerate(types):
+        part = "(9)" if type_.startswith(("TEXT", "TINYBLOB")) else ""
+        script.append(f"CREATE TABLE t{at} (k {type_} NOT NULL, PRIMARY KEY (k{part}))")
+        script.append(f"INSERT INTO t{at} VALUES ({'), ('.join(values)})")
+    client_runs(maria, ";".join(script))
+    primary, database = maria._pair.primary, maria._database
+    for at in range(len(types)):
+        shown(maria, lambda sql: primary.execute(sql, database=database), f"t{at}")
+
+
+def test_sinks_of_postgres_are_keyed_as_their_tables_are(postgres_app: PostgresLegacy) -> None:
+    for statement in (
+        "CREATE SCHEMA other",
+        "CREATE TYPE other.sev AS ENUM ('low', 'high')",
+        "CREATE DOMAIN code AS text CHECK (value <> '')",
+    ):
+        postgres_app.execute(statement)
+    types = [
+        ("bytea", "'\\x00'", "'\\xff5c'"),
+        ("macaddr", "'08:00:2b:01:02:03'", "'08:00:2b:01:02:04'"),
+        ("pg_lsn", "'0/1'", "'1/0'"),
+        ("other.sev", "'low'", "'high'"),
+        ("code", "'a'", "'b'"),
+        ("money", "'-12.50'", "'1000'"),
+    ]
+    for at, (type_, *values) in enumerate(types):
+        postgres_app.execute(f"CREATE TABLE t{at} (k {type_} PRIMARY KEY)")
+        postgres_app.execute(f"INSERT INTO t{at} VALUES ({'), ('.join(values)})")
+    postgres_app.sync()
+    primary, database = postgres_app._pair.primary, postgres_app._database
+    for at in range(len(types)):
+        shown(postgres_app, lambda sql: primary.execute(sql, database=database), f"t{at}")
+
+
+@pytest.mark.parametrize(
+    ("index", "keeps"),
+    [
+        ("(code) WHERE active", False),
+        ("(code, lower(x))", False),
+        ("(code) INCLUDE (x) WHERE active", False),
+        ("(code) INCLUDE (x)", True),
+    ],
+)
+def test_only_an_index_over_all_rows_keeps_a_key(
+    postgres_app: PostgresLegacy,
+    index: str,
+    keeps: bool,  # noqa: FBT001
+) -> None:
+    postgres_app.execute("CREATE TABLE ticket (code text NOT NULL, x text, active boolean)")
+    postgres_app.execute(f"CREATE UNIQUE INDEX ON ticket {index}")
+    postgres_app.execute("INSERT INTO ticket VALUES ('a', 'x', true), ('b', 'z', true)")
+    if not keeps:
+        postgres_app.execute("INSERT INTO ticket VALUES ('a', 'y', false)")
+    postgres_app.sync()
+    spec = stream(key=("code",), inputs=("x",))
+    with reading(postgres_app.odbc) as client:
+        if keeps:
+            client.inspect(spec)
+            return
+        with pytest.raises(errors.StreamError, match="one key is there twice"):
+            client.inspect(spec)
+        assert client.describe("ticket").key == ()
+
+
+def test_a_partial_index_of_sqlite_keeps_no_key(
+    tmp_path: Path, sqlite_odbc: Callable[[Path], str]
+) -> None:
+    link = sqlite3.connect(tmp_path / "app.sqlite")
+    link.executescript(
+        "CREATE TABLE ticket (code TEXT NOT NULL, x TEXT, y TEXT);"
+        "CREATE UNIQUE INDEX u ON ticket (code) WHERE x = 'q';"
+        "INSERT INTO ticket VALUES ('a', '1', 's'), ('a', '2', 's')"
+    )
+    link.close()
+    with (
+        reading(sqlite_odbc(tmp_path / "app.sqlite")) as client,
+        pytest.raises(errors.StreamError, match="one key is there twice"),
+    ):
+        client.inspect(stream(key=("code",), inputs=("x",)))
+
+
+def test_rows_of_a_table_with_versions_are_told_apart_by_what_they_are_now(
+    maria: MariaDbLegacy,
+) -> None:
+    client_runs(
+        maria,
+        "CREATE TABLE ticket (id INT PRIMARY KEY, subject VARCHAR(9),"
+        " rs TIMESTAMP(6) GENERATED ALWAYS AS ROW START,"
+        " re TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE,"
+        " PERIOD FOR SYSTEM_TIME (rs, re)) WITH SYSTEM VERSIONING;"
+        "INSERT INTO ticket (id, subject) VALUES (1, 'a'), (2, 'b');"
+        "UPDATE ticket SET subject = 'c' WHERE id = 1",
+    )
+    with reading(maria.odbc) as client:
+        spec = stream(inputs=("subject",), cursor="rs", page_rows=1)
+        client.inspect(spec)
+        assert set(walk(client, spec)) == {"1", "2"}
+        assert client.describe("ticket").key == ("id",)
+
+
+def test_an_identifier_may_be_a_cursor(postgres_app: PostgresLegacy) -> None:
+    postgres_app.execute("CREATE TABLE ticket (id uuid PRIMARY KEY, subject text)")
+    for at in range(3):
+        value = f"0190000{at}-0000-7000-8000-000000000000"
+        postgres_app.execute(f"INSERT INTO ticket VALUES ('{value}', 's')")
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
+        spec = stream(inputs=("subject",), cursor="id", page_rows=1)
+        window = client.window(spec, None)
+        assert (window.low or "")[:8] == "01900000"
+        assert window.high == window.safe_high == "01900002-0000-7000-8000-000000000000"
+        assert len(walk(client, spec, by="cursor")) == 3
