@@ -1,6 +1,7 @@
 """`insights try --sample`: real rows through a pipeline, side by side; only the audit is told."""
 
 import html
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ from insights.enriching.recipe import (
     request_for,
 )
 from insights.enriching.support import final
-from insights.model import Example, Generation, Passage, Row, Verdict
+from insights.model import Bookmark, Example, Generation, Passage, Row, Verdict
 from insights.ports import Grounds
 from insights.steps.prompt import Template
 from insights.wiring.app import App
@@ -29,6 +30,7 @@ _Submitted = tuple[
     Row, tuple[Passage, ...], tuple[Example, ...], tuple[str, ...], Future[Generation] | None
 ]
 _LOOKED_THROUGH = 1_000  # rows that a sample is spread over
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _STYLE = """body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}
 td,th{border:1px solid #ccc;padding:4px 8px;text-align:left;vertical-align:top}
 .withheld,.failed{background:#fdd}.abstained{background:#eee}"""
@@ -123,6 +125,41 @@ def keys(recipe: Recipe, count: int) -> list[str]:
     return plain[::step][:count]
 
 
+def spread(recipe: Recipe, count: int) -> list[str]:
+    """Return the keys of rows spread over the table, as even as its keys are.
+
+    Each is one look along the primary key, which must be one whole number. Of other keys, and of a
+    stream that leaves rows out, rows of the first thousand stand for all (`keys`).
+
+    Raises:
+        errors.RowError: If the stream has no row.
+    """
+    spec = recipe.stream
+    narrowed = any((spec.where, spec.query, spec.pending, spec.before))
+    narrowed = narrowed or spec.start != "beginning"
+    first = None if spec.of_inbox or narrowed else _behind(recipe, None)
+    if first is None:
+        return keys(recipe, count)
+    step = 1
+    while _behind(recipe, first + step) is not None:
+        step *= 2
+    low, high = first + step // 2, first + step
+    while high - low > step // count + 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _behind(recipe, middle) is None else (middle, high)
+    found = (_behind(recipe, first - 1 + (high - first) * at // count) for at in range(count))
+    return [str(key) for key in dict.fromkeys(found) if key is not None]
+
+
+def _behind(recipe: Recipe, key: int | None) -> int | None:
+    """Return the first key above one, from the beginning for None; None for no whole number."""
+    source: Any = recipe.source
+    spec = msgspec.structs.replace(recipe.stream, page_rows=1)
+    after = None if key is None else Bookmark(key=(str(key),))
+    found = source.page(spec, after, by="key").block.decode().partition("\t")[0]
+    return int(found) if len(spec.key) == 1 and _WHOLE.fullmatch(found) else None
+
+
 def with_prompt(recipe: Recipe, file: Path) -> Recipe:
     """Return a recipe with another prompt, which may read other columns.
 
@@ -160,7 +197,7 @@ def trial(
 
 def sampled(recipe: Recipe, count: int) -> list[Generation | None]:
     """Return what a sample of rows made, for what it took; None for a row that asks no model."""
-    pending = _submitted(recipe, keys(recipe, count))
+    pending = _submitted(recipe, spread(recipe, count))
     return [None if future is None else future.result() for *_, future in pending]
 
 

@@ -1,8 +1,10 @@
 """`insights plan` before anything is spent, and how right it was afterwards in `status`."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+from tests.helpdesk import Helpdesk
 from tests.site import Site
 
 TARIFFS = """
@@ -50,3 +52,20 @@ def test_a_plan_is_within_a_fifth_of_what_is_then_spent_and_the_next_is_from_tha
     (much,) = [one for one in planned(site, "triage") if one["own"]]
     assert much["basis"] == "its last 1,000 rows"
     assert (round(much["tokens"]), round(much["seconds"], 2)) == (4000, 1.44)
+
+
+def test_a_sample_stands_for_rows_far_behind_the_first(site: Site, tmp_path: Path) -> None:
+    """Work orders of which those behind the first thousand are longer: more is asked of them."""
+    legacy = Helpdesk.of(tmp_path / "legacy.sqlite")
+    legacy.add(range(41, 1_301))
+    legacy.execute("DELETE FROM ticket WHERE ticket_id BETWEEN 200 AND 299")
+    legacy.execute(
+        "UPDATE ticket SET body = replace(hex(zeroblob(8)), '00', body || ' Stops under load. ')"
+        " WHERE ticket_id > 1100"
+    )
+    (own,) = planned(site.write())
+    assert (own["rows"], own["basis"]) == (1_200, "a sample of 38 rows")  # two fell into the gap
+    site.run_once()
+    (told,) = json.loads(site.insights("status", "--json").stdout)["plans"]
+    assert told["done_rows"] == 1_200
+    assert abs(told["off"]["tokens"]) < 0.2

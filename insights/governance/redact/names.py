@@ -25,6 +25,7 @@ from insights.governance.redact.words import (
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_CAPITAL = re.compile(r"[A-Z](?![^\W\d_])")
 _NAME = re.compile(r"[^\W\d_]+\.?(?:[ ,;/&'\n-]{1,3}[^\W\d_]+\.?){0,6}")
 _LINE = re.compile(r"[,;\n]+")
 # Scripts that put no space between words: a value is looked for as it is.
@@ -121,8 +122,9 @@ class Names:
         self._logins(people)
         wanted = (self._parts, self._together, self._short, self._sequences)
         # What a word that belongs to a name begins with, whatever ending it bears.
-        begin = (form[:_SHORTEST] for forms in wanted for form in forms)
-        self._begin = frozenset((*begin, *self._initials))
+        self._stems = {form[:_SHORTEST] for forms in wanted for form in forms}
+        self._begin = frozenset((*self._stems, *self._initials))
+        self._capitals = {initial.upper() for initial in self._initials}
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield what a folded text repeats."""
@@ -134,8 +136,10 @@ class Names:
         if not (self._begin or self._numbers):
             return
         lower = text.lower()
-        lows = _WORD.findall(lower)
-        candidates = self._candidates(lows, plain=lower.isascii())
+        plain = lower.isascii()
+        if plain and not self._numbers and not self._begins(text, lower):
+            return
+        candidates = self._candidates(_WORD.findall(lower), plain=plain)
         if not candidates:
             return
         words = [match.span() for match in _WORD.finditer(text)]
@@ -145,6 +149,15 @@ class Names:
             if at >= until:
                 until = at + self._at(text, words, at, hits)
         yield from _linked(text, hits)
+
+    def _begins(self, text: str, lower: str) -> bool:
+        """Return whether anything may begin like a name: a look before the text is parted in words.
+
+        Particles alone are no name, and an initial is a capital by itself.
+        """
+        if any(map(lower.__contains__, self._stems)):
+            return True
+        return bool(self._capitals) and not self._capitals.isdisjoint(_CAPITAL.findall(text))
 
     def _candidates(self, lows: Sequence[str], *, plain: bool) -> list[int]:
         """Return which words may belong to a name or a number: most do not begin like one."""
@@ -164,25 +177,27 @@ class Names:
 
     def _whole(self, value: str, owner: _Owner) -> None:
         """Enter the value as it is, and its lines: "Hauptstr. 12, 8001 Zürich"."""
-        if _UNSPACED.search(value) and len(value) > 1:
+        if not value.isascii() and len(value) > 1 and _UNSPACED.search(value):
             self._exact.append((value, owner))
             self._exact.append((re.sub(r"\s+", "", value), owner))
-        if len(compact(value)) < _SHORTEST:
+        if len(owner.same) < _SHORTEST:
             return
-        for number, part in enumerate([value, *_LINE.split(value)]):
+        lines = _LINE.split(value)
+        for number, part in enumerate([value, *lines] if len(lines) > 1 else lines):
             words = _WORD.findall(part)[:_LONGEST_SEQUENCE]
             mixed = len(words) > 1 and any(word.isdigit() for word in words)
             if words and (number == 0 or mixed):
                 self._sequence(words, owner)
-        digits = "".join(char for char in value if char.isdigit())
-        if len(digits) >= _SHORTEST_NUMBER and not _LETTERS.search(value):
-            self._numbers.setdefault(digits[0], []).append((digits, owner))
+        if not _LETTERS.search(value):
+            digits = "".join(filter(str.isdigit, value))
+            if len(digits) >= _SHORTEST_NUMBER:
+                self._numbers.setdefault(digits[0], []).append((digits, owner))
 
     def _sequence(self, words: Sequence[str], owner: _Owner) -> None:
         if len(words) == 1 and words[0].isdigit() and len(words[0]) <= _SHORTEST:
             return
-        forms = {tuple(keys(word)[0] for word in words), tuple(keys(word)[-1] for word in words)}
-        for form in forms:
+        forms = [keys(word) for word in words]
+        for form in {tuple([some[0] for some in forms]), tuple([some[-1] for some in forms])}:
             self._sequences.setdefault(form[0], []).append((form, owner))
 
     def _person(self, column: str, value: str) -> list[str]:
