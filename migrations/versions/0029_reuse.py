@@ -14,7 +14,7 @@ serves = "0025"
 
 # No foreign key: the earlier insight may be forgotten, and each one that goes would be looked for in all of them.
 UPGRADE = """
-ALTER TABLE store.insight ADD asked bytea CHECK (length(asked) = 32), ADD reused_from bigint;
+ALTER TABLE store.insight ADD asked bytea, ADD reused_from bigint;
 COMMENT ON COLUMN store.insight.asked IS 'SHA-256 of all that decided its generation, where its pipeline reuses; of what was reused none';
 COMMENT ON COLUMN store.insight.reused_from IS 'The earlier insight whose generation it is of; a number that is not there any more: that one was forgotten';
 CREATE INDEX insight_asked ON store.insight (pipeline_version_id, asked, generated_at) WHERE asked IS NOT NULL;
