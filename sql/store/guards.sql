@@ -82,12 +82,12 @@ JOIN store.insight i ON i.insight_id = f.insight_id AND i.generated_at > d.watch
 WHERE d.pipeline_version_id = %(version_id)s;
 
 -- name: count
--- What was counted up to then, unless another daemon has meanwhile.
+-- What was counted up to then. Of daemons that look at once each says the whole, and the later one stands.
 INSERT INTO store.watch AS w (pipeline_version_id, since, counted_to, counts, nearest)
 VALUES (%(version_id)s, %(since)s, %(horizon)s, %(counts)s, %(nearest)s)
 ON CONFLICT (pipeline_version_id) DO UPDATE
 SET since = excluded.since, counted_to = excluded.counted_to, counts = excluded.counts, nearest = excluded.nearest
-WHERE w.since < excluded.since OR (w.since = excluded.since AND w.counted_to = %(counted_to)s);
+WHERE (w.since, w.counted_to) <= (excluded.since, excluded.counted_to);
 
 -- name: withdraw
 -- Take its share from a version, or keep the share from growing; false: it has none any more, or is held.
