@@ -10,7 +10,6 @@ revision = "0030"
 down_revision = "0029"
 branch_labels = None
 depends_on = None
-serves = "0025"
 
 UPGRADE = """
 ALTER TABLE store.deployment ADD watched_from timestamptz;

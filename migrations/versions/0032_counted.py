@@ -10,7 +10,6 @@ revision = "0032"
 down_revision = "0031"
 branch_labels = None
 depends_on = None
-serves = "0025"
 
 _OUTCOMES = ("ok", "abstained", "withheld", "pending", "dead", "missing", "gone", "skipped")
 _COUNTS = ("rows_known", *_OUTCOMES)
