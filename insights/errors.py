@@ -354,6 +354,7 @@ class RequestRefused(Permanent):
     """
 
     exit_code = 46
+    again_s = 0.0  # seconds until the same may be sent again, where it is the client's budget
 
 
 class NotForgotten(Permanent):

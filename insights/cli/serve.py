@@ -49,7 +49,7 @@ def serve(ctx: typer.Context) -> None:
     await_store(settings)
     with open_app(settings) as app:
         check_collation(app.store)
-        opened = doors(app)
+        opened = doors(app, bounded=True)
         if not opened.entrances:
             raise errors.SettingsError(
                 "no pipeline follows a stream of the inbox",

@@ -113,7 +113,7 @@ COMMANDS: Mapping[str, Need] = {
     "serve": Need(
         "door",
         (
-            *(f"inbox.{name}" for name in _ACCEPTS),
+            *(f"inbox.{name}" for name in (*_ACCEPTS, "take_of_client")),
             *(f"ledger.{name}" for name in ("deployed", "record")),
             "insights.setting",
             "forgetting.kept_out",

@@ -11,6 +11,8 @@ from insights.site.values import Name, Section
 class BudgetSettings(Section):
     """`[budget.<name>]`: how much a pipeline, a stream, a model, or without any all may spend.
 
+    Or how many rows a `client` of the HTTP door may send: those are taken when they are accepted.
+
     Past `soft` one row runs at a time, over all daemons; at `hard` none begins until the next
     window. `seconds` are a model's computing time, `money` is what its tariff makes of it.
     `reserve` is what a row is taken to need at most until it is written; see docs/budgets.md.
@@ -19,6 +21,7 @@ class BudgetSettings(Section):
     pipeline: Name | None = None
     stream: Name | None = None
     model: Name | None = None
+    client: str | None = Field(default=None, min_length=1)
     unit: Literal["rows", "tokens", "seconds", "money"]
     per: Literal["minute", "hour", "day"] = "day"
     soft: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -32,8 +35,11 @@ class BudgetSettings(Section):
             raise ValueError("give soft, hard or both: without them nothing is bounded")
         if self.soft is not None and self.hard is not None and self.soft > self.hard:
             raise ValueError("soft is above hard, which stops before it")
-        if sum(name is not None for name in (self.pipeline, self.stream, self.model)) > 1:
-            raise ValueError("give at most one of pipeline, stream and model")
+        whose = (self.pipeline, self.stream, self.model, self.client)
+        if sum(name is not None for name in whose) > 1:
+            raise ValueError("give at most one of pipeline, stream, model and client")
+        if self.client is not None and (self.unit != "rows" or self.soft is not None):
+            raise ValueError("a client's budget has rows and a hard bound: it may send, or not")
         if self.unit == "rows" and self.reserve is not None:
             raise ValueError("a row is one row: reserve is for the other units")
         if self.time_zone not in zoneinfo.available_timezones():

@@ -293,7 +293,8 @@ def _refuse_money_without_tariff(settings: Settings, path: Path) -> None:
 def concerned(budget: BudgetSettings, name: str, pipeline: PipelineSettings) -> bool:
     """Tell whether the work of a pipeline is under a budget."""
     return (
-        budget.pipeline in (None, pipeline.version_of or name)
+        budget.client is None
+        and budget.pipeline in (None, pipeline.version_of or name)
         and budget.stream in (None, pipeline.stream)
         and (budget.model is None or budget.model in pipeline.models)
     )

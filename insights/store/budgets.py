@@ -10,7 +10,10 @@ from insights.store.queries import load
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """A budget as the settings say it; `reserves` is what a row takes of it, by version."""
+    """A budget as the settings say it; `reserves` is what a row takes of it, by version.
+
+    A `client`'s has none: what it sends is taken when it is accepted (`store.inbox`).
+    """
 
     name: str
     concerns: str
@@ -21,6 +24,7 @@ class Budget(msgspec.Struct, frozen=True):
     soft: float | None
     hard: float | None
     reserves: Mapping[int, float]
+    client: str | None = None
 
 
 class Budgets:
@@ -43,6 +47,9 @@ class Budgets:
         who claims holds budgets in their order, and would wait in a circle with a transaction here.
         """
         ids = {budget.name: self._declare(budget) for budget in budgets}
+        with self._store.connection() as connection:
+            bound = [budget.name for budget in budgets if budget.client is not None]
+            connection.execute(self._sql["unbind_clients"], {"names": bound})
         for version in versions:
             under = [budget for budget in budgets if version in budget.reserves]
             values = {

@@ -50,10 +50,14 @@ class Inbox:
         store: The store.
         holder: This process's name, for the audit.
         key_version: The number of the key that digests are made with.
+        bounded: Clients have budgets here (docs/budgets.md).
     """
 
-    def __init__(self, store: Store, holder: str, *, key_version: int = 1) -> None:
+    def __init__(
+        self, store: Store, holder: str, *, key_version: int = 1, bounded: bool = False
+    ) -> None:
         self._store = store
+        self._bounded = bounded
         self._holder = holder
         self._key_version = key_version
         self._sql = load("inbox")
@@ -74,7 +78,7 @@ class Inbox:
                 with self._store.transaction() as connection:
                     deployed = self._followed(connection, stream)
                     found = _Accepting(connection, self._sql, self._ledger, stream, deployed)
-                    answers = found.accept(submissions)
+                    answers = found.accept(submissions, bounded=self._bounded)
                     failpoints.reach("before-accept-commit")
             except errors.Overloaded:
                 time.sleep(_PAUSE_S * tried)
@@ -178,7 +182,7 @@ class _Accepting:
         self._deployed = deployed
 
     def accept(
-        self, submissions: Sequence[Submission]
+        self, submissions: Sequence[Submission], *, bounded: bool
     ) -> list[tuple[Ticket, ...] | errors.RequestRefused]:
         """Accept what can be; say of the rest why not."""
         pipelines = {sent.pipeline: self._target(sent.pipeline) for sent in submissions}
@@ -192,9 +196,28 @@ class _Accepting:
             for sent, answer in zip(submissions, answers, strict=True)
             if answer is None
         ]
-        tickets = self._tickets(fresh)
-        made = iter([tickets[id(sent)] for sent, _ in fresh])
+        stands = self._standing(fresh)
+        short = self._short(fresh, stands) if bounded else {}
+        tickets = self._tickets([one for one in fresh if id(one[0]) not in short], stands)
+        made = iter([short.get(id(sent)) or tickets[id(sent)] for sent, _ in fresh])
         return [next(made) if answer is None else answer for answer in answers]
+
+    def _short(
+        self, fresh: Sequence[tuple[Submission, int]], stands: Mapping[str, str]
+    ) -> dict[int, errors.RequestRefused]:
+        """Take what is new of its client's budgets; return those that these have not enough for.
+
+        Before anything else is locked, and client by client: nobody waits in a circle.
+        """
+        refused = {}
+        for sent, _ in sorted(fresh, key=lambda one: one[0].client):
+            if not (rows := sum(one.key not in stands for one in sent.rows)):
+                continue
+            values = {"client": sent.client, "rows": rows}
+            found = self._connection.execute(self._sql["take_of_client"], values).fetchone()
+            if found is not None:
+                refused[id(sent)] = _too_much(found, rows)
+        return refused
 
     def _target(self, pipeline: str) -> int:
         if (found := self._deployed.pipelines.get(pipeline)) is None:
@@ -223,8 +246,9 @@ class _Accepting:
             for id_, one in zip(row.requests, sent.rows, strict=True)
         )
 
-    def _tickets(self, fresh: Sequence[tuple[Submission, int]]) -> dict[int, tuple[Ticket, ...]]:
-        stands = self._standing(fresh)
+    def _tickets(
+        self, fresh: Sequence[tuple[Submission, int]], stands: Mapping[str, str]
+    ) -> dict[int, tuple[Ticket, ...]]:
         entered: list[dict[str, Any]] = []
         tickets: dict[int, tuple[Ticket, ...]] = {}
         for sent, pipeline_id in fresh:
@@ -324,6 +348,21 @@ def _not_live(where: str) -> errors.StreamError:
         where=where,
         fix="start a daemon that has the pipeline's files: `insights run`",
     )
+
+
+def _too_much(found: Any, rows: int) -> errors.RequestRefused:  # noqa: ANN401 - a named row
+    """Return why rows are not accepted; more than there are in a whole window never will be."""
+    told = errors.RequestRefused(
+        f"{found.used:,.10g} of {found.hard:,.10g} rows a {found.per} were sent, and {rows:,} more"
+        " are too many",
+        where="budget",
+        fix=f"send what is new after the {found.per} is over",
+    )
+    if rows > found.hard:
+        told.fix = f"send at most {found.hard:,.10g} rows at once"
+    else:
+        told.again_s = found.again_s
+    return told
 
 
 def _hashes(one: Prepared) -> list[uuid.UUID]:

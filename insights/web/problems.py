@@ -68,11 +68,8 @@ def problem(exc: Exception, *, retry_after_s: float) -> ProblemError:
     match exc:
         case ProblemError():
             return exc
-        case errors.RequestRefused(where="pipeline"):
-            return ProblemError(404, exc.what, fix=exc.fix)
         case errors.RequestRefused():
-            pointer = exc.where if exc.where.startswith("/") else None
-            return ProblemError(422, exc.what, pointer=pointer, fix=exc.fix)
+            return _refused(exc)
         case errors.Transient():
             return ProblemError(
                 503,
@@ -84,3 +81,13 @@ def problem(exc: Exception, *, retry_after_s: float) -> ProblemError:
             return ProblemError(503, exc.what, headers=again)
         case _:
             return ProblemError(500, "the server failed; its log says why")
+
+
+def _refused(exc: errors.RequestRefused) -> ProblemError:
+    if exc.again_s > 0:
+        wait = {"Retry-After": str(math.ceil(exc.again_s))}
+        return ProblemError(429, exc.what, fix=exc.fix, headers=wait)
+    if exc.where == "pipeline":
+        return ProblemError(404, exc.what, fix=exc.fix)
+    pointer = exc.where if exc.where.startswith("/") else None
+    return ProblemError(422, exc.what, pointer=pointer, fix=exc.fix)

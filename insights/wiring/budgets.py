@@ -29,6 +29,7 @@ def put(app: App, recipes: Iterable[Recipe]) -> None:
             name=name,
             concerns=_concerns(budget),
             model=budget.model,
+            client=budget.client,
             unit=budget.unit,
             per=budget.per,
             time_zone=budget.time_zone,
@@ -43,7 +44,8 @@ def put(app: App, recipes: Iterable[Recipe]) -> None:
         for name, budget in sorted(settings.budget.items())
     ]
     Budgets(app.store, app.holder).put(
-        [budget for budget in wanted if budget.reserves], [recipe.version_id for recipe in found]
+        [one for one in wanted if one.reserves or one.client is not None],
+        [recipe.version_id for recipe in found],
     )
 
 
@@ -78,7 +80,7 @@ def _reserve(settings: Settings, budget: BudgetSettings, pipeline: PipelineSetti
 
 
 def _concerns(budget: BudgetSettings) -> str:
-    for kind in ("pipeline", "stream", "model"):
+    for kind in ("pipeline", "stream", "model", "client"):
         if (name := getattr(budget, kind)) is not None:
             return f"{kind} {name}"
     return "everything"

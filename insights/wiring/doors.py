@@ -20,14 +20,15 @@ log = structlog.get_logger(__name__)
 _FORGET_EVERY_S = 30.0
 
 
-def doors(app: App, actor: str = "insights serve") -> Doors:
+def doors(app: App, actor: str = "insights serve", *, bounded: bool = False) -> Doors:
     """Return what every door submits to: the pipelines that follow a stream of the inbox.
 
     Args:
         app: The site.
         actor: Who the audit says cancelled a request: `insights` and a command.
+        bounded: Its clients have budgets.
     """
-    kept = Inbox(app.store, actor, key_version=app.hash_keys.version)
+    kept = Inbox(app.store, actor, key_version=app.hash_keys.version, bounded=bounded)
     return Doors(entrances(app), intake(app), kept)
 
 

@@ -3,10 +3,10 @@
 WITH former AS (
     SELECT * FROM store.budget WHERE name = %(name)s
 )
-INSERT INTO store.budget AS b (name, concerns, model, unit, per, time_zone, soft, hard)
-VALUES (%(name)s, %(concerns)s, %(model)s, %(unit)s, %(per)s, %(time_zone)s, %(soft)s, %(hard)s)
+INSERT INTO store.budget AS b (name, concerns, model, client, unit, per, time_zone, soft, hard)
+VALUES (%(name)s, %(concerns)s, %(model)s, %(client)s, %(unit)s, %(per)s, %(time_zone)s, %(soft)s, %(hard)s)
 ON CONFLICT (name) DO UPDATE
-SET concerns = excluded.concerns, model = excluded.model, unit = excluded.unit, per = excluded.per,
+SET concerns = excluded.concerns, model = excluded.model, client = excluded.client, unit = excluded.unit, per = excluded.per,
     time_zone = excluded.time_zone, soft = excluded.soft, hard = excluded.hard,
     -- In another unit, of another model or in other windows what was used means nothing.
     used = CASE WHEN (b.unit, b.per, b.time_zone, b.model, b.concerns) IS NOT DISTINCT FROM
@@ -16,6 +16,10 @@ RETURNING budget_id, NOT EXISTS (
     SELECT FROM former f
     WHERE (f.concerns, f.model, f.unit, f.per, f.time_zone, f.soft, f.hard) IS NOT DISTINCT FROM
           (b.concerns, b.model, b.unit, b.per, b.time_zone, b.soft, b.hard)) AS changed;
+
+-- name: unbind_clients
+-- Clients whose budget the settings say no more may send as they like.
+UPDATE store.budget SET client = NULL WHERE client IS NOT NULL AND name <> ALL (%(names)s::text[]);
 
 -- name: put_under
 -- Which budgets the work of a version is under from now on, with what a row reserves of each: these, and no other.

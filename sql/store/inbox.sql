@@ -51,6 +51,22 @@ WHERE latest.input_hash = ANY(r.hashes) AND b.input_hash = ANY(r.hashes)
        OR EXISTS (SELECT FROM store.insight i JOIN store.deployment d USING (pipeline_version_id)
                   WHERE i.row_id = l.row_id AND i.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id));
 
+-- name: take_of_client
+-- Rows that a client sends are taken of its budgets, of all or of none, in the transaction that accepts them. Returns what has
+-- not so many left, and the seconds until it begins anew.
+WITH under AS MATERIALIZED (
+    SELECT b.budget_id, b.name, b.hard, b.per, w.begins, CASE WHEN b.window_start >= w.begins THEN b.used ELSE 0 END AS used,
+           extract(epoch FROM ((w.begins AT TIME ZONE b.time_zone) + ('1 ' || b.per)::interval) AT TIME ZONE b.time_zone
+                              - now())::float8 AS again_s
+    FROM store.budget b CROSS JOIN LATERAL (SELECT date_trunc(b.per, now(), b.time_zone) AS begins) w
+    WHERE b.client = %(client)s ORDER BY b.budget_id FOR NO KEY UPDATE OF b
+), taken AS (
+    UPDATE store.budget b SET used = u.used + %(rows)s, window_start = greatest(b.window_start, u.begins)
+    FROM under u
+    WHERE b.budget_id = u.budget_id AND NOT EXISTS (SELECT FROM under o WHERE o.used + %(rows)s > o.hard)
+)
+SELECT name, hard, used, per, again_s FROM under WHERE used + %(rows)s > hard ORDER BY again_s DESC LIMIT 1;
+
 -- name: accept
 -- Requests whose rows the ledger knows by now, recorded as a poll records them. Of a row only the fields that came last are
 -- kept. A pipeline that has neither work nor an insight of them begins: its work was cancelled, or it came later than the

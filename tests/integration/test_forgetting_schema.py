@@ -39,7 +39,7 @@ POSITIONS = {"stream": "position watermark passes window_read gaps", "sweep": "p
 NOT_OF_A_ROW = {
     "audit_chain": "actor login head sealed_hash",
     "audit_event": "action hash",
-    "budget": "name concerns model unit per time_zone",
+    "budget": "name concerns model client unit per time_zone",
     "collection": "name language stream",
     "daemon": "holder roles version troubles threads",
     "deployment": "stage columns stopped_reason changed_by held_reason",

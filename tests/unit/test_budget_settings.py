@@ -34,6 +34,9 @@ def budget(**given: object) -> BudgetSettings:
         ({"unit": "rows", "hard": 1, "time_zone": "Zurich"}, "no time zone"),
         ({"unit": "rows", "hard": float("nan")}, "finite"),
         ({"unit": "rows", "hard": 0}, "greater than 0"),
+        ({"unit": "rows", "hard": 1, "client": "erp", "stream": "s"}, "at most one"),
+        ({"unit": "tokens", "hard": 1, "client": "erp"}, "rows and a hard bound"),
+        ({"unit": "rows", "hard": 2, "soft": 1, "client": "erp"}, "rows and a hard bound"),
     ],
 )
 def test_what_bounds_nothing_or_two_things_is_refused(given: dict[str, Any], why: str) -> None:
