@@ -12,7 +12,7 @@ import psycopg
 from insights.store import migrate
 from tests.integration.test_permissions import explained
 
-AT = "0018"
+AT = "0025"
 FORMER = Path(__file__).parent / "former" / "store"  # sql/store as it was at that revision
 NAME = re.compile(r"^-- name: (?P<name>[a-z0-9_]+)\s*$", re.MULTILINE)
 UTILITY = re.compile(r"(--.*\n|\s)*(LOCK|COPY|CREATE|SET)")

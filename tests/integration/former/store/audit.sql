@@ -1,5 +1,6 @@
 -- name: append
--- What was done, in the transaction that did it. Nothing else writes events: the function gives number, time, login and hash.
+-- What was done, in the transaction that did it. Nothing else writes events: the function gives number, time, login and hash,
+-- and refuses a writer's name that is not this login's to use.
 SELECT store.append_events(%(actor)s, %(events)s);
 
 -- name: snapshot
@@ -62,10 +63,12 @@ WHERE c.relnamespace = 'store'::regnamespace AND c.relname IN ('audit_event', 'a
 SELECT p.proname AS door, encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex') AS sha256,
        p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AS fixed
 FROM pg_proc p
-WHERE p.pronamespace = 'store'::regnamespace AND p.proname IN ('append_events', 'seal_events', 'refuse_change');
+WHERE p.pronamespace = 'store'::regnamespace 
+  AND p.proname IN ('append_events', 'chain_events', 'seal_events', 'refuse_change', 'forget', 'forget_more', 'allow_again',
+                    'take_row', 'entomb_events');
 
 -- name: rights
--- Whoever but the owner may change the tables past the functions: nobody should.
+-- Whoever but the owner may change the tables past the functions, or put an event down under any name: nobody should.
 SELECT DISTINCT coalesce(r.rolname, 'PUBLIC') AS role, x.privilege_type AS privilege, c.relname AS name
 FROM pg_class c
 CROSS JOIN LATERAL aclexplode(c.relacl) AS x
@@ -79,4 +82,25 @@ CROSS JOIN LATERAL aclexplode(a.attacl) AS x
 LEFT JOIN pg_roles r ON r.oid = x.grantee
 WHERE c.relnamespace = 'store'::regnamespace AND c.relname IN ('audit_event', 'audit_chain')
   AND x.grantee <> c.relowner AND x.privilege_type NOT IN ('SELECT', 'REFERENCES')
+UNION
+SELECT coalesce(r.rolname, 'PUBLIC'), x.privilege_type, p.proname
+FROM pg_proc p
+CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
+LEFT JOIN pg_roles r ON r.oid = x.grantee
+WHERE p.pronamespace = 'store'::regnamespace AND x.grantee <> p.proowner
+  AND (p.proname IN ('chain_events', 'entomb_events', 'take_row')
+       OR p.proname IN ('append_events', 'seal_events', 'forget', 'forget_more', 'allow_again') AND x.grantee = 0)
 ORDER BY 1, 2, 3;
+
+-- name: to_replay
+-- What one insight was made from and what came out, for who makes it again.
+SELECT i.status, i.reason, i.output, i.input_hash, i.source_cursor, l.row_key, k.stream, k.shown_key, p.name AS pipeline,
+       v.sha256 AS version, v.definition,
+       (SELECT e.details FROM store.audit_event e
+        WHERE e.row_id = i.row_id AND e.insight_id = i.insight_id AND e.action = 'insight' LIMIT 1) AS made
+FROM store.insight i
+JOIN store.ledger l USING (row_id)
+JOIN store.shown_key k USING (row_id)
+JOIN store.pipeline_version v USING (pipeline_version_id)
+JOIN store.pipeline p USING (pipeline_id)
+WHERE i.insight_id = %(insight_id)s;

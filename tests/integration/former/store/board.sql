@@ -28,7 +28,7 @@ ORDER BY s.name;
 
 -- name: versions
 -- The versions of each pipeline that make new work, and the ten that were retired last.
-SELECT p.name AS pipeline, s.name AS stream, k.name AS sink, v.sha256, d.stage, d.stopped_reason, d.changed_at, d.changed_by,
+SELECT p.name AS pipeline, s.name AS stream, k.name AS sink, v.sha256, d.stage, d.share, d.stopped_reason, d.changed_at, d.changed_by,
        (SELECT array_agg(split_part(l.name, ' ', 3) ORDER BY 1) FROM store.lease l
         WHERE starts_with(l.name, 'serves ' || v.pipeline_version_id || ' ') AND l.expires_at > now()) AS served_by
 FROM (

@@ -27,21 +27,13 @@ UPDATE store.deployment SET sink_id = %(sink_id)s, columns = %(columns)s
 WHERE pipeline_version_id = %(version_id)s
   AND (sink_id IS DISTINCT FROM %(sink_id)s OR columns IS DISTINCT FROM %(columns)s::text[]);
 
--- name: retire
--- All versions of a pipeline make no new work from now on.
-UPDATE store.deployment SET stage = 'retired', changed_at = now(), changed_by = %(actor)s
-WHERE pipeline_id = %(pipeline_id)s AND stage <> 'retired';
-
 -- name: deploy
--- A version makes all new work of its pipeline. Pages that were read for others before are not recorded.
-WITH deployed AS (
-    INSERT INTO store.deployment AS d (pipeline_version_id, pipeline_id, stream_id, sink_id, columns, stage, changed_by)
-    VALUES (%(version_id)s, %(pipeline_id)s, %(stream_id)s, %(sink_id)s, %(columns)s, 'full', %(actor)s)
-    ON CONFLICT (pipeline_version_id) DO UPDATE
-    SET stage = 'full', share = 1, changed_at = now(), changed_by = excluded.changed_by
-    RETURNING stream_id
-)
-UPDATE store.stream s SET generation = s.generation + 1 FROM deployed d WHERE s.stream_id = d.stream_id;
+-- A version never seen before is full, or a shadow, from now on. The function refuses one that was seen.
+SELECT store.deploy_version(%(version_id)s, %(stream_id)s, %(sink_id)s, %(columns)s::text[], %(stage)s, %(actor)s);
+
+-- name: raise_shares
+-- Raise the shares that are due by their own schedules; what became full has all keys.
+SELECT pipeline, version, new_stage AS stage, new_share AS share FROM store.raise_shares(%(actor)s);
 
 -- name: repoint
 -- Work that waits under a retired version is done under the live one of its pipeline. Where that one reads other columns,
@@ -75,8 +67,8 @@ SET pipeline_version_id = CASE WHEN t.twice THEN w.pipeline_version_id ELSE t.li
 FROM ranked t WHERE w.work_id = t.work_id;
 
 -- name: found
--- The versions of a pipeline, newest first, whose SHA-256 begins like this.
-SELECT p.pipeline_id, v.pipeline_version_id, v.sha256, d.stage, d.stream_id, d.sink_id, d.columns, d.changed_at
+-- The versions of a pipeline, the last changed first, whose SHA-256 begins like this.
+SELECT v.pipeline_version_id, v.sha256, v.definition, d.stage, d.share, d.full_at
 FROM store.pipeline p
 JOIN store.pipeline_version v USING (pipeline_id)
 JOIN store.deployment d USING (pipeline_version_id)
@@ -93,22 +85,30 @@ WHERE p.name = %(pipeline)s AND starts_with(v.sha256, %(prefix)s)
 ORDER BY d.changed_at DESC, v.pipeline_version_id DESC;
 
 -- name: history
--- Which version of a pipeline was live from when to when, by whom, and how many insights it made meanwhile.
+-- Which version of a pipeline was at which stage from when to when, by whom and why, and its insights of the time. A version
+-- that becomes full ends all others but shadows.
 WITH deployed AS (
-    SELECT e.at, lead(e.at) OVER (ORDER BY e.at, e.chain_id, e.number) AS until, c.actor, e.details ->> 'version' AS sha256
+    SELECT row_number() OVER (ORDER BY e.at, e.chain_id, e.number) AS place, e.at, c.actor,
+           coalesce(e.details ->> 'user', c.actor) AS by, e.details ->> 'version' AS sha256, e.details ->> 'stage' AS stage,
+           (e.details ->> 'share')::float8 AS share, e.details ->> 'why' AS why
     FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)
     WHERE e.action = 'deployed' AND e.details ->> 'pipeline' = %(pipeline)s
+), lasted AS (
+    SELECT d.*, (SELECT min(n.at) FROM deployed n
+                 WHERE n.place > d.place AND (n.sha256 = d.sha256 OR (n.stage = 'full' AND d.stage <> 'shadow'))) AS until
+    FROM deployed d
 )
-SELECT h.sha256 AS pipeline_version, h.at AS since, h.until, h.actor AS by,
+SELECT h.sha256 AS pipeline_version, h.stage, coalesce(h.share, 1) AS share, h.at AS since, h.until, h.by, h.why,
        (SELECT count(*) FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
         JOIN store.pipeline p USING (pipeline_id)
         WHERE p.name = %(pipeline)s AND v.sha256 = h.sha256
           AND i.generated_at >= h.at AND (h.until IS NULL OR i.generated_at < h.until)) AS insights
-FROM deployed h ORDER BY h.at;
+FROM lasted h WHERE h.stage <> 'retired' ORDER BY h.place;
 
 -- name: live
 -- What each stream is followed by: to know what is polled, and whether anybody serves it.
-SELECT s.name AS stream, p.name AS pipeline, v.pipeline_version_id AS version_id, v.sha256, d.stage, d.stopped_reason,
+SELECT s.name AS stream, p.name AS pipeline, v.pipeline_version_id AS version_id, v.sha256, d.stage, d.share,
+       d.shares AS shares_to_come, d.next_at, d.held_reason, d.stopped_reason,
        (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = v.pipeline_version_id AND w.state = 'pending')
            AS pending,
        (SELECT array_agg(split_part(l.name, ' ', 3) ORDER BY 1) FROM store.lease l
@@ -118,27 +118,29 @@ JOIN store.pipeline_version v USING (pipeline_version_id)
 JOIN store.pipeline p ON p.pipeline_id = d.pipeline_id
 JOIN store.stream s ON s.stream_id = d.stream_id
 WHERE d.stage <> 'retired'
-ORDER BY s.name, p.name;
+ORDER BY s.name, p.name, (d.stage = 'full') DESC, d.changed_at;
 
 -- name: list
 -- Every version of every pipeline: how it is deployed, and how many insights it has made.
-SELECT d.pipeline, d.pipeline_version, d.stage, d.stream, d.sink, d.columns, d.stopped_reason, d.created_at, d.changed_at,
+SELECT d.pipeline, d.pipeline_version, d.stage, d.share, d.stream, d.sink, d.columns, d.stopped_reason, d.created_at, d.changed_at,
        d.changed_by,
        (SELECT count(*) FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
         JOIN store.pipeline p USING (pipeline_id)
         WHERE p.name = d.pipeline AND v.sha256 = d.pipeline_version) AS insights
 FROM insights.deployment d
 WHERE %(pipeline)s::text IS NULL OR d.pipeline = %(pipeline)s
-ORDER BY d.pipeline, (d.stage = 'retired'), d.changed_at DESC;
+ORDER BY d.pipeline, (d.stage = 'retired'), (d.stage = 'full') DESC, d.changed_at DESC;
 
 -- name: to_backfill
 -- How many rows the live version of a pipeline has made nothing of, and the tokens a row has cost of late.
 SELECT count(*) AS rows,
        (SELECT avg(u.prompt_tokens + u.sampled_tokens + u.forced_tokens)::float8
-        FROM (SELECT i.* FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+        FROM (SELECT i.prompt_tokens, i.sampled_tokens, i.forced_tokens
+              FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
               WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) u) AS tokens_a_row,
        (SELECT avg(u.prompt_ms + u.decode_ms)::float8
-        FROM (SELECT i.* FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
+        FROM (SELECT i.prompt_ms, i.decode_ms
+              FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
               WHERE v.pipeline_id = max(d.pipeline_id) ORDER BY i.insight_id DESC LIMIT 1000) u) AS ms_a_row
 FROM store.deployment d
 JOIN store.pipeline p USING (pipeline_id)
@@ -146,6 +148,9 @@ JOIN store.ledger l ON l.stream_id = d.stream_id AND l.gone_at IS NULL
 WHERE p.name = %(pipeline)s AND d.stage = 'full'
   AND NOT EXISTS (SELECT FROM store.current_insight c JOIN store.insight i USING (insight_id)
                   WHERE c.row_id = l.row_id AND c.pipeline_id = d.pipeline_id
+                    AND i.pipeline_version_id = d.pipeline_version_id)
+  AND NOT EXISTS (SELECT FROM store.insight i  -- made, where another version of a rollout is shown
+                  WHERE i.row_id = l.row_id AND i.input_hash = l.input_hash
                     AND i.pipeline_version_id = d.pipeline_version_id)
   AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = l.row_id AND w.pipeline_version_id = d.pipeline_version_id
                   AND w.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT w.overtaken);
@@ -165,6 +170,9 @@ WHERE d.pipeline_version_id = %(version_id)s
   AND NOT EXISTS (SELECT FROM store.current_insight c JOIN store.insight i USING (insight_id)
                   WHERE c.row_id = l.row_id AND c.pipeline_id = d.pipeline_id
                     AND i.pipeline_version_id = d.pipeline_version_id)
+  AND NOT EXISTS (SELECT FROM store.insight i
+                  WHERE i.row_id = l.row_id AND i.input_hash = l.input_hash
+                    AND i.pipeline_version_id = d.pipeline_version_id)
   AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = l.row_id AND o.pipeline_version_id = d.pipeline_version_id
                   AND o.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT o.overtaken)
 ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
@@ -174,7 +182,8 @@ WHERE w.state IN ('superseded', 'missing', 'cancelled');
 -- name: first_of_its_pipeline
 -- Whether rows that are known already are to be done by a pipeline that is new: not where a stream starts late.
 SELECT NOT EXISTS (SELECT FROM store.deployment d
-                   WHERE d.pipeline_id = %(pipeline_id)s AND d.pipeline_version_id <> %(version_id)s) AS first;
+                   WHERE d.pipeline_id = %(pipeline_id)s AND d.pipeline_version_id <> %(version_id)s
+                     AND d.full_at IS NOT NULL) AS first;
 
 -- name: stopped
 -- Why a version cannot be served by the daemon that has its files; NULL: it can.

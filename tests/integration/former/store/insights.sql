@@ -8,12 +8,18 @@ WITH finished AS (
         neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
         spent_by text, spent_tokens integer, spent_s double precision)
+), live AS MATERIALIZED (
+    -- A change of stages waits until this is written, and what is written comes after a change that was there first.
+    SELECT d.* FROM store.deployment d
+    WHERE d.pipeline_version_id IN (SELECT w.pipeline_version_id FROM store.work w JOIN finished f USING (work_id))
+    ORDER BY d.pipeline_version_id FOR SHARE
 ), held AS (
     UPDATE store.work w
     SET state = 'done', lease_token = NULL, lease_until = NULL, holder = NULL, reason = NULL, isolated = false,
         finished_at = now()
-    FROM finished f
+    FROM finished f CROSS JOIN live d
     WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
+      AND d.pipeline_version_id = w.pipeline_version_id
     RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
@@ -47,25 +53,52 @@ WITH finished AS (
     FROM ordered s WHERE b.budget_id = s.budget_id
 ), joined AS (
     SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, d.pipeline_id,
-           d.sink_id, d.stage, f.*
+           d.sink_id, d.stage, d.withdrawn, d.columns, l.row_key, store.covers(d.shown_from, d.shown_upto, l.row_key) AS shows,
+           f.*
     FROM made m
     JOIN held h USING (row_id, input_hash, pipeline_version_id)
-    JOIN store.deployment d USING (pipeline_version_id)
+    JOIN live d USING (pipeline_version_id)
+    JOIN store.ledger l ON l.row_id = m.row_id
     JOIN (SELECT work_id, output, citations, sealed FROM finished) f USING (work_id)
 ), known AS (
-    -- What of a row is shown: of inputs that it still has, and of a retired version only where the live one has made nothing.
+    -- What of a row is shown: of inputs that it still has, by the version that its key shows; never of a shadow, nor of what
+    -- was rolled back. Of another version only where that one has made nothing, or, by the full one, is still at it. It may
+    -- have written this moment: what this statement cannot see yet stands.
     INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
     SELECT DISTINCT ON (j.row_id, j.pipeline_id) j.row_id, j.pipeline_id, j.insight_id
     FROM joined j
-    WHERE NOT j.overtaken AND j.stage IN ('full', 'retired')
-      AND (j.stage = 'full' OR NOT EXISTS (
+    WHERE NOT j.overtaken AND j.stage <> 'shadow' AND NOT j.withdrawn
+      AND (j.shows OR NOT EXISTS (
           SELECT FROM store.current_insight s
           JOIN store.insight i USING (insight_id)
-          JOIN store.deployment d ON d.pipeline_version_id = i.pipeline_version_id AND d.stage = 'full'
-          WHERE s.row_id = j.row_id AND s.pipeline_id = j.pipeline_id))
-    ORDER BY j.row_id, j.pipeline_id, (j.stage = 'full') DESC, j.insight_id DESC
+          JOIN store.deployment d ON d.pipeline_version_id = i.pipeline_version_id
+          WHERE s.row_id = j.row_id AND s.pipeline_id = j.pipeline_id
+            AND store.covers(d.shown_from, d.shown_upto, j.row_key)
+            AND NOT (j.stage = 'full' AND EXISTS (
+                SELECT FROM store.work w
+                WHERE w.row_id = j.row_id AND w.pipeline_version_id = d.pipeline_version_id
+                  AND w.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT w.overtaken))))
+    ORDER BY j.row_id, j.pipeline_id, j.shows DESC, (j.stage = 'full') DESC, j.insight_id DESC
     ON CONFLICT (row_id, pipeline_id) DO UPDATE SET insight_id = excluded.insight_id
+    WHERE EXISTS (SELECT FROM joined j WHERE j.insight_id = excluded.insight_id AND j.shows)
+       OR EXISTS (SELECT FROM store.insight i WHERE i.insight_id = c.insight_id)
     RETURNING c.insight_id
+), handed AS (
+    -- What was rolled back after it had begun a row: the version that is full does it, unless it has.
+    INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
+    SELECT DISTINCT ON (j.row_id, d.pipeline_version_id) j.row_id, j.stream_id,
+           CASE WHEN d.columns = j.columns THEN j.input_hash ELSE gen_random_uuid() END, d.pipeline_version_id
+    FROM joined j JOIN store.deployment d ON d.pipeline_id = j.pipeline_id AND d.stage = 'full'
+    WHERE j.withdrawn AND NOT j.overtaken
+      AND NOT EXISTS (SELECT FROM store.insight i
+                      WHERE i.row_id = j.row_id AND i.pipeline_version_id = d.pipeline_version_id
+                        AND i.input_hash = j.input_hash)
+      AND NOT EXISTS (SELECT FROM store.work o
+                      WHERE o.row_id = j.row_id AND o.pipeline_version_id = d.pipeline_version_id
+                        AND o.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT o.overtaken)
+    ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
+    SET state = 'pending', attempts = 0, not_before = now(), reason = NULL, finished_at = NULL, overtaken = false
+    WHERE w.state IN ('superseded', 'missing', 'cancelled')
 ), cited AS (
     INSERT INTO store.citation (insight_id, ordinal, field, source, passage_id, uri, title, quote, quote_start,
                                 quote_end, support, claim_start, claim_end)
@@ -102,7 +135,7 @@ RETURNING sink_id;
 
 -- name: setting
 -- Read one fact.
-SELECT value FROM store.setting WHERE name = %(name)s;
+SELECT value FROM store.fact WHERE name = %(name)s;
 
 -- name: set_setting
 -- Record one fact, once.
@@ -117,9 +150,9 @@ WITH begun AS (
 UPDATE store.stream SET sweep_due = true WHERE EXISTS (SELECT FROM begun);
 
 -- name: former_rows
--- Rows that still have a hash by an older key; those that are deleted are not waited for.
+-- Rows that still have a hash by an older key; those that are deleted, or came through a door, are not waited for.
 SELECT count(*) FROM store.ledger l JOIN store.stream s USING (stream_id)
-WHERE l.gone_at IS NULL
+WHERE l.gone_at IS NULL AND NOT EXISTS (SELECT FROM store.inbox b WHERE b.row_id = l.row_id)
   AND (s.key_version < %(key_version)s OR (s.former_key_version < %(key_version)s AND l.hash_version < s.hash_version));
 
 -- name: unswept

@@ -17,3 +17,7 @@ RETURNING epoch;
 -- name: give_back
 -- A daemon ends: whatever it holds is free at once. The rows stay, for their epochs.
 UPDATE store.lease SET expires_at = now() - interval '1 second' WHERE holder = %(holder)s AND expires_at > now();
+
+-- name: stands
+-- Whether anybody holds a lease now.
+SELECT EXISTS (SELECT FROM store.lease WHERE name = %(name)s AND expires_at > now()) AS stands;

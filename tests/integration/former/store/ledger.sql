@@ -58,6 +58,20 @@ COPY page (row_key, input_hash, cursor) FROM STDIN;
 -- The same where versions read different columns, or the form of the hash changes.
 COPY page (row_key, input_hash, cursor, former_hash, own, former_own) FROM STDIN;
 
+-- name: hold_back
+-- Rows that were forgotten are taken out of the page before anything of it is recorded, and counted. Where nothing of the
+-- stream was ever forgotten, no key is looked at.
+WITH held AS (
+    DELETE FROM page p
+    WHERE EXISTS (SELECT FROM store.forgotten f WHERE f.stream = %(stream)s) AND store.is_forgotten(%(stream)s, p.row_key)
+    RETURNING p.row_key
+), counted AS (
+    UPDATE store.forgotten f SET held_back = f.held_back + 1
+    FROM (SELECT DISTINCT store.key_hash(h.row_key) AS key_hash FROM held h) k
+    WHERE f.stream = %(stream)s AND f.key_hash = k.key_hash
+)
+SELECT count(*) AS rows FROM held;
+
 -- name: restamp_page
 -- While the form of the hash changes: rows that are equal in the former one take the new hash, without work. With another
 -- key, work and insights take theirs too: those of other columns keep the hashes that they have.
@@ -103,8 +117,9 @@ WITH added AS (
     RETURNING row_id, row_key, input_hash, cursor
 ), queued AS (
     INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id)
-    SELECT row_id, %(stream_id)s, input_hash, version_id
-    FROM added CROSS JOIN unnest(%(versions)s::integer[]) AS version_id WHERE %(enqueue)s
+    SELECT a.row_id, %(stream_id)s, a.input_hash, d.pipeline_version_id
+    FROM added a CROSS JOIN store.deployment d
+    WHERE %(enqueue)s AND d.pipeline_version_id = ANY(%(versions)s) AND store.covers(0, d.share, a.row_key)
 )
 SELECT count(*) AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
        extract(epoch FROM clock_timestamp())::float8 AS at,
@@ -128,14 +143,16 @@ WHERE l.input_hash = p.input_hash AND l.gone_at IS NULL
 
 -- name: record
 -- One page of a poll or a sweep. Unchanged rows are only looked up. New and changed rows enter the ledger and become
--- work of each version that has not seen what it reads of them; where it has, that insight is current (again), and a
--- version that does not read what changed does nothing. A newer hash supersedes work that has not begun and overtakes
--- what has. A row whose claim moved to newer inputs after the page was read is left alone: the page may be older.
+-- work of each version that makes them and has not seen what it reads of them; where it has, that insight is current
+-- (again) if this version is what the row shows, and a version that does not read what changed does nothing. A newer hash
+-- supersedes work that has not begun and overtakes what has. A row whose claim moved to newer inputs after the page was read is left alone: the page may be older.
 -- LATERAL with LIMIT is a look-up by index for each row of the page: a join would be planned as a hash of the whole
 -- ledger, for every page.
 WITH live AS MATERIALIZED (
-    SELECT * FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
+    SELECT v.*, d.stage, d.share, d.shown_from, d.shown_upto
+    FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
         AS v (version_id, pipeline_id, sink_id, slot)
+    JOIN store.deployment d ON d.pipeline_version_id = v.version_id
 ), incoming AS MATERIALIZED (
     SELECT DISTINCT ON (p.row_key) p.row_key, p.input_hash, p.cursor, p.own, l.row_id, l.input_hash AS old_hash,
            l.gone_at, p.cursor IS DISTINCT FROM l.cursor AS stamped
@@ -150,7 +167,7 @@ WITH live AS MATERIALIZED (
     ON CONFLICT (stream_id, row_key) DO NOTHING
     RETURNING row_id, row_key, input_hash
 ), differing AS MATERIALIZED (
-    SELECT i.row_id, i.input_hash, i.cursor, i.old_hash, i.own, i.gone_at
+    SELECT i.row_id, i.row_key, i.input_hash, i.cursor, i.old_hash, i.own, i.gone_at
     FROM incoming i
     WHERE i.row_id IS NOT NULL AND (i.input_hash <> i.old_hash OR i.gone_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.moved_at >= to_timestamp(%(read_at)s))
@@ -161,10 +178,11 @@ WITH live AS MATERIALIZED (
     WHERE l.row_id = d.row_id AND l.input_hash = d.old_hash
     RETURNING l.row_id
 ), affected AS MATERIALIZED (
-    SELECT d.row_id, v.version_id, v.pipeline_id, v.sink_id, h.own_hash, c.insight_id AS shown_id,
-           -- What this version made of these inputs; or what is shown of them, by one that reads the same columns.
-           coalesce(e.insight_id, CASE WHEN s.input_hash = h.own_hash AND o.columns = m.columns THEN c.insight_id END)
-               AS kept_id,
+    SELECT d.row_id, v.version_id, v.pipeline_id, v.sink_id, v.stage, h.own_hash, c.insight_id AS shown_id,
+           store.covers(v.shown_from, v.shown_upto, d.row_key) AS shows,
+           -- What this version made of these inputs; or what is shown of them, by a former one that reads the same columns.
+           coalesce(e.insight_id, CASE WHEN s.input_hash = h.own_hash AND o.columns = m.columns AND v.stage = 'full'
+                                            AND o.stage = 'retired' THEN c.insight_id END) AS kept_id,
            EXISTS (SELECT FROM store.work w
                    WHERE w.row_id = d.row_id AND w.input_hash = h.own_hash AND w.pipeline_version_id = v.version_id
                      AND w.state IN ('pending', 'claimed', 'dead') AND NOT w.overtaken) AS open
@@ -185,6 +203,12 @@ WITH live AS MATERIALIZED (
         WHERE e.row_id = d.row_id AND e.input_hash = h.own_hash AND e.pipeline_version_id = v.version_id
         ORDER BY e.request DESC LIMIT 1
     ) e ON true
+    WHERE store.covers(0, v.share, d.row_key)
+), standing AS (
+    -- What the row shows: of the version that shows it; what the full one has made of it stands until that one has.
+    SELECT DISTINCT ON (row_id, pipeline_id) *
+    FROM affected WHERE shows OR (stage = 'full' AND kept_id IS NOT NULL)
+    ORDER BY row_id, pipeline_id, (kept_id IS NOT NULL) DESC, shows DESC
 ), overtaken AS (
     UPDATE store.work w
     SET state = CASE WHEN w.state IN ('pending', 'missing') THEN 'superseded' ELSE w.state END, overtaken = true,
@@ -198,7 +222,7 @@ WITH live AS MATERIALIZED (
     INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
     SELECT row_id, %(stream_id)s, own_hash, version_id
     FROM (SELECT a.row_id, v.version_id, CASE v.slot WHEN 0 THEN a.input_hash ELSE i.own[v.slot] END AS own_hash
-          FROM added a JOIN incoming i USING (row_key) CROSS JOIN live v
+          FROM added a JOIN incoming i USING (row_key) JOIN live v ON store.covers(0, v.share, a.row_key)
           UNION ALL SELECT row_id, version_id, own_hash FROM affected WHERE kept_id IS NULL) wanted
     WHERE %(enqueue)s
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
@@ -215,14 +239,14 @@ WITH live AS MATERIALIZED (
       AND i.gone_at IS NULL
 ), kept AS (
     INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
-    SELECT row_id, pipeline_id, kept_id FROM affected WHERE kept_id IS NOT NULL AND kept_id IS DISTINCT FROM shown_id
+    SELECT row_id, pipeline_id, kept_id FROM standing WHERE kept_id IS NOT NULL AND kept_id IS DISTINCT FROM shown_id
     ON CONFLICT (row_id, pipeline_id) DO UPDATE SET insight_id = excluded.insight_id
 ), told AS (
     -- A sink is told what it does not show yet; a stale state keeps the insight that the outbox names.
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
     SELECT a.sink_id, a.row_id, nextval('store.revision'), coalesce(a.kept_id, a.shown_id),
            CASE WHEN a.kept_id IS NULL THEN 'stale' ELSE 'current' END
-    FROM affected a
+    FROM standing a
     WHERE a.sink_id IS NOT NULL AND (a.kept_id IS NOT NULL OR a.shown_id IS NOT NULL)
       AND NOT EXISTS (SELECT FROM store.outbox t
                       WHERE t.sink_id = a.sink_id AND t.row_id = a.row_id
@@ -235,7 +259,7 @@ WITH live AS MATERIALIZED (
         delivered_at = NULL, not_before = now(), attempts = 0, error = NULL
 ), counted AS (
     -- A row counts as changed where a version has not seen these inputs of it, or it is shown again.
-    SELECT row_id, bool_or(kept_id IS NULL AND NOT open) AS anew, bool_or(kept_id IS DISTINCT FROM shown_id) AS back,
+    SELECT row_id, bool_or(kept_id IS NULL AND NOT open) AS anew, bool_or(shows AND kept_id IS DISTINCT FROM shown_id) AS back,
            bool_or(kept_id IS NOT NULL AND NOT open) AS had
     FROM affected GROUP BY row_id
 ), effective AS (
@@ -263,9 +287,9 @@ SET pass = jsonb_build_object('horizon', %(horizon)s::jsonb, 'mark', %(mark)s::j
 WHERE stream_id = %(stream_id)s;
 
 -- name: bookmark
--- Where the pass goes on after a crash.
+-- Where the pass goes on after a crash. A row that was forgotten is no bookmark: the one before it stays.
 UPDATE store.stream SET pass = pass || jsonb_build_object('bookmark', %(bookmark)s::jsonb)
-WHERE stream_id = %(stream_id)s;
+WHERE stream_id = %(stream_id)s AND NOT store.is_forgotten(name, %(at)s);
 
 -- name: end_pass
 -- The pass is complete: its mark waits for promotion, and marks that are ripe are promoted. Identities that are missing
@@ -340,15 +364,18 @@ RETURNING sweep_id, epoch, NULL::jsonb AS bookmark;
 SELECT block, present FROM store.sweep_block WHERE sweep_id = %(sweep_id)s;
 
 -- name: checkpoint
--- Marks and bookmark together, so that a crash resumes with both or with neither.
+-- Marks and bookmark together, so that a crash resumes with both or with neither. A row that was forgotten is no bookmark:
+-- what lies behind the one before it is read again.
 WITH marked AS (
     INSERT INTO store.sweep_block (sweep_id, block, present)
     SELECT %(sweep_id)s, block, present FROM unnest(%(blocks)s::bigint[], %(present)s::bytea[]) AS b (block, present)
     ON CONFLICT (sweep_id, block) DO UPDATE SET present = excluded.present
 )
-UPDATE store.sweep
-SET bookmark = %(bookmark)s::jsonb, rows = rows + %(rows)s, rescued = rescued + %(rescued)s
-WHERE sweep_id = %(sweep_id)s;
+UPDATE store.sweep w
+SET bookmark = CASE WHEN store.is_forgotten(s.name, %(at)s) THEN w.bookmark ELSE %(bookmark)s::jsonb END,
+    rows = w.rows + %(rows)s, rescued = w.rescued + %(rescued)s
+FROM store.stream s
+WHERE w.sweep_id = %(sweep_id)s AND s.stream_id = w.stream_id;
 
 -- name: absent
 -- Rows that neither this sweep nor the finished one before it saw, in the same epoch and at an advanced position, and

@@ -4,8 +4,8 @@
 
 -- name: declare_collection
 -- A collection's id; a changed language shows in the documents' content hashes.
-INSERT INTO store.collection (name, language) VALUES (%(name)s, %(language)s)
-ON CONFLICT (name) DO UPDATE SET language = EXCLUDED.language
+INSERT INTO store.collection (name, language, stream) VALUES (%(name)s, %(language)s, %(stream)s)
+ON CONFLICT (name) DO UPDATE SET language = EXCLUDED.language, stream = EXCLUDED.stream
 RETURNING collection_id;
 
 -- name: declare_model
@@ -40,6 +40,11 @@ FROM store.embedding_model WHERE model_id = %(model_id)s;
 SELECT uri, content_hash::text AS content_hash, title
 FROM store.document WHERE collection_id = %(collection_id)s;
 
+-- name: forgotten
+-- Which of these rows of a collection's stream are kept out, because they were forgotten.
+SELECT u.uri FROM unnest(%(uris)s::text[]) AS u (uri) JOIN store.collection c ON c.collection_id = %(collection_id)s
+WHERE EXISTS (SELECT FROM store.forgotten f WHERE f.stream = c.stream) AND store.is_forgotten(c.stream, u.uri);
+
 -- name: lock_collection
 -- Two synchronisations of one collection replace documents one after the other.
 SELECT 1 FROM store.collection WHERE collection_id = %(collection_id)s FOR UPDATE;
@@ -61,11 +66,14 @@ SET changed_passages = changed_passages
 WHERE collection_id = %(collection_id)s;
 
 -- name: put_document
--- A new or changed document; its old passages go in the same transaction as the new ones come.
+-- A new or changed document; its old passages go in the same transaction as the new ones come. A row that was forgotten
+-- since it was read is not stored.
 WITH put AS (
     INSERT INTO store.document (collection_id, uri, title, content_hash, bytes, labels, moment)
-    VALUES (%(collection_id)s, %(uri)s, %(title)s, %(content_hash)s::uuid, %(bytes)s, %(labels)s,
-            %(moment)s)
+    SELECT %(collection_id)s, %(uri)s, %(title)s, %(content_hash)s::uuid, %(bytes)s, %(labels)s::jsonb,
+           %(moment)s::numeric
+    WHERE NOT EXISTS (SELECT FROM store.collection c
+                      WHERE c.collection_id = %(collection_id)s AND store.is_forgotten(c.stream, %(uri)s))
     ON CONFLICT (collection_id, uri) DO UPDATE
     SET title = EXCLUDED.title, content_hash = EXCLUDED.content_hash, bytes = EXCLUDED.bytes,
         labels = EXCLUDED.labels, moment = EXCLUDED.moment, indexed_at = now()
@@ -150,9 +158,12 @@ FROM (
 WHERE c.collection_id = %(collection_id)s;
 
 -- name: finish_sync
--- When a synchronisation ended, and what it could not use.
-UPDATE store.collection SET synced_at = now(), problems = %(problems)s
-WHERE collection_id = %(collection_id)s;
+-- When a synchronisation ended, and what it could not use; a row that was forgotten meanwhile is not named.
+UPDATE store.collection c
+SET synced_at = now(),
+    problems = (SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(%(problems)s::jsonb) p
+                WHERE c.stream IS NULL OR NOT store.is_forgotten(c.stream, p.key))
+WHERE c.collection_id = %(collection_id)s;
 
 -- name: status
 -- What `insights knowledge status` shows.

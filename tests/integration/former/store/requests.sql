@@ -3,10 +3,12 @@
 -- that stands where the replica is past what the row was told. A mark that still stands behind it is none.
 -- The current insight is published again; work is done again where the stream says so, and where it had failed.
 WITH live AS MATERIALIZED (
-    SELECT * FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
+    SELECT v.*, d.share, d.shown_from, d.shown_upto
+    FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
         AS v (version_id, pipeline_id, sink_id, slot)
+    JOIN store.deployment d ON d.pipeline_version_id = v.version_id
 ), marked AS MATERIALIZED (
-    SELECT DISTINCT l.row_id, p.input_hash, p.own
+    SELECT DISTINCT l.row_id, p.row_key, p.input_hash, p.own
     FROM page p
     CROSS JOIN LATERAL (
         SELECT * FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
@@ -24,11 +26,12 @@ WITH live AS MATERIALIZED (
                      ELSE now() + make_interval(secs => least(3600, power(2, least(r.misses, 12)))) END
     FROM marked m
     WHERE r.row_id = m.row_id AND r.passed
-    RETURNING r.row_id, m.input_hash, m.own, r.misses
+    RETURNING r.row_id, m.row_key, m.input_hash, m.own, r.misses
 ), asked AS MATERIALIZED (
     SELECT a.row_id, v.version_id, v.pipeline_id, v.sink_id,
-           CASE v.slot WHEN 0 THEN a.input_hash ELSE a.own[v.slot] END AS own_hash
-    FROM again a CROSS JOIN live v
+           CASE v.slot WHEN 0 THEN a.input_hash ELSE a.own[v.slot] END AS own_hash,
+           store.covers(v.shown_from, v.shown_upto, a.row_key) AS shows
+    FROM again a JOIN live v ON store.covers(0, v.share, a.row_key)
     WHERE a.misses < 2
 ), told AS (
     INSERT INTO store.outbox AS o (sink_id, row_id, revision, insight_id, shows)
@@ -36,7 +39,7 @@ WITH live AS MATERIALIZED (
     FROM asked a
     JOIN store.current_insight c ON c.row_id = a.row_id AND c.pipeline_id = a.pipeline_id
     JOIN store.insight i ON i.insight_id = c.insight_id AND i.input_hash = a.own_hash
-    WHERE a.sink_id IS NOT NULL AND NOT %(regenerate)s
+    WHERE a.sink_id IS NOT NULL AND a.shows AND NOT %(regenerate)s
     ON CONFLICT (sink_id, row_id) DO UPDATE
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
         not_before = now(), attempts = 0, error = NULL

@@ -27,20 +27,24 @@ SELECT name AS stream, paused, stopped_reason, last_error, lag_s,
 FROM store.stream ORDER BY name;
 
 -- name: backlog
--- What waits for each version that makes new work, and how long the oldest of it: both along `work_ready`, whose order is
--- that in which rows were found.
-SELECT s.name AS stream, p.name AS pipeline,
-       (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending')
-           AS pending,
-       (SELECT extract(epoch FROM now() - w.enqueued_at)::float8 FROM store.work w
-        WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending' ORDER BY w.work_id LIMIT 1) AS oldest_s,
-       EXISTS (SELECT FROM store.lease l
-               WHERE starts_with(l.name, 'serves ' || d.pipeline_version_id || ' ') AND l.expires_at > now()) AS served
-FROM store.deployment d
-JOIN store.pipeline p USING (pipeline_id)
-JOIN store.stream s ON s.stream_id = d.stream_id
-WHERE d.stage <> 'retired'
-ORDER BY s.name, p.name;
+-- What waits for the versions of each pipeline that make new work, and how long the oldest of it: both along `work_ready`,
+-- whose order is that in which rows were found. Served: of each of them nothing waits, or somebody does it.
+SELECT stream, pipeline, sum(pending)::bigint AS pending, max(oldest_s) AS oldest_s, bool_and(served OR pending = 0) AS served
+FROM (
+    SELECT s.name AS stream, p.name AS pipeline,
+           (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending')
+               AS pending,
+           (SELECT extract(epoch FROM now() - w.enqueued_at)::float8 FROM store.work w
+            WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending' ORDER BY w.work_id LIMIT 1) AS oldest_s,
+           EXISTS (SELECT FROM store.lease l
+                   WHERE starts_with(l.name, 'serves ' || d.pipeline_version_id || ' ') AND l.expires_at > now()) AS served
+    FROM store.deployment d
+    JOIN store.pipeline p USING (pipeline_id)
+    JOIN store.stream s ON s.stream_id = d.stream_id
+    WHERE d.stage <> 'retired'
+) version
+GROUP BY stream, pipeline
+ORDER BY stream, pipeline;
 
 -- name: dead
 -- How many dead letters each stream has, along `work_dead`.

@@ -1,6 +1,6 @@
 -- name: claim
--- Take the oldest ready rows of each version, as many as its share says, under a lease of their own each. Rows that others
--- are taking are skipped, not waited for; the attempt is counted here, so that a crash counts too. Share by share in the
+-- Take the oldest ready rows of each version, as many as its share says, under a lease of their own each. Nothing of a
+-- retired version: that is re-pointed. Rows that others are taking are skipped, not waited for; the attempt is counted here, so that a crash counts too. Share by share in the
 -- order of `work_ready`, or of `work_suspect` where suspects are asked for, which BETWEEN and ORDER BY leave as the only
 -- index: along that of work_id, which looks cheaper with a LIMIT, every claim would walk over all that was ever done.
 WITH share AS (
@@ -32,7 +32,7 @@ WITH share AS (
             FOR UPDATE SKIP LOCKED
         ) suspect
     ) r
-    WHERE NOT s.paused AND s.stopped_reason IS NULL
+    WHERE d.stage <> 'retired' AND NOT s.paused AND s.stopped_reason IS NULL
       AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
 )
 UPDATE store.work w
@@ -101,7 +101,7 @@ WITH share AS (
             FOR UPDATE SKIP LOCKED
         ) suspect
     ) r
-    WHERE q.rows > 0 AND NOT s.paused AND s.stopped_reason IS NULL
+    WHERE q.rows > 0 AND d.stage <> 'retired' AND NOT s.paused AND s.stopped_reason IS NULL
       AND NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1))
 ), part AS (
     -- Of each budget's room, which part is taken once this row is: each row takes one of as many as its share has room for.
@@ -184,14 +184,14 @@ FROM held h WHERE i.row_id = h.row_id AND i.input_hash = h.former_hash;
 
 -- name: move
 -- A claimed row was read with newer inputs. Unless a poll has seen newer ones, the old work is superseded and the claim moves
--- to work for the new hash; an insight that the new hash has already becomes current again. The ledger takes the new
--- hash; where other versions follow the row too, one that no row has, so that the next poll looks what it means to them.
+-- to work for the new hash; an insight that the new hash has already becomes current again, if this version is what the
+-- row shows. The ledger takes the new hash; where other versions follow the row too, one that no row has, so that the next poll looks what it means to them.
 -- Returns the claims that moved.
 WITH moved AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text)
 ), held AS (
     SELECT w.work_id, w.row_id, w.stream_id, w.lease_until, w.pipeline_version_id, w.attempts, w.isolated, w.overtaken,
-           m.token, m.input_hash, m.cursor, d.pipeline_id, d.sink_id,
+           m.token, m.input_hash, m.cursor, d.pipeline_id, d.sink_id, d.shown_from, d.shown_upto,
            s.key_version = %(key_version)s AND s.columns = d.columns
                AND NOT EXISTS (SELECT FROM store.deployment o WHERE o.stream_id = s.stream_id AND o.stage <> 'retired'
                                AND o.pipeline_version_id <> d.pipeline_version_id) AS whole
@@ -216,6 +216,7 @@ WITH moved AS (
         WHERE e.row_id = h.row_id AND e.input_hash = h.input_hash AND e.pipeline_version_id = h.pipeline_version_id
         ORDER BY e.request DESC LIMIT 1
     ) e
+    WHERE store.covers(h.shown_from, h.shown_upto, known.row_key)
 ), shown AS (
     INSERT INTO store.current_insight AS c (row_id, pipeline_id, insight_id)
     SELECT row_id, pipeline_id, insight_id FROM earlier
