@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -13,11 +12,13 @@ from insights import errors
 from insights.cli.output import console, shown
 from insights.doors import results
 from insights.doors.checking import fields_of
-from insights.doors.records import FORMS, Form, Layout, Refused, Unreadable, read
+from insights.doors.layouts import Form, Layout, Refused, Unreadable
+from insights.doors.records import FORMS, read
 from insights.doors.sending import Sending
 from insights.ground import logs
 from insights.service.daemon import Progress as At
 from insights.site.files import load
+from insights.site.settings import Settings
 from insights.wiring import doors, files
 from insights.wiring.app import App, check_store, open_app
 from insights.wiring.daemon import only
@@ -29,20 +30,28 @@ _TOLD = 10
 def enrich(
     ctx: typer.Context,
     pipeline: Annotated[str, typer.Argument(help="Whose outcomes are asked for")],
-    file: Annotated[Path, typer.Argument(help="CSV or JSON Lines; - reads standard input")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, JSON Lines, XML, fixed width; - is standard input")
+    ],
     *,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Where outcomes go [default: standard output]"),
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="csv, jsonl [default: by the file's name]")
+        str | None, typer.Option("--format", help="csv, jsonl, xml [default: by the file's name]")
     ] = None,
     delimiter: Annotated[
         str | None, typer.Option(help="Between cells of CSV [default: found in the header]")
     ] = None,
     encoding: Annotated[
         str | None, typer.Option(help="Such as cp1252 [default: found, UTF-8 if it can be]")
+    ] = None,
+    record: Annotated[
+        str, typer.Option(help="Path to the records of XML, such as tickets/ticket")
+    ] = "",
+    like: Annotated[
+        str | None, typer.Option(help="Read it as files of this [door.NAME], of fixed width, too")
     ] = None,
     daemon: Annotated[
         bool, typer.Option("--daemon", help="Wait for a running daemon; load no model here")
@@ -60,7 +69,11 @@ def enrich(
     """
     settings = load(ctx.obj)
     logs.configure(settings.log.format, "warning")
-    data, layout = _data(file), _layout(file, form, delimiter, encoding)
+    if like is not None:
+        layout = _like(settings, like, form, delimiter, encoding, record)
+    else:
+        layout = _layout(file, form, delimiter, encoding, record)
+    data = _data(file)
     parts = () if str(file) == "-" else (bytes(file.resolve()), _mtime(file), data)
     with open_app(settings, begin=True) as app:
         check_store(app)
@@ -68,7 +81,7 @@ def enrich(
         door = doors.doors(app, "insights enrich")
         sending = files.sending(app, door, pipeline, "insights enrich", parts)
         stream = door.entrances[pipeline].stream
-        layout = msgspec.structs.replace(layout, most=stream.max_text_chars)
+        layout = files.checked_layout(app, pipeline, layout, stream)
         try:
             layout, records = read(data, layout, fields_of(stream))
             sending.send(records)
@@ -96,11 +109,23 @@ def _mtime(file: Path) -> bytes:
     return b"%d" % file.stat().st_mtime_ns
 
 
-def _layout(file: Path, form: str | None, delimiter: str | None, encoding: str | None) -> Layout:
+def _like(settings: Settings, door: str, *said: str | None) -> Layout:
+    if any(said):
+        raise typer.BadParameter("--like says how the file is written: nothing else does")
+    if door not in settings.door:
+        raise typer.BadParameter(f"there is no [door.{door}]: {', '.join(settings.door) or 'none'}")
+    return files.layout_of(settings.door[door])
+
+
+def _layout(
+    file: Path, form: str | None, delimiter: str | None, encoding: str | None, record: str
+) -> Layout:
     known: dict[str, Form] = {name: name for name in FORMS.values()}
     found = known.get(form) if form is not None else FORMS.get(file.suffix.lower())
     if found is None:
-        raise typer.BadParameter(f"say --format: {', '.join(known)}")
+        raise typer.BadParameter(f"say --format: {', '.join(known)}; or --like a door")
+    if (found == "xml") != bool(record):
+        raise typer.BadParameter("--record is the path to the records of XML, and it needs one")
     if delimiter is not None and len(delimiter) != 1:
         raise typer.BadParameter("--delimiter is one character")
     if encoding is not None:
@@ -108,7 +133,7 @@ def _layout(file: Path, form: str | None, delimiter: str | None, encoding: str |
             "".encode(encoding)
         except LookupError:
             raise typer.BadParameter(f"there is no encoding {encoding!r}") from None
-    return Layout(form=found, delimiter=delimiter, encoding=encoding)
+    return Layout(form=found, delimiter=delimiter, encoding=encoding, record=record)
 
 
 def _finish(app: App, pipeline: str, sending: Sending, *, here: bool, patience: float) -> None:

@@ -20,7 +20,8 @@ import structlog
 
 from insights import errors
 from insights.doors import results
-from insights.doors.records import MOST_BYTES, Layout, Record, Refused, Unreadable, read
+from insights.doors.layouts import Layout, Record, Refused, Unreadable
+from insights.doors.records import MOST_BYTES, read
 from insights.doors.sending import Sending
 from insights.ground import beats, failpoints
 

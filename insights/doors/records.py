@@ -10,14 +10,21 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import msgspec
 
 from insights import errors
+from insights.doors import elements, widths
+from insights.doors.layouts import Form, Layout, Record, Refused, Unreadable
 
-Form = Literal["csv", "jsonl"]
-FORMS: dict[str, Form] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+FORMS: dict[str, Form] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".xml": "xml",
+}
 MOST_BYTES = 256 * 1024 * 1024
 
 _DELIMITERS = "\t;|,"  # in the order of how seldom each stands in a name
@@ -31,51 +38,6 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 _WIDE = re.compile(r"[^\x00-\x7f\udc80-\udcff]")
 _NO_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _FIRST_CELLS = 131_072
-
-
-class Layout(msgspec.Struct, frozen=True):
-    """How a file is written; None: found by looking at it.
-
-    Attributes:
-        form: Its format.
-        encoding: A name that Python knows.
-        delimiter: The character between two cells.
-        most: Characters of a cell that are read; a longer one is refused.
-    """
-
-    form: Form
-    encoding: str | None = None
-    delimiter: str | None = None
-    most: int = 200_000
-
-
-class Record(msgspec.Struct, frozen=True):
-    """One record: the line it begins in, its fields, and the column where each field stands.
-
-    A column is the cell in CSV and the character in other formats, counted from 1.
-    """
-
-    line: int
-    fields: object
-    columns: dict[str, int] = {}
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """Why a record, or a whole file where `line` is that of its header, was not accepted."""
-
-    line: int
-    column: int | None
-    field: str
-    what: str
-    fix: str = ""
-
-
-class Unreadable(Exception):
-    """A file has no record that could be read."""
-
-    def __init__(self, *refused: Refused) -> None:
-        super().__init__(refused[0].what)
-        self.refused = refused
 
 
 def read(
@@ -94,8 +56,18 @@ def read(
     if len(data) > MOST_BYTES:
         most = MOST_BYTES // 1024 // 1024
         raise Unreadable(Refused(1, None, "", f"the file is larger than {most} MiB", "split it"))
-    text, encoding = _text(data, layout.encoding)
+    named = layout.encoding
+    if named is None and layout.form == "xml" and not data.startswith(tuple(m for m, _ in _MARKS)):
+        named = elements.declared(data) or "utf-8"
+    text, encoding = _text(data, named)
     layout = msgspec.structs.replace(layout, encoding=encoding)
+    if layout.form == "xml":
+        return layout, elements.read(text, layout)
+    if layout.form == "fixed":
+        if layout.unit == "bytes" and len("\n".encode(encoding.removesuffix("-sig"))) != 1:
+            what = f"the file is {encoding}, which has no byte for a line's end"
+            raise Unreadable(Refused(1, None, "", what, "count characters"))
+        return layout, widths.read(data, text, layout)
     lines = list(io.StringIO(text, newline=""))
     if layout.form == "jsonl":
         return layout, _json(lines)
@@ -110,6 +82,9 @@ def _text(data: bytes, named: str | None) -> tuple[str, str]:
             encoding = "utf-8-sig"
         try:
             return data.decode(encoding, errors="surrogateescape"), encoding
+        except LookupError:
+            refused = Refused(1, None, "", f"there is no encoding {encoding[:40]!r}", "set another")
+            raise Unreadable(refused) from None
         except UnicodeDecodeError as exc:
             refused = Refused(1, None, "", f"the file is no {encoding}: {exc.reason}")
             raise Unreadable(refused) from None
@@ -225,4 +200,5 @@ def _no_constant(name: str) -> NoReturn:
 def refusal(record: Record, exc: errors.RequestRefused) -> Refused:
     """Return a check's complaint about one record, with its place in the file."""
     field = exc.where.removeprefix("/").replace("~1", "/").replace("~0", "~")
-    return Refused(record.line, record.columns.get(field), field, exc.what, exc.fix)
+    line = record.lines.get(field, record.line)
+    return Refused(line, record.columns.get(field), field, exc.what, exc.fix)

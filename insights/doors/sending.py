@@ -9,7 +9,8 @@ import msgspec
 from insights import errors
 from insights.doors.accepting import Doors
 from insights.doors.checking import checked
-from insights.doors.records import Record, Refused, refusal
+from insights.doors.layouts import Record, Refused
+from insights.doors.records import refusal
 from insights.ground import failpoints
 from insights.model import Answer, Ticket
 

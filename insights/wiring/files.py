@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from insights import errors
+from insights.doors import results
 from insights.doors.accepting import Doors
 from insights.doors.checking import fields_of
 from insights.doors.folder import FolderDoor, Place, Shape
-from insights.doors.records import Layout
+from insights.doors.layouts import Column, Layout
 from insights.doors.sending import Sending, digest
 from insights.doors.standing import Standing, standing
+from insights.model import StreamSpec
 from insights.service.daemon import Job
+from insights.site.doors import DoorSettings
 from insights.site.settings import Settings
 from insights.wiring import doors
 from insights.wiring.app import App
@@ -50,17 +55,49 @@ def standings(settings: Settings) -> list[Standing]:
     return [standing(_place(settings, name)) for name in settings.door]
 
 
+def layout_of(found: DoorSettings) -> Layout:
+    """Return how files of a folder are written, as its settings say."""
+    return Layout(
+        form=found.format,
+        encoding=found.encoding,
+        delimiter=found.delimiter,
+        record=found.record or "",
+        fields=found.fields,
+        columns=tuple(Column(one.name, one.width, one.at) for one in found.columns),
+        unit=found.unit,
+        result=tuple(Column(one.name, one.width) for one in found.result),
+    )
+
+
+def checked_layout(app: App, pipeline: str, layout: Layout, stream: StreamSpec) -> Layout:
+    """Return a layout with the stream's limit, once it names what the pipeline takes and makes.
+
+    Raises:
+        errors.SettingsError: If `fields` or `columns` leave a field out or name another, or if
+            `result` names what no outcome has.
+    """
+    wanted = fields_of(stream)
+    where = f"door of the pipeline {pipeline}"
+    named = tuple(layout.fields) or tuple(one.name for one in layout.columns)
+    fix = f"fields or columns name {', '.join(wanted)}"
+    if named and (missing := [name for name in wanted if name not in named]):
+        raise errors.SettingsError(f"nothing says where {missing[0]!r} is", where=where, fix=fix)
+    if extra := [name for name in named if name not in wanted]:
+        raise errors.SettingsError(f"there is no field {extra[0]!r}", where=where, fix=fix)
+    made = results.names(stream.key, output(app, pipeline))
+    if unknown := [one.name for one in layout.result if one.name not in made]:
+        raise errors.SettingsError(
+            f"an outcome has no {unknown[0]!r}", where=where, fix=f"result: {', '.join(made)}"
+        )
+    return msgspec.structs.replace(layout, most=stream.max_text_chars)
+
+
 def _job(app: App, door: Doors, name: str, *, once: bool) -> FolderDoor:
     found = app.settings.door[name]
     client = f"door {name}"
     sending(app, door, found.pipeline, client, ())  # a pipeline that takes none is told at once
     stream = door.entrances[found.pipeline].stream
-    layout = Layout(
-        form=found.format,
-        encoding=found.encoding,
-        delimiter=found.delimiter,
-        most=stream.max_text_chars,
-    )
+    layout = checked_layout(app, found.pipeline, layout_of(found), stream)
     shape = Shape(layout, stream.key, fields_of(stream), output(app, found.pipeline))
 
     def made(parts: Sequence[bytes]) -> Sending:

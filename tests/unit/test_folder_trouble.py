@@ -7,7 +7,7 @@ import pytest
 
 from insights import errors
 from insights.doors.folder import FolderDoor, Place, Shape
-from insights.doors.records import Layout
+from insights.doors.layouts import Layout
 from insights.doors.sending import Sending
 
 

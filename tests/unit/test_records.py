@@ -6,7 +6,8 @@ import io
 import pytest
 
 from insights.doors import results
-from insights.doors.records import Layout, Record, Refused, Unreadable, read
+from insights.doors.layouts import Layout, Record, Refused, Unreadable
+from insights.doors.records import read
 
 WANTED = ("id", "body")
 
