@@ -50,6 +50,7 @@ WITH whose AS (
 )
 SELECT 'ledger' AS place, count(*) AS found FROM known
 UNION ALL SELECT 'insights', count(*) FROM store.insight i JOIN known USING (row_id)
+UNION ALL SELECT 'what people said of insights', count(*) FROM store.feedback b JOIN store.insight i USING (insight_id) JOIN known USING (row_id)
 UNION ALL SELECT 'work and dead letters', count(*) FROM store.work w JOIN known USING (row_id)
 UNION ALL SELECT 'outbox', count(*) FROM store.outbox o JOIN known USING (row_id)
 UNION ALL SELECT 'inbox', count(*) FROM store.inbox b JOIN known USING (row_id)
