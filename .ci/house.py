@@ -105,6 +105,17 @@ def one_audit_writer() -> Iterator[str]:
             yield f"{file.relative_to(ROOT)}: writes audit events; call store/audit.py"
 
 
+def no_conflict_marks() -> Iterator[str]:
+    """No file that a merge left undecided: what no parser reads here, a DBA would run."""
+    folders = ("config", "deploy", "docs", "insights", "migrations", "sql", "systemd", "tests")
+    files = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    for file in (*files, *ROOT.glob("*.*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            for number, line in enumerate(file.read_bytes().splitlines(), 1):
+                if line.startswith((b"<" * 7 + b" ", b">" * 7 + b" ")):
+                    yield f"{file.relative_to(ROOT)}:{number}: a mark of a merge conflict"
+
+
 def main() -> int:
     """Print what breaks a rule; return 1 if anything does."""
     rules = (
@@ -115,6 +126,7 @@ def main() -> int:
         shipped_packages,
         explained_statements,
         one_audit_writer,
+        no_conflict_marks,
     )
     broken = [problem for rule in rules for problem in rule()]
     for problem in broken:

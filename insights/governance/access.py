@@ -58,6 +58,10 @@ COMMANDS: Mapping[str, Need] = {
         "operator",
         (
             "insights.completeness",
+            "counted.patience",
+            "counted.any",
+            "counted.completeness_counted",
+            "counted.sinks_counted",
             "deployments.live",
             "insights.sinks",
             "insights.usage_today",
