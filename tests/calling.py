@@ -40,6 +40,7 @@ class Memory:
         self.delivered: list[str] = []
         self.fails: Exception | None = None
         self.rows_waiting = 0
+        self.deadlines: list[float | None] = []
         self.then: Standing = "queued"
 
     def prepare(self, _stream: StreamSpec, rows: Sequence[Sent]) -> list[Prepared]:
@@ -63,6 +64,7 @@ class Memory:
                     standing=self.then,
                     accepted_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
                 )
+                self.deadlines.append(sent.deadline_s)
                 tickets.append(Ticket(id=id_, key=row.key, is_new=True))
             made.append(tuple(tickets))
         return list(made)

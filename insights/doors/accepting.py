@@ -36,11 +36,19 @@ class Entrance(msgspec.Struct, frozen=True):
 class _Waiting:
     """One submission on its way."""
 
-    def __init__(self, entrance: Entrance, sent: list[Sent], client: str, key: str | None) -> None:
+    def __init__(
+        self,
+        entrance: Entrance,
+        sent: list[Sent],
+        client: str,
+        key: str | None,
+        deadline_s: float | None,
+    ) -> None:
         self.entrance = entrance
         self.sent = sent
         self.client = client
         self.idempotency_key = key
+        self.deadline_s = deadline_s
         self.prepared: Submission | None = None
         self.done: Future[tuple[Ticket, ...]] = Future()
 
@@ -78,6 +86,7 @@ class Doors:
         *,
         client: str,
         idempotency_key: str | None = None,
+        deadline_s: float | None = None,
     ) -> tuple[Ticket, ...]:
         """Accept rows for a pipeline, all or none; they are in the store when this returns.
 
@@ -86,6 +95,7 @@ class Doors:
             rows: One object a row: column to text, number, boolean or null.
             client: Who sends, for the audit and for idempotency keys.
             idempotency_key: One used before brings the same tickets again.
+            deadline_s: Seconds after which they are not begun any more; None for no such bound.
 
         Raises:
             errors.RequestRefused: If there is no such pipeline, a row is not as it must be, or the
@@ -100,7 +110,7 @@ class Doors:
                 fix=f"pipelines: {', '.join(sorted(self.entrances)) or 'none'}",
             )
         sent = checked(entrance.stream, rows)
-        mine = _Waiting(entrance, sent, client, idempotency_key)
+        mine = _Waiting(entrance, sent, client, idempotency_key, deadline_s)
         self._sent.append(mine)
         while mine.prepared is None and not mine.done.done():
             with self._preparing:
@@ -163,6 +173,7 @@ class Doors:
                 client=one.client,
                 idempotency_key=one.idempotency_key,
                 keep_s=one.entrance.keep_s,
+                deadline_s=one.deadline_s,
             )
             self._prepared.append(one)
 

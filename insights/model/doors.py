@@ -5,7 +5,7 @@ from typing import Literal
 
 from insights.model.base import InsightStatus, Json, Value
 
-Standing = Literal["queued", "started", "done", "failed", "superseded", "cancelled"]
+Standing = Literal["queued", "started", "done", "failed", "superseded", "cancelled", "expired"]
 
 
 class Sent(Value, frozen=True):
@@ -44,6 +44,7 @@ class Submission(Value, frozen=True):
         client: Who sent them, for the audit and for `idempotency_key`.
         idempotency_key: One that was used before brings back what it brought then.
         keep_s: Seconds until the fields are forgotten, at the latest.
+        deadline_s: Seconds after which it is not begun any more; None for no such bound.
     """
 
     pipeline: str
@@ -51,6 +52,7 @@ class Submission(Value, frozen=True):
     client: str
     idempotency_key: str | None = None
     keep_s: float = 86_400.0
+    deadline_s: float | None = None
 
 
 class Ticket(Value, frozen=True):
@@ -64,8 +66,8 @@ class Ticket(Value, frozen=True):
 class Answer(Value, frozen=True):
     """How a request stands, and its outcome once there is one.
 
-    `reason` says why it failed, was withheld, cancelled or superseded. `output`, `citations` and
-    `version` (SHA-256 of the pipeline's) are there where `standing` is `done`.
+    `reason` says why it failed, was withheld, cancelled, superseded or expired. `output`,
+    `citations` and `version` (SHA-256 of the pipeline's) are there where `standing` is `done`.
     """
 
     id: str

@@ -15,18 +15,12 @@ from psycopg.types.json import Jsonb
 
 from insights import errors
 from insights.ground import failpoints
-from insights.model import (
-    Answer,
-    Prepared,
-    Standing,
-    Submission,
-    Ticket,
-    Version,
-)
+from insights.model import Answer, Prepared, Standing, Submission, Ticket, Version
 from insights.store import audit, forgetting, forms
 from insights.store.inbox_rows import hash_of
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
+from insights.store.work import OVERDUE
 
 _TRIES = 5  # of a transaction that met another one at the same rows
 _PAUSE_S = 0.02
@@ -296,6 +290,7 @@ class _Accepting:
             },
             "client": sent.client,
             "keep_s": sent.keep_s,
+            "deadline_s": sent.deadline_s,
             "of_versions": [str(hash_of(one.digests, version.columns)) for version in versions],
         }
 
@@ -340,6 +335,8 @@ class _Accepting:
         kept = execute(self._sql["accept"], {**values, "rows": Jsonb(list(rows))}).fetchall()
         if len(kept) != len(rows):
             raise errors.Overloaded("another transaction was at the same rows", where="store")
+        if any(row["deadline_s"] is not None for row in rows):
+            execute(self._sql["bound"], {"rows": Jsonb(list(rows))})
 
 
 def _not_live(where: str) -> errors.StreamError:
@@ -374,6 +371,8 @@ def _hashes(one: Prepared) -> list[uuid.UUID]:
 def _answer(row: Any) -> Answer:  # noqa: ANN401 - a psycopg named tuple
     made = row.insight_id is not None
     standing: Standing = "done" if made else _STANDINGS.get(row.state, "superseded")
+    if standing == "cancelled" and row.work_reason == OVERDUE:
+        standing = "expired"
     return Answer(
         id=row.id,
         pipeline=row.pipeline,

@@ -17,6 +17,8 @@ from insights.store.queries import load
 log = structlog.get_logger(__name__)
 
 _COUNTED = 1_000  # rows of a version that are counted each time they are asked for
+OVERDUE = "it was not begun by its deadline"
+_AT_ONCE = 1_000  # overdue requests that are ended in one statement
 _COUNT_S = 30.0  # seconds between two counts of a longer queue
 
 
@@ -192,9 +194,29 @@ class WorkQueue:
                 log.warning(
                     "dead letter", stream=row.stream, work_id=row.work_id, reason=row.reason
                 )
+        self._end_overdue()
         with self._store.connection() as connection:  # apart: neither waits for the other
             connection.execute(self._repoint)
         return len(rows)
+
+    def _end_overdue(self) -> None:
+        """Say of requests that were not begun by their deadline that they have ended."""
+        with self._store.transaction() as connection:
+            values = {"most": _AT_ONCE, "reason": OVERDUE}
+            rows = connection.execute(self._sql["overdue"], values).fetchall()
+            audit.append(
+                connection,
+                self._holder,
+                (
+                    audit.Event(
+                        "request expired",
+                        stream_id=row.stream_id,
+                        row_id=row.row_id,
+                        details={"reason": OVERDUE},
+                    )
+                    for row in rows
+                ),
+            )
 
     def adopt(self) -> int:
         """At start: take back at once what a former run of this daemon held."""

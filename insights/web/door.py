@@ -5,7 +5,6 @@ threads. What a client sent is in memory until it is accepted, and nowhere else.
 """
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,8 +24,8 @@ from insights.doors.checking import MOST_ROWS, fields_of
 from insights.doors.telling import Webhooks
 from insights.model import Answer, Json, Ticket
 from insights.site.serve import ServeSettings
-from insights.site.webhooks import origin
 from insights.web import openapi
+from insights.web.asked import Asked
 from insights.web.clients import Client, Clients
 from insights.web.problems import ProblemError, problem
 from insights.web.rates import Rates
@@ -37,9 +36,6 @@ _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.1, 1.0  # between two looks for an outcome
 _EVENTS_AT_ONCE = 32  # each asks the store again and again
 _ALIVE_S = 15.0  # a comment, so that proxies keep the connection
 _COUNTED_S = 1.0  # so long a count of what waits is good enough
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
-_IDEMPOTENCY = re.compile(r"[\x21-\x7e]{1,255}")
-_ADDRESS = re.compile(r"https?://[^\s@#\\\x00-\x20\x7f-\U0010ffff]{1,2000}")
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -94,14 +90,12 @@ class Door:
             parts.append(part)
         return await run_in_threadpool(_decoded, b"".join(parts))
 
-    async def submit(self, pipeline: str, body: object, client: Client, asked: "Asked") -> Response:
+    async def submit(self, pipeline: str, body: object, client: Client, asked: Asked) -> Response:
         """Accept one row or several; wait for the outcomes if asked to."""
-        idempotency_key = asked.idempotency_key
+        asked.check()
         if not client.submits(pipeline):
             raise ProblemError(403, f"this token has no scope submit:{pipeline}")
-        if idempotency_key is not None and not _IDEMPOTENCY.fullmatch(idempotency_key):
-            raise ProblemError(400, "an Idempotency-Key has 1 to 255 visible ASCII characters")
-        told = self._told_of(pipeline, asked.webhook, client)
+        told = self._told_of(pipeline, asked, client)
         rows = body if isinstance(body, list) else [body]
         headers = dict(_NO_STORE)
         if pipeline in self._doors.entrances:
@@ -111,17 +105,17 @@ class Door:
             pipeline,
             rows,
             client=client.name,
-            idempotency_key=idempotency_key,
+            idempotency_key=asked.idempotency_key,
+            deadline_s=asked.deadline_s,
         )
         ids = [ticket.id for ticket in tickets]
         if told:
-            address = (asked.webhook or "") if "://" in (asked.webhook or "") else ""
-            await run_in_threadpool(self._webhooks.keep, told, ids, address)
+            await run_in_threadpool(self._webhooks.keep, told, ids, asked.address)
         if len(tickets) == 1:
             headers["Location"] = f"/v1/requests/{tickets[0].id}"
-        wait_s = self._wanted(asked.prefer)
-        if wait_s is not None and client.reads:
-            found = await self._waited(ids, wait_s)
+        if asked.wait_s is not None and client.reads:
+            longest_s = min(asked.wait_s, self._settings.longest_wait)
+            found = await self._waited(ids, longest_s)
             if found is not None:
                 headers["Preference-Applied"] = "wait"
                 return _json({"requests": found}, 200, headers)
@@ -180,26 +174,11 @@ class Door:
     def _again(self) -> dict[str, str]:
         return {"Retry-After": str(round(self._settings.retry_after))}
 
-    def _wanted(self, prefer: str) -> float | None:
-        """Return how long a client wants to wait (RFC 7240), within what is allowed."""
-        found = _WAIT.search(prefer)
-        return None if found is None else min(float(found[1]), self._settings.longest_wait)
-
-    def _told_of(self, pipeline: str, webhook: str | None, client: Client) -> list[str]:
+    def _told_of(self, pipeline: str, asked: Asked, client: Client) -> list[str]:
         """Return who is to be told of the outcomes."""
-        if webhook is None:
-            return self._webhooks.chosen(pipeline, None, None)
-        if not client.reads:
+        if asked.webhook is not None and not client.reads:
             raise ProblemError(403, "this token has no scope read")
-        where = None
-        if "://" in webhook:
-            try:
-                where = origin(webhook) if _ADDRESS.fullmatch(webhook) else None
-            except ValueError:
-                where = None
-            if where is None:
-                raise ProblemError(400, "Insights-Webhook is no http or https address")
-        return self._webhooks.chosen(pipeline, webhook, where)
+        return self._webhooks.chosen(pipeline, asked.webhook, asked.origin)
 
     async def _admit(self, pipeline: str, rows: int, client: Client) -> dict[str, str]:
         """Refuse rows that come too fast, or while too many wait; return what tells the pace."""
@@ -262,14 +241,6 @@ class Door:
             self._listening -= 1
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What the headers of a request ask for."""
-
-    prefer: str
-    idempotency_key: str | None
-    webhook: str | None
-
-
 def application(
     doors: Doors, clients: Clients, settings: ServeSettings, webhooks: Webhooks
 ) -> FastAPI:
@@ -300,8 +271,11 @@ def _route(app: FastAPI, door: Door) -> None:
         insights_webhook: Annotated[
             str | None, Header(description="Who is told the outcomes: a name, or an address")
         ] = None,
+        insights_deadline: Annotated[
+            str | None, Header(description="Seconds after which the rows are not begun any more")
+        ] = None,
     ) -> Response:
-        asked = Asked(prefer, idempotency_key, insights_webhook)
+        asked = Asked(prefer, idempotency_key, insights_webhook, insights_deadline)
         return await door.submit(name, body, client, asked)
 
     @app.get("/v1/requests", **openapi.LIST)

@@ -96,7 +96,7 @@ WITH given AS MATERIALIZED (
                       WHERE i.row_id = g.row_id AND i.input_hash = ANY(g.own) AND d.pipeline_id = v.pipeline_id
                         AND d.stage <> 'shadow')
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
-    SET state = 'pending', overtaken = false, attempts = 0, not_before = now(), reason = NULL, finished_at = NULL
+    SET state = 'pending', overtaken = false, attempts = 0, not_before = now(), not_after = NULL, reason = NULL, finished_at = NULL
     WHERE w.state IN ('superseded', 'missing', 'cancelled')
     RETURNING w.row_id, w.pipeline_version_id
 ), kept AS (
@@ -111,6 +111,13 @@ WHERE EXISTS (SELECT FROM begun n JOIN store.deployment d USING (pipeline_versio
                 AND w.state IN ('pending', 'claimed', 'dead'))
    OR EXISTS (SELECT FROM store.insight i JOIN store.deployment d USING (pipeline_version_id)
               WHERE i.row_id = g.row_id AND i.input_hash = ANY(g.own) AND d.pipeline_id = g.pipeline_id);
+
+-- name: bound
+-- Requests that have a deadline: what their pipelines have not begun by then is not begun any more.
+UPDATE store.work w SET not_after = now() + make_interval(secs => r.deadline_s)
+FROM jsonb_to_recordset(%(rows)s) AS r (request_id uuid, deadline_s float8), store.inbox b, store.deployment d
+WHERE r.deadline_s IS NOT NULL AND b.request_id = r.request_id AND w.row_id = b.row_id AND w.input_hash = ANY(b.own)
+  AND w.state = 'pending' AND d.pipeline_version_id = w.pipeline_version_id AND d.pipeline_id = b.pipeline_id;
 
 -- name: fetch
 -- The fields that rows have now, for the pipeline: those that came last, unless they are forgotten.

@@ -229,7 +229,7 @@ WITH live AS MATERIALIZED (
     SET state = CASE WHEN w.state IN ('claimed', 'dead') THEN w.state ELSE 'pending' END, overtaken = false,
         attempts = CASE WHEN w.state IN ('claimed', 'dead') THEN w.attempts ELSE 0 END,
         not_before = CASE WHEN w.state IN ('claimed', 'dead') THEN w.not_before ELSE now() END,
-        reason = CASE WHEN w.state IN ('claimed', 'dead') THEN w.reason END, finished_at = NULL
+        reason = CASE WHEN w.state IN ('claimed', 'dead') THEN w.reason END, finished_at = NULL, not_after = NULL
     WHERE w.state IN ('superseded', 'missing', 'cancelled') OR (w.state IN ('claimed', 'dead') AND w.overtaken)
 ), returned AS (
     UPDATE store.work w

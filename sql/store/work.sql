@@ -17,6 +17,7 @@ WITH share AS (
             FROM store.work w
             WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
               AND w.not_before <= now() AND NOT w.isolated AND NOT q.isolated
+              AND (w.not_after IS NULL OR w.not_after > now())
             ORDER BY w.pipeline_version_id, w.work_id
             LIMIT q.rows
             FOR UPDATE SKIP LOCKED
@@ -27,6 +28,7 @@ WITH share AS (
             FROM store.work w
             WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
               AND w.not_before <= now() AND w.isolated AND q.isolated
+              AND (w.not_after IS NULL OR w.not_after > now())
             ORDER BY w.pipeline_version_id, w.work_id
             LIMIT q.rows
             FOR UPDATE SKIP LOCKED
@@ -86,6 +88,7 @@ WITH share AS (
             FROM store.work w
             WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
               AND w.not_before <= now() AND NOT w.isolated AND NOT q.isolated
+              AND (w.not_after IS NULL OR w.not_after > now())
             ORDER BY w.pipeline_version_id, w.work_id
             LIMIT q.rows
             FOR UPDATE SKIP LOCKED
@@ -96,6 +99,7 @@ WITH share AS (
             FROM store.work w
             WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
               AND w.not_before <= now() AND w.isolated AND q.isolated
+              AND (w.not_after IS NULL OR w.not_after > now())
             ORDER BY w.pipeline_version_id, w.work_id
             LIMIT q.rows
             FOR UPDATE SKIP LOCKED
@@ -271,6 +275,19 @@ WHERE w.state = 'claimed' AND w.lease_until < now()
 RETURNING w.work_id, w.row_id, w.stream_id, w.state, w.reason,
           (SELECT s.name FROM store.stream s WHERE s.stream_id = w.stream_id) AS stream;
 
+-- name: overdue
+-- Requests that were not begun by their deadline have ended: `claim` takes them no more, and this says so.
+WITH late AS (
+    SELECT w.work_id FROM store.work w
+    WHERE w.state IN ('pending', 'missing') AND w.not_after <= now()
+    ORDER BY w.not_after LIMIT %(most)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE store.work w
+SET state = 'cancelled', finished_at = now(), reason = %(reason)s
+FROM late WHERE w.work_id = late.work_id
+RETURNING w.row_id, w.stream_id;
+
 -- name: adopt
 -- A daemon that starts again under the same name takes back what its former self held: no need to wait for the lease.
 UPDATE store.work w
@@ -340,7 +357,7 @@ WHERE w.work_id = %(work_id)s AND w.state = 'dead';
 -- Give dead letters a fresh start: all, those of a stream, or one. What was rejected is to be acknowledged then.
 WITH revived AS (
     UPDATE store.work w
-    SET state = 'pending', attempts = 0, expiries = 0, isolated = false, not_before = now(), reason = NULL,
+    SET state = 'pending', attempts = 0, expiries = 0, isolated = false, not_before = now(), not_after = NULL, reason = NULL,
         finished_at = NULL
     FROM store.stream s
     WHERE s.stream_id = w.stream_id AND w.state = 'dead'

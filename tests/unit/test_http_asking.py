@@ -96,3 +96,15 @@ def test_who_may_not_read_names_nobody_who_is_told(memory: Memory, caller: Calle
     assert memory.answers == {}
     assert caller.send(ROW, "sender").status_code == 202
     assert caller.kept == [("webhook audit", 1, "")]
+
+
+def test_a_deadline_is_a_number_of_seconds(memory: Memory, caller: Caller) -> None:
+    for n, given in enumerate(("30", "2.5", "0")):
+        sent = caller.send({**ROW, "id": n}, **{"Insights-Deadline": given})
+        assert sent.status_code == 202
+    caller.send({**ROW, "id": 9})
+    assert memory.deadlines == [30.0, 2.5, 0.0, None]
+    for bad in ("", "soon", "-1", "1e9", "nan", "inf", "99999999", "1,5", "2026-01-01T00:00:00Z"):
+        told = problem(caller.send(ROW, **{"Insights-Deadline": bad}), 400)
+        assert "Insights-Deadline" in told["detail"]
+    assert len(memory.answers) == 4
