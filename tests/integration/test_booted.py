@@ -32,10 +32,12 @@ def booted(site: Site, tmp_path: Path) -> Callable[..., Systemd]:
     site.sink = False
     site.write()
 
-    def prepared(*instances: str, more: str = "", **environment: str) -> Systemd:
+    def prepared(
+        *instances: str, more: str = "", unit: str = "insights", **environment: str
+    ) -> Systemd:
         folder = tmp_path / "systemd"
         folder.mkdir()
-        found = Systemd(folder, *(f"insights@{one}.service" for one in instances))
+        found = Systemd(folder, *(f"{unit}@{one}.service" for one in instances))
         there = found.files / THERE.lstrip("/")
         there.mkdir(parents=True)
         for name in ("legacy.sqlite", "prompt.j2", "schema.json"):
@@ -52,11 +54,12 @@ def booted(site: Site, tmp_path: Path) -> Callable[..., Systemd]:
         secrets = found.files / "etc" / "credstore"
         secrets.mkdir(mode=0o700)
         (secrets / "insights.hash_key").write_text("a key for tests")
+        (secrets / "insights.door_tokens").write_text(f"erp submit:triage,read {'t' * 40}\n")
         for one in instances:
             here = f'pipelines_dir = "{THERE}/pipelines"\n{text}'
             (found.files / "etc" / "insights" / f"{one}.toml").write_text(here)
-            shutil.copy(ROOT / "systemd" / "insights@.service", found.units)
-            made = found.units / f"insights@{one}.service.d"
+            shutil.copy(ROOT / "systemd" / f"{unit}@.service", found.units)
+            made = found.units / f"{unit}@{one}.service.d"
             made.mkdir()
             said = {"INSIGHTS_STORE__URL": site.store_url, "INSIGHTS_HEALTH__LISTEN": "127.0.0.1:0"}
             (made / "site.conf").write_text(_drop_in(**said, **environment) + more)

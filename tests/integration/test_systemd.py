@@ -15,6 +15,11 @@ from insights.site.settings import DaemonSettings, seconds
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = FOLDER / "insights.service"
 INSTANCE = FOLDER / "insights@.service"
+DOORS = {name: FOLDER / f"insights-{name}@.service" for name in ("serve", "listen")}
+_OF_A_DOOR = {  # what may differ from the daemon's; the rest is as closed as it
+    "Description", "ExecStart", "ExecReload", "WatchdogSec", "TimeoutStartSec", "StateDirectory",
+    "RuntimeDirectory", "WorkingDirectory", "Environment", "LoadCredential", "SocketBindAllow",
+}  # fmt: skip
 _OF_AN_INSTANCE = (
     (
         "# The insights daemon: reads",
@@ -73,16 +78,17 @@ def test_the_template_is_the_unit_with_a_name_of_its_own() -> None:
 
 
 @needs_systemd
-def test_an_instance_is_understood(tmp_path: Path) -> None:
-    text = INSTANCE.read_text(encoding="utf-8")
-    unit = tmp_path / "insights@gpu.service"
+@pytest.mark.parametrize("template", [INSTANCE, *DOORS.values()], ids=["daemon", *DOORS])
+def test_an_instance_is_understood(tmp_path: Path, template: Path) -> None:
+    text = template.read_text(encoding="utf-8")
+    unit = tmp_path / template.name.replace("@", "@gpu")
     unit.write_text(text.replace("/opt/insights/venv/bin/insights", shutil.which("true") or ""))
     done = run("verify", "--man=no", unit, env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [UNIT, INSTANCE], ids=["one", "many"])
+@pytest.mark.parametrize("unit", [UNIT, INSTANCE, *DOORS.values()], ids=["one", "many", *DOORS])
 def test_exposure_is_at_most_2(unit: Path) -> None:
     done = run("security", "--offline=true", "--threshold=20", "--no-pager", unit)
     assert done.returncode == 0, done.stdout
@@ -95,10 +101,22 @@ def test_no_setting_is_unknown_or_wrong(installed: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def _service() -> dict[str, list[str]]:
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_is_as_closed_as_the_daemon(door: str) -> None:
+    daemon, found = _service(INSTANCE), _service(DOORS[door])
+    differ = {name for name in {*daemon, *found} if daemon.get(name) != found.get(name)}
+    assert differ <= _OF_A_DOOR
+    assert found["ExecStart"][0].endswith(f" --config /etc/insights/%i.toml {door}")
+    assert found.get("SocketBindAllow") == {"serve": ["tcp:9189"], "listen": None}[door]
+    credentials = {line.partition(":")[0] for line in found["LoadCredential"]}
+    tokens = {"door_tokens"} if door == "serve" else set()
+    assert credentials == {"hash_key", "store_password"} | tokens
+
+
+def _service(unit: Path = UNIT) -> dict[str, list[str]]:
     """Return each setting of the service with all its values."""
     found: dict[str, list[str]] = {}
-    for line in UNIT.read_text(encoding="utf-8").partition("[Service]")[2].splitlines():
+    for line in unit.read_text(encoding="utf-8").partition("[Service]")[2].splitlines():
         name, given, value = line.partition("=")
         if given and not line.startswith("#"):
             found.setdefault(name, []).append(value)
