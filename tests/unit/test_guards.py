@@ -82,18 +82,18 @@ def test_one_guard_alone_keeps_its_false_alarms_at_the_worst_share(limit: float)
 
 
 @pytest.mark.parametrize(
-    ("settings", "counts", "most"),
+    ("settings", "counts", "after"),
     [
-        ({}, {"made": 1, "withheld_alone": 1}, 12),
-        ({"differs": 0.2}, {"compared": 1, "differs": 1}, 7),
-        ({"abstained": 0.3}, {"made": 1, "abstained": 1}, 9),
-        ({"slow": 0.05, "slower_than": "1s"}, {"made": 1, "slow": 1}, 5),
-        ({}, {"failed": 1, "failed_alone": 1}, 12),
-        ({"wrong": 0.05}, {"made": 1, "wrong": 1}, 5),
+        ({}, {"made": 1, "withheld_alone": 1}, 7),
+        ({"differs": 0.2}, {"compared": 1, "differs": 1}, 4),
+        ({"abstained": 0.3}, {"made": 1, "abstained": 1}, 5),
+        ({"slow": 0.05, "slower_than": "1s"}, {"made": 1, "slow": 1}, 2),
+        ({}, {"failed": 1, "failed_alone": 1}, 7),
+        ({"wrong": 0.05}, {"made": 1, "wrong": 1}, 2),
     ],
 )
-def test_a_version_that_is_always_wrong_is_seen_after_a_dozen_rows(
-    settings: dict[str, object], counts: dict[str, int], most: int
+def test_a_version_that_is_always_wrong_is_seen_after_a_few_rows(
+    settings: dict[str, object], counts: dict[str, int], after: int
 ) -> None:
     guard = GuardSettings.model_validate(settings)
     at = next(
@@ -101,7 +101,7 @@ def test_a_version_that_is_always_wrong_is_seen_after_a_dozen_rows(
         for n in range(1, 100)
         if guards.breach(guards.standings(guard, {k: v * n for k, v in counts.items()}))
     )
-    assert 1 < at <= most  # never after a single row
+    assert at == after  # docs/rollout.md has the first two; never after a single row
 
 
 def test_a_breach_says_how_many_rows_of_how_many() -> None:
