@@ -248,7 +248,8 @@ def _carried(type_: TypeEngine[Any], *, home: bool) -> TypeEngine[Any]:
 
 
 def _tidy(statement: str) -> str:
-    broken = re.sub(r"[ \t]*\n\t", "\n    ", statement.strip())  # a name may hold a tab as well
+    whole = re.sub(r" +\n", "\n", statement.strip())
+    broken = re.sub(r"[ \t]*\n\t", "\n    ", whole)  # a name may hold a tab as well
     for start in ("CASE WHEN", "i."):  # a column a line where the view is long
         broken = broken.replace(f", {start}", f",\n    {start}")
     return broken
