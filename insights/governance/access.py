@@ -71,6 +71,7 @@ COMMANDS: Mapping[str, Need] = {
             "budgets.budgets",
             "plans.plans",
             "forgetting.forgotten",
+            "replies.replies",
         ),
     ),
     "budget": Need("operator", ("budgets.budgets",)),
