@@ -1,8 +1,10 @@
 """Texts that give orders to a model are told from those that only sound so."""
 
+import json
 import re
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -93,6 +95,17 @@ def test_each_frame_is_told_by_its_name(says: str, text: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_only_sounds_like_an_order_is_none(text: str) -> None:
     assert ORDERS.found(text) == ()
+
+
+def test_harmless_texts_with_an_attacks_words_are_let_pass(eval_data: Path) -> None:
+    """NotInject: at most 5 % are told as orders; of BIPIA's attacks, which order, half and more."""
+    harmless = json.loads((eval_data / "injection" / "NotInject_one.json").read_text("utf-8"))
+    told = [one["prompt"] for one in harmless if ORDERS.found(one["prompt"])]
+    assert len(told) <= 0.05 * len(harmless)
+    found = json.loads((eval_data / "injection" / "text_attack_train.json").read_text("utf-8"))
+    attacks = [text for some in found.values() for text in some]
+    assert len(attacks) == 75
+    assert sum(ORDERS.found(text) != () for text in attacks) >= 45
 
 
 def test_labels_are_those_of_the_schema() -> None:
