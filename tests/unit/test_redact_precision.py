@@ -40,6 +40,8 @@ def test_part_numbers_versions_prices_and_dates(seed: int) -> None:
         "2025-11-23T10:11:12.123456Z and 1763892672123",
         "SHA256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "MAC unknown; UUID 550e8400-e29b-41d4-a716-446655440000",
+        "systemctl restart getty@tty1.service, backup@nightly.timer and user@1000.slice",
         "passport photo, driving licence renewal, born in May, tax season 2025",
     ],
 )

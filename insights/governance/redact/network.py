@@ -19,6 +19,7 @@ _LOCAL = re.compile(r"[\w.!#$%'*+^~-]{1,64}")
 _QUOTED = re.compile(r'"[^"\n@]{1,62}"$')
 _HOST = re.compile(r"@(?P<gap>[ \n]?)(?P<domain>(?:[\w-]{1,63}+\.){1,8}[^\W\d_][\w-]{1,62})")
 _RELEASE = re.compile(r"[~^]?v?\d+\.\d+|\d+x\.")  # package@1.2.3-rc.alpha, icon@2x.png
+_UNIT = re.compile(r"[\w-]+\.(?:service|socket|timer|mount|slice|scope)")  # getty@tty1.service
 _SPOKEN = re.compile(
     r"(?<![\w.+-])[\w+-]{1,64}+(?:(?: dot |\.)[\w+-]{1,63}+){0,4}(?: at |@)"
     r"[\w-]{1,63}+(?:(?: dot |\.)[\w-]{1,63}+){1,4}",
@@ -55,6 +56,7 @@ _MAC = re.compile(
 )
 _PAIR = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{2}[:.-]\Z")  # of a longer chain
 _BARE_MAC = re.compile(r"(?<![^\W_])[0-9A-Fa-f]{12}(?![^\W_])")
+_UUID_PARTS = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-\Z")  # before the last one
 _MAC_WORDS = ("mac", "hwaddr", "bssid", "ethernet", "wlan", "wifi", "nic")
 _MACS = Words(_MAC_WORDS, THINGS)
 
@@ -110,7 +112,7 @@ def _email(text: str, backwards: str, host: re.Match[str]) -> Span | None:
         begin -= 1
     elif gap == " ":
         return None
-    if _RELEASE.match(domain):
+    if _RELEASE.match(domain) or _UNIT.fullmatch(domain):
         return None
     if text[begin - 1 : begin] == '"' and (
         quoted := _QUOTED.search(text, max(0, begin - 64), begin)
@@ -184,6 +186,8 @@ def macs(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: A
             yield Span(match.start(), match.end(), "MAC", compact(match.group()))
     named = any(map(source.lower.__contains__, _MAC_WORDS))
     for match in _BARE_MAC.finditer(text) if named else ():
+        if _UUID_PARTS.search(text, max(0, match.start() - 24), match.start()):
+            continue
         if _MACS.lean(source, match.start(), match.end()) > 0:
             yield Span(match.start(), match.end(), "MAC", compact(match.group()))
 
