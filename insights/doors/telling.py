@@ -8,6 +8,7 @@ has. Each webhook has a thread of its own, so that one that hangs holds up no ot
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -140,22 +141,26 @@ class Telling:
         for reply, answer in some:
             work = partial(self._post, reply, answer, came)
             threading.Thread(target=work, name=self.name, daemon=True).start()
-        for _ in some:
-            reply, found = came.get()
+        left = len(some)
+        while left:
+            batch = [came.get()]
+            with suppress(queue.Empty):  # what came meanwhile is noted together
+                while True:
+                    batch.append(came.get_nowait())
+            left -= len(batch)
             beats.beat()
-            if isinstance(found, Exception):
-                self._replies.failed(
-                    reply.number, _reason(found), most=_MOST_ATTEMPTS, longest_s=_LONGEST_S
-                )
-                yield reply, found
-            elif found:
+            if taken := [reply for reply, found in batch if found is True]:
                 failpoints.reach("after-reply")
-                self._replies.sent([reply.number])
-                self._doors.outcomes([reply.request_id])  # delivered: fields may go
-                yield reply, None
-            else:
-                self._replies.failed(reply.number, "it is gone for good (410)", most=0)
-                yield reply, None
+                self._replies.sent([reply.number for reply in taken])
+                self._doors.outcomes([reply.request_id for reply in taken])  # fields may go
+            for reply, found in batch:
+                if isinstance(found, Exception):
+                    self._replies.failed(
+                        reply.number, _reason(found), most=_MOST_ATTEMPTS, longest_s=_LONGEST_S
+                    )
+                elif not found:
+                    self._replies.failed(reply.number, "it is gone for good (410)", most=0)
+                yield reply, found if isinstance(found, Exception) else None
 
     def _post(
         self,
