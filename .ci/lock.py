@@ -173,7 +173,7 @@ def main() -> int:
     for path, more in (
         (RUN, run),
         (DEMO, extras["demo"]),
-        (DEV, extras["dev"]),
+        (DEV, [*extras["dev"], *extras["ocr"]]),  # letters on scans: tested for real
         (BENCH, extras["bench"]),
     ):
         wanted += more

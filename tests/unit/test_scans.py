@@ -58,7 +58,6 @@ def _scan(*pages: tuple[str, ...]) -> bytes:
 
 
 def test_letters_are_recognised_in_the_child_and_redacted_there() -> None:
-    pytest.importorskip("rapidocr", reason="the extra `ocr` is not installed")
     told: list[None] = []
     data = _scan(_LINES)
     with closing(LoaderClient(None, limits(3), redaction=Redaction())) as loader:
@@ -77,7 +76,6 @@ def test_letters_are_recognised_in_the_child_and_redacted_there() -> None:
 def test_pictures_are_read_where_letters_are_recognised_and_are_no_documents_else(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip("rapidocr", reason="the extra `ocr` is not installed")
     turned, frames, exif = io.BytesIO(), io.BytesIO(), PIL.Image.Exif()
     exif[0x0112] = 3  # upside down, says the camera
     _picture(_LINES[:2]).rotate(180).save(turned, "JPEG", exif=exif)
