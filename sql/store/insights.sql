@@ -191,12 +191,12 @@ FROM store.sink k LEFT JOIN store.outbox o USING (sink_id)
 GROUP BY k.sink_id ORDER BY k.name;
 
 -- name: usage_today
--- Tokens and insights of the last day.
+-- Generations of the last day and their tokens; one that several rows shared is counted once.
 SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
        coalesce(sum(u.reused_tokens), 0) AS reused_tokens,
        coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens
 FROM store.insight u
-WHERE u.prompt_tokens IS NOT NULL AND u.generated_at > now() - interval '1 day';
+WHERE u.prompt_tokens IS NOT NULL AND u.shared IS NOT TRUE AND u.generated_at > now() - interval '1 day';
 
 -- name: mark
 -- Where a run begins: what comes later has greater numbers.

@@ -160,3 +160,17 @@ def test_counts_of_what_is_gone_go(store: Store, store_url: str) -> None:
             "SELECT stream_id, pipeline_id FROM store.counted ORDER BY 1"
         ).fetchall()
     assert [tuple(row) for row in found] == [(1, 1), (2, None), (3, None)]
+
+
+def test_a_generation_that_rows_share_took_its_tokens_once(store: Store, store_url: str) -> None:
+    with psycopg.connect(store_url, autocommit=True) as link:
+        link.execute(
+            "UPDATE store.insight SET prompt_tokens = 100, reused_tokens = 7, sampled_tokens = 20,"
+            " forced_tokens = 3, queue_ms = 1, prompt_ms = 1, decode_ms = 1,"
+            " shared = insight_id > 2 WHERE insight_id <= 5"
+        )
+        link.execute(
+            "UPDATE store.insight SET generated_at = now() - interval '25 hours'"
+            " WHERE insight_id = 2"
+        )
+    assert Reports(store).usage() == reports.UsageReport(1, 100, 7, 23)
