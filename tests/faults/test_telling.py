@@ -184,6 +184,7 @@ def test_a_dead_model_server_that_gives_back_hundreds_of_rows_is_a_few_lines(
         remote, INSIGHTS_MODEL__BIG__PARALLEL="128", INSIGHTS_MODEL__BIG__TIMEOUT="1s", **more
     ) as daemon:
         daemon.until(lambda: given_back() >= 300)
+        daemon.until(lambda: any('"event": "down"' in line for line in daemon.log))
     told = [json.loads(line) for line in daemon.log]
     assert len(told) <= LINES, "".join(daemon.log)
     assert {"down", "stopped"} <= {one["event"] for one in told}
