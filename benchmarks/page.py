@@ -1,4 +1,4 @@
-"""The status page over a store with a million insights: its statements, and what a browser sees.
+"""The status page over a store with a million insights, as a browser sees it, and `status` there.
 
     python -m benchmarks.page [--json] [--rows 1000000]
 
@@ -21,10 +21,12 @@ import psycopg
 
 from benchmarks.timers import FILL
 from demo.report import Goal, report
+from insights.cli.status import told
 from insights.service.health import Health
 from insights.service.runner import Runner
 from insights.store import migrate
 from insights.store.board import COUNTED, BoardReports
+from insights.store.counts import Counts
 from insights.store.postgres import Store
 from insights.store.reports import Reports
 from insights.web.guard import People, Tokens
@@ -38,6 +40,7 @@ from tests.browser import browser
 _RUNS = 7
 _MOST_MS = 100.0
 _PAINT_MS = 1_000.0
+_STATUS_S = 2.0
 _MORE = """
 INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model,
                            generated_at)
@@ -101,6 +104,22 @@ def statements(store: Store) -> dict[str, float]:
     return took
 
 
+def status(store: Store) -> tuple[float, float]:
+    """Return the most seconds that `insights status` asks the store for, and those of a count."""
+    counts = Counts(store)
+    upto = counts.due()
+    assert upto is not None
+    began = time.perf_counter()
+    counts.count(upto, lambda: True)
+    counted = time.perf_counter() - began
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        told(Reports(store))
+        took.append(time.perf_counter() - began)
+    return max(took), counted
+
+
 def painted(store: Store) -> float:
     """Return the most milliseconds from a browser's question to its first paint of the page."""
     app: Any = SimpleNamespace(store=store, reports=Reports(store), pollers={}, generators={})
@@ -139,9 +158,14 @@ def main() -> None:
     options = parser.parse_args()
     with _filled(options.rows) as url, contextlib.closing(Store(url).open()) as store:
         took, paint = statements(store), painted(store)
+        asked, counted = status(store)
     goals = [Goal(name, ms, _MOST_MS, "ms", at_least=False) for name, ms in took.items()]
     goals.append(Goal("first paint in Chromium", paint, _PAINT_MS, "ms", at_least=False))
-    notes = [f"{options.rows:,} insights; the greatest of seven, transaction and decoding included"]
+    goals.append(Goal("insights status", asked, _STATUS_S, "s", at_least=False))
+    notes = [f"a daemon's count of all rows took {counted:.1f} s"]
+    notes += [
+        f"{options.rows:,} insights; the greatest of seven, transaction and decoding included"
+    ]
     report("Status page", goals, notes, options.json)
 
 

@@ -58,7 +58,6 @@ COMMANDS: Mapping[str, Need] = {
         "operator",
         (
             "insights.completeness",
-            "counted.patience",
             "counted.any",
             "counted.completeness_counted",
             "counted.sinks_counted",

@@ -6,20 +6,20 @@ no text.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from insights.store import audit
-from insights.store.postgres import Connection, Store
+from insights.store.postgres import Store
 from insights.store.queries import load
 
 SEED = 20_000  # insights that tell what was made before the daemon began
 COUNTED = 5_000  # insights that one statement counts: 20,000 took 0.2 s on a busy machine
 LISTED = 20
 LETTERS = 50
+_PATIENCE_S = 2.0  # whoever looks at the page can wait; the daemon's own work cannot
 Found = TypeVar("Found", bound=msgspec.Struct)
 
 
@@ -178,7 +178,7 @@ class BoardReports:
 
     def newest(self) -> int:
         """Return the number of the newest insight."""
-        with self._patient() as connection:
+        with self._store.patient(_PATIENCE_S) as connection:
             return int(connection.execute(self._sql["newest"]).fetchall()[0].insight_id)
 
     def made(self, after: int, upto: int) -> list[MadeRow]:
@@ -195,7 +195,7 @@ class BoardReports:
 
     def latest(self, status: str | None, *, actor: str) -> list[InsightRow]:
         """Return the newest insights, and tell the audit that `actor` reads them."""
-        with self._patient() as connection:
+        with self._store.patient(_PATIENCE_S) as connection:
             values = {"status": status, "limit": LISTED}
             rows = connection.execute(self._sql["latest"], values).fetchall()
             details = {"insights": [row.insight_id for row in rows], "passages": False}
@@ -206,7 +206,7 @@ class BoardReports:
         self, insight_id: int, *, actor: str
     ) -> tuple[InsightRow, list[CitationRow]] | None:
         """Return an insight with what it cites, and tell the audit that `actor` reads it."""
-        with self._patient() as connection:
+        with self._store.patient(_PATIENCE_S) as connection:
             values = {"insight_id": insight_id}
             rows = connection.execute(self._sql["insight"], values).fetchall()
             if not rows:
@@ -222,15 +222,9 @@ class BoardReports:
         return _typed(rows, InsightRow)[0], _typed(cited, CitationRow)
 
     def _read(self, statement: str, kind: type[Found], **values: object) -> list[Found]:
-        with self._patient() as connection:
+        with self._store.patient(_PATIENCE_S) as connection:
             rows = connection.execute(self._sql[statement], values).fetchall()
         return _typed(rows, kind)
-
-    @contextmanager
-    def _patient(self) -> Iterator[Connection]:
-        with self._store.transaction() as connection:
-            connection.execute(self._sql["patience"])
-            yield connection
 
 
 def _typed(rows: Sequence[Any], kind: type[Found]) -> list[Found]:

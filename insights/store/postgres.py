@@ -111,6 +111,14 @@ class Store:
             yield connection
 
     @contextmanager
+    def patient(self, seconds: float) -> Iterator[Connection]:
+        """Lend as `transaction` does, for statements that each give up after so long."""
+        limit = (str(round(seconds * 1_000)),)
+        with self.transaction() as connection:
+            connection.execute("SELECT set_config('statement_timeout', %s, true)", limit)
+            yield connection
+
+    @contextmanager
     def _lent(self) -> Iterator[BoundedConnection]:
         with _translated(self._url), self._pool.connection() as connection:
             connection.asked = None

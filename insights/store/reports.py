@@ -13,8 +13,9 @@ from insights.store.insights import Registry
 from insights.store.postgres import Store
 from insights.store.queries import load
 
-PATIENCE_S = 1.2  # for a count, of the two seconds in which a person is answered
+PATIENCE_S = 0.8  # for a count of all rows, before the last one is told
 SILENT_S = 120.0  # four times what a daemon leaves between two words
+_LAST = ("any", "completeness_counted", "sinks_counted")
 Report = TypeVar("Report", bound=msgspec.Struct)
 
 
@@ -292,10 +293,12 @@ class Reports:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans", "forgetting",
-                 "counted")  # fmt: skip
+        named = ("insights", "deployments", "daemons", "streams", "budgets", "plans", "forgetting")
         self._sql = {name: text for file in named for name, text in load(file).items()}
         self._sql["replies"] = load("replies")["replies"]
+        counted = load("counted")
+        self._sql |= {name: counted[name] for name in _LAST}
+        self._too_many = False  # to be counted while somebody waits
 
     def streams(self, *, exact: bool = True) -> list[StreamReport]:
         """Return a report for each stream and pipeline.
@@ -368,19 +371,18 @@ class Reports:
         return registry.former_rows(version) if version > 1 else None
 
     def _counted(self, statement: str, report: type[Report], *, exact: bool) -> list[Report]:
-        if not exact:
-            patience = {"ms": str(round(PATIENCE_S * 1_000))}
+        if not exact and not self._too_many:
             try:
-                with self._store.transaction() as connection:
-                    connection.execute(self._sql["patience"], patience)
+                with self._store.patient(PATIENCE_S) as connection:
                     return _typed(connection.execute(self._sql[statement]).fetchall(), report)
             except errors.StoreUnavailable as exc:
                 if not isinstance(exc.__cause__, psycopg.errors.QueryCanceled):
                     raise
                 with self._store.connection() as connection:
                     found = connection.execute(self._sql["any"]).fetchone()
-                if found is not None and found.counted:
-                    return self._read(f"{statement}_counted", report)
+                self._too_many = found is not None and found.counted
+        if not exact and self._too_many:
+            return self._read(f"{statement}_counted", report)
         return self._read(statement, report)
 
     def _read(self, statement: str, report: type[Report]) -> list[Report]:

@@ -1,7 +1,3 @@
--- name: patience
--- Whoever looks at the status page can wait; the daemon's own work cannot. A statement of the page gives up after 2 s.
-SELECT set_config('statement_timeout', '2000', true);
-
 -- name: streams
 -- How each stream fares, with its last whole sweep and how late its rows were found in the last week. No count of rows.
 SELECT s.name AS stream, s.paused, s.stopped_reason, s.last_error, s.lag_s,

@@ -1,7 +1,3 @@
--- name: patience
--- Whoever asks how things stand waits so long for a count, then takes the last one.
-SELECT set_config('statement_timeout', %(ms)s::text, true);
-
 -- name: any
 -- Whether anything was ever counted.
 SELECT EXISTS (SELECT FROM store.counted) AS counted;
