@@ -20,7 +20,8 @@ from insights.wiring.counting import Counting
 FILL = """
 INSERT INTO store.pipeline (name) VALUES ('p'), ('q');
 INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)
-VALUES (1, repeat('0', 64), '{}'), (2, repeat('1', 64), '{}'), (1, repeat('2', 64), '{}');
+VALUES (1, repeat('0', 64), '{}'), (2, repeat('1', 64), '{}'), (1, repeat('2', 64), '{}'),
+       (1, repeat('3', 64), '{}');
 INSERT INTO store.stream (name, columns) VALUES ('s', '{body}'), ('t', '{body}'), ('u', '{body}');
 INSERT INTO store.deployment
     (pipeline_version_id, pipeline_id, stream_id, columns, stage, changed_by)
@@ -30,14 +31,23 @@ INSERT INTO store.sink (name) VALUES ('k');
 INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor, gone_at)
 SELECT 1 + n % 2, n, md5(n::text)::uuid, 1, n, CASE WHEN n % 17 = 0 THEN now() END
 FROM generate_series(1, 200) n;
+UPDATE store.deployment SET withdrawn = true WHERE pipeline_version_id = 3;
+INSERT INTO store.deployment (pipeline_version_id, pipeline_id, stream_id, columns, stage, share,
+                              shown_from, shown_upto, changed_by)
+VALUES (4, 1, 1, '{body}', 'canary', 0.5, 0, 0.5, 'b');
+UPDATE store.deployment SET shown_from = 0.5 WHERE pipeline_version_id = 1;
 INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output)
-SELECT row_id, 1, input_hash, (array['ok', 'abstained', 'withheld'])[1 + row_id % 3], 'r', '{}'
+SELECT row_id, CASE WHEN row_id % 4 = 0 THEN 3 ELSE 1 END, input_hash,
+       (array['ok', 'abstained', 'withheld'])[1 + row_id % 3], 'r', '{}'
 FROM store.ledger WHERE stream_id = 1 AND row_id % 5 > 0;
 INSERT INTO store.current_insight (row_id, pipeline_id, insight_id)
 SELECT row_id, 1, insight_id FROM store.insight;
-INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id, state, reason)
-SELECT row_id, stream_id, gen_random_uuid(), 1 + row_id % 3,
-       (array['pending', 'dead', 'missing', 'done'])[1 + row_id / 10 % 4], 'r'
+INSERT INTO store.work
+    (row_id, stream_id, input_hash, pipeline_version_id, state, reason, overtaken)
+SELECT row_id, stream_id, CASE WHEN row_id % 8 < 4 THEN input_hash ELSE gen_random_uuid() END,
+       1 + row_id % 4,
+       (array['pending', 'dead', 'missing', 'done'])[1 + row_id / 10 % 4], 'r',
+       row_id % 13 = 0
 FROM store.ledger WHERE stream_id = 1 AND row_id % 7 > 2;
 INSERT INTO store.outbox (sink_id, row_id, revision, insight_id, shows, error)
 SELECT 1, row_id, row_id, insight_id,
