@@ -24,9 +24,12 @@ _TWO_DIGITS = 99
 _LONG = 7  # digits from which on a number's hyphens mean nothing
 _MOST_EXPONENT = 30
 _LONGEST_LABEL = 12
+# What is read around each digit: a date of words has one between its month and a digit.
+_WORDS_AROUND = 2
 
 _PLAIN_SIGNS = str.maketrans("\u2212\u2013\u2044", "--/")  # minus, en dash, fraction
 _DIGIT = re.compile(r"\d")
+_TO_BLANK = re.compile(r"\d[^ ]*")
 _LETTERS = re.compile(r"[^\W\d_]{3,}")
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 # A run of letters, digits and what stands between them, with its sign, currency and point.
@@ -134,8 +137,8 @@ def _of_passage(_passage_id: int, uri: str, title: str, text: str) -> Facts:
 
 def facts(text: str) -> Facts:
     """Return every form in which a source states its numbers, dates and identifiers."""
-    text = _folded(text)
-    if not _DIGIT.search(text):
+    text = _near_digits(_folded(text))
+    if not text:
         return frozenset()
     found: set[str] = set()
     for claim in _claims(text):
@@ -149,8 +152,8 @@ def facts(text: str) -> Facts:
 
 def claims(text: str) -> list[Claim]:
     """Return what a text states: dates and times, then the numbers and identifiers left."""
-    text = _folded(text)
-    return _claims(text) if _DIGIT.search(text) else []
+    text = _near_digits(_folded(text))
+    return _claims(text) if text else []
 
 
 def _folded(text: str) -> str:
@@ -160,6 +163,29 @@ def _folded(text: str) -> str:
         return folded
     folded = folded.translate(_PLAIN_SIGNS)
     return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), folded)
+
+
+def _near_digits(text: str) -> str:
+    """Return the words with a digit and some around each: all that any pattern here looks at.
+
+    Most of a text is far from a digit, and the patterns are slow.
+    """
+    found: list[str] = []
+    end = 0
+    for match in _TO_BLANK.finditer(text):
+        begin, after = match.span()
+        for _ in range(_WORDS_AROUND + 1):
+            begin = text.rfind(" ", 0, begin) if begin > 0 else -1
+        for _ in range(_WORDS_AROUND):
+            after = text.find(" ", after + 1) if after >= 0 else -1
+        if after < 0:
+            after = len(text)
+        if found and begin < end:
+            found[-1] += text[end:after]
+        else:
+            found.append(text[begin + 1 : after])
+        end = after
+    return "\n".join(found)
 
 
 def _claims(text: str) -> list[Claim]:

@@ -107,6 +107,6 @@ def _ends(text: str) -> bool:
 
 def _limit_of(parts: list[Json]) -> int | None:
     for part in parts:
-        if _is_text(part) and isinstance(limit := part.get(LIMIT, part.get("maxLength")), int):
+        if isinstance(limit := part.get(LIMIT, part.get("maxLength")), int) and _is_text(part):
             return limit
     return None

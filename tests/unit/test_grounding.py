@@ -153,3 +153,26 @@ def test_the_facts_of_a_passage_are_found_once(monkeypatch: pytest.MonkeyPatch) 
     assert len(asked) == 1
     assert grounding.of_passage(changed) != grounding.of_passage(passage)
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "due on 3 march 2026",
+        "le 1er de mars de 2026",
+        "on march 3rd, 2026 it began",
+        "in october 2025",
+        "at 12:30 p.m. or 7:05 am",
+        "1 234 567 units",
+        "see KB 0042, then kb-17",
+        "balance 5- and -7 and $3.50",
+        "3 may, 4 june 5 july",
+    ],
+)
+def test_words_far_from_a_digit_change_nothing_that_a_text_states(text: str) -> None:
+    far = "the printer that stands beside the window of the room shows an error. "
+    for padded in (f"{far}{text} {far}", f"{far}\n{text}\n{far}", f"{text} {far}{text}"):
+        assert {claim.forms for claim in grounding.claims(padded)} == {
+            claim.forms for claim in grounding.claims(text)
+        }
+        assert grounding.facts(padded) == grounding.facts(text)
