@@ -140,6 +140,8 @@ class Flight:
     def send(self, row: InHand, request: GenerateRequest, generator: Generator) -> None:
         """Start a row's generation; it arrives when that is done, unless it was dropped."""
         SPANS.passed("retrieve", [row.claim.attempt])
+        if row.claim.barred is not None:
+            request = msgspec.structs.replace(request, barred=row.claim.barred)
         row.sent_at = self._clock()
         row.future = future = generator.submit(request)
         with self._lock:

@@ -1,5 +1,6 @@
 """Where a row is generated: one function from facts to route, and a generator that follows it."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Literal
 
@@ -18,7 +19,7 @@ class Facts(Value, frozen=True):
     """What routing may depend on. `prefers` is the pipeline's own choice.
 
     `personal`: in the row something was found that keeps it here. `large`: its prompt is one for
-    the server.
+    the server. `barred`: whose model's budget is used up, and has nothing reserved for the row.
     """
 
     sensitive: bool
@@ -27,6 +28,7 @@ class Facts(Value, frozen=True):
     prefers: Place = "local"
     local_works: bool = True
     remote_works: bool = True
+    barred: Place | None = None
 
 
 class Route(Value, frozen=True):
@@ -42,6 +44,14 @@ def route(facts: Facts) -> Route:
         return Route(place="local", reason="sensitive")
     if facts.personal:
         return Route(place="local", reason="personal data")
+    wanted = _wanted(facts)
+    if wanted.place == facts.barred:
+        return Route(place="remote" if facts.barred == "local" else "local", reason="budget")
+    return wanted
+
+
+def _wanted(facts: Facts) -> Route:
+    """Decide about a row that may go anywhere and costs nothing."""
     if facts.large and facts.remote_works:
         return Route(place="remote", reason="large")
     if facts.prefers == "local" and not facts.local_works and facts.remote_works:
@@ -57,6 +67,7 @@ class RoutedGenerator:
     Args:
         local: On this machine.
         remote: On a server; its rows are never sensitive.
+        models: How the settings call the two.
         prefers: Where rows go while both work.
         remote_from: Characters of a prompt from which it is the remote one's; None: none is.
     """
@@ -66,9 +77,11 @@ class RoutedGenerator:
         local: Generator,
         remote: Generator,
         *,
+        models: Mapping[str, Place] | None = None,
         prefers: Place = "local",
         remote_from: int | None = None,
     ) -> None:
+        self._models = models or {}
         self._remote_from = remote_from
         self._places: dict[Place, Generator] = {"local": local, "remote": remote}
         self._prefers: Place = prefers
@@ -91,6 +104,7 @@ class RoutedGenerator:
                 prefers=self._prefers,
                 local_works=self._breakers["local"].works,
                 remote_works=self._breakers["remote"].works,
+                barred=self._models.get(request.barred or ""),
             )
         )
         breaker = self._breakers[decision.place]

@@ -46,7 +46,7 @@ class GenerateRequest(Value, frozen=True):
     `agreement` how sure that is by property, 0 to 1.
     `sensitive` rows never leave the machine, nor do `personal` ones: what was found in them keeps
     them here. `deadline_s` is the time allowed from submission, seconds. Where rows wait for a
-    model, those of more `weight` have more turns.
+    model, those of more `weight` have more turns. `barred` names a model whose budget is used up.
     """
 
     messages: tuple[Message, ...]
@@ -63,6 +63,7 @@ class GenerateRequest(Value, frozen=True):
     personal: bool = False
     deadline_s: float = 300.0
     weight: int = 1
+    barred: str | None = None
 
     @property
     def characters(self) -> int:

@@ -10,7 +10,10 @@ from insights.model.knowledge import Example
 
 
 class Claim(Value, frozen=True):
-    """Work held under a lease: `token` must still stand when the result is written."""
+    """Work held under a lease: `token` must still stand when the result is written.
+
+    `barred` is the model whose budget was used up when the row was claimed: another one makes it.
+    """
 
     work_id: int
     row_id: int
@@ -22,6 +25,7 @@ class Claim(Value, frozen=True):
     pipeline_version_id: int
     attempts: int
     isolated: bool = False
+    barred: str | None = None
 
     @property
     def trace(self) -> str:

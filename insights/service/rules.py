@@ -332,8 +332,8 @@ RULES = (
         60,
         _used_up,
         "Budget {name} is used up",
-        "Nothing that is under it begins until its next window. Fix: wait, or raise its hard "
-        "bound; insights budget says when it ends.",
+        "What is under it begins in its next window, or goes to its pipeline's other model. Fix: "
+        "wait, or raise its hard bound; insights budget says when it ends.",
         shared=True,
     ),
     Rule(

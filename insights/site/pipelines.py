@@ -94,13 +94,15 @@ class PipelineSettings(Section):
 
     With `version_of` it is another version of that pipeline, served beside it: a new one begins as
     a shadow, and `insights promote` gives it a share. `reuse` is how long the generation of a row
-    may be another's whose request is the same; without, each row has its own.
+    may be another's whose request is the same; without, each row has its own. With
+    `budget_fallback` rows go to the other of two models once the budget of the one is used up.
     """
 
     version_of: Name | None = None
     stream: Name
     model: Name
     fallback: Name | None = None
+    budget_fallback: bool = False
     local_with: tuple[str, ...] = ()
     remote_from: int | None = Field(default=None, ge=1)
     prompt: Path | None = None
@@ -149,6 +151,8 @@ class PipelineSettings(Section):
     def _routed(self) -> "PipelineSettings":
         if self.remote_from is not None and self.fallback is None:
             raise ValueError("remote_from needs a fallback: of two models one is on a server")
+        if self.budget_fallback and self.fallback is None:
+            raise ValueError("budget_fallback needs a fallback: the model that still has a budget")
         return self
 
     @model_validator(mode="after")

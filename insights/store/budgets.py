@@ -12,6 +12,7 @@ from insights.store.queries import load
 class Budget(msgspec.Struct, frozen=True):
     """A budget as the settings say it; `reserves` is what a row takes of it, by version.
 
+    Rows of versions in `yields` go to their pipeline's other model once it is used up.
     A `client`'s has none: what it sends is taken when it is accepted (`store.inbox`).
     """
 
@@ -25,6 +26,7 @@ class Budget(msgspec.Struct, frozen=True):
     hard: float | None
     reserves: Mapping[int, float]
     client: str | None = None
+    yields: frozenset[int] = frozenset()
 
 
 class Budgets:
@@ -56,13 +58,14 @@ class Budgets:
                 "version_id": version,
                 "budgets": [ids[budget.name] for budget in under],
                 "reserves": [budget.reserves[version] for budget in under],
+                "yields": [version in budget.yields for budget in under],
             }
             with self._store.connection() as connection:
                 connection.execute(self._sql["put_under"], values)
 
     def _declare(self, budget: Budget) -> int:
         facts = msgspec.structs.asdict(budget)
-        del facts["reserves"]
+        del facts["reserves"], facts["yields"]
         with self._store.transaction() as connection:
             row = connection.execute(self._sql["declare"], facts).fetchone()
             assert row is not None  # noqa: S101 - it always returns its row

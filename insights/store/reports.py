@@ -150,7 +150,7 @@ class DaemonReport(msgspec.Struct, frozen=True):
 
 
 class BudgetReport(msgspec.Struct, frozen=True):
-    """A budget now: amounts are in its unit. A row `reserve`s that much from claim to write."""
+    """A budget now, in its unit. A row `reserve`s so much; under one that `yields` rows go on."""
 
     name: str
     concerns: str
@@ -164,6 +164,7 @@ class BudgetReport(msgspec.Struct, frozen=True):
     in_hand: int
     reserve: float
     resets_at: dt.datetime
+    yields: bool = False
 
     @property
     def left(self) -> float:
@@ -185,10 +186,11 @@ class BudgetReport(msgspec.Struct, frozen=True):
         """How it stands, in words."""
         bounds = ((self.soft, "soft"), (self.hard, "hard"))
         of = ", ".join(f"{amount:,.10g} {kind}" for amount, kind in bounds if amount is not None)
+        stopped = "rows go to the other model" if self.yields else "nothing begins"
         words = {
             "free": "",
             "slowed": "; past its soft bound: one row at a time",
-            "stopped": "; used up: nothing begins",
+            "stopped": f"; used up: {stopped}",
         }[self.state]
         if words:
             words += f" until {self.resets_at:%Y-%m-%d %H:%M} UTC"

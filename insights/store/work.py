@@ -329,4 +329,5 @@ def _claim(row: Any) -> Claim:  # noqa: ANN401 - a psycopg named tuple
         pipeline_version_id=row.pipeline_version_id,
         attempts=row.attempts,
         isolated=row.isolated,
+        barred=row.barred,
     )

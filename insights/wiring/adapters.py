@@ -330,6 +330,7 @@ def routed(
     return RoutedGenerator(
         open_(local),
         open_(remote[0]),
+        models={local: "local", remote[0]: "remote"},
         prefers="remote" if remote[0] == preferred else "local",
         remote_from=pipeline.remote_from,
     )

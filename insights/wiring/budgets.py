@@ -40,6 +40,9 @@ def put(app: App, recipes: Iterable[Recipe]) -> None:
                 for recipe in found
                 if concerned(budget, recipe.name, settings.pipeline[recipe.name])
             },
+            yields=frozenset(
+                recipe.version_id for recipe in found if _yields(settings, budget, recipe)
+            ),
         )
         for name, budget in sorted(settings.budget.items())
     ]
@@ -77,6 +80,14 @@ def _reserve(settings: Settings, budget: BudgetSettings, pipeline: PipelineSetti
         max_tokens=pipeline.sampling.max_tokens,
         deadline_s=pipeline.timeout,
     )
+
+
+def _yields(settings: Settings, budget: BudgetSettings, recipe: Recipe) -> bool:
+    """Whether rows may go elsewhere once it is used up: none that is, or may be, to stay here."""
+    if budget.model is None or not settings.pipeline[recipe.name].budget_fallback:
+        return False
+    kept = recipe.stream.sensitive or bool(recipe.local_with)
+    return settings.model[budget.model].url is not None or not kept
 
 
 def _concerns(budget: BudgetSettings) -> str:

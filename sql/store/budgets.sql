@@ -24,27 +24,37 @@ UPDATE store.budget SET client = NULL WHERE client IS NOT NULL AND name <> ALL (
 -- name: put_under
 -- Which budgets the work of a version is under from now on, with what a row reserves of each: these, and no other.
 WITH wanted AS (
-    SELECT * FROM unnest(%(budgets)s::integer[], %(reserves)s::double precision[]) AS w (budget_id, reserve)
+    SELECT * FROM unnest(%(budgets)s::integer[], %(reserves)s::double precision[], %(yields)s::boolean[])
+        AS w (budget_id, reserve, yields)
 ), dropped AS (
     DELETE FROM store.budgeted v
     WHERE v.pipeline_version_id = %(version_id)s
       AND NOT EXISTS (SELECT FROM wanted w WHERE w.budget_id = v.budget_id)
 )
-INSERT INTO store.budgeted AS v (budget_id, pipeline_version_id, reserve)
-SELECT w.budget_id, %(version_id)s, w.reserve FROM wanted w
-ON CONFLICT (pipeline_version_id, budget_id) DO UPDATE SET reserve = excluded.reserve
-WHERE v.reserve IS DISTINCT FROM excluded.reserve;
+INSERT INTO store.budgeted AS v (budget_id, pipeline_version_id, reserve, yields)
+SELECT w.budget_id, %(version_id)s, w.reserve, w.yields FROM wanted w
+ON CONFLICT (pipeline_version_id, budget_id) DO UPDATE SET reserve = excluded.reserve, yields = excluded.yields
+WHERE (v.reserve, v.yields) IS DISTINCT FROM (excluded.reserve, excluded.yields);
 
 -- name: budgets
 -- Each budget now, by name.
-SELECT name, concerns, unit, per, time_zone, soft, hard, used, reserved, in_hand, reserve, resets_at
+SELECT name, concerns, unit, per, time_zone, soft, hard, used, reserved, in_hand, reserve, resets_at, yields
 FROM store.budget_standing ORDER BY name;
 
 -- name: used_up
 -- Of these versions those that no row may begin of until a day or an hour is over, and which budget says so. What rows in
--- hand reserve is left out: it comes back where a row takes less than it might.
-SELECT v.pipeline_version_id, min(b.name) AS budget, min(b.resets_at) AS resets_at
-FROM store.budgeted v JOIN store.budget_standing b USING (budget_id)
-WHERE v.pipeline_version_id = ANY(%(versions)s) AND b.hard IS NOT NULL AND b.per <> 'minute'
-  AND (b.hard - b.used < v.reserve OR b.used >= b.hard)
-GROUP BY v.pipeline_version_id;
+-- hand reserve is left out: it comes back where a row takes less than it might. A budget that yields stops nobody while the
+-- version's other model has one.
+WITH under AS MATERIALIZED (
+    SELECT v.pipeline_version_id, v.yields, b.model, b.name, b.per, b.resets_at
+    FROM store.budgeted v JOIN store.budget_standing b USING (budget_id)
+    WHERE v.pipeline_version_id = ANY(%(versions)s) AND (b.hard - b.used < v.reserve OR b.used >= b.hard)
+), barred AS (
+    SELECT pipeline_version_id, min(model) AS model FROM under WHERE yields
+    GROUP BY pipeline_version_id HAVING count(DISTINCT model) = 1
+)
+SELECT u.pipeline_version_id, min(u.name) AS budget, min(u.resets_at) AS resets_at
+FROM under u
+WHERE u.per <> 'minute'
+  AND NOT EXISTS (SELECT FROM barred x WHERE x.pipeline_version_id = u.pipeline_version_id AND x.model = u.model)
+GROUP BY u.pipeline_version_id;

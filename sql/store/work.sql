@@ -39,14 +39,14 @@ WITH share AS (
 )
 UPDATE store.work w
 SET state = 'claimed', lease_token = gen_random_uuid(), holder = %(holder)s, attempts = w.attempts + 1,
-    lease_until = now() + make_interval(secs => %(ttl_s)s), reason = NULL
+    lease_until = now() + make_interval(secs => %(ttl_s)s), reason = NULL, barred = NULL
 FROM ready
 JOIN store.work current USING (work_id)
 JOIN store.stream s ON s.stream_id = current.stream_id
 JOIN store.ledger l ON l.row_id = current.row_id
 WHERE w.work_id = ready.work_id
 RETURNING w.work_id, w.row_id, w.lease_token, s.name AS stream, l.row_key, w.input_hash, l.hash_version,
-          w.pipeline_version_id, w.attempts, w.isolated;
+          w.pipeline_version_id, w.attempts, w.isolated, w.barred;
 
 -- name: lock_budgets
 -- The budgets that work of these versions is under, kept from other claims until this transaction ends: what is in hand is
@@ -61,18 +61,28 @@ FOR NO KEY UPDATE;
 -- `claim` where budgets bound it. A share has as many rows as each of its version's budgets has room for: what is not used
 -- and not reserved by rows in hand, over all daemons; past a soft bound one row at a time. Shares that have a budget in
 -- common divide it row by row, in turns: a share that finds no row takes no room from another. What is claimed is reserved.
+-- Where a model's budget is used up and yields, rows are claimed for the version's other model: `barred` names the one, and
+-- nothing is reserved of its budgets.
 WITH share AS (
     SELECT * FROM unnest(%(versions)s::integer[], %(rows)s::integer[], %(isolated)s::boolean[]) WITH ORDINALITY
         AS q (pipeline_version_id, rows, isolated, turn)
-), room AS MATERIALIZED (
-    SELECT q.turn, b.budget_id, greatest(0, least(
-               CASE WHEN b.hard IS NOT NULL AND v.reserve > 0 THEN floor((b.hard - b.used - b.reserved) / v.reserve)
-                    WHEN b.used >= b.hard THEN 0 END,
-               CASE WHEN b.soft IS NOT NULL AND v.reserve > 0
-                    THEN greatest(floor((b.soft - b.used - b.reserved) / v.reserve), 1 - b.in_hand)
-                    WHEN b.used >= b.soft THEN 1 - b.in_hand END,
-               q.rows)) AS rows
+), under AS MATERIALIZED (
+    SELECT q.turn, q.rows AS wanted, v.budget_id, v.reserve, v.yields, b.model, b.soft, b.hard, b.used, b.reserved, b.in_hand,
+           b.hard - b.used < v.reserve OR b.used >= b.hard AS used_up
     FROM share q JOIN store.budgeted v USING (pipeline_version_id) JOIN store.budget_standing b USING (budget_id)
+), barred AS (
+    -- Of two models whose budgets both are used up none is the other's way out.
+    SELECT turn, min(model) AS model FROM under WHERE yields AND used_up GROUP BY turn HAVING count(DISTINCT model) = 1
+), room AS MATERIALIZED (
+    SELECT u.turn, u.budget_id, greatest(0, least(
+               CASE WHEN u.hard IS NOT NULL AND u.reserve > 0 THEN floor((u.hard - u.used - u.reserved) / u.reserve)
+                    WHEN u.used >= u.hard THEN 0 END,
+               CASE WHEN u.soft IS NOT NULL AND u.reserve > 0
+                    THEN greatest(floor((u.soft - u.used - u.reserved) / u.reserve), 1 - u.in_hand)
+                    WHEN u.used >= u.soft THEN 1 - u.in_hand END,
+               u.wanted)) AS rows
+    FROM under u
+    WHERE NOT EXISTS (SELECT FROM barred x WHERE x.turn = u.turn AND x.model = u.model)
 ), bounded AS (
     SELECT q.pipeline_version_id, q.isolated, q.turn, least(q.rows, min(m.rows))::bigint AS rows
     FROM share q LEFT JOIN room m USING (turn)
@@ -112,18 +122,19 @@ WITH share AS (
     SELECT c.work_id, sum(1 / m.rows) OVER (PARTITION BY m.budget_id ORDER BY c.place, c.turn) AS taken
     FROM candidate c JOIN room m USING (turn)
 ), ready AS (
-    SELECT work_id FROM candidate EXCEPT SELECT work_id FROM part WHERE taken > 1.000000001
+    SELECT c.work_id, x.model AS barred FROM candidate c LEFT JOIN barred x USING (turn)
+    WHERE NOT EXISTS (SELECT FROM part p WHERE p.work_id = c.work_id AND p.taken > 1.000000001)
 )
 UPDATE store.work w
 SET state = 'claimed', lease_token = gen_random_uuid(), holder = %(holder)s, attempts = w.attempts + 1,
-    lease_until = now() + make_interval(secs => %(ttl_s)s), reason = NULL
+    lease_until = now() + make_interval(secs => %(ttl_s)s), reason = NULL, barred = ready.barred
 FROM ready
 JOIN store.work current USING (work_id)
 JOIN store.stream s ON s.stream_id = current.stream_id
 JOIN store.ledger l ON l.row_id = current.row_id
 WHERE w.work_id = ready.work_id
 RETURNING w.work_id, w.row_id, w.lease_token, s.name AS stream, l.row_key, w.input_hash, l.hash_version,
-          w.pipeline_version_id, w.attempts, w.isolated;
+          w.pipeline_version_id, w.attempts, w.isolated, w.barred;
 
 -- name: suspects
 -- The versions with rows that must run alone and are due: for each, whether there is one.
@@ -194,7 +205,7 @@ FROM held h WHERE i.row_id = h.row_id AND i.input_hash = h.former_hash;
 WITH moved AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text)
 ), held AS (
-    SELECT w.work_id, w.row_id, w.stream_id, w.lease_until, w.pipeline_version_id, w.attempts, w.isolated, w.overtaken,
+    SELECT w.work_id, w.row_id, w.stream_id, w.lease_until, w.pipeline_version_id, w.attempts, w.isolated, w.barred, w.overtaken,
            m.token, m.input_hash, m.cursor, d.pipeline_id, d.sink_id, d.shown_from, d.shown_upto,
            s.key_version = %(key_version)s AND s.columns = d.columns
                AND NOT EXISTS (SELECT FROM store.deployment o WHERE o.stream_id = s.stream_id AND o.stage <> 'retired'
@@ -239,18 +250,19 @@ WITH moved AS (
     FROM held h WHERE w.work_id = h.work_id
 ), taken AS (
     INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id, state, attempts, isolated,
-                                 lease_token, lease_until, holder, moved_at)
+                                 barred, lease_token, lease_until, holder, moved_at)
     SELECT h.row_id, h.stream_id, h.input_hash, h.pipeline_version_id, 'claimed', h.attempts, h.isolated,
-           h.token, h.lease_until, %(holder)s, now()
+           h.barred, h.token, h.lease_until, %(holder)s, now()
     FROM held h JOIN known k USING (row_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
     SET state = 'claimed', attempts = excluded.attempts, lease_token = excluded.lease_token, overtaken = false,
-        lease_until = excluded.lease_until, holder = excluded.holder, moved_at = excluded.moved_at, reason = NULL
+        lease_until = excluded.lease_until, holder = excluded.holder, moved_at = excluded.moved_at, reason = NULL,
+        barred = excluded.barred
     WHERE w.state IN ('pending', 'superseded', 'missing', 'cancelled')
-    RETURNING w.work_id, w.row_id, w.lease_token, w.input_hash, w.pipeline_version_id, w.attempts, w.isolated
+    RETURNING w.work_id, w.row_id, w.lease_token, w.input_hash, w.pipeline_version_id, w.attempts, w.isolated, w.barred
 )
 SELECT t.work_id, t.row_id, t.lease_token, s.name AS stream, k.row_key, t.input_hash, k.hash_version,
-       t.pipeline_version_id, t.attempts, t.isolated
+       t.pipeline_version_id, t.attempts, t.isolated, t.barred
 FROM taken t
 JOIN held h USING (row_id, pipeline_version_id)
 JOIN store.stream s ON s.stream_id = h.stream_id

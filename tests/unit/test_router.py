@@ -62,8 +62,8 @@ def request(*, sensitive: bool = False, personal: bool = False, text: str = "") 
 
 @pytest.mark.parametrize("why", ["sensitive", "personal"])
 def test_rows_that_are_to_stay_here_do_whatever_else_is_set(why: str) -> None:
-    for prefers, local, remote, large in product(
-        ("local", "remote"), (True, False), (True, False), (True, False)
+    for prefers, local, remote, large, barred in product(
+        ("local", "remote"), (True, False), (True, False), (True, False), ("local", "remote", None)
     ):
         facts = Facts(
             sensitive=why == "sensitive",
@@ -72,6 +72,7 @@ def test_rows_that_are_to_stay_here_do_whatever_else_is_set(why: str) -> None:
             prefers=prefers,  # type: ignore[arg-type]
             local_works=local,
             remote_works=remote,
+            barred=barred,  # type: ignore[arg-type]
         )
         assert route(facts).place == "local"
 
@@ -96,6 +97,36 @@ def test_a_long_prompt_is_the_servers_while_it_works() -> None:
     with pytest.raises(errors.ProviderUnavailable):
         routed.submit(request(text="x" * 100)).result()
     assert routed.submit(request(text="x" * 100)).result().route == "local (preferred)"
+
+
+def test_a_model_whose_budget_is_used_up_is_never_asked_and_the_insight_says_why() -> None:
+    for prefers, local, remote, large, barred in product(
+        ("local", "remote"), (True, False), (True, False), (True, False), ("local", "remote")
+    ):
+        facts = Facts(
+            sensitive=False,
+            large=large,
+            prefers=prefers,  # type: ignore[arg-type]
+            local_works=local,
+            remote_works=remote,
+            barred=barred,  # type: ignore[arg-type]
+        )
+        assert route(facts).place != barred
+    routed = RoutedGenerator(
+        Fake("local"),
+        Fake("remote:big"),
+        models={"near": "local", "big": "remote"},
+        prefers="remote",
+        remote_from=100,
+    )
+
+    def said(barred: str | None, text: str = "") -> str:
+        asked = msgspec.structs.replace(request(text=text), barred=barred)
+        return routed.submit(asked).result().route
+
+    assert said(None) == said("near") == "remote:big (preferred)"
+    assert said("big") == said("big", "x" * 100) == "local (budget)"
+    assert said("near", "x" * 100) == "remote:big (large)"
 
 
 def test_what_is_found_in_a_row_keeps_it_here(desk: Desk) -> None:
