@@ -16,10 +16,11 @@ from functools import partial
 import structlog
 
 from insights import errors
-from insights.enriching import counting, reuse
+from insights.enriching import counting, escalating, reuse
 from insights.enriching.baseline import concluded, instead, reason
 from insights.enriching.blame import RETRY_S, Step
 from insights.enriching.breakers import Admission
+from insights.enriching.escalating import Escalation
 from insights.enriching.failures import STORE, Failures, needs
 from insights.enriching.flight import Flight, InHand, together
 from insights.enriching.lanes import Lanes
@@ -80,6 +81,7 @@ class Pipeline:
         self._shares = Shares(recipes, self._flight, batch=batch, most=in_flight, clock=clock)
         self._failures = Failures(work, self._flight, self._shares, clock)
         self._reading = Reading(work, self._flight, self._failures)
+        self._escalation = Escalation(recipes, self._flight, self._failures, clock)
         self._unwritten: list[Insight] = []
         self._idle = self._full = False
         self.closed = self._shut = False  # claims nothing more, and knows it
@@ -221,7 +223,7 @@ class Pipeline:
 
         A row that gives orders is marked, or withheld, and no model sees it; nor one that reuses.
         """
-        beside = [v for v, r in self._recipes.items() if set(r.shared) & set(recipe.shared)]
+        beside = self._escalation.beside(recipe)
         rendered = self._rendered(recipe, rows)
         for row, request in rendered:
             row.orders = recipe.guard.found(request)
@@ -237,6 +239,10 @@ class Pipeline:
                 self._flight.send(row, request, recipe.generator)
             except Exception as exc:  # noqa: BLE001 - an adapter may be broken; other rows go on
                 self._failed("generate", recipe, [row.claim], exc, alone=row.alone)
+
+    def escalate(self, recipe: Recipe, row: InHand) -> bool:
+        """Still 6. Ask the larger model where the own is not sure enough; tell whether it is."""
+        return self._escalation.sends(recipe, row)
 
     def validate(self, row: InHand) -> Insight:
         """7. Judge what came back."""
@@ -319,6 +325,7 @@ class Pipeline:
         """Return what came of a row; None where it failed and was given back or buried."""
         recipe = self._recipes[row.claim.pipeline_version_id]
         self.progress += 1
+        asked = escalating.at(recipe, row)
         failed = row.future.exception() if row.future is not None else None
         if failed is not None:
             late = isinstance(failed, errors.Overloaded)
@@ -326,14 +333,16 @@ class Pipeline:
             made, at = instead(recipe, row), row.sent_at
             spare = made is not None  # what would be a dead letter has the baseline's answer
             if not self._failed(
-                "generate", recipe, [row.claim], failed, alone=alone, since=at, spare=spare
+                "generate", asked, [row.claim], failed, alone=alone, since=at, spare=spare
             ):
                 return None
             row.reused, row.future, row.instead = made, None, reason(failed)
         if row.future is not None:
-            self._failures.passed("generate", recipe)
+            self._failures.passed("generate", asked)
             self._shares.passed(recipe.version_id)
         try:
+            if self.escalate(recipe, row):
+                return None
             insight = self.validate(row)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the other rows go on
             self._failed("validate", recipe, [row.claim], exc, alone=True)

@@ -191,6 +191,7 @@ class Model:
 
     dies_of: tuple[str, ...] = ()
     breaks: Callable[[list[str]], None] = lambda _: None
+    sure: Callable[[str], float | None] = lambda _: None
     flight: list[tuple[str, Future[Generation]]] = field(default_factory=list)
     together: list[list[str]] = field(default_factory=list)
 
@@ -221,7 +222,10 @@ class Model:
                 future.set_exception(failure)
             else:
                 text = msgspec.json.encode({"echo": body}).decode()
-                future.set_result(Generation(text=text, finish="stop", model="none"))
+                sure = self.sure(body)
+                confidence = {} if sure is None else {"/echo": sure}
+                made = Generation(text=text, finish="stop", model="none", confidence=confidence)
+                future.set_result(made)
 
 
 @dataclass

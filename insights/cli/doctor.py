@@ -123,8 +123,9 @@ class Examination:
                     marks.check()
                     verbs = " and ".join(made.marks.changes)
                     self._ok(place, f"{verbs}: {made.marks.table} can be changed on the primary")
-            with self._looking(f"model {made.settings.model}"):
-                self._model(made)
+            for model in filter(None, (made.settings.model, made.settings.larger)):
+                with self._looking(f"model {model}"):
+                    self._model(made, model)
         if self._settings.traces.endpoint:
             with self._looking("traces"):
                 self._traces()
@@ -269,9 +270,8 @@ class Examination:
         """Return the versions of the files here."""
         return {app.sha256(made) for made in self._definitions if made.pipeline == pipeline}
 
-    def _model(self, made: Definition) -> None:
+    def _model(self, made: Definition, name: str) -> None:
         """Load a model once, whatever number of pipelines it has, and hold it to each schema."""
-        name = made.settings.model
         place = f"model {name}"
         if name == NEAREST:
             self._ok(f"pipeline {made.name}", "the nearest labelled row answers, and no model")

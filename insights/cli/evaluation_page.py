@@ -94,9 +94,10 @@ def summary(one: Side) -> str:
     """Say what became of the rows and what they cost."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in one.statuses.items())
     support = "" if one.support is None else f"; support {one.support:.2f}"
+    larger = f"; {one.escalated:,} went on to the larger model" if one.escalated else ""
     return (
-        f"{statuses}{support}; {one.tokens:,.0f} tokens a row; {one.seconds_half:.2f} s a row in "
-        f"half, {one.seconds_most:.2f} s in 95 of 100"
+        f"{statuses}{larger}{support}; {one.tokens:,.0f} tokens a row; "
+        f"{one.seconds_half:.2f} s a row in half, {one.seconds_most:.2f} s in 95 of 100"
     )
 
 

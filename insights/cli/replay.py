@@ -7,6 +7,7 @@ import typer
 
 from insights import errors
 from insights.cli.output import Json, emit_json, stdout, visible
+from insights.enriching import escalating
 from insights.enriching.recipe import (
     Recipe,
     examples_for,
@@ -101,7 +102,7 @@ def _again(app: App, recipe: Recipe, row: Row, insight: int, made: Any) -> Repla
     asked = prompt_sha256(request) if asks else None
     if told.get("version") and told.get("prompt") != asked:
         return Replay(insight, (Change("what the model is asked", told.get("prompt"), asked),))
-    generation = recipe.generator.submit(request).result() if asks else None
+    generation = escalating.asked(recipe, request).result() if asks else None
     grounds = enriching.grounds(app)
     verdict = final(recipe, row, passages, examples, generation, grounds, orders)
     differences = tuple(_differences(made, verdict))

@@ -113,6 +113,7 @@ def _show(opened: Reports, doors: frozenset[str], *, exact: bool) -> None:
     stdout.print(
         f"Last day: {usage.insights:,} generations, {usage.prompt_tokens:,} prompt tokens "
         f"({usage.reused_tokens:,} reused), {usage.output_tokens:,} output tokens."
+        + (f" {usage.escalated:,} went on to a larger model." if usage.escalated else "")
     )
 
 

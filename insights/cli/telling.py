@@ -35,6 +35,14 @@ def words(story: Story) -> Iterator[str]:
         )
 
 
+def _read_and_wrote(told: Mapping[str, Any]) -> str:
+    (asked, answered), (queue, prompt, decode) = told["tokens"], told["ms"]
+    return (
+        f"{told['model']} ({told['route']}) read {asked} tokens and wrote {answered},"
+        f" to {told['finish']}: {queue} ms waiting, {prompt} ms reading, {decode} ms writing."
+    )
+
+
 def _making(made: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[str]:
     told = made["details"]
     if "version" not in told:
@@ -55,10 +63,9 @@ def _making(made: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[str]:
     if (earlier := told.get("reused")) is not None:
         yield f"It had been asked before: this is the generation of insight {earlier}."
     elif "model" in told:
-        (asked, answered), (queue, prompt, decode) = told["tokens"], told["ms"]
-        yield (
-            f"{told['model']} ({told['route']}) read {asked} tokens and wrote {answered},"
-            f" to {told['finish']}: {queue} ms waiting, {prompt} ms reading, {decode} ms writing."
-        )
+        if "first" in told:
+            yield _read_and_wrote(told["first"])
+            yield f"It went on to the pipeline's larger model: {told['escalated']}."
+        yield _read_and_wrote(told)
     if "output" in told:
         yield f"Its output has the SHA-256 {told['output']}."

@@ -12,6 +12,7 @@ from rich.text import Text
 from insights import errors
 from insights.cli import workbench
 from insights.cli.output import Json, emit_json, shown, stdout, visible
+from insights.enriching import escalating
 from insights.enriching.recipe import Recipe, examples_for, lacking, passages_for, request_for
 from insights.enriching.support import final
 from insights.model import GenerateRequest, Generation, Passage, Row, Verdict
@@ -73,7 +74,7 @@ def try_(
         orders = recipe.guard.found(request)
         asks = lacking(recipe, passages, examples) is None and not recipe.guard.refusal(orders)
         if asks:
-            generation = recipe.generator.submit(request).result()
+            generation = escalating.asked(recipe, request).result()
         grounds = enriching.grounds(app)
         verdict = final(recipe, row, passages, examples, generation, grounds, orders)
         nearest = workbench.neighbour(verdict, examples)
@@ -149,6 +150,11 @@ def _show(
             f"{generation.forced_tokens} forced; {generation.prompt_ms:.0f} + "
             f"{generation.decode_ms:.0f} ms; route {generation.route}"
         )
+        if (first := generation.first) is not None:
+            stdout.print(
+                f"[bold]asked first[/] {shown(first.model)}, {first.tokens} tokens: "
+                f"{shown(first.text)}; {shown(generation.escalated)}"
+            )
     stdout.print(
         f"[bold]verdict[/] {verdict.status}"
         + (f": {shown(verdict.reason)}" if verdict.reason else "")

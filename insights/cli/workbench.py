@@ -13,6 +13,7 @@ import msgspec
 from insights import errors
 from insights.cli.html_table import table
 from insights.cli.output import emit_table, shown, stdout
+from insights.enriching import escalating
 from insights.enriching.recipe import (
     Recipe,
     examples_for,
@@ -210,7 +211,7 @@ def _submitted(recipe: Recipe, wanted: Sequence[str]) -> list[_Submitted]:
         request = request_for(recipe, row, some, examples)
         orders = recipe.guard.found(request)
         asks = lacking(recipe, some, examples) is None and not recipe.guard.refusal(orders)
-        future = recipe.generator.submit(request) if asks else None
+        future = escalating.asked(recipe, request) if asks else None
         pending.append((row, some, examples, orders, future))
     return pending
 
@@ -253,7 +254,7 @@ def _tried(
         support=min(supports, default=None),
         confidence=min(confidence, default=None),
         neighbour=nearest,
-        tokens=made.prompt_tokens + made.sampled_tokens + made.forced_tokens if made else 0,
+        tokens=made.tokens if made else 0,
         seconds=seconds,
     )
 

@@ -7,6 +7,7 @@ taken, and the insight is marked: its model and its route are `baseline`, and a 
 import msgspec
 
 from insights import errors
+from insights.enriching.escalating import joined
 from insights.enriching.flight import InHand
 from insights.enriching.recipe import Recipe, beside, cited, judged, unasked
 from insights.governance import redact
@@ -43,6 +44,9 @@ def concluded(recipe: Recipe, row: InHand) -> Insight:
     """Judge what came back for a row."""
     notes = (*row.row.notes, *row.orders)
     generation = row.reused if row.future is None else row.future.result()
+    if generation is not None and row.first is not None:
+        generation = joined(generation, row.first, row.escalated)
+        notes += (f"the larger model was asked: {row.escalated}",)
     if generation is None:
         verdict = unasked(recipe, row.passages, row.examples, row.orders)
     else:
@@ -64,7 +68,7 @@ def concluded(recipe: Recipe, row: InHand) -> Insight:
         neighbour=next(iter(row.examples), None),
         prompt_sha256=row.prompt_sha256,
         shown=tuple((one.passage_id, one.score) for one in row.passages),
-        asked=None if row.reused is not None or row.instead else row.asked,
+        asked=None if row.reused is not None or row.instead or row.first else row.asked,
     )
 
 

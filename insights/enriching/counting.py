@@ -34,10 +34,8 @@ def written(recipes: Recipes, insights: Sequence[Insight]) -> None:
     made: dict[str, list[Generation]] = {}
     for one in insights:
         redacted.update(one.redactions)
-        if one.generation is not None and one.generation.reused_from is not None:
-            metrics.SPARED.labels(recipes[one.claim.pipeline_version_id].name).inc()
-        elif one.generation is not None:
-            made.setdefault(one.generation.model, []).append(one.generation)
+        for each in _asked(recipes, one):
+            made.setdefault(each.model, []).append(each)
     for kind, values in redacted.items():
         metrics.REDACTIONS.labels(kind).inc(values)
     for model, generations in made.items():
@@ -46,6 +44,19 @@ def written(recipes: Recipes, insights: Sequence[Insight]) -> None:
         for one in insights:
             SPANS.passed("write", [one.claim.attempt])
             SPANS.ended([one.claim.attempt], _told(recipes[one.claim.pipeline_version_id], one))
+
+
+def _asked(recipes: Recipes, one: Insight) -> Sequence[Generation]:
+    """Return what models made for an insight now; count what was spared, and what went on."""
+    made, name = one.generation, recipes[one.claim.pipeline_version_id].name
+    if made is None:
+        return ()
+    if made.reused_from is not None:
+        metrics.SPARED.labels(name).inc()
+        return ()
+    if made.first is not None:
+        metrics.ESCALATED.labels(name).inc()
+    return made.both
 
 
 def _told(recipe: Recipe, one: Insight) -> dict[str, str | float]:

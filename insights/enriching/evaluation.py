@@ -9,8 +9,9 @@ import msgspec
 from insights.enriching.labelled import Outcome
 from insights.model import Json
 from insights.site.calibrations import closed
-from insights.steps import scores
-from insights.steps.certifying import Counts, counted
+from insights.steps import cascading, scores
+from insights.steps.cascading import PairCounts, Said
+from insights.steps.certifying import THRESHOLDS, Counts, counted
 
 _SHOWN = 20  # disagreements
 _ALIKE = 3  # of them with the same label and the same answer
@@ -37,7 +38,10 @@ class FieldScore(msgspec.Struct, frozen=True):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One version's figures. `support` is the mean of each output's least supported sentence."""
+    """One version's figures. `support` is the mean of each output's least supported sentence.
+
+    `escalated` rows went on to the larger model.
+    """
 
     version: str
     rows: int
@@ -48,6 +52,7 @@ class Side(msgspec.Struct, frozen=True):
     seconds_most: float
     support: float | None
     fields: list[FieldScore]
+    escalated: int = 0
 
 
 class Disagreement(msgspec.Struct, frozen=True):
@@ -87,6 +92,7 @@ def side(version: str, outcomes: Sequence[Outcome], schema: Json) -> Side:
         seconds_half=statistics.median(seconds),
         seconds_most=seconds[int(0.95 * (len(seconds) - 1))],
         support=statistics.fmean(supports) if supports else None,
+        escalated=sum(one.escalated for one in outcomes),
         fields=[_field(name, outcomes, closed_=name in closed(schema)) for name in names],
     )
 
@@ -103,6 +109,33 @@ def judged(name: str, outcomes: Sequence[Outcome]) -> list[tuple[float, bool]]:
 def counts(name: str, outcomes: Sequence[Outcome]) -> Counts:
     """Return a field's counts for its certificate."""
     return counted(judged(name, outcomes))
+
+
+def pair_counts(name: str, first: Sequence[Outcome], larger: Sequence[Outcome]) -> PairCounts:
+    """Return a field's counts for the certificate of two models.
+
+    Args:
+        name: The field.
+        first: What the pipeline's own model made.
+        larger: What the larger one made of those rows that may go on to it.
+    """
+    after = {one.key: _said(one, name) for one in larger}
+    judged = ((_said(one, name), after.get(one.key)) for one in first)
+    return cascading.counted((one, other) for one, other in judged if one is not None)
+
+
+def goes_on(name: str, one: Outcome) -> bool:
+    """Tell whether there is a threshold at which a row goes on to a larger model."""
+    sure = one.confidence.get(name)
+    return _said(one, name) is not None and (sure is None or sure < max(THRESHOLDS))
+
+
+def _said(one: Outcome, name: str) -> Said | None:
+    """Return a model's answer to a labelled row; None where it gave none."""
+    if name not in one.truth or one.proposed is None or one.proposed.get(name) is None:
+        return None
+    shown = one.output is not None and one.output.get(name) is not None
+    return Said(one.confidence.get(name), shown, _right(one, name))
 
 
 def paired(first: Sequence[Outcome], second: Sequence[Outcome]) -> dict[str, scores.Paired]:

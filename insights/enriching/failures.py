@@ -76,8 +76,14 @@ class Failures:
         return self.breakers.open(needs(recipe))
 
     def reason(self, recipe: Recipe) -> str:
-        """Return why a recipe is stopped, "" if it is not."""
-        return "; ".join(f"{one.part} {one.name}: {one.reason}" for one in self.stopped(recipe))
+        """Return why a recipe is stopped, or what rows go on to that it is not sure of; else ""."""
+        found = (*self.stopped(recipe), *self._stopped_after(recipe))
+        return "; ".join(f"{one.part} {one.name}: {one.reason}" for one in found)
+
+    def _stopped_after(self, recipe: Recipe) -> list[Breaker]:
+        """Return the larger model of a recipe if it is stopped: rows that need none go on."""
+        larger = recipe.larger
+        return [] if larger is None else self.breakers.open([key_of("model", larger)])
 
     def hopeless(
         self, recipes: Mapping[int, Recipe], moving: Collection[int]
@@ -89,6 +95,9 @@ class Failures:
             moving: The versions of which rows are claimed or in hand.
         """
         stopped = {v: found for v, recipe in recipes.items() if (found := self.stopped(recipe))}
+        for version in recipes.keys() - stopped.keys() - set(moving):  # what is left of it waits
+            if found := self._stopped_after(recipes[version]):
+                stopped[version] = found
         lasting = [one for found in stopped.values() for one in found if one.lasting]
         store = [one.error for one in lasting if one.part == "store"]
         if store:

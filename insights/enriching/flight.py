@@ -21,7 +21,8 @@ class InHand(msgspec.Struct):
 
     `orders` says what of them looks like orders to the model. `asked` is what its request is known
     by where its recipe reuses, `reused` the generation that is, instead of one of its own.
-    `instead` says why the baseline answers, and no model.
+    `instead` says why the baseline answers, and no model. `first` is what the recipe's own model
+    made of a row that went on to the larger one, and `escalated` why it did.
     """
 
     claim: Claim
@@ -33,6 +34,8 @@ class InHand(msgspec.Struct):
     asked: bytes | None = None
     reused: Generation | None = None
     instead: str = ""
+    first: Generation | None = None
+    escalated: str = ""
     future: Future[Generation] | None = None
     sent_at: float = 0.0
     alone: bool = False
@@ -73,10 +76,14 @@ class Flight:
         with self._lock:
             return {c.pipeline_version_id for c in self._held.values() if c.isolated}
 
-    def sent(self, versions: Collection[int]) -> int:
-        """Return how many rows of these versions a generator has."""
+    def sent(self, versions: Collection[int], *, beside: int | None = None) -> int:
+        """Return how many rows of these versions a generator has, but for one, by its work id."""
         with self._lock:
-            return sum(self._held[id_].pipeline_version_id in versions for id_ in self._futures)
+            return sum(
+                self._held[id_].pipeline_version_id in versions
+                for id_ in self._futures
+                if id_ != beside
+            )
 
     def waiting(self) -> dict[int, tuple[int, float]]:
         """Return of each version how many rows a generator has, and for how long the first."""
@@ -139,7 +146,8 @@ class Flight:
 
     def send(self, row: InHand, request: GenerateRequest, generator: Generator) -> None:
         """Start a row's generation; it arrives when that is done, unless it was dropped."""
-        SPANS.passed("retrieve", [row.claim.attempt])
+        if row.first is None:
+            SPANS.passed("retrieve", [row.claim.attempt])
         if row.claim.barred is not None:
             request = msgspec.structs.replace(request, barred=row.claim.barred)
         row.sent_at = self._clock()

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 import msgspec
 
 from insights import errors
+from insights.enriching import escalating
 from insights.enriching.recipe import Recipe, examples_for, lacking, passages_for, request_for
 from insights.enriching.support import final
 from insights.model import Example, Generation, InsightStatus, Json, Passage, Row
@@ -20,6 +21,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What one labelled row got; `proposed` is what the model wrote, also where it is not shown.
 
     `confidence` is by property. `seconds` is from when it was asked for, in a full window.
+    `escalated`: it is the larger model's.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Outcome(msgspec.Struct, frozen=True):
     tokens: int
     seconds: float
     shown: dict[str, str]
+    escalated: bool = False
 
 
 class _Asked(msgspec.Struct):
@@ -90,7 +93,7 @@ def _asked(recipe: Recipe, keys: Sequence[str]) -> Iterator[_Asked]:
             one.orders = recipe.guard.found(request)
             refused = recipe.guard.refusal(one.orders)
             if lacking(recipe, passages, examples) is None and refused is None:
-                one.future = recipe.generator.submit(request)
+                one.future = escalating.asked(recipe, request)
         yield one
 
 
@@ -109,9 +112,6 @@ def _outcome(recipe: Recipe, one: _Asked, truth: Mapping[str, Json], grounds: Gr
         )  # fmt: skip
     verdict = final(recipe, one.row, one.passages, one.examples, generation, grounds, one.orders)
     supports = [c.support for c in verdict.citations if c.support is not None]
-    tokens = 0
-    if generation is not None:
-        tokens = generation.prompt_tokens + generation.sampled_tokens + generation.forced_tokens
     return Outcome(
         key=one.row.key,
         truth=truth[one.row.key],
@@ -121,9 +121,10 @@ def _outcome(recipe: Recipe, one: _Asked, truth: Mapping[str, Json], grounds: Gr
         proposed=_proposed(generation),
         confidence={} if generation is None else _by_property(generation.confidence),
         support=min(supports, default=None),
-        tokens=tokens,
+        tokens=0 if generation is None else generation.tokens,
         seconds=time.monotonic() - one.at,
         shown=shown,
+        escalated=generation is not None and generation.first is not None,
     )
 
 

@@ -47,7 +47,9 @@ class Recipe(msgspec.Struct, frozen=True):
     `models` names what `generator` may go to: recipes that share one are never in flight beside a
     row of it that must be alone. With `without_model` the nearest of its `examples` is the answer.
     `former` are the generations that its rows may reuse; None where each has its own. `baseline`
-    answers rows that would be dead letters because no model did.
+    answers rows that would be dead letters because no model did. `larger` is this one with the
+    model that rows go on to of which its own is not sure enough; where that is on a server, it
+    `leaves`, and gets no row that is to stay here.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Recipe(msgspec.Struct, frozen=True):
     local_with: frozenset[str] = frozenset()
     former: Former | None = None
     baseline: Baseline | None = None
+    larger: "Recipe | None" = None
+    leaves: bool = False
 
     def keeps(self, redactions: Mapping[str, int]) -> bool:
         """Whether what was found in a row keeps it on this machine."""
@@ -97,13 +101,18 @@ class Recipe(msgspec.Struct, frozen=True):
         """The models, by name; one that nobody named is known by what it is."""
         return self.models or (f"{type(self.generator).__name__} {id(self.generator)}",)
 
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """All models that its rows may be at, the larger one too."""
+        return self.shared if self.larger is None else (*self.shared, *self.larger.shared)
+
     def waits(self, rows: int, seconds: float) -> str:
         """Say what rows that were sent to the generator wait for, the first of them so long."""
         asked = getattr(self.generator, "tokens", None)
         tokens = asked() if callable(asked) else None
         worked = "" if tokens is None else f", {tokens:,} tokens done since it started"
         return (
-            f"{self.name}: {rows} rows wait for {' or '.join(self.shared)}{worked}; the first for "
+            f"{self.name}: {rows} rows wait for {' or '.join(self.touches)}{worked}; the first for "
             f"{seconds:.0f} s, each may be written for {self.deadline_s:.0f} s"
         )
 
@@ -171,7 +180,8 @@ def judged(
     """Return what is thought of an output before its sentences are scored."""
     verdict = validate(generation, recipe.output_schema, row.values, passages)
     verdict = recipe.guard.judged(verdict)
-    verdict = recipe.certain.judged(verdict, generation.confidence)
+    asked = recipe if generation.first is None else recipe.larger or recipe
+    verdict = asked.certain.judged(verdict, generation.confidence)
     return redact.judged(verdict, shown(recipe, row, passages), recipe.stream.redaction)
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 import msgspec
 
 from insights import errors
+from insights.enriching import escalating
 from insights.enriching.recipe import Recipe, examples_for, lacking, passages_for, request_for
 from insights.model import Generation, Json, Row
 from insights.steps.attacks import MENTION, Attack, demanded
@@ -158,7 +159,7 @@ def _made(recipe: Recipe, rows: Sequence[Row]) -> list[tuple[_Made, tuple[str, .
     for row, passages, examples in given:
         request = request_for(recipe, row, passages, examples)
         asks = lacking(recipe, passages, examples) is None
-        future = recipe.generator.submit(request) if asks else None
+        future = escalating.asked(recipe, request) if asks else None
         pending.append((future, recipe.guard.found(request)))
     return [(_result(future), flagged) for future, flagged in pending]
 

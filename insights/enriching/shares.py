@@ -169,4 +169,4 @@ class Shares:
 
 
 def _meet(one: Recipe, other: Recipe) -> bool:
-    return bool(set(one.shared) & set(other.shared))
+    return bool(set(one.touches) & set(other.touches))

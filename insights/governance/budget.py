@@ -1,6 +1,6 @@
 """What a row costs: by its model's tariff once it is made, and at most before that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from insights.model import Generation, Value
 from insights.site.budgets import BudgetSettings, TariffSettings
@@ -29,19 +29,30 @@ class Costs:
     Args:
         models: The site's models, by name.
         used: Of each pipeline version the models that it may go to.
+        larger: Of a version the model that its rows go on to, where they do.
     """
 
     def __init__(
-        self, models: Mapping[str, ModelSettings], used: Mapping[int, tuple[str, ...]]
+        self,
+        models: Mapping[str, ModelSettings],
+        used: Mapping[int, tuple[str, ...]],
+        larger: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
         self._models = models
         self._used = used
+        self._larger = larger or {}
 
-    def of(self, version_id: int, made: Generation | None) -> Spent:
-        """Return what one generation of a version has cost."""
+    def of(self, version_id: int, made: Generation | None) -> list[Spent]:
+        """Return what was spent for a row of a version: one for each model, the last first."""
         if made is None:
-            return Spent()
-        name = self._name(version_id, made.route)
+            return [Spent()]
+        if made.first is None:
+            return [self._of(made, self._used.get(version_id, ()))]
+        after = self._of(made, self._larger.get(version_id, ()))
+        return [after, *self.of(version_id, made.first)]
+
+    def _of(self, made: Generation, used: Sequence[str]) -> Spent:
+        name = self._name(made.route, used)
         tariff = None if name is None else self._models[name].tariff
         if made.shared:
             return Spent(model=name, money=None if tariff is None else 0.0)
@@ -54,11 +65,11 @@ class Costs:
             money=None if tariff is None else price(tariff, made.prompt_tokens, output, seconds),
         )
 
-    def _name(self, version_id: int, route: str) -> str | None:
+    def _name(self, route: str, used: Sequence[str]) -> str | None:
         if route.startswith(_REMOTE):
             name = route.removeprefix(_REMOTE).split(" ")[0]
             return name if name in self._models else None
-        found = [name for name in self._used.get(version_id, ()) if name in self._models]
+        found = [name for name in used if name in self._models]
         local = [name for name in found if self._models[name].url is None]
         return next(iter(local or found), None)
 

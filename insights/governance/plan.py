@@ -36,7 +36,7 @@ class Estimate(Value, frozen=True):
 
 def cost_of(made: Sequence[Generation | None]) -> RowCost:
     """Return what rows of a sample took on average; None is a row that asked no model."""
-    found = [one for one in made if one is not None and not one.shared]
+    found = [one for row in made if row is not None for one in row.both if not one.shared]
     rows = max(1, len(made))
     return RowCost(
         rows=len(made),

@@ -98,6 +98,11 @@ REUSED = _counter("insights_reused_prompt_tokens", "Prompt tokens taken from the
 SPARED = _counter(
     "insights_reused_generations", "Insights that are of an earlier generation", "pipeline"
 )
+ESCALATED = _counter(
+    "insights_escalated_rows",
+    "Insights that the larger model of a pipeline was asked for",
+    "pipeline",
+)
 FORCED = _counter(
     "insights_forced_tokens", "Output tokens that the schema left no choice of", "model"
 )

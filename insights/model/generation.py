@@ -90,7 +90,8 @@ class Generation(Value, frozen=True):
 
     `confidence` is of closed fields, by JSON pointer: see `inference.confidence`. `compute_ms` is
     the row's share of its model's time; of a server, how long the request took. With `reused_from`
-    it is that earlier insight's: it cost nothing, and counts no token.
+    it is that earlier insight's: it cost nothing, and counts no token. `first` is what the
+    pipeline's own model had made where the row went on to a larger one, and `escalated` says why.
     """
 
     text: str
@@ -111,6 +112,18 @@ class Generation(Value, frozen=True):
     prompt_ms: float = 0.0
     decode_ms: float = 0.0
     compute_ms: float = 0.0
+    first: "Generation | None" = None
+    escalated: str = ""
+
+    @property
+    def both(self) -> tuple["Generation", ...]:
+        """What was made for the row, the last first: two where it went on to a larger model."""
+        return (self,) if self.first is None else (self, self.first)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that were read and written for the row."""
+        return sum(one.prompt_tokens + one.sampled_tokens + one.forced_tokens for one in self.both)
 
 
 class ModelInfo(Value, frozen=True):

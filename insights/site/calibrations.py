@@ -13,6 +13,8 @@ import msgspec
 from insights import errors
 from insights.model import Json
 from insights.site.pipelines import ConfidenceSettings
+from insights.steps import cascading
+from insights.steps.cascading import PairCounts
 from insights.steps.certifying import THRESHOLDS, Counts, certified, needed
 from insights.steps.choices import constants
 from insights.steps.schema import columns, kind
@@ -23,7 +25,8 @@ _FIX = "`insights calibrate PIPELINE --labels FILE` makes it"
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The counts of each closed field, of the version with this SHA-256 without its certificates.
 
-    `labels` and `made_at` tell people where they come from.
+    `labels` and `made_at` tell people where they come from. `pairs` are the counts with the larger
+    model that the version has, where it has one.
     """
 
     pipeline: str
@@ -31,16 +34,21 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: str
     made_at: str
     fields: dict[str, Counts]
+    pairs: dict[str, PairCounts] = {}
 
 
 class Certificates(msgspec.Struct, frozen=True):
-    """The least confidence of fields, certified for the version with this SHA-256 without them."""
+    """The least confidence of fields, certified for the version with this SHA-256 without them.
+
+    `larger` is that of the larger model, where there is one.
+    """
 
     version: str
     least: Mapping[str, float]
+    larger: Mapping[str, float] = {}
 
-    def of(self, pipeline: str, version: str) -> dict[str, float]:
-        """Return what they add to a version.
+    def of(self, pipeline: str, version: str) -> tuple[dict[str, float], dict[str, float]]:
+        """Return what they add to a version, and to its larger model.
 
         Raises:
             errors.SettingsError: If they are of another one.
@@ -51,7 +59,7 @@ class Certificates(msgspec.Struct, frozen=True):
                 where=f"pipeline {pipeline}, confidence.calibration",
                 fix=f"`insights calibrate {pipeline} --labels FILE` makes it anew",
             )
-        return dict(self.least)
+        return dict(self.least), dict(self.larger)
 
 
 def closed(schema: Json) -> list[str]:
@@ -79,7 +87,8 @@ def read(path: Path) -> Calibration:
         raise errors.SettingsError(
             f"it is no calibration: {exc}", where=str(path), fix=_FIX
         ) from None
-    if not all(map(_is_counted, found.fields.values())):
+    pairs = all(counts.fits for counts in found.pairs.values())
+    if not pairs or not all(map(_is_counted, found.fields.values())):
         raise errors.SettingsError(
             "its counts are not at the thresholds of this release", where=str(path), fix=_FIX
         )
@@ -98,10 +107,10 @@ def certificates(wanted: ConfidenceSettings | None, schema: Json) -> Certificate
     Raises:
         errors.SettingsError: If a target cannot be certified; says what it would take.
     """
-    if wanted is None:
+    if wanted is None or not wanted.max_error:
         return None
     found = read(wanted.calibration)
-    made = {}
+    made, larger = {}, {}
     for name, max_error in wanted.max_error.items():
         where = f"confidence.max_error.{name}"
         if name not in closed(schema):
@@ -110,22 +119,39 @@ def certificates(wanted: ConfidenceSettings | None, schema: Json) -> Certificate
                 where=where,
                 fix=f"one of {', '.join(closed(schema)) or 'none: give a property an enum'}",
             )
-        if name not in found.fields:
+        counts = found.fields if wanted.escalate_to is None else found.pairs
+        if name not in counts:
             raise errors.SettingsError(
-                f"the calibration has no labels of {name}", where=where, fix=_FIX
+                f"the calibration has no labels of {name}"
+                + ("" if wanted.escalate_to is None else f" with {wanted.escalate_to}"),
+                where=where,
+                fix=_FIX,
             )
-        certificate = certified(found.fields[name], max_error, wanted.level)
-        if certificate is None:
-            raise refused(name, found.fields[name], max_error, wanted.level, where=where)
-        made[name] = certificate.threshold
-    return Certificates(found.version, made)
+        of = counts[name]
+        threshold = least(of, max_error, wanted.level)
+        if threshold is None:
+            raise refused(name, of, max_error, wanted.level, where=where)
+        made[name] = threshold[0]
+        if len(threshold) > 1:
+            larger[name] = threshold[1]
+    return Certificates(found.version, made, larger)
+
+
+def least(counts: Counts | PairCounts, max_error: float, level: float) -> tuple[float, ...] | None:
+    """Return the certified confidence of a model, or of one and a larger one; None if none is."""
+    if isinstance(counts, PairCounts):
+        pair = cascading.certified(counts, max_error, level)
+        return None if pair is None else (pair.first, pair.larger)
+    certificate = certified(counts, max_error, level)
+    return None if certificate is None else (certificate.threshold,)
 
 
 def refused(
-    name: str, counts: Counts, max_error: float, level: float, *, where: str
+    name: str, counts: Counts | PairCounts, max_error: float, level: float, *, where: str
 ) -> errors.SettingsError:
     """Return the error of a target that these labels do not certify."""
-    least = needed(max_error, level)
+    both = isinstance(counts, PairCounts)
+    least = cascading.needed_rows(max_error, level) if both else needed(max_error, level)
     few = counts.rows < least
     return errors.SettingsError(
         f"{counts.rows:,} labelled rows do not certify that {name} is wrong in at most "

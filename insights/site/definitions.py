@@ -151,6 +151,7 @@ def version(
         # Only where there is one: versions made before it was part of them stay what they are.
         **({"reranker": reranker_sha256} if reranker_sha256 else {}),
         **_generator(settings, pipeline.model),
+        **({} if pipeline.larger is None else {"larger": _generator(settings, pipeline.larger)}),
         **_examples(settings, definition),
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         **({"injection": told} if (told := pipeline.injection.decides) else {}),
@@ -161,7 +162,10 @@ def version(
         **_file(definition.stream),
     }
     if definition.certificates is not None:
-        facts["confidence"] = definition.certificates.of(definition.name, _sha256(facts))
+        least, larger = definition.certificates.of(definition.name, _sha256(facts))
+        facts["confidence"] = least
+        if larger:
+            facts["larger"]["confidence"] = larger
     canonical = msgspec.json.encode(facts, order="deterministic")
     return _sha256(facts), msgspec.json.decode(canonical)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from insights import errors
 from insights.ground import connections
 from insights.model import INBOX
+from insights.site import escalation
 from insights.site.pipelines import bind_versions
 from insights.site.settings import NEAREST, BudgetSettings, PipelineSettings, Settings
 
@@ -188,6 +189,7 @@ def _check_references(settings: Settings, path: Path) -> None:
         _refuse_the_future(settings, pipeline, f"{where}: examples")
         _keep_sensitive_rows(settings, pipeline, where)
         _keep_personal_rows(settings, pipeline, where)
+        escalation.check(pipeline, settings.model, sensitive_stream(settings, pipeline), where)
     _refuse_sharing(settings, folder)
     for where, kind, mentioned in _bounded(settings):
         known(kind, mentioned, getattr(settings, kind), f"{path}: {where}.{kind}")
@@ -350,8 +352,7 @@ def _keep_sensitive_rows(settings: Settings, pipeline: PipelineSettings, where: 
     sensitive = sensitive_stream(settings, pipeline)
     if sensitive is None:
         return
-    models = [pipeline.model, *filter(None, [pipeline.fallback])]
-    if not any(name == NEAREST or settings.model[name].path for name in models):
+    if pipeline.routes and not any(settings.model[name].path for name in pipeline.routes):
         raise errors.SettingsError(
             f"rows of the sensitive stream {sensitive!r} may not leave this machine",
             where=f"{where}: model",
@@ -377,7 +378,7 @@ def _keep_personal_rows(settings: Settings, pipeline: PipelineSettings, where: s
                 where=f"{where}: local_with",
                 fix=f"name some of {', '.join(sorted(known))}",
             )
-    if not any(name == NEAREST or settings.model[name].path for name in pipeline.models):
+    if pipeline.routes and not any(settings.model[name].path for name in pipeline.routes):
         raise errors.SettingsError(
             "rows with personal data may not leave this machine",
             where=f"{where}: local_with",

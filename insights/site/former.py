@@ -1,13 +1,14 @@
 """A pipeline as one of its versions was, made again from what the store keeps of it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from insights import errors
 from insights.model import Json
+from insights.site.calibrations import Certificates
 from insights.site.definitions import Definition
+from insights.site.pipelines import ConfidenceSettings, confidence_of
 from insights.site.settings import NEAREST, RetrievalSettings, SamplingSettings, Settings
 from insights.site.versions import Version, changes
 from insights.steps.normalise import normalised
@@ -18,8 +19,8 @@ _SAME = ("examples", "redaction", "names", "chat_template")
 
 def former(
     settings: Settings, now: Definition, now_facts: Json, version: Version
-) -> tuple[Definition, Mapping[str, float]]:
-    """Return a version's definition, and the least confidence it asks for.
+) -> tuple[Definition, Certificates]:
+    """Return a version's definition, and the least confidence it asks for, of a larger model too.
 
     Prompt, schema, retrieval, sampling and policy are the version's own. Its model has to be among
     the models here; examples and redaction have to be those of today.
@@ -43,6 +44,7 @@ def former(
     pipeline = now.settings.model_copy(
         update={
             "model": _model(settings, facts["generator"], where),
+            "confidence": _confidence(settings, facts, where),
             "fallback": None,
             "baseline": None,
             "abstain": tuple(facts["abstain"]),
@@ -67,7 +69,15 @@ def former(
         stream=msgspec.structs.replace(now.stream, inputs=inputs, extra=extra),
         certificates=None,
     )
-    return made, facts.get("confidence", {})
+    larger = facts.get("larger", {})
+    least = Certificates("", facts.get("confidence", {}), larger.get("confidence", {}))
+    return made, least
+
+
+def _confidence(settings: Settings, facts: Json, where: str) -> ConfidenceSettings | None:
+    """Return what names the larger model that a version went on to; its targets are certified."""
+    found: Any = facts.get("larger")
+    return confidence_of(found and _model(settings, found["generator"], where))
 
 
 def _model(settings: Settings, generator: Any, where: str) -> str:  # noqa: ANN401 - JSON

@@ -9,6 +9,7 @@ from insights import errors
 from insights.site.baselines import BaselineSettings
 from insights.site.guards import GuardSettings
 from insights.site.values import Duration, Name, Section, seconds
+from insights.steps.certifying import LEVEL
 
 NEAREST = "nearest"
 """In the place of a model: the nearest labelled row answers, and no model is called."""
@@ -81,12 +82,29 @@ class ConfidenceSettings(Section):
     """`[confidence]` of a pipeline: how often its closed fields may be wrong.
 
     `max_error` is that share by property; rows that are less sure than the calibration certifies
-    abstain. `level` is how sure the certificate is.
+    abstain, or go on to the model `escalate_to`, which may be sure enough. `level` is how sure the
+    certificate is.
     """
 
     calibration: Path
     max_error: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(min_length=1)
-    level: float = Field(default=0.95, ge=0.5, lt=1)
+    level: float = Field(default=LEVEL, ge=0.5, lt=1)
+    escalate_to: Name | None = None
+
+    @model_validator(mode="after")
+    def _of_one_field(self) -> "ConfidenceSettings":
+        if self.escalate_to is not None and len(self.max_error) > 1:
+            raise ValueError("two models are certified together of one field: leave one max_error")
+        return self
+
+
+def confidence_of(larger: str | None) -> ConfidenceSettings | None:
+    """Return the settings of a pipeline with a larger model and no target yet; None without one."""
+    if larger is None:
+        return None
+    return ConfidenceSettings.model_construct(
+        calibration=Path(), max_error={}, level=LEVEL, escalate_to=larger
+    )
 
 
 class PipelineSettings(Section):
@@ -136,10 +154,21 @@ class PipelineSettings(Section):
         )
 
     @property
-    def models(self) -> tuple[str, ...]:
-        """The models that its rows may go to; none where labelled rows answer."""
+    def routes(self) -> tuple[str, ...]:
+        """The models that its rows may begin with; none where labelled rows answer."""
         found = (self.model, self.fallback)
         return tuple(name for name in found if name is not None and name != NEAREST)
+
+    @property
+    def larger(self) -> str | None:
+        """The model that rows go on to that the first is not sure enough of."""
+        return None if self.confidence is None else self.confidence.escalate_to
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models that its rows may go to."""
+        more = () if self.larger is None else (self.larger,)
+        return (*self.routes, *more)
 
     @property
     def collections(self) -> tuple[str, ...]:

@@ -62,9 +62,15 @@ def certified(counts: Counts, max_error: float, level: float = LEVEL) -> Certifi
     return found
 
 
-def needed(max_error: float, level: float = LEVEL) -> int:
-    """Return how many labelled rows, all of them right, it takes to certify a target."""
-    return math.ceil(math.log((1 - level) / len(THRESHOLDS)) / math.log1p(-max_error))
+def needed(max_error: float, level: float = LEVEL, tests: int = len(THRESHOLDS)) -> int:
+    """Return how many labelled rows, all of them right, it takes to certify a target.
+
+    Args:
+        max_error: The target.
+        level: The probability that the promise holds.
+        tests: How many share the level between them.
+    """
+    return math.ceil(math.log((1 - level) / tests) / math.log1p(-max_error))
 
 
 def at_most(wrong: int, kept: int, share: float) -> float:

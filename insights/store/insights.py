@@ -7,10 +7,13 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from insights.governance.budget import Costs
-from insights.model import Citation, Example, Insight
+from insights.model import Citation, Example, Generation, Insight
 from insights.store import audit
 from insights.store.postgres import Store
 from insights.store.queries import load
+
+_TAKEN = ("prompt_tokens", "reused_tokens", "sampled_tokens", "forced_tokens", "queue_ms",
+          "prompt_ms", "decode_ms")  # fmt: skip
 
 
 class InsightStore:
@@ -57,13 +60,13 @@ class InsightStore:
 
     def _record(self, insight: Insight) -> dict[str, Any]:
         spent = self._costs.of(insight.claim.pipeline_version_id, insight.generation)
-        cost = {
-            "money": spent.money,
-            "spent_by": spent.model,
-            "spent_tokens": spent.tokens,
-            "spent_s": spent.seconds,
-        }
-        return _record(insight) | cost
+        money = [one.money for one in spent if one.money is not None]
+        told = [
+            {"model": one.model, "tokens": one.tokens, "seconds": one.seconds, "money": one.money,
+             "rows": int(not at)}
+            for at, one in enumerate(spent)
+        ]  # fmt: skip
+        return _record(insight) | {"money": sum(money) if money else None, "spent": told}
 
 
 class Registry:
@@ -144,14 +147,8 @@ def _record(insight: Insight) -> dict[str, Any]:
         }
     if made is not None and made.reused_from is None:
         record |= {
-            "prompt_tokens": made.prompt_tokens,
-            "reused_tokens": made.reused_tokens,
-            "sampled_tokens": made.sampled_tokens,
-            "forced_tokens": made.forced_tokens,
-            "queue_ms": made.queue_ms,
-            "prompt_ms": made.prompt_ms,
-            "decode_ms": made.decode_ms,
-            "compute_ms": 0.0 if made.shared else made.compute_ms,
+            **{name: sum(getattr(one, name) for one in made.both) for name in _TAKEN},
+            "compute_ms": sum(one.compute_ms for one in made.both if not one.shared),
         }
     return record
 
@@ -176,14 +173,23 @@ def _decision(row: Any, insight: Insight) -> dict[str, Any]:  # noqa: ANN401 - a
     }
     if (made := insight.generation) is not None:
         told |= {
-            "model": made.model,
-            "route": made.route,
-            "finish": made.finish,
-            "tokens": [made.prompt_tokens, made.sampled_tokens + made.forced_tokens],
-            "ms": [round(ms) for ms in (made.queue_ms, made.prompt_ms, made.decode_ms)],
+            **_taken(made),
             "reused": made.reused_from,
         }
+        if made.first is not None:
+            told |= {"escalated": made.escalated, "first": _taken(made.first)}
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _taken(made: Generation) -> dict[str, Any]:
+    """Return which model made something, and what that took."""
+    return {
+        "model": made.model,
+        "route": made.route,
+        "finish": made.finish,
+        "tokens": [made.prompt_tokens, made.sampled_tokens + made.forced_tokens],
+        "ms": [round(ms) for ms in (made.queue_ms, made.prompt_ms, made.decode_ms)],
+    }
 
 
 def _citation(ordinal: int, citation: Citation) -> dict[str, Any]:

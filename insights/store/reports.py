@@ -226,12 +226,13 @@ class PlanReport(msgspec.Struct, frozen=True):
 
 
 class UsageReport(msgspec.Struct, frozen=True):
-    """What the generations of the last day cost."""
+    """What the generations of the last day cost; `escalated` are a larger model's."""
 
     insights: int
     prompt_tokens: int
     reused_tokens: int
     output_tokens: int
+    escalated: int = 0
 
 
 class StreamStanding(msgspec.Struct, frozen=True):

@@ -13,7 +13,12 @@ from insights.wiring.app import App
 
 def costs(settings: Settings, recipes: Iterable[Recipe]) -> Costs:
     """Return what tells the cost of what these recipes make."""
-    return Costs(settings.model, {recipe.version_id: recipe.models for recipe in recipes})
+    found = list(recipes)
+    return Costs(
+        settings.model,
+        {recipe.version_id: recipe.models for recipe in found},
+        {one.version_id: one.larger.models for one in found if one.larger is not None},
+    )
 
 
 def put(app: App, recipes: Iterable[Recipe]) -> None:
@@ -73,12 +78,19 @@ def check(settings: Settings) -> None:
 
 
 def _reserve(settings: Settings, budget: BudgetSettings, pipeline: PipelineSettings) -> float:
-    named = (budget.model,) if budget.model else pipeline.models
-    return reserve(
-        budget,
-        {name: settings.model[name] for name in named},
-        max_tokens=pipeline.sampling.max_tokens,
-        deadline_s=pipeline.timeout,
+    """Return what a row takes at most: of a pipeline with a larger model it may be at both."""
+    steps: list[tuple[str, ...]] = [pipeline.routes]
+    if pipeline.larger is not None and budget.unit != "rows" and budget.reserve is None:
+        steps.append((pipeline.larger,))
+    named = ([name for name in one if budget.model in (None, name)] for one in steps)
+    return sum(
+        reserve(
+            budget,
+            {name: settings.model[name] for name in some},
+            max_tokens=pipeline.sampling.max_tokens,
+            deadline_s=pipeline.timeout,
+        )
+        for some in named
     )
 
 

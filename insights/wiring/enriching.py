@@ -18,9 +18,11 @@ from insights.knowledge.selection import Floor, Selection
 from insights.model import Said, StreamSpec
 from insights.pipeline import Pipeline
 from insights.ports import Rows
-from insights.site import definitions
+from insights.site import definitions, escalation
 from insights.site import former as site_former
 from insights.site.definitions import Definition
+from insights.site.files import sensitive_stream
+from insights.site.pipelines import confidence_of
 from insights.site.settings import NEAREST
 from insights.site.versions import Version
 from insights.store import audit
@@ -57,9 +59,22 @@ def trial(app: App, name: str) -> Recipe:
     return _bound(app, made, _NO_VERSION)
 
 
-def uncertified(app: App, name: str) -> tuple[Recipe, str]:
-    """Bind a pipeline as its files are, without its certificates; return its SHA-256 as well."""
-    bare = app.settings.pipeline[name].model_copy(update={"confidence": None})
+def uncertified(app: App, name: str, larger: str | None = None) -> tuple[Recipe, str]:
+    """Bind a pipeline as its files are, without its certificates; return its SHA-256 as well.
+
+    Args:
+        app: The site.
+        name: The pipeline.
+        larger: The model that its rows shall go on to, if they shall.
+
+    Raises:
+        errors.SettingsError: If they cannot go on to it.
+    """
+    wanted = confidence_of(larger)
+    bare = app.settings.pipeline[name].model_copy(update={"confidence": wanted})
+    where = str(app.settings.resolve(app.settings.pipelines_dir) / f"{name}.toml")
+    sensitive = sensitive_stream(app.settings, bare)
+    escalation.check(bare, app.settings.model, sensitive, where)
     pipelines = {**app.settings.pipeline, name: bare}
     made = definitions.read(app.settings.model_copy(update={"pipeline": pipelines}), name)
     return _bound(app, made, _NO_VERSION), app.sha256(made)
@@ -72,9 +87,8 @@ def former(app: App, name: str, version: Version) -> Recipe:
         errors.SettingsError: If that version needs what is not here.
     """
     now = app.definition(name)
-    made, certain = site_former.former(app.settings, now, app.described(now)[1], version)
-    bound = _bound(app, made, _NO_VERSION)
-    return msgspec.structs.replace(bound, certain=Certain(certain))
+    made, least = site_former.former(app.settings, now, app.described(now)[1], version)
+    return _bound(app, msgspec.structs.replace(made, certificates=least), _NO_VERSION)
 
 
 def _tell_other(name: str) -> None:
@@ -190,12 +204,13 @@ def attacked(app: App, made: Recipe, found: Frame) -> None:
 
 def _check(app: App, name: str) -> None:
     made = app.definition(name)
-    generator = app.generator(made.settings.model)
-    if isinstance(generator, LocalGenerator):
-        where = str(made.settings.schema_)
-        generator.check(
-            made.output_schema, made.settings.abstain, where=where, roles=made.template.roles
-        )
+    for model in filter(None, (made.settings.model, made.settings.larger)):
+        generator = app.generator(model)
+        if isinstance(generator, LocalGenerator):
+            where = str(made.settings.schema_)
+            generator.check(
+                made.output_schema, made.settings.abstain, where=where, roles=made.template.roles
+            )
 
 
 class Serving:
@@ -267,6 +282,23 @@ def _rows(app: App, stream: StreamSpec) -> Rows:
 
 
 def _bound(app: App, made: Definition, version_id: int) -> Recipe:
+    bound = _alone(app, made, version_id)
+    name = made.settings.larger
+    if name is None:
+        return bound
+    larger = msgspec.structs.replace(
+        bound,
+        generator=app.generator(name),
+        certain=Certain() if made.certificates is None else Certain(made.certificates.larger),
+        models=(name,),
+        former=None,
+        leaves=app.settings.model[name].url is not None,
+    )
+    return msgspec.structs.replace(bound, larger=larger)
+
+
+def _alone(app: App, made: Definition, version_id: int) -> Recipe:
+    """Bind a pipeline without its larger model."""
     wanted = made.settings.retrieval
     return Recipe(
         name=made.name,

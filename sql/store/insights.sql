@@ -7,7 +7,7 @@ WITH finished AS (
         quotes_by text, shared boolean, confidence real, confidences jsonb, source_cursor text, redactions jsonb, notes jsonb,
         neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, asked text, reused_from bigint, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
-        spent_by text, spent_tokens integer, spent_s double precision)
+        spent jsonb)
 ), live AS MATERIALIZED (
     -- A change of stages waits until this is written, and what is written comes after a change that was there first.
     SELECT d.* FROM store.deployment d
@@ -37,13 +37,15 @@ WITH finished AS (
 ), spent AS (
     -- What these rows take of budgets, whether or not an insight existed: their claims, which reserved it, end here.
     SELECT v.budget_id, date_trunc(b.per, now(), b.time_zone) AS begins,
-           sum(CASE b.unit WHEN 'rows' THEN 1 WHEN 'tokens' THEN f.spent_tokens WHEN 'seconds' THEN f.spent_s
-                           ELSE f.money END) AS amount
+           sum(CASE b.unit WHEN 'rows' THEN CASE WHEN b.model IS NULL THEN s.rows ELSE 1 END
+                           WHEN 'tokens' THEN s.tokens WHEN 'seconds' THEN s.seconds ELSE s.money END) AS amount
     FROM held h
     JOIN finished f USING (work_id)
     JOIN store.budgeted v USING (pipeline_version_id)
     JOIN store.budget b USING (budget_id)
-    WHERE b.model IS NULL OR b.model = f.spent_by
+    CROSS JOIN LATERAL jsonb_to_recordset(f.spent) AS s (model text, tokens integer, seconds double precision,
+                                                         money double precision, rows integer)
+    WHERE b.model IS NULL OR b.model = s.model
     GROUP BY v.budget_id, b.per, b.time_zone
 ), ordered AS (
     SELECT s.* FROM store.budget b JOIN spent s USING (budget_id) ORDER BY b.budget_id FOR NO KEY UPDATE OF b
@@ -191,10 +193,12 @@ FROM store.sink k LEFT JOIN store.outbox o USING (sink_id)
 GROUP BY k.sink_id ORDER BY k.name;
 
 -- name: usage_today
--- Generations of the last day and their tokens; one that several rows shared is counted once.
+-- Generations of the last day and their tokens, of rows that went on to a larger model those of both; one that several rows
+-- shared is counted once.
 SELECT count(*) AS insights, coalesce(sum(u.prompt_tokens), 0) AS prompt_tokens,
        coalesce(sum(u.reused_tokens), 0) AS reused_tokens,
-       coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens
+       coalesce(sum(u.sampled_tokens + u.forced_tokens), 0) AS output_tokens,
+       count(*) FILTER (WHERE u.route LIKE '%%(escalated)') AS escalated
 FROM store.insight u
 WHERE u.prompt_tokens IS NOT NULL AND u.shared IS NOT TRUE AND u.generated_at > now() - interval '1 day';
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import psycopg
 import pytest
 
@@ -159,6 +160,40 @@ def test_money_and_seconds_follow_the_tariff_of_the_model_that_worked(
     write(store, work.claim(shares(10)), costs=costs, route="remote:far (preferred)")
     assert standing(store, "far").used == pytest.approx(10 * 1.0)  # 100 tokens each
     assert standing(store, "all").used == pytest.approx(10 * 0.020 + 10 * 1.0)
+
+
+def test_of_a_row_that_went_on_each_model_s_budget_pays_its_own(
+    store_url: str, store: Store
+) -> None:
+    claiming.fill(store_url, 10)
+    near = ModelSettings.model_validate({"path": "m", "sha256": "0" * 64})
+    costs = Costs({"near": near, "big": near}, {1: ("near",)}, {1: ("big",)})
+    Budgets(store, "test").put(
+        [
+            Budget(f"{unit} {model}", "everything" if model is None else f"model {model}", model,
+                   unit, "day", "UTC", None, 5_000, {1: 1.0})
+            for unit in ("rows", "tokens")
+            for model in (None, "near", "big")
+        ],
+        [1],
+    )  # fmt: skip
+    work = queue(store, "d", [1])
+    claims = work.claim(shares(10))
+    rows = [finished(claim, tokens=100) for claim in claims]
+    for at, row in enumerate(rows[:3]):
+        assert row.generation is not None
+        first = msgspec.structs.replace(row.generation, prompt_tokens=40)
+        larger = msgspec.structs.replace(row.generation, first=first, escalated="unsure")
+        rows[at] = msgspec.structs.replace(row, generation=larger)
+    InsightStore(store, "d", costs).write(rows)
+    used = {one.name: one.used for one in Reports(store).budgets()}
+    assert used == {
+        "rows None": 10, "rows near": 10, "rows big": 3,
+        "tokens None": 7 * 100 + 3 * 140, "tokens near": 7 * 100 + 3 * 40, "tokens big": 300,
+    }  # fmt: skip
+    with psycopg.connect(store_url) as link:
+        tokens = link.execute("SELECT sum(prompt_tokens) FROM store.insight").fetchone()
+    assert tokens == (7 * 100 + 3 * 140,)
 
 
 def test_past_a_soft_bound_one_row_runs_at_a_time_over_all_daemons(

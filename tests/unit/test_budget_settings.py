@@ -86,15 +86,33 @@ def test_what_shares_a_generation_costs_nothing_and_a_server_is_known_by_its_rou
         text="", finish="stop", model="x", prompt_tokens=90, sampled_tokens=7, forced_tokens=3,
         compute_ms=2000,
     )  # fmt: skip
-    near = costs.of(1, made)
+    (near,) = costs.of(1, made)
     assert (near.model, near.tokens, near.seconds) == ("near", 100, 2)
     assert near.money == pytest.approx(2 * 360 / 3.6e6 * 0.5)
-    far = costs.of(1, Generation(**{**_facts(made), "route": "remote:far (local outage)"}))
+    (far,) = costs.of(1, Generation(**{**_facts(made), "route": "remote:far (local outage)"}))
     assert far.model == "far"
     assert far.money == pytest.approx((90 + 30) / 1e6)
-    shared = costs.of(1, Generation(**{**_facts(made), "shared": True}))
+    (shared,) = costs.of(1, Generation(**{**_facts(made), "shared": True}))
     assert (shared.tokens, shared.seconds, shared.money) == (0, 0, 0)
-    assert costs.of(1, None).money is None
+    assert costs.of(1, None)[0].money is None
+
+
+def test_a_row_that_went_on_costs_what_both_models_took() -> None:
+    costs = Costs({"near": NEAR, "far": FAR}, {1: ("near",)}, {1: ("far",)})
+    first = Generation(
+        text="", finish="stop", model="x", prompt_tokens=90, sampled_tokens=10, compute_ms=2000
+    )
+    last = Generation(
+        text="", finish="stop", model="y", route="remote:far (escalated)", prompt_tokens=80,
+        sampled_tokens=20, compute_ms=500, first=first,
+    )  # fmt: skip
+    far, near = costs.of(1, last)
+    assert (far.model, far.tokens, far.seconds) == ("far", 100, 0.5)
+    assert (near.model, near.tokens, near.seconds) == ("near", 100, 2)
+    here = Generation(**{**_facts(last), "route": "local (escalated)"})
+    assert [one.model for one in Costs({"near": NEAR, "big": NEAR}, {1: ("near",)},
+                                       {1: ("big",)}).of(1, here)] == ["big", "near"]  # fmt: skip
+    assert last.tokens == 200
 
 
 def _facts(made: Generation) -> dict[str, Any]:
