@@ -96,7 +96,8 @@ def _reserve(settings: Settings, budget: BudgetSettings, pipeline: PipelineSetti
 
 def _yields(settings: Settings, budget: BudgetSettings, recipe: Recipe) -> bool:
     """Whether rows may go elsewhere once it is used up: none that is, or may be, to stay here."""
-    if budget.model is None or not settings.pipeline[recipe.name].budget_fallback:
+    pipeline = settings.pipeline[recipe.name]
+    if budget.model not in pipeline.routes or not pipeline.budget_fallback:
         return False
     kept = recipe.stream.sensitive or bool(recipe.local_with)
     return settings.model[budget.model].url is not None or not kept
