@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _HASH_BYTES = 16
 _PIECE = 1024 * 1024
 # Grows when a loader reads the same bytes differently, so that everything is loaded anew.
-_LOADERS_VERSION = 3
+_LOADERS_VERSION = 4
 # So does this when the same text is redacted differently.
 _RULES_VERSION = 2
 _SHORTER = "split it, or take names_model out of the collection's redact"

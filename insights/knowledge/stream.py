@@ -23,7 +23,7 @@ from insights.ports import Attachments, Source
 _HASH_BYTES = 16
 # Rows fetched ahead in one query while documents are loaded in listing order.
 _AHEAD = 200
-_LOADED = 2  # grows when attachments are read differently, so that all are read anew
+_LOADED = 3  # grows when attachments are read differently, so that all are read anew
 _ESCAPED = re.compile(r"\\([\\tnr])")
 _PLAIN = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
 

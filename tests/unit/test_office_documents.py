@@ -10,6 +10,7 @@ import pptx
 import pytest
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
+from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.opc.package import Part
 from pptx.opc.packuri import PackURI
 from pptx.util import Inches
@@ -245,6 +246,22 @@ def test_presentations_say_what_stands_in_breaks_groups_charts_and_diagrams() ->
     assert "- Order\n- Ship" in text
 
 
+def test_a_footer_of_all_slides_stands_once() -> None:
+    show = pptx.Presentation()
+    for text in ("Pumps", "Valves"):
+        slide = show.slides.add_slide(show.slide_layouts[5])
+        slide.shapes.title.text = text
+        for layout in show.slide_layouts[5].placeholders:
+            if layout.placeholder_format.type in (PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.DATE):
+                slide.shapes.clone_placeholder(layout)
+        for shape in slide.placeholders:
+            if shape.placeholder_format.type == PP_PLACEHOLDER.FOOTER:
+                shape.text = "Internal"
+    made = io.BytesIO()
+    show.save(made)
+    assert _read("a.pptx", made.getvalue()).text == "## Pumps\n\n- Internal\n\n## Valves"
+
+
 def test_workbooks() -> None:
     rows: list[list[str | float]] = [
         ["Stock", "", ""],
@@ -257,6 +274,10 @@ def test_workbooks() -> None:
         "# Stock\n\nStock\n\n## A-100\n\nPart: A-100\nPlace: Hall 3\nCount: 12\n\n"
         "## A-101\n\nPart: A-101\nCount: 0.5"
     )
+
+
+def test_whole_numbers_of_old_workbooks_are_numbers() -> None:
+    assert sheets._written(12) == "12"
 
 
 def test_hours_over_a_day_are_hours() -> None:

@@ -41,6 +41,13 @@ def test_words_cut_by_a_lines_end_are_whole() -> None:
     assert "Ein- und Ausgabe" in " ".join(text.split())
 
 
+def test_words_that_only_a_narrow_gap_parts_are_two() -> None:
+    narrow = b"BT /F1 12 Tf 72 720 Td [(if) -125 (any) -125 (other) -20 (s) -125 (.)] TJ ET"
+    assert _load(pdf_of(narrow)).text == "if any others."
+    spaced = b"BT /F1 12 Tf 72 720 Td 1.7 Tc (CAUTION) Tj ET"  # its letters are, not its words
+    assert _load(pdf_of(spaced)).text == "CAUTION"
+
+
 def test_accents_drawn_before_their_letters_are_theirs() -> None:
     assert _load(pdf_of(_lines("f\u00a8ur \u00a8q"))).text == "für ¨q"
 
@@ -121,7 +128,7 @@ def test_an_outline_becomes_headings() -> None:
     )
     assert loaded.is_markdown
     assert loaded.text == (
-        "# Installation\n\nChoose a place.\n\n## Tools\n\nA wrench.\n\n"
+        "# 1 Installation\n\nChoose a place.\n\n## Tools\n\nA wrench.\n\n"
         "# 2 Operation\n\n    # no heading\nOpen the valve."
     )
 
@@ -138,6 +145,20 @@ def test_form_values_are_read() -> None:
         _lines("Order form"), extra="/AcroForm 10000 0 R", objects=form, page="/Annots [10001 0 R]"
     )
     assert _load(data).text == "Order form\nSerial number: PX-200-77"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ("/FT /Tx /V (PX-200-77)", "Order form\nserial: PX-200-77"),
+        ("/FT /Btn /V /Off", "Order form"),
+        ("/FT /Tx /V (secret) /F 2", "Order form"),
+    ],
+)
+def test_fields_of_a_page_cut_out_of_a_form_are_read(more: str, text: str) -> None:
+    field = f"<< /Type /Annot /Subtype /Widget /T (serial) {more} /Rect [72 600 200 620] >>"
+    data = pdf_of(_lines("Order form"), objects=(field,), page="/Annots [10000 0 R]")
+    assert _load(data).text == text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,17 @@ from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
 
 _DEEPEST = 3  # mails in mails
+_SHOWN = ("text/html", "text/plain")  # of two forms of a text the better first
+# What an attachment is whose name does not say it.
+_KINDS = {
+    "text/plain": ".txt", "text/html": ".html", "text/csv": ".csv", "text/markdown": ".md",
+    "application/pdf": ".pdf", "application/rtf": ".rtf", "text/rtf": ".rtf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "application/vnd.oasis.opendocument.text": ".odt", "application/vnd.ms-excel": ".xls",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods", "message/rfc822": ".eml",
+}  # fmt: skip
 _nested = 0  # this process reads one document at a time
 
 
@@ -28,11 +39,18 @@ def load(data: bytes, limits: Limits) -> Loaded:
     """
     data = data.removeprefix(codecs.BOM_UTF8).lstrip()  # before a header there is nothing
     message = email.message_from_bytes(data, policy=email.policy.default)
-    body = message.get_body(preferencelist=("html", "plain"))
-    text, doubts = ("", ()) if body is None else _body(body)
+    parts = list(_parts(message))
+    texts: list[str] = []
+    doubts: list[str] = []
+    for part in parts:
+        if _is_shown(part):
+            text, told = _body(part)
+            texts.append(text)
+            doubts.extend(told)
+    attached = (_file(part) for part in parts if not _is_shown(part))
     return together(
-        str(message.get("subject", "")), str(message.get("date", "")), text, doubts,
-        _attached(message), limits,
+        str(message.get("subject", "")), str(message.get("date", "")),
+        "\n\n".join(filter(None, texts)), tuple(doubts), attached, limits,
     )  # fmt: skip
 
 
@@ -87,11 +105,47 @@ def _body(part: MIMEPart) -> tuple[str, tuple[str, ...]]:
     return text.strip(), doubts
 
 
-def _attached(message: EmailMessage) -> Iterator[tuple[str, bytes]]:
-    for part in message.iter_attachments():
-        if part.get_content_type() == "message/rfc822":
-            inner = part.get_payload(0)
-            yield "message.eml", cast("EmailMessage", inner).as_bytes()
+def _parts(message: EmailMessage) -> Iterator[MIMEPart]:
+    """Yield what is shown or attached in its order, of alternatives the best one.
+
+    A text may have many parts: a mailing list adds its footer, a gateway its warning, a program
+    shows pictures between two.
+    """
+    waiting: list[MIMEPart] = [message]
+    while waiting:
+        part = waiting.pop()
+        kind = part.get_content_type()
+        if kind == "message/rfc822" or not part.is_multipart():
+            yield part
+        elif kind == "multipart/alternative":
+            waiting.extend(_best(list(part.iter_parts())))
         else:
-            payload = cast("bytes | None", part.get_payload(decode=True))
-            yield part.get_filename() or "", payload or b""
+            waiting.extend(reversed(list(part.iter_parts())))
+
+
+def _best(forms: list[MIMEPart]) -> list[MIMEPart]:
+    for kind in _SHOWN:
+        for form in reversed(forms):
+            if any(_is_shown(part) and part.get_content_type() == kind for part in form.walk()):
+                return [form]
+    return forms[-1:]
+
+
+def _is_shown(part: MIMEPart) -> bool:
+    broken = part.get_content_maintype() == "multipart"  # without a boundary: a text
+    kind = part.get_content_type()
+    return broken or (kind in _SHOWN and part.get_content_disposition() != "attachment")
+
+
+def _file(part: MIMEPart) -> tuple[str, bytes]:
+    """Return an attachment's name, with a suffix of the list where its kind tells it, and bytes."""
+    kind = part.get_content_type()
+    name = part.get_filename() or kind.replace("/rfc822", "").rpartition("/")[2]
+    if registry.suffix(name) not in registry.SUFFIXES:
+        name += _KINDS.get(kind, "")
+    if kind == "message/rfc822" and part.is_multipart():
+        try:
+            return name, cast("EmailMessage", part.get_payload(0)).as_bytes()
+        except (LookupError, ValueError):  # a broken one cannot be written
+            return name, b""
+    return name, cast("bytes | None", part.get_payload(decode=True)) or b""

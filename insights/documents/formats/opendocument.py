@@ -4,13 +4,14 @@ The file's own elements are few and are HTML's by other names, so that they are 
 as a page. (odfdo escapes the hyphen of `P-200` and leaves out headers.)
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import lxml.html
 
 from insights import errors
 from insights.documents.formats import archive, markup
 from insights.documents.formats.elements import BrokenXmlError, added, attribute, name, parsed
+from insights.documents.formats.outline import Numbering
 from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
 
@@ -20,7 +21,7 @@ _UNSEEN = frozenset({
     "variable-decls", "user-field-decls", "forms", "script", "title", "desc", "note-citation",
 })  # fmt: skip
 _RENAMED = {
-    "p": "p", "list": "ul", "list-item": "li", "list-header": "li", "table": "table",
+    "p": "p", "list-item": "li", "list-header": "li", "table": "table",
     "table-row": "tr", "table-cell": "td", "covered-table-cell": "td", "line-break": "br",
     "text-box": "div", "note-body": "div", "section": "div", "caption": "p",
 }  # fmt: skip
@@ -45,38 +46,88 @@ def load(data: bytes, limits: Limits) -> Loaded:
             "is no readable OpenDocument text", fix="save it again as .odt"
         ) from exc
     page = lxml.html.Element("div")
+    numbering = Numbering(styles, content)
     for part in ("header", "footer"):
         margins = [one for one in styles.iter() if name(one) == part]
         for margin in margins[:1]:
-            _renamed(margin, page)
+            _renamed(margin, page, numbering)
     body = next((one for one in content.iter() if name(one) == "body"), None)
     if body is not None:
-        _renamed(body, page)
+        _renamed(body, page, numbering)
     title = meta.findtext(".//{http://purl.org/dc/elements/1.1/}title")
     text = markup.markdown(page)
     return Loaded(title=usable(title) or usable(markup.heading(page)), text=text)
 
 
-def _renamed(source: Any, target: Any) -> None:  # noqa: ANN401
+def _renamed(source: Any, target: Any, numbering: Numbering) -> None:  # noqa: ANN401
     """Copy an element's content into a page, each element by HTML's name."""
-    waiting: list[tuple[Any, Any]] = [(source, target)]
+    waiting: list[tuple[Any, Any, _Lists]] = [(source, target, _Lists())]
     while waiting:
-        old, new = waiting.pop()
+        old, new, lists = waiting.pop()
         _append(new, old.text)
         for child in old:
             called = name(child)
             if called and called not in _UNSEEN and attribute(child, "display") != "none":
-                made = added(new, _tag(child, called))
-                made.text = " " * _blanks(child) if called in ("s", "tab") else None
-                waiting.append((child, made))
+                waiting.append((child, *_made(child, new, lists, numbering)))
             _append(new, child.tail)
 
 
-def _tag(element: Any, called: str) -> str:  # noqa: ANN401
+class _Lists(NamedTuple):
+    """The lists that are open: how many, and the style of the innermost."""
+
+    depth: int = 0
+    style: str = ""
+
+
+def _made(
+    element: Any,  # noqa: ANN401
+    target: Any,  # noqa: ANN401
+    lists: _Lists,
+    numbering: Numbering,
+) -> tuple[Any, _Lists]:
+    """Add an element by HTML's name; return it, and the lists that its content is in."""
+    called = name(element)
+    made = None
     if called == "h":
         level = attribute(element, "outline-level")
-        return f"h{min(int(level), _DEEPEST_HEADING) if level.isdigit() and int(level) else 1}"
-    return _RENAMED.get(called, "span")
+        number = min(int(level), _DEEPEST_HEADING) if level.isdigit() and int(level) else 1
+        made = added(target, f"h{number}")
+        _append(made, numbering.heading(element))
+    elif called == "list":
+        lists = _Lists(lists.depth + 1, attribute(element, "style-name") or lists.style)
+        made = _list(element, target, lists, numbering)
+    elif called == "list-item" and _heads(element):
+        made = added(target, "div")
+    else:
+        made = added(target, _RENAMED.get(called, "span"))
+        made.text = " " * _blanks(element) if called in ("s", "tab") else None
+        made.tail = " " if called == "number" else None
+        if called == "list-item" and (start := attribute(element, "start-value")):
+            made.set("value", start)
+    return made, lists
+
+
+def _list(
+    element: Any,  # noqa: ANN401
+    target: Any,  # noqa: ANN401
+    lists: _Lists,
+    numbering: Numbering,
+) -> Any:  # noqa: ANN401
+    items = [one for one in element if name(one) == "list-item"]
+    if any(map(_heads, items)):
+        return added(target, "div")
+    if not numbering.numbers(lists.style, lists.depth):
+        return added(target, "ul")
+    made = added(target, "ol")
+    made.set("start", str(numbering.start(element)))
+    return made
+
+
+def _heads(item: Any) -> bool:  # noqa: ANN401
+    """Tell whether a list's item only numbers a heading, in it or in a list within."""
+    while item is not None and len(item) == 1 and name(item[0]) in ("list", "list-item"):
+        item = item[0]
+    return item is not None and any(name(one) == "h" for one in item)
 
 
 def _append(element: Any, text: str | None) -> None:  # noqa: ANN401

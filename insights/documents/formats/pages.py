@@ -123,7 +123,7 @@ def _headed(lines: list[str], entries: list[Heading], named: dict[str, int], num
         for count in (1, 2):  # a heading may be broken in two
             key = _key(" ".join(lines[at : at + count]))
             if (entry := wanted.pop(key, None)) is not None:
-                text.append(_heading(entry))
+                text.append(_heading(entry, " ".join(lines[at : at + count])))
                 at += count
                 break
         else:
@@ -136,8 +136,10 @@ def _headed(lines: list[str], entries: list[Heading], named: dict[str, int], num
     return "\n".join((*above, *text))
 
 
-def _heading(entry: Heading) -> str:
-    return f"\n{'#' * min(entry.level, 6)} {entry.title}\n"
+def _heading(entry: Heading, stands: str = "") -> str:
+    """Return an entry as a heading: as it stands on the page if that says more, its number."""
+    title = max(entry.title, stands, key=len)
+    return f"\n{'#' * min(entry.level, 6)} {title}\n"
 
 
 def _key(title: str) -> str:

@@ -15,7 +15,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from insights import errors
-from insights.documents.formats import columns, pages
+from insights.documents.formats import columns, gaps, pages
 from insights.documents.formats.cleaning import clean, one_line
 from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded, scan_mark
@@ -25,6 +25,7 @@ _SHOWN_FIELDS = frozenset({
     pdfium.FPDF_FORMFIELD_LISTBOX,
 })  # fmt: skip
 _TICKED = frozenset({pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON})
+_HIDDEN = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
 _CUT = re.compile("[\x02\ufffe]")  # pdfium's word for a hyphen at a line's end; it joins the lines
 # Old TeX draws an accent before its letter: f¨ur.
 _DRAWN = re.compile("(?P<accent>[\u00a8\u02dd\u02c7\u02d8\u02da])(?P<letter>[A-Za-z])")
@@ -103,7 +104,7 @@ def load(data: bytes, limits: Limits) -> Loaded:
 def _text(page: Any) -> str:  # noqa: ANN401 - pypdfium2 has no types of its own
     textpage = page.get_textpage()
     try:
-        text = columns.read(textpage) or str(textpage.get_text_bounded())
+        text = columns.read(textpage) or gaps.text(textpage)
         return _DRAWN.sub(_composed, _CUT.sub("-\n", text))
     finally:
         textpage.close()
@@ -139,13 +140,22 @@ def _fields(document: Any, page: Any) -> Iterator[str]:  # noqa: ANN401
             kind = pdfium.FPDFAnnot_GetSubtype(annotation)
             if kind == pdfium.FPDF_ANNOT_FREETEXT:
                 yield _wide(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
-            elif kind == pdfium.FPDF_ANNOT_WIDGET and document.formenv is not None:
+            elif kind == pdfium.FPDF_ANNOT_WIDGET and not _is_hidden(annotation):
                 yield _field(document.formenv, annotation)
         finally:
             pdfium.FPDFPage_CloseAnnot(annotation)
 
 
+def _is_hidden(annotation: Any) -> bool:  # noqa: ANN401
+    return bool(pdfium.FPDFAnnot_GetFlags(annotation) & _HIDDEN)
+
+
 def _field(environment: Any, annotation: Any) -> str:  # noqa: ANN401
+    if environment is None:  # a page cut out of a form: its fields are there, the form is not
+        value = _wide(pdfium.FPDFAnnot_GetStringValue, annotation, b"V")
+        name = _wide(pdfium.FPDFAnnot_GetStringValue, annotation, b"T")
+        written = _wide(pdfium.FPDFAnnot_GetStringValue, annotation, b"FT") != "Btn"
+        return f"{one_line(name)}: {one_line(value)}" if written and value.strip() else ""
     kind = pdfium.FPDFAnnot_GetFormFieldType(environment, annotation)
     ticked = kind in _TICKED and pdfium.FPDFAnnot_IsChecked(environment, annotation)
     if kind not in _SHOWN_FIELDS and not ticked:

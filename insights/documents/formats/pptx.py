@@ -7,6 +7,7 @@ from typing import Any
 import lxml.etree
 import pptx
 import pptx.exc
+from pptx.enum.shapes import PP_PLACEHOLDER
 from pptx.oxml.ns import qn
 
 from insights import errors
@@ -16,6 +17,9 @@ from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
 
 _DEEPEST_GROUP = 50
+_MARGINS = (
+    PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.HEADER, PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.SLIDE_NUMBER,
+)  # fmt: skip
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
 
 
@@ -29,7 +33,8 @@ def load(data: bytes, limits: Limits) -> Loaded:
     try:
         show = pptx.Presentation(io.BytesIO(data))
         slides = [slide for slide in show.slides if slide.element.get("show") != "0"]
-        text = "\n\n".join(_slide(slide, number) for number, slide in enumerate(slides, 1))
+        met: set[str] = set()
+        text = "\n\n".join(_slide(slide, number, met) for number, slide in enumerate(slides, 1))
         title = show.core_properties.title
     except (pptx.exc.PythonPptxError, KeyError, ValueError, AttributeError, SyntaxError) as exc:
         raise errors.KnowledgeError(
@@ -40,16 +45,25 @@ def load(data: bytes, limits: Limits) -> Loaded:
     return Loaded(title=named, text=clean(text))
 
 
-def _slide(slide: Any, number: int) -> str:  # noqa: ANN401 - python-pptx has no types
+def _slide(slide: Any, number: int, met: set[str]) -> str:  # noqa: ANN401 - has no types
+    """Return a slide as a section; `met` are footers that other slides had."""
     title = slide.shapes.title
     heading = one_line(title.text_frame.text) if title is not None else ""
     parts = [f"## {heading or f'Slide {number}'}"]
     shapes = [shape for shape in slide.shapes if title is None or shape.shape_id != title.shape_id]
     for shape in sorted(shapes, key=lambda shape: (shape.top or 0, shape.left or 0)):
-        parts.extend(_texts(shape))
+        texts = [text for text in _texts(shape) if text]
+        if _is_margin(shape):
+            texts = [text for text in texts if text not in met]
+            met.update(texts)
+        parts.extend(texts)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         parts.append(slide.notes_slide.notes_text_frame.text.strip())
     return "\n\n".join(filter(None, parts))
+
+
+def _is_margin(shape: Any) -> bool:  # noqa: ANN401
+    return bool(shape.is_placeholder) and shape.placeholder_format.type in _MARGINS
 
 
 def _texts(shape: Any, depth: int = 0) -> Iterator[str]:  # noqa: ANN401

@@ -48,8 +48,8 @@ def _written(cell: float | str | bool | time | date | datetime | timedelta) -> s
         return clean(cell)
     if isinstance(cell, bool):
         return str(cell).lower()
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"  # noqa: PLR2004
+    if isinstance(cell, int | float):  # old workbooks store small numbers as integers
+        return str(int(cell)) if float(cell).is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"  # noqa: PLR2004
     if isinstance(cell, datetime):
         return cell.isoformat(" ").removesuffix(" 00:00:00")
     if isinstance(cell, timedelta):

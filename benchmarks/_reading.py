@@ -1,0 +1,254 @@
+"""What programs that people read with show of a file: the references of `benchmarks.documents`.
+
+`pdftotext` (poppler-utils) for PDF, Chromium for HTML, LibreOffice (`soffice`) for office files and
+workbooks, Python's `email` for mails with Chromium for their pages.
+"""
+
+import email
+import email.policy
+import hashlib
+import json
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from email.message import EmailMessage
+from pathlib import Path
+from typing import NamedTuple
+
+import lxml.etree
+
+from tests.browser import Browser
+
+_PAGES = {".html", ".htm", ".xhtml"}
+_TEXTS = {".docx", ".docm", ".odt", ".rtf"}
+_BOOKS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
+KINDS = {
+    ".pdf": "PDF",
+    **dict.fromkeys(_PAGES, "HTML"),
+    ".docx": "DOCX",
+    ".docm": "DOCX",
+    ".odt": "ODT",
+    ".rtf": "RTF",
+    ".pptx": "PPTX",
+    **dict.fromkeys(_BOOKS, "workbooks"),
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".eml": "mails",
+}
+# Every sheet as CSV, UTF-8, values as they are stored.
+_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,false,false,false,false,-1"
+_PLAIN, _PRINT, _FLAT = "txt:Text (encoded):UTF8", "pdf", "fodp"
+_FORMS = {_PLAIN: _TEXTS, _PRINT: _TEXTS, _FLAT: {".pptx"}, _CSV: _BOOKS}
+_EDGE = 3  # lines at the top and bottom of a page where one runs over all
+_OFTEN = 3  # pages
+_ENTRY = re.compile(r"^\W*(?:\d{1,4}|[ivxl]{1,5})\W*$|(?:\. ?){4,}\s*\w{1,4}$")
+_CONTENTS = re.compile(r"\S\t\d{1,4}$")
+# What the loader leaves out of a page on purpose: menus and lists of links to its own headings.
+_MENUS = """
+for (const one of document.querySelectorAll('nav,[role=navigation]')) one.remove();
+for (const one of document.querySelectorAll('ul,ol')) {
+  const links = [...one.querySelectorAll('a[href]')];
+  if (links.length > 3 && links.every(link => link.getAttribute('href').startsWith('#'))) {
+    const text = links.reduce((sum, link) => sum + link.textContent.trim().length, 0);
+    if (text >= .7 * one.textContent.replace(/\\s+/g, ' ').trim().length) one.remove();
+  }
+}
+"""
+_SHOWN = "document.body ? document.body.innerText : ''"
+_FILLED = (
+    "[...document.querySelectorAll('input,textarea')].map(one => one.value && one.offsetParent &&"
+    " !['hidden','submit','reset','checkbox','radio','image','button','password','range','color',"
+    "'file'].includes(one.type) ? one.value : '').join(' ')"
+)
+_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+
+
+class Reference(NamedTuple):
+    """A file's text as a program shows it."""
+
+    whole: str
+    meant: str
+    """Without what the loader leaves out on purpose: page numbers, running lines but for the first
+    time, lists of contents, menus."""
+    elsewhere: str = ""
+    """What the program shows in print alone: boxes, headers and footers of a text."""
+
+
+class Programs:
+    """Asks the programs, and keeps what they said.
+
+    Args:
+        browser: A browser; its scripts are switched off.
+        kept: A folder where answers are kept by the file's digest.
+        scratch: An empty folder, for LibreOffice.
+    """
+
+    def __init__(self, browser: Browser, kept: Path, scratch: Path) -> None:
+        self._browser = browser
+        self._kept = kept
+        self._scratch = scratch
+        kept.mkdir(parents=True, exist_ok=True)
+        browser.call("Emulation.setScriptExecutionDisabled", value=True)
+
+    def prepare(self, paths: Sequence[Path]) -> None:
+        """Have LibreOffice read all of its files in few processes, each of which takes seconds."""
+        new = [path for path in paths if not (self._kept / f"{_digest(path)}.json").exists()]
+        for form, suffixes in _FORMS.items():
+            if asked := [path for path in new if path.suffix.lower() in suffixes]:
+                self._convert(asked, form)
+
+    def read(self, path: Path) -> Reference:
+        """Return a file's reference.
+
+        Raises:
+            Exception: If the program cannot read it.
+        """
+        suffix = path.suffix.lower()
+        kept = self._kept / f"{_digest(path)}.json"
+        if kept.exists():
+            return Reference(*json.loads(kept.read_text()))
+        found = self._read(path, suffix)
+        kept.write_text(json.dumps(found))
+        return found
+
+    def _read(self, path: Path, suffix: str) -> Reference:
+        if suffix == ".pdf":
+            return _pdf(path)
+        if suffix in _PAGES:
+            return self._page(path)
+        if suffix == ".eml":
+            return self._mail(path)
+        if suffix in (".csv", ".tsv"):
+            text = path.read_text(encoding="utf-8-sig", errors="replace")
+            return Reference(text, text)
+        return self._office(path, suffix)
+
+    def _office(self, path: Path, suffix: str) -> Reference:
+        if suffix == ".pptx":
+            text = _show(self._converted(path, _FLAT)[0])
+            return Reference(text, text)
+        made = self._converted(path, _PLAIN if suffix in _TEXTS else _CSV)
+        text = "\n".join(one.read_text(encoding="utf-8-sig", errors="replace") for one in made)
+        if suffix in _BOOKS:
+            return Reference(text, text)
+        meant = "\n".join(line for line in text.splitlines() if not _CONTENTS.search(line))
+        return Reference(text, meant, _pdf(self._converted(path, _PRINT)[0]).whole)
+
+    def _converted(self, path: Path, form: str) -> list[Path]:
+        folder = self._scratch / form.partition(":")[0]
+        if not (made := sorted(folder.glob(f"{_digest(path)}*"))):
+            self._convert([path], form)
+            made = sorted(folder.glob(f"{_digest(path)}*"))
+        if not made:
+            raise ValueError("LibreOffice made nothing of it")
+        return made
+
+    def _convert(self, paths: Sequence[Path], form: str) -> None:
+        folder = self._scratch / form.partition(":")[0]
+        profile = f"-env:UserInstallation={(self._scratch / 'office').as_uri()}"
+        with tempfile.TemporaryDirectory() as named:
+            copies = [Path(named) / f"{_digest(path)}{path.suffix.lower()}" for path in paths]
+            for path, copy in zip(paths, copies, strict=True):
+                copy.symlink_to(path.resolve())
+            subprocess.run(
+                ["soffice", profile, "--headless", "--convert-to", form, "--outdir", str(folder),
+                 *map(str, copies)],
+                check=False, capture_output=True, timeout=120 + 30 * len(paths),
+            )  # fmt: skip
+
+    def _page(self, path: Path) -> Reference:
+        self._browser.open(path.resolve().as_uri())
+        whole = f"{self._browser.js(_SHOWN)}\n{self._browser.js(_FILLED)}"
+        self._browser.js(_MENUS)
+        return Reference(whole, f"{self._browser.js(_SHOWN)}\n{self._browser.js(_FILLED)}")
+
+    def _mail(self, path: Path) -> Reference:
+        message = email.message_from_bytes(path.read_bytes().lstrip(), policy=email.policy.default)
+        text = "\n".join(self._said(message))
+        return Reference(text, text)
+
+    def _said(self, message: EmailMessage) -> Iterator[str]:
+        yield str(message.get("subject", ""))
+        yield str(message.get("date", ""))
+        yield from self._parts(message)
+
+    def _parts(self, part: EmailMessage) -> Iterator[str]:
+        kind = part.get_content_type()
+        if kind == "multipart/alternative":
+            kinds = [one for one in part.iter_parts() if isinstance(one, EmailMessage)]
+            if kinds:
+                yield from self._parts(kinds[-1])
+        elif kind == "message/rfc822":
+            yield from self._said(part.get_payload(0))  # type: ignore[arg-type]
+        elif part.is_multipart():
+            for one in part.iter_parts():
+                yield from self._parts(one)  # type: ignore[arg-type]
+        elif kind in ("text/plain", "text/html") and not part.is_attachment():
+            text = str(part.get_content())
+            yield self._html(text) if kind == "text/html" else text
+
+    def _html(self, text: str) -> str:
+        with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
+            file.write(f'<meta charset="utf-8">{text}')
+            file.flush()
+            self._browser.open(Path(file.name).as_uri())
+            return str(self._browser.js(_SHOWN))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes() + path.suffix.lower().encode()).hexdigest()
+
+
+def _pdf(path: Path) -> Reference:
+    command = ["pdftotext", "-enc", "UTF-8", str(path), "-"]
+    text = subprocess.run(command, check=True, capture_output=True).stdout.decode()
+    pages = [
+        [line.strip() for line in page.splitlines() if line.strip()] for page in text.split("\f")
+    ]
+    edges = Counter(shape for page in pages for shape in {*map(_shape, _edges(page))})
+    often = {shape for shape, count in edges.items() if count >= _OFTEN}
+    met: set[str] = set()
+    meant = []
+    for page in pages:
+        for at, line in enumerate(page):
+            shape = _shape(line)
+            runs = shape in often and not _EDGE <= at < len(page) - _EDGE
+            if _ENTRY.search(line) or (runs and shape in met):
+                continue
+            if runs:
+                met.add(shape)
+            meant.append(line)
+    return Reference(text, "\n".join(meant))
+
+
+def _edges(page: list[str]) -> list[str]:
+    return [*page[:_EDGE], *page[max(len(page) - _EDGE, _EDGE) :]]
+
+
+def _shape(line: str) -> str:
+    return re.sub(r"\d+|\b[ivxl]+\b", "#", line)
+
+
+def _show(path: Path) -> str:
+    """Return the paragraphs of a flat OpenDocument presentation, notes included."""
+    root = lxml.etree.parse(path, lxml.etree.XMLParser(huge_tree=True, recover=True)).getroot()
+    body = next(one for one in root if str(one.tag).endswith("}body"))
+    for comment in list(body.iter("{*}annotation")):
+        comment.getparent().remove(comment)
+    lines = ["".join(_spoken(one)) for one in body.iter(f"{_TEXT}p", f"{_TEXT}h")]
+    margins = ["".join(one.itertext()) for one in body.iter("{*}footer-decl", "{*}date-time-decl")]
+    return "\n".join((*lines, *margins))
+
+
+def _spoken(paragraph: lxml.etree._Element) -> Iterator[str]:
+    yield paragraph.text or ""
+    for one in paragraph:
+        if one.tag == f"{_TEXT}page-number":
+            pass
+        elif one.tag in (f"{_TEXT}line-break", f"{_TEXT}tab", f"{_TEXT}s"):
+            yield " "
+        elif one.tag not in (f"{_TEXT}p", f"{_TEXT}h"):
+            yield from _spoken(one)
+        yield one.tail or ""

@@ -1,0 +1,86 @@
+"""Numbers that texts show and do not hold: of headings, of steps that a picture parts."""
+
+import pytest
+
+from insights.documents.formats.numerals import written
+from insights.documents.messages import Limits
+from insights.documents.registry import read
+from tests.papers import zip_of
+
+_OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
+_NAMES = (
+    f'xmlns:o="{_OASIS}office:1.0" xmlns:text="{_OASIS}text:1.0" xmlns:style="{_OASIS}style:1.0"'
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "form", "text"),
+    [
+        (7, "1", "7"), (3, "a", "c"), (28, "A", "BB"), (4, "i", "iv"), (1994, "I", "MCMXCIV"),
+        (0, "i", "0"), (20_000, "I", "20000"), (2, "?", "2"),
+    ],
+)  # fmt: skip
+def test_numbers_are_written_in_their_form(number: int, form: str, text: str) -> None:
+    assert written(number, form) == text
+
+
+def _opendocument(body: str, automatic: str = "") -> str:
+    levels = "".join(
+        f'<text:outline-level-style text:level="{level}" style:num-format="1" style:num-suffix="."'
+        f' text:display-levels="{level}"/>'
+        for level in (1, 2)
+    )
+    steps = (
+        '<text:list-style style:name="L1"><text:list-level-style-number text:level="1"'
+        ' style:num-format="1"/><text:list-level-style-bullet text:level="2"/></text:list-style>'
+    )
+    files = {
+        "styles.xml": f"<o:s {_NAMES}><text:outline-style>{levels}</text:outline-style></o:s>",
+        "content.xml": (
+            f"<o:c {_NAMES}><o:a>{steps}{automatic}</o:a><o:body><o:text>{body}</o:text></o:body>"
+            "</o:c>"
+        ),
+    }
+    return read("a.odt", zip_of(files), Limits()).text
+
+
+def _h(level: int, text: str, more: str = "") -> str:
+    return f'<text:h text:outline-level="{level}" {more}>{text}</text:h>'
+
+
+def _list(inside: str, more: str = "") -> str:
+    return f'<text:list text:style-name="L1" {more}>{inside}</text:list>'
+
+
+def _item(inside: str) -> str:
+    return f"<text:list-item>{inside}</text:list-item>"
+
+
+def test_headings_of_an_opendocument_text_have_their_numbers() -> None:
+    deleted = f"<text:tracked-changes>{_h(1, 'Gone')}</text:tracked-changes>"
+    within = f"<text:section>{_h(1, 'Pumps')}{_h(2, 'Parts')}</text:section>"
+    plain = '<style:style style:name="P1" style:family="paragraph" style:list-style-name=""/>'
+    body = (
+        deleted + within + _h(2, "Oil") + _h(1, "Foreword", 'text:style-name="P1"')
+        + _h(1, "Index", 'text:is-list-header="true"') + _h(1, "<text:number>9.</text:number>Own")
+        + _list(_item(_h(1, "Valves")))
+    )  # fmt: skip
+    assert _opendocument(body, plain) == (
+        "# 1. Pumps\n\n## 1.1. Parts\n\n## 1.2. Oil\n\n# Foreword\n\n# Index\n\n# 9. Own\n\n"
+        "# 2. Valves"
+    )
+
+
+def test_steps_of_an_opendocument_text_go_on_behind_a_picture() -> None:
+    def step(text: str) -> str:
+        return _item(f"<text:p>{text}</text:p>")
+
+    nested = _item(f"<text:p>Turn</text:p><text:list>{step('gently')}</text:list>")
+    body = (
+        _list(step("Open") + nested) + "<text:p>A picture.</text:p>"
+        + _list(step("Close"), 'text:continue-numbering="true"') + "<text:p>Again:</text:p>"
+        + _list(step("Wait"))
+    )  # fmt: skip
+    assert _opendocument(body) == (
+        "1. Open\n\n2. Turn\n\n  - gently\n\nA picture.\n\n3. Close\n\nAgain:\n\n1. Wait"
+    )
