@@ -9,6 +9,7 @@ import typer
 from insights import errors
 from insights.cli.output import Json, console, emit_json, emit_table, stdout
 from insights.inference.messages import EngineSettings, GeneratorInit, KvType, Speeds, Trial
+from insights.inference.planner import PROMPT_TOKENS, WRITTEN_TOKENS
 from insights.inference.tuning import Subject, Tuned, store
 from insights.site.files import load
 from insights.site.settings import Settings
@@ -19,8 +20,6 @@ _LOAD_S, _TRIAL_S = 600.0, 900.0
 _ROWS = (1, 4, 16, 32, 64)  # 8 are measured first
 _OTHERS: tuple[tuple[int | None, KvType | None], ...] = ((128, None), (256, None), (None, "q8_0"))
 _WORTH = 1.05  # twice the rows at once, or another cache, must be this much faster to be worth it
-# What a row costs, in tokens: measured on prompts of three passages, most of them shared.
-_PROMPT_TOKENS, _WRITTEN_TOKENS = 160, 80
 
 
 def tune(
@@ -50,6 +49,8 @@ def tune(
             "rows at once": speeds.parallel,
             "micro-batch": speeds.micro_batch,
             "cache": speeds.kv_type,
+            "flash attention": "as llama.cpp" if speeds.flash is None else _said(speeds.flash),
+            "a second token": f"+{speeds.second:.0%}",
             "prompt tokens/s": f"{speeds.prompt:,.0f}",
             "written tokens/s": f"{speeds.decode:,.0f}",
             "rows/s, about": f"{_rows_per_second(speeds):.2f}",
@@ -59,7 +60,8 @@ def tune(
     emit_table(f"model.{name}", rows, "")
     stdout.print(
         f"best: threads {best.threads}, parallel {best.parallel}, "
-        f"micro-batch {best.micro_batch}, kv_type {best.kv_type}\n"
+        f"micro-batch {best.micro_batch}, kv_type {best.kv_type}, flash attention "
+        f"{_said(best.flash)}, {best.run} forced tokens are worth a pass\n"
         f"kept in {kept}; used from the next start where [model.{name}] does not say otherwise",
         markup=False,
     )
@@ -86,7 +88,8 @@ def _init(settings: Settings, name: str | None) -> tuple[str, GeneratorInit]:
 def _try_all(measure: Callable[[Trial], Speeds]) -> tuple[list[Speeds], Speeds]:
     """Return all that was measured and the best of it.
 
-    Threads are tried with one amount of rows, then rows with the best threads, then the rest.
+    Threads are tried with one amount of rows, then attention, then rows with the best of both, then
+    the rest.
     """
     tried: list[Speeds] = []
 
@@ -99,13 +102,15 @@ def _try_all(measure: Callable[[Trial], Speeds]) -> tuple[list[Speeds], Speeds]:
     cores = run(Trial(threads=None, parallel=8)).threads
     for threads in sorted({1, cores // 2, cores - 1} - {0, cores}):
         run(Trial(threads=threads, parallel=8))
-    threads = max(tried, key=_rows_per_second).threads
+    base = max(tried, key=_rows_per_second)
+    plain = run(Trial(threads=base.threads, parallel=8, flash=False))
+    flash = False if _rows_per_second(plain) >= _WORTH * _rows_per_second(base) else None
     for parallel in _ROWS:
         try:
-            run(Trial(threads=threads, parallel=parallel))
+            run(Trial(threads=base.threads, parallel=parallel, flash=flash))
         except errors.ModelError:  # more rows do not fit
             break
-    best = _best(tried)
+    best = _best([speeds for speeds in tried if speeds.flash == flash])
     for micro_batch, kv_type in _OTHERS:
         try:
             other = run(
@@ -114,13 +119,14 @@ def _try_all(measure: Callable[[Trial], Speeds]) -> tuple[list[Speeds], Speeds]:
                     parallel=best.parallel,
                     micro_batch=micro_batch or best.micro_batch,
                     kv_type=kv_type or best.kv_type,
+                    flash=None if kv_type == "q8_0" else flash,
                 )
             )
         except errors.ModelError:
             continue
         if _rows_per_second(other) >= _WORTH * _rows_per_second(best):
             best = other
-    return tried, best
+    return tried, msgspec.structs.replace(best, flash=best.flash is not False)
 
 
 def _best(tried: list[Speeds]) -> Speeds:
@@ -134,5 +140,9 @@ def _best(tried: list[Speeds]) -> Speeds:
     return best
 
 
+def _said(flash: bool | None) -> str:
+    return "off" if flash is False else "on"
+
+
 def _rows_per_second(speeds: Speeds) -> float:
-    return 1 / (_PROMPT_TOKENS / speeds.prompt + _WRITTEN_TOKENS / speeds.decode)
+    return 1 / (PROMPT_TOKENS / speeds.prompt + WRITTEN_TOKENS / speeds.decode)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.inference import chat_names, cores, llama, machine, planner, tuning, weights
+from insights.inference import chat_names, cores, llama, machine, planner, probing, tuning, weights
 from insights.inference.batcher import Batcher, Tally
 from insights.inference.chat import ChatTemplate
 from insights.inference.confidence import has_closed
@@ -68,6 +68,7 @@ class Engine:
             self._sha256 = file.verify(init.sha256)
             subject = tuning.Subject(self._sha256, machine.name(), llama.build())
             self._tuned = tuning.find(Path(init.tuned), subject) if init.tuned else None
+            self._flash = probing.flash(self._weights, here, init.engine, self._tuned)
             self.plan = self._plan(here, init, init.shrink)
             self._model = llama.Model(file.opened, gpu_layers=self.plan.gpu_layers, name=file.path)
         self._context = self._make_context(here, init)
@@ -253,7 +254,9 @@ class Engine:
         self._model.close()
 
     def _plan(self, here: planner.Machine, init: GeneratorInit, shrink: int) -> planner.Plan:
-        return planner.plan(self._weights, here, init.engine, tuned=self._tuned, shrink=shrink)
+        return planner.plan(
+            self._weights, here, init.engine, tuned=self._tuned, flash=self._flash, shrink=shrink
+        )
 
     def _make_context(self, here: planner.Machine, init: GeneratorInit) -> llama.Context:
         """Make the context, with a smaller plan each time that memory does not suffice."""

@@ -12,7 +12,8 @@ class EngineSettings(Value, frozen=True):
 
     `parallel` rows at once; `context` tokens one row may take, prompt and output; `batch` and
     `micro_batch` tokens a step and a pass; `memory_mb` what weights and cache may take together;
-    `unified` is one KV cache for all rows instead of one each.
+    `unified` is one KV cache for all rows instead of one each; `flash` is flash attention, of which
+    None lets what was measured say.
     """
 
     parallel: int | None = None
@@ -25,6 +26,7 @@ class EngineSettings(Value, frozen=True):
     memory_mb: int | None = None
     drafting: bool = True
     unified: bool | None = None
+    flash: bool | None = None
 
 
 class GeneratorInit(Value, frozen=True):
@@ -94,10 +96,16 @@ class Trial(Value, frozen=True):
     parallel: int
     micro_batch: int | None = None
     kv_type: KvType | None = None
+    flash: bool | None = None
 
 
 class Speeds(Value, frozen=True):
-    """A way to run the model and its tokens per second; `decode` is of all rows together."""
+    """A way to run the model and its tokens per second; `decode` is of all rows together.
+
+    `flash` is flash attention, None what llama.cpp chooses. `second` is what a second token of each
+    row adds to a pass, as a share of it, and `run` how many forced tokens of one row are worth a
+    pass of their own; 0 where they were not measured.
+    """
 
     threads: int
     parallel: int
@@ -106,6 +114,9 @@ class Speeds(Value, frozen=True):
     prompt: float = 0.0
     decode: float = 0.0
     memory_bytes: int = 0
+    flash: bool | None = None
+    second: float = 0.0
+    run: int = 0
 
 
 class Built(Value, frozen=True):

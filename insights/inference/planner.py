@@ -18,13 +18,15 @@ _PARALLEL_CPU, _PARALLEL_GPU = 16, 64  # measured: benchmarks/engine.py, docs/in
 _SMALL = 64 * _MB  # bytes of weights below which threads wait for each other longer than they work
 _BATCH = _MICRO_BATCH = 512
 _PAD = 256  # llama.cpp rounds a stream's cells up to this
-# What a pass costs on a CPU grows with its tokens in steps of 16, so a shorter one wastes the rest;
-# with a small model a pass costs about the same whatever is in it, and steps count. With a unified
-# cache there are no passes but what a step's tokens fill.
+# Where `insights tune` measured nothing. What a pass costs on a CPU grows with its tokens in steps
+# of 16, so a shorter one wastes the rest; with a small model a pass costs about the same whatever
+# is in it, and steps count. With a unified cache a step's tokens are all that makes passes.
 _RUN, _RUN_SMALL = 16, 2
 _FEW = 2
 _OVERHEAD = 1.05  # llama.cpp's own tables beside the weights, observed 2-4 %
 _ALL_LAYERS = 999
+# What a row costs, in tokens: measured on prompts of three passages, most of them shared.
+PROMPT_TOKENS, WRITTEN_TOKENS = 160, 80
 
 
 class Machine(Value, frozen=True):
@@ -43,7 +45,8 @@ class Plan(Value, frozen=True):
     """How the engine runs: `parallel` rows at once, each with `context` tokens; sizes in tokens.
 
     `run` and `few` are the batcher's: see `batcher.Batcher`. `unified` is one KV cache for all,
-    as a GPU wants it: any tokens of any rows make one pass, of `micro_batch` at most.
+    as a GPU wants it: any tokens of any rows make one pass, of `micro_batch` at most. `flash` is
+    flash attention; None is what llama.cpp chooses.
     """
 
     parallel: int
@@ -57,6 +60,7 @@ class Plan(Value, frozen=True):
     few: int = _FEW
     unified: bool = False
     memory_bytes: int = 0
+    flash: bool | None = None
 
 
 def plan(
@@ -65,16 +69,17 @@ def plan(
     settings: EngineSettings,
     *,
     tuned: Speeds | None = None,
+    flash: bool | None = None,
     shrink: int = 0,
 ) -> Plan:
     """Return a plan that fits; settings win over what was measured, and that over rules.
 
-    `shrink` halves what was chosen.
+    `flash` is what a probe found; `shrink` halves what was chosen.
 
     Raises:
         errors.ModelError: If even the smallest plan cannot fit; says what would.
     """
-    wanted = _wanted(weights, machine, settings, tuned)
+    wanted = _wanted(weights, machine, settings, tuned, probed=flash)
     # A model that is on the card as a whole needs the card's memory, and nearly none beside it.
     whole = machine.gpu_memory_bytes if wanted.gpu_layers >= weights.layers else 0
     budget = (settings.memory_mb or 0) * _MB or whole or machine.memory_bytes
@@ -122,10 +127,29 @@ def memory(weights: Weights, candidate: Plan) -> int:
     )
 
 
-def _wanted(
+def probes(
     weights: Weights, machine: Machine, settings: EngineSettings, tuned: Speeds | None
+) -> bool:
+    """Return whether flash attention is to be tried: on a processor, with nothing that says."""
+    told = settings.flash is not None or (tuned is not None and tuned.flash is not None)
+    kv_type = settings.kv_type or (tuned.kv_type if tuned else "f16")
+    small = weights.file_bytes < _SMALL
+    return not (told or small or _on_gpu(machine, settings)) and kv_type in KV_TYPES[:2]
+
+
+def _on_gpu(machine: Machine, settings: EngineSettings) -> bool:
+    return machine.gpu and settings.gpu_layers != 0
+
+
+def _wanted(
+    weights: Weights,
+    machine: Machine,
+    settings: EngineSettings,
+    tuned: Speeds | None,
+    *,
+    probed: bool | None,
 ) -> Plan:
-    on_gpu = machine.gpu and settings.gpu_layers != 0
+    on_gpu = _on_gpu(machine, settings)
     layers = settings.gpu_layers if settings.gpu_layers is not None else _ALL_LAYERS
     best = tuned or _rules(weights, machine, on_gpu=on_gpu)
     parallel = settings.parallel or best.parallel
@@ -142,9 +166,10 @@ def _wanted(
         threads=settings.threads or best.threads,
         kv_type=settings.kv_type or best.kv_type,
         gpu_layers=layers if on_gpu else 0,
-        run=_RUN_SMALL if small else _RUN,
+        run=best.run or (_RUN_SMALL if small else _RUN),
         few=parallel if unified else _FEW,
         unified=unified,
+        flash=next((f for f in (settings.flash, best.flash, probed) if f is not None), None),
     )
 
 

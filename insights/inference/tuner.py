@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from insights.inference import llama, machine, planner, tuning, weights
@@ -12,6 +13,7 @@ from insights.workers import serve
 _CONTEXT = 1_024  # tokens a sequence while measuring: a usual prompt and its output
 _PROMPT = 512  # tokens of the prompt that is measured, and that writing goes on from
 _PROMPTS, _WRITES = 2, 8  # repetitions, the median counts
+_RUNS = (3, 7, 15, 31)  # forced tokens of one row that are tried in a pass of their own
 
 
 def main() -> None:
@@ -48,6 +50,7 @@ class Trials:
             micro_batch=trial.micro_batch,
             gpu_layers=self._settings.gpu_layers,
             kv_type=trial.kv_type or self._settings.kv_type,
+            flash=trial.flash,
         )
         plan = planner.plan(self._weights, self._machine, settings)
         with llama.Context(self._model, plan) as context:
@@ -63,16 +66,21 @@ class Trials:
             slots = list(range(plan.parallel))
             for slot in slots[1:]:
                 context.copy(0, slot)
-            at = [size]
 
-            def write() -> None:
-                count = len(slots)
-                context.decode(self._tokens(count), at * count, slots, [True] * count)
-                context.logits(count - 1)
-                at[0] += 1
+            def write(each: int, rows: list[int]) -> None:
+                """Have rows write so many tokens each, and forget them."""
+                places = [size + n for _ in rows for n in range(each)]
+                whose = [row for row in rows for _ in range(each)]
+                wanted = [at == size + each - 1 for at in places]
+                context.decode(self._tokens(len(places)), places, whose, wanted)
+                context.logits(len(places) - 1)
+                for row in rows:
+                    context.trim(row, size)
 
-            write()
-            write_s = _median(write, _WRITES)
+            write(1, slots)
+            write_s = _median(lambda: write(1, slots), _WRITES)
+            second_s = _median(lambda: write(2, slots), _WRITES) - write_s
+            alone_s = {run: _median(partial(write, run, slots[:1]), _PROMPTS) for run in _RUNS}
         return Speeds(
             threads=plan.threads,
             parallel=plan.parallel,
@@ -81,10 +89,27 @@ class Trials:
             prompt=size / prompt_s,
             decode=plan.parallel / write_s,
             memory_bytes=plan.memory_bytes,
+            flash=plan.flash,
+            second=max(second_s, 0.0) / write_s,
+            run=worth_a_pass(alone_s, write_s / plan.parallel),
         )
 
     def _tokens(self, count: int) -> list[int]:
         return [(7 * n) % (self._model.size // 2) for n in range(count)]
+
+
+def worth_a_pass(alone_s: Mapping[int, float], beside_s: float) -> int:
+    """Return how many forced tokens of one row are worth a pass of their own.
+
+    The first of them goes along with the other rows in any case; each that has no pass of its own
+    costs a row's part of a step.
+
+    Args:
+        alone_s: What passes with nothing but some tokens of one row take, by how many.
+        beside_s: A row's part of a step in which all rows write one token.
+    """
+    worth = [run for run, taken in sorted(alone_s.items()) if taken <= run * beside_s]
+    return 1 + (worth[0] if worth else 2 * max(alone_s))
 
 
 def _median(run: Callable[[], None], times: int) -> float:

@@ -376,11 +376,17 @@ def test_the_tuner_measures_what_a_plan_does(stand_in: Path) -> None:
     try:
         one = worker.call("measure", Trial(threads=1, parallel=1), Speeds, deadline_s=60)
         four = worker.call("measure", Trial(threads=1, parallel=4), Speeds, deadline_s=60)
+        off = worker.call(
+            "measure", Trial(threads=1, parallel=2, flash=False), Speeds, deadline_s=60
+        )
     finally:
         worker.close()
     assert (one.parallel, four.parallel, four.threads) == (1, 4, 1)
     assert one.decode > 0
     assert four.prompt > 0
+    assert four.second >= 0
+    assert four.run > 1
+    assert (four.flash, off.flash) == (None, False)
 
 
 def test_what_was_tuned_is_used_for_this_file_on_this_machine_only(

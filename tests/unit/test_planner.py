@@ -7,7 +7,7 @@ import pytest
 
 from insights import errors
 from insights.inference.messages import EngineSettings, Speeds
-from insights.inference.planner import Machine, memory, plan
+from insights.inference.planner import Machine, memory, plan, probes
 from insights.inference.weights import Weights
 
 GB = 1 << 30
@@ -95,3 +95,30 @@ def test_what_was_measured_beats_the_rules_settings_beat_both_and_memory_all() -
     made = plan(SEVEN_B, machine(64), told, tuned=best)
     assert (made.threads, made.parallel, made.micro_batch, made.kv_type) == (2, 4, 256, "f16")
     assert plan(SEVEN_B, machine(6), EngineSettings(), tuned=best).parallel < 32
+
+
+def test_flash_attention_is_as_the_settings_say_else_as_tuned_else_as_probed() -> None:
+    best = Speeds(threads=5, parallel=8, micro_batch=256, kv_type="f16", flash=False, run=9)
+
+    def chosen(settings: EngineSettings, tuned: Speeds | None) -> bool | None:
+        return plan(SEVEN_B, machine(64), settings, tuned=tuned, flash=True).flash
+
+    assert chosen(EngineSettings(flash=True), best) is True
+    assert chosen(EngineSettings(), best) is False
+    assert chosen(EngineSettings(), None) is True
+    assert plan(SEVEN_B, machine(64), EngineSettings()).flash is None
+    assert plan(SEVEN_B, machine(64), EngineSettings(), tuned=best).run == 9
+
+
+def test_attention_is_tried_where_it_can_be_chosen_and_nothing_says() -> None:
+    before = Speeds(threads=5, parallel=8, micro_batch=256, kv_type="f16")  # by an earlier release
+    assert probes(SEVEN_B, machine(64), EngineSettings(), None)
+    assert probes(SEVEN_B, machine(64), EngineSettings(), before)
+    told = msgspec.structs.replace(before, flash=True)
+    assert not probes(SEVEN_B, machine(64), EngineSettings(), told)
+    assert not probes(SEVEN_B, machine(64), EngineSettings(flash=False), None)
+    assert not probes(SEVEN_B, machine(64), EngineSettings(kv_type="q8_0"), None)
+    assert not probes(SEVEN_B, machine(64, gpu=True), EngineSettings(), None)
+    assert probes(SEVEN_B, machine(64, gpu=True), EngineSettings(gpu_layers=0), None)
+    small = msgspec.structs.replace(SEVEN_B, file_bytes=9_000_000)
+    assert not probes(small, machine(64), EngineSettings(), None)
