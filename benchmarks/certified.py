@@ -113,7 +113,8 @@ def main() -> None:
     for make, many in ((banking, 3_080), (orders, 900)):
         draw = random.Random(options.seed)  # noqa: S311 - a sample
         task = make(many, 10_003, draw)
-        rows = judged(task, Remembered(embedder), options.k)
+        remembered = Remembered(embedder)
+        rows = judged(task, remembered, options.k)
         right = sum(right for _, right in rows) / len(rows)
         for target in _TARGETS:
             made, kept, shown = held(rows, target, options.resamplings, draw)
@@ -126,8 +127,8 @@ def main() -> None:
         few = task._replace(labelled=draw.sample(task.labelled, len(task.labelled) // 8))
         if few.labelled[0].day is not None:
             few = few._replace(labelled=sorted(few.labelled, key=lambda case: str(case.day)))
-        first = answers(few, Remembered(embedder), options.k)
-        larger = answers(task, Remembered(embedder), options.k)
+        first = answers(few, remembered, options.k)
+        larger = answers(task, remembered, options.k)
         silent = [msgspec.structs.replace(one, sure=None) for one in larger]
         for name, after in (("two models", larger), ("two, the larger silent", silent)):
             pairs = list(zip(first, after, strict=True))

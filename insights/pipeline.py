@@ -160,7 +160,7 @@ class Pipeline:
 
     @property
     def stopped(self) -> dict[str, str]:
-        """Why recipes get no rows now, by the recipe's name; each is tried again after a pause."""
+        """Why recipes, or rows that need their larger model, wait; all are tried after pauses."""
         found = ((recipe.name, self._failures.reason(recipe)) for recipe in self._recipes.values())
         return {name: reason for name, reason in found if reason}
 

@@ -103,6 +103,9 @@ ESCALATED = _counter(
     "Insights that the larger model of a pipeline was asked for",
     "pipeline",
 )
+COLUMN_VERDICTS = _counter(
+    "insights_column_verdicts", "Verdicts of legacy columns that are new or another", "pipeline"
+)
 FORCED = _counter(
     "insights_forced_tokens", "Output tokens that the schema left no choice of", "model"
 )

@@ -8,7 +8,7 @@ in Python.
 from insights.model.base import Grade, InsightStatus, Json, Shows, Value, Walk, WorkState
 from insights.model.deployments import Following, Version
 from insights.model.doors import Answer, Prepared, Sent, Standing, Submission, Ticket
-from insights.model.feedback import Said
+from insights.model.feedback import Said, Shown, Spoken
 from insights.model.generation import (
     Citation,
     Claims,
@@ -132,12 +132,14 @@ __all__ = [
     "Segment",
     "Sent",
     "Share",
+    "Shown",
     "Shows",
     "SinkResult",
     "SinkSpec",
     "SinkState",
     "Sought",
     "Span",
+    "Spoken",
     "Standing",
     "StreamShape",
     "StreamSpec",

@@ -21,3 +21,20 @@ class Said(Value, frozen=True):
     version: str
     columns: tuple[str, ...]
     prompt: str | None = None
+
+
+class Shown(Value, frozen=True):
+    """An insight that a row shows."""
+
+    row_id: int
+    row_key: str
+    insight_id: int
+    output: Json
+
+
+class Spoken(Value, frozen=True):
+    """What columns say of an insight; `verdict` is None where they say nothing, or no more."""
+
+    insight_id: int
+    verdict: Literal["right", "wrong"] | None
+    corrected: Json | None

@@ -6,15 +6,10 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.model import (
-    Json,
-    MarkSpec,
-    Sampling,
-    SinkSpec,
-    StreamSpec,
-)
+from insights.model import Json, MarkSpec, Sampling, SinkSpec, StreamSpec
 from insights.site import calibrations
 from insights.site.calibrations import Certificates
+from insights.site.columns import check as check_columns
 from insights.site.files import sensitive_stream
 from insights.site.marks import marks
 from insights.site.redaction import names_model, redaction
@@ -107,6 +102,7 @@ def read(settings: Settings, name: str) -> Definition:
         stream = msgspec.structs.replace(stream, sensitive=True)
     if pipeline.guard is not None:
         pipeline.guard.fits(columns(schema), calibrations.closed(schema), name)
+    check_columns(pipeline.feedback, calibrations.closed(schema), name, polled=not stream.of_inbox)
     if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
         stream = msgspec.structs.replace(stream, restored=_restored(settings, pipeline, stream))
     labels = _labels(settings, pipeline, template, schema)

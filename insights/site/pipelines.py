@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from insights import errors
 from insights.site.baselines import BaselineSettings
+from insights.site.columns import FeedbackSettings
 from insights.site.guards import GuardSettings
 from insights.site.values import Duration, Name, Section, seconds
 from insights.steps.certifying import LEVEL
@@ -137,6 +138,7 @@ class PipelineSettings(Section):
     min_support: float | None = Field(default=None, ge=0, le=1)
     confidence: ConfidenceSettings | None = None
     guard: GuardSettings | None = None
+    feedback: FeedbackSettings | None = None
     baseline: BaselineSettings | None = None
 
     def beside(self, folder: Path) -> "PipelineSettings":
@@ -188,6 +190,8 @@ class PipelineSettings(Section):
     def _stood_in_for(self) -> "PipelineSettings":
         if self.baseline is not None and self.confidence is not None:
             raise ValueError("max_error is certified of the model: there is no baseline beside it")
+        if self.feedback is not None and self.version_of is not None:
+            raise ValueError("columns speak of all versions: [feedback] is in the pipeline's file")
         if self.baseline is not None and self.baseline.nearest and self.examples is None:
             raise ValueError("the nearest of [examples] needs [examples]")
         return self

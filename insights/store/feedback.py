@@ -1,12 +1,15 @@
-"""What people said of insights, through the view `insights.verdict`.
+"""What people said of insights, through the view `insights.verdict`, and columns by a daemon.
 
 A verdict is of one insight, and so of the version that made what was shown. The last one of each
 login stands. No text is among it: a correction is a value of an enumeration, or a boolean.
 """
 
-import msgspec
+from collections.abc import Sequence
 
-from insights.model import Said
+import msgspec
+from psycopg.types.json import Jsonb
+
+from insights.model import Said, Shown, Spoken
 from insights.store.postgres import Store
 from insights.store.queries import load
 
@@ -27,3 +30,24 @@ class Feedback:
         with self._store.connection() as connection:
             rows = connection.execute(self._sql["given"], {"pipeline": pipeline}).fetchall()
         return [msgspec.convert(row._asdict(), Said) for row in rows]
+
+    def shown(self, pipeline: str, after: int, rows: int, *, age_s: float) -> list[Shown]:
+        """Return the insights that so many row ids after one show, none older than an age."""
+        values = {"pipeline": pipeline, "after": after, "rows": rows, "age_s": age_s}
+        with self._store.connection() as connection:
+            found = connection.execute(self._sql["shown"], values).fetchall()
+        return [msgspec.convert(row._asdict(), Shown) for row in found]
+
+    def last_row(self) -> int:
+        """Return the greatest row id."""
+        with self._store.connection() as connection:
+            row = connection.execute(self._sql["last_row"]).fetchone()
+        return 0 if row is None else int(row.row_id)
+
+    def column_says(self, columns: str, said: Sequence[Spoken]) -> int:
+        """Keep what columns say of insights that are still shown; return how many say another."""
+        told = Jsonb(msgspec.to_builtins(said))
+        with self._store.transaction() as connection:
+            values = {"columns": columns, "said": told}
+            row = connection.execute(self._sql["column_says"], values).fetchone()
+        return 0 if row is None else int(row.changed)

@@ -7,7 +7,7 @@ from insights import errors
 from insights.service.daemon import Daemon, Job
 from insights.service.runner import Runner
 from insights.store.daemons import Daemons
-from insights.wiring import doors, enriching, files, knowledge, polling, publishing
+from insights.wiring import column_verdicts, doors, enriching, files, knowledge, polling, publishing
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.counting import Counting
@@ -47,6 +47,7 @@ def build(
         work = enriching.queue(app, list(bound))
         pipeline = enriching.pipeline(app, bound, work)
         jobs += [enriching.Serving(app, list(bound.values()), pipeline), Guarding(app, bound)]
+        jobs += column_verdicts.jobs(app, bound, once=once)
         jobs.append(enriching.Raising(app))  # of what no guard has just ended
         jobs += doors.jobs(app)
         if readiness is not None:

@@ -34,6 +34,8 @@ GRANT EXECUTE ON FUNCTION store.raise_shares(text) TO insights_daemon;
 -- A version that breaks a guard loses its share, or does not get more; none gets one so.
 GRANT EXECUTE ON FUNCTION store.withdraw_version(integer, text, text, boolean) TO insights_daemon;
 GRANT INSERT, UPDATE ON store.watch TO insights_daemon;
+-- What columns of a legacy table say of insights that are shown; what people say, no daemon can write.
+GRANT EXECUTE ON FUNCTION store.column_verdicts(text, jsonb) TO insights_daemon;
 
 -- Known rows, work to be done, which insight is current, what sinks shall show, and what marked rows were told.
 GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.outbox, store.request TO insights_daemon;

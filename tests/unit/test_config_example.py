@@ -11,6 +11,7 @@ from insights.site import definitions, files
 from insights.site import settings as s
 from insights.site.access import JwtSettings
 from insights.site.baselines import BaselineSettings
+from insights.site.columns import FeedbackSettings
 from insights.site.guards import GuardSettings
 from insights.site.pipelines import ConfidenceSettings
 from insights.site.telemetry import (
@@ -57,6 +58,7 @@ PIPELINE: dict[str, type[BaseModel]] = {
     "examples": s.ExamplesSettings,
     "confidence": ConfidenceSettings,
     "guard": GuardSettings,
+    "feedback": FeedbackSettings,
     "baseline": BaselineSettings,
     "injection": s.InjectionSettings,
     "sampling": s.SamplingSettings,
@@ -94,7 +96,7 @@ def test_each_setting_is_explained(file: str, section: str, model: type[BaseMode
         "mail",
     }  # sections of their own
     if model is s.PipelineSettings:
-        nested |= {"confidence", "guard", "baseline"}
+        nested |= {"confidence", "guard", "feedback", "baseline"}
     if model is s.Settings:
         nested = {"pipeline", "config_dir", *(name.split(".")[0] for name in MAIN)}
     wanted = {field.alias or name for name, field in model.model_fields.items()} - nested
