@@ -12,8 +12,13 @@ from cryptography.x509.oid import NameOID
 Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
-def made(folder: Path, name: str, by: Signed | None) -> Signed:
-    """Write a certificate and its key to a file; return both. Without `by` it is an authority."""
+def made(
+    folder: Path, name: str, by: Signed | None, *, days: float = 1, early: float = -1
+) -> Signed:
+    """Write a certificate and its key to a file; return both. Without `by` it is an authority.
+
+    It is valid from `early` days from now on, until `days` days from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -25,8 +30,8 @@ def made(folder: Path, name: str, by: Signed | None) -> Signed:
         .issuer_name(signer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(now + dt.timedelta(days=early))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(here, critical=False)
         .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
         .sign(signing, hashes.SHA256())

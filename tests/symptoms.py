@@ -24,6 +24,8 @@ QUIET = {
     'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "30",
     'insights_outbox_oldest_seconds{sink="desk"}': "1",
     'insights_sink_stopped{sink="desk"}': "0",
+    'insights_replies_late_seconds{door="webhook desk"}': "1",
+    'insights_check_status{kind="door",name="exports"}': "0",
     'insights_published_rows_total{sink="desk",result="refused"}': "4",
     'insights_dead_letters_total{pipeline="p",step="render"}': "2",
     'insights_unforeseen_errors_total{where="feeder"}': "1",
@@ -43,6 +45,8 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
             'insights_breaker_open{part="store",name="store"}': "1",
             'insights_since_poll_seconds{stream="s"}': "5000",
             'insights_outbox_oldest_seconds{sink="desk"}': "5000",
+            'insights_replies_late_seconds{door="webhook desk"}': "5000",
+            'insights_check_status{kind="door",name="exports"}': "2",
             'insights_oldest_pending_seconds{stream="s",pipeline="p"}': "5000",
         },
     ),
@@ -129,6 +133,14 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
     "no daemon publishes": (
         "InsightsOutboxOld",
         {'insights_outbox_oldest_seconds{sink="desk"}': "5000"},
+    ),
+    "whoever is told outcomes takes none, or its door does not run": (
+        "InsightsRepliesLate",
+        {'insights_replies_late_seconds{door="webhook desk"}': "5000"},
+    ),
+    "a folder of files is gone or full": (
+        "InsightsFolderDown",
+        {"insights_ready": "0", 'insights_check_status{kind="door",name="exports"}': "2"},
     ),
     "the sink refuses a row": (
         "InsightsRowsRefused",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from insights import errors
-from insights.cli import machine
+from insights.cli import certificates, machine
 from insights.cli.output import Json, console, emit_json, next_step, runnable, shown, stdout
 from insights.cli.rehearsal import rehearsed
 from insights.ground import environment
@@ -104,6 +104,8 @@ class Examination:
     def _all(self) -> None:
         for finding in machine.findings(self._settings, self._config):
             self._add("machine", finding)
+        for where, finding in certificates.findings(self._settings):
+            self._add(where, finding)
         for name in self._settings.pipeline:
             with self._looking(f"pipeline {name}"):
                 self._definitions.append(definitions.read(self._settings, name))
@@ -217,11 +219,18 @@ class Examination:
                 with self._looking("doors"):
                     self._held("doors", "their intake", doors.intake(app).held())
             self._webhooks(app)
+        self._clients()
+
+    def _clients(self) -> None:
+        """Say who may come to the HTTP door."""
         if self._settings.serve.listen:
             with self._looking("serve"):
                 given = environment.credential("door_tokens") or ""
                 if given or not self._settings.access.jwt.issuer:
                     self._ok("serve", f"{len(Clients(given))} clients have tokens")
+        if self._settings.access.jwt.issuer:
+            with self._looking("access.jwt"):
+                self._issuer()
 
     def _webhooks(self, app: App) -> None:
         """Connect to each webhook's server; nothing is sent."""
@@ -230,14 +239,30 @@ class Examination:
                 doors.webhooks(app)
         for name, found in self._settings.webhook.items():
             with self._looking(f"webhook {name}"):
-                OutcomeHook(self._settings, name).reach()
+                end = OutcomeHook(self._settings, name).reach()
                 self._ok(f"webhook {name}", f"{found.origin[1]} can be reached")
+                if end is not None:
+                    self._add(f"webhook {name}", certificates.until(found.origin[1], end))
 
     def _queues(self) -> None:
         """Ask each broker how much waits; no message is taken."""
         for name, found in self._settings.queue.items():
-            with self._looking(f"queue {name}"), closing(queues.broker(name, found)) as broker:
-                self._ok(f"queue {name}", f"{found.queue} answers; {broker.waiting():,} in it")
+            place = f"queue {name}"
+            with self._looking(place):
+                if (end := queues.certificate(self._settings, name)) is not None:
+                    self._add(place, certificates.until("the broker", end))
+                with closing(queues.broker(self._settings, name)) as broker:
+                    self._ok(place, f"{found.queue} answers; {broker.waiting():,} in it")
+
+    def _issuer(self) -> None:
+        """Read the keys that tokens are checked with."""
+        from insights.web.bearer import Bearers  # noqa: PLC0415 - it loads cryptography
+
+        if count := Bearers(self._settings).usable():
+            self._ok("access.jwt", f"{count} keys of its issuer can be used")
+        else:
+            what = "none of its keys is of one of algorithms: no token would be taken"
+            self._add("access.jwt", Finding("error", what, "algorithms as the issuer signs"))
 
     def _keys(self, app: App) -> None:
         """Tell how far a rotation of the hash key is."""

@@ -2,19 +2,26 @@
 
 import signal
 import time
+from functools import partial
 
 import structlog
 import typer
 
 from insights import errors
-from insights.ground import logs
+from insights.cli.answering import answering
+from insights.ground import beats, logs
 from insights.service import signals, systemd
+from insights.service.health import Health
 from insights.service.runner import Runner
 from insights.site.files import load
+from insights.site.settings import Settings
 from insights.store.revision import check_collation
+from insights.web.health import routes
+from insights.web.metrics import Page
 from insights.wiring.adapters import await_store
 from insights.wiring.app import open_app
 from insights.wiring.doors import doors
+from insights.wiring.measures import living
 from insights.wiring.queues import listeners
 
 log = structlog.get_logger(__name__)
@@ -35,18 +42,29 @@ def listen(ctx: typer.Context) -> None:
             "there is no queue to listen to", where="listen", fix="a section [queue.<name>]"
         )
     signal.signal(signal.SIGTERM, signals.unwind)
-    await_store(settings)
+    runner = Runner()
+    beats.carry(runner.main)
+    health, page = Health(runner), Page()
+    page.read = partial(living, health)
+    shown = [*routes(health), page.route]
+    with answering("health", settings.health.queues, runner, shown, key="queues"):
+        _listen(settings, runner)
+
+
+def _listen(settings: Settings, runner: Runner) -> None:
+    await_store(settings, runner.waiting)
     with open_app(settings) as app:
         check_collation(app.store)
         jobs = listeners(app, doors(app, "insights listen"))
-        runner = Runner()
         for job in jobs:
             runner.schedule(job)
         runner.begin()
         log.info("queues are listened to", queues=sorted(settings.queue))
+        runner.stage = "running"
         systemd.tell("READY=1")
         try:
             while True:
+                beats.beat()
                 time.sleep(_LOOK_S)
         finally:
             runner.end()

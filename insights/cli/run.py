@@ -2,8 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from insights import errors
+from insights.cli.answering import answering
 from insights.cli.output import Json, console, emit_json, stdout
 from insights.ground import beats, environment, logs
 from insights.service import daemon, signals, systemd
@@ -27,7 +28,7 @@ from insights.web.guard import People, Tokens
 from insights.web.health import routes
 from insights.web.metrics import Page
 from insights.web.page import StatusPage
-from insights.web.server import BaseRoute, Server, application
+from insights.web.server import Server, application
 from insights.wiring import alerting, enriching, reload
 from insights.wiring.adapters import await_store
 from insights.wiring.app import App, check_store, open_app
@@ -125,8 +126,8 @@ def _serve(settings: Settings, roles: Sequence[str], path: Path) -> bool:
         fed = partial(systemd.keep_alive, runner.main, every)
         runner.thread("watchdog", fed, ready, vital=False)
     with (
-        _answering("health", settings.health.listen, runner, [*routes(health), page.route]),
-        _answering("page", settings.page.listen, runner, board.routes),
+        answering("health", settings.health.listen, runner, [*routes(health), page.route]),
+        answering("page", settings.page.listen, runner, board.routes),
     ):
         await_store(settings, runner.waiting)
         with open_app(settings, begin=True) as app:
@@ -208,22 +209,3 @@ def _tracing(settings: Settings) -> AbstractContextManager[None]:
 
     collector = otlp.Collector.of(settings)
     return otlp.sending(collector, settings.traces.share, instance=settings.daemon.name)
-
-
-@contextmanager
-def _answering(
-    what: str, listen: str, runner: Runner, answered: Sequence[BaseRoute]
-) -> Iterator[None]:
-    if not listen:
-        yield
-        return
-    server = Server(listen, application(answered), f"{what}.listen")
-    over = threading.Event()
-    runner.thread("http" if what == "health" else what, server.turn, over, vital=False)
-    said = "health is answered" if what == "health" else "the status page is answered"
-    log.info(said, at=server.address)
-    try:
-        yield
-    finally:
-        over.set()
-        server.close()

@@ -2,20 +2,28 @@
 
 import signal
 import threading
+from functools import partial
 
 import structlog
 import typer
 
 from insights import errors
+from insights.cli.answering import answering
 from insights.doors.telling import Telling, Webhooks
-from insights.ground import environment, logs
+from insights.ground import beats, environment, logs
 from insights.service import signals, systemd
+from insights.service.health import Health
 from insights.service.runner import Runner
 from insights.site.files import load
+from insights.site.settings import Settings
 from insights.store.revision import check_collation
+from insights.web.health import routes
+from insights.web.metrics import Page
+from insights.web.server import Server
 from insights.wiring.adapters import await_store
 from insights.wiring.app import open_app
 from insights.wiring.doors import doors, replies, webhooks
+from insights.wiring.measures import living
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +42,19 @@ def serve(ctx: typer.Context) -> None:
         raise errors.SettingsError(
             "the HTTP door is off", where="serve.listen", fix='listen = "127.0.0.1:9189"'
         )
+    signal.signal(signal.SIGTERM, signals.unwind)
+    runner = Runner()
+    beats.carry(runner.main)
+    health, page = Health(runner), Page()
+    page.read = partial(living, health)
+    shown = [*routes(health), page.route]
+    with answering("health", settings.health.serve, runner, shown, key="serve"):
+        _serve(settings, runner)
+
+
+def _serve(settings: Settings, runner: Runner) -> None:
     from insights.web import door  # noqa: PLC0415 - it takes a second to load
     from insights.web.clients import Clients  # noqa: PLC0415
-    from insights.web.server import Server  # noqa: PLC0415
     from insights.web.webhooks import OutcomeHook  # noqa: PLC0415
 
     bearers = None
@@ -45,8 +63,7 @@ def serve(ctx: typer.Context) -> None:
 
         bearers = Bearers(settings)
     clients = Clients(environment.credential("door_tokens") or "", bearers)
-    signal.signal(signal.SIGTERM, signals.unwind)
-    await_store(settings)
+    await_store(settings, runner.waiting)
     with open_app(settings) as app:
         check_collation(app.store)
         opened = doors(app, bounded=True)
@@ -60,12 +77,12 @@ def serve(ctx: typer.Context) -> None:
         telling = [
             Telling(one, OutcomeHook(settings, name), opened, kept) for name, one in told.items()
         ]
-        answering = door.application(opened, clients, settings.serve, Webhooks(told, kept))
-        server = Server(settings.serve.listen, answering, "serve.listen", at_once=_AT_ONCE)
-        runner = Runner()
+        answers = door.application(opened, clients, settings.serve, Webhooks(told, kept))
+        server = Server(settings.serve.listen, answers, "serve.listen", at_once=_AT_ONCE)
         for one in telling:
             runner.thread(one.name, one.turn, ends, vital=False)
         log.info("requests are taken", at=server.address, pipelines=sorted(opened.entrances))
+        runner.stage = "running"
         systemd.tell("READY=1")
         try:
             server.turn()  # until SIGTERM or SIGINT, which uvicorn hears; answers under way end

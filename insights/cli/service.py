@@ -26,11 +26,9 @@ from insights.store.queries import folder
 app = typer.Typer(help="Run the daemon under systemd.", no_args_is_help=True)
 
 _PROGRAM = "/opt/insights/venv/bin/insights"  # as the unit in systemd/ has it
-_PORT = "9187"  # that the unit opens
 _EXECUTABLE = ("/usr/", "/opt/")  # what the unit lets run
 _HIDDEN = ("/home/", "/root/", "/tmp/", "/var/tmp/")  # noqa: S108 - what the unit does not see
 _CREDENTIAL = re.compile(r"\$\{(\w+)\}")
-_GIVEN = frozenset({"hash_key", "store_password"})  # that the unit reads
 _OURS = ("site.conf", "port.conf", "credentials.conf", "program.conf", "gpu.conf")
 
 Instance = Annotated[
@@ -39,10 +37,57 @@ Instance = Annotated[
         help="One of several daemons of this host, with the settings /etc/insights/NAME.toml"
     ),
 ]
+Door = Annotated[
+    Literal["serve", "listen"] | None,
+    typer.Option(help="No daemon, but a door: `insights serve` or `insights listen`; --instance"),
+]
 Root = Annotated[
     Path, typer.Option(help="A root directory that is prepared for another machine", hidden=True)
 ]
 Apply = Annotated[bool, typer.Option("--apply", help="Do it; without, it is printed")]
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """What a unit brings, and what of the settings concerns its process.
+
+    Attributes:
+        prefix: Of the unit's name.
+        port: That the unit opens; "" for none.
+        listens: The settings with ports, by section and key.
+        credentials: That the unit reads, and the file of each in the credential store.
+        sections: Whose credentials it needs; none: all.
+        reaches: What the names of settings begin with that lead to machines; "": all.
+    """
+
+    prefix: str
+    port: str
+    listens: tuple[tuple[str, str], ...]
+    credentials: dict[str, str]
+    sections: frozenset[str] = frozenset()
+    reaches: tuple[str, ...] = ("",)
+
+
+_GIVEN = {"hash_key": "hash_key", "store_password": "store_password"}
+_OF_DOORS = {"hash_key": "hash_key", "store_password": "door_store_password"}
+_DAEMON = _Kind("insights", "9187", (("health", "listen"), ("page", "listen")), _GIVEN)
+_DOORS = {
+    "serve": _Kind(
+        "insights-serve",
+        "9189",
+        (("serve", "listen"), ("health", "serve")),
+        {**_OF_DOORS, "door_tokens": "door_tokens"},
+        frozenset({"store", "webhook", "access"}),
+        ("store.", "webhook.", "access."),
+    ),
+    "listen": _Kind(
+        "insights-listen",
+        "",
+        (("health", "queues"),),
+        _OF_DOORS,
+        frozenset({"store", "queue"}),
+        ("store.", "queue."),
+    ),
+}
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -100,7 +145,9 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 @app.command("install")
 def install(
     ctx: typer.Context,
+    *,
     instance: Instance = None,
+    door: Door = None,
     network: Annotated[
         list[str] | None,
         typer.Option("--network", help="An address or network that is reached too; repeatable"),
@@ -118,25 +165,30 @@ def install(
     Run it again when settings change: what is so already is left alone, and drop-ins of yours are;
     networks, memory and GPUs stay as they were given last.
     """
-    site = _Site(ctx.obj, instance, root)
+    site = _Site(ctx.obj, instance, root, door)
     settings = site.settings()
+    if gpu and door is not None:
+        raise errors.SettingsError("a door has no use for GPUs", where="--gpu", fix="leave it out")
     steps = list(site.installing(settings, network or [], memory, gpu=gpu))
     _go(steps, apply=apply, as_json=as_json)
     missing = site.missing(settings)
     for name in missing:
         console.print(
             f"[yellow]missing[/] the credential {shown(name)}: install -m 0400 FILE "
-            f"{shown(str(site.store / f'insights.{name}'))}",
+            f"{shown(str(site.file_of(name)))}",
             soft_wrap=True,
         )
     if apply and not missing:
-        console.print(f"Next: systemctl status {site.unit}; insights health")
+        console.print(
+            f"Next: systemctl status {site.unit}; insights {'doctor' if door else 'health'}"
+        )
 
 
 @app.command("uninstall")
 def uninstall(
     ctx: typer.Context,
     instance: Instance = None,
+    door: Door = None,
     apply: Apply = False,
     root: Root = Path("/"),
     as_json: Json = False,
@@ -145,7 +197,7 @@ def uninstall(
 
     Settings, credentials and state stay: no row and no insight is lost by it.
     """
-    site = _Site(ctx.obj, instance, root)
+    site = _Site(ctx.obj, instance, root, door)
     _go(list(site.uninstalling()), apply=apply, as_json=as_json)
     console.print(f"These stay: {root / 'etc/insights'}, {site.store}, {root / 'var/lib/insights'}")
 
@@ -153,16 +205,26 @@ def uninstall(
 class _Site:
     """Where everything of one service lies."""
 
-    def __init__(self, config: Path, instance: str | None, root: Path) -> None:
+    def __init__(
+        self, config: Path, instance: str | None, root: Path, door: str | None = None
+    ) -> None:
         if instance is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", instance):
             raise errors.SettingsError(
                 f"{instance!r} is no name", where="--instance", fix="use a-z, 0-9, - and _"
             )
+        if door is not None and instance is None:
+            raise errors.SettingsError(
+                "a door has settings of its own, /etc/insights/NAME.toml",
+                where="--door",
+                fix="name them: --instance NAME",
+            )
         self._config = config
+        self._door = door
+        self._kind = kind = _DAEMON if door is None else _DOORS[door]
         self._root = root
         self._is_live = root == Path("/")
-        self.unit = f"insights@{instance}" if instance else "insights"
-        self._file = "insights@.service" if instance else "insights.service"
+        self.unit = f"{kind.prefix}@{instance}" if instance else kind.prefix
+        self._file = f"{kind.prefix}{'@' if instance else ''}.service"
         self._expected = root / "etc" / "insights" / f"{instance or 'insights'}.toml"
         self._units = root / "etc" / "systemd" / "system"
         self._drop_ins = self._units / f"{self.unit}.service.d"
@@ -180,7 +242,18 @@ class _Site:
                 where=str(self._config),
                 fix=f"copy settings and pipelines there, then -c {self._expected}",
             )
-        return files.load(self._config)
+        found = files.load(self._config)
+        if self._door == "serve" and not found.serve.listen:
+            fix = 'listen = "127.0.0.1:9189"'
+            raise errors.SettingsError("the HTTP door is off", where="serve.listen", fix=fix)
+        if self._door == "listen" and not found.queue:
+            fix = "a section [queue.<name>]"
+            raise errors.SettingsError("there is no queue to listen to", where="queue", fix=fix)
+        return found
+
+    def file_of(self, credential: str) -> Path:
+        """Return where a credential is looked for."""
+        return self.store / f"insights.{self._kind.credentials.get(credential, credential)}"
 
     def installing(
         self, settings: Settings, network: list[str], memory: str | None, *, gpu: bool
@@ -205,14 +278,16 @@ class _Site:
         said = known.read_text(encoding="utf-8") if known.is_file() else ""
         former = re.search(r"^MemoryMax=(.+)$", said, re.MULTILINE)
         network = network or re.findall(r"^# --network\nIPAddressAllow=(.+)$", said, re.MULTILINE)
-        site = drop_in(settings, network, memory or (former[1] if former else None))
+        memory = memory or (former[1] if former else None)
+        site = drop_in(settings, network, memory, self._kind.reaches)
         yield self._drop_in("networks and memory", "site.conf", *site[2:])
-        listens = (settings.health.listen, settings.page.listen)
+        kind = self._kind
+        listens = [str(getattr(getattr(settings, at), key)) for at, key in kind.listens]
         ports = [listen.rpartition(":")[2] for listen in listens]
-        opened = [f"SocketBindAllow=tcp:{port}" for port in ports if port not in ("", _PORT)]
-        yield self._drop_in("where health and the page are answered", "port.conf", *opened)
-        people = {"page_tokens"} if settings.page.listen else set()  # may be absent
-        named = sorted((_credentials(settings) | people) - _GIVEN)
+        opened = [f"SocketBindAllow=tcp:{port}" for port in ports if port not in ("", kind.port)]
+        yield self._drop_in("where it answers", "port.conf", *opened)
+        people = {"page_tokens"} if kind is _DAEMON and settings.page.listen else set()
+        named = sorted((self._credentials(settings) | people) - kind.credentials.keys())
         loaded = [f"LoadCredential={name}:insights.{name}" for name in named]
         yield self._drop_in("credentials that the settings name", "credentials.conf", *loaded)
         outside = [] if str(program).startswith(_EXECUTABLE) else [f"ExecPaths={sys.prefix}"]
@@ -237,7 +312,8 @@ class _Site:
             yield Step("drain it, and start it no more", run=run)
         for name in _OURS:
             yield Step("a drop-in", remove=self._drop_ins / name)
-        others = [one for one in self._units.glob("insights@*.service.d") if one != self._drop_ins]
+        beside = self._units.glob(f"{self._kind.prefix}@*.service.d")
+        others = [one for one in beside if one != self._drop_ins]
         if self._file == "insights.service" or not any(map(os.listdir, others)):
             yield Step("the unit", remove=self._units / self._file)
         if self._is_live:
@@ -246,11 +322,19 @@ class _Site:
     def missing(self, settings: Settings) -> list[str]:
         """Return the credentials that nobody has put there yet."""
         stores = self.store, self.store.with_name("credstore.encrypted")
+        tokens = {"door_tokens"} & self._kind.credentials.keys()
+        wanted = self._credentials(settings) | (set() if settings.access.jwt.issuer else tokens)
         return [
             name
-            for name in sorted(_credentials(settings))
-            if not any((store / f"insights.{name}").exists() for store in stores)
+            for name in sorted(wanted)
+            if not any((store / self.file_of(name).name).exists() for store in stores)
         ]
+
+    def _credentials(self, settings: Settings) -> set[str]:
+        """Return what credentials the settings of this process name."""
+        included = set(self._kind.sections) or None
+        found = set(_CREDENTIAL.findall(settings.model_dump_json(include=included)))
+        return found | ({"hash_key"} if settings.store.url is not None else set())
 
     def _drop_in(self, why: str, name: str, *lines: str) -> Step:
         """Return what writes a drop-in, or removes the former one where there is nothing to say."""
@@ -259,11 +343,6 @@ class _Site:
             return Step(f"{why}: nothing beyond the unit", remove=file)
         text = "\n".join(["# Written by `insights service install`.", "[Service]", *lines, ""])
         return Step(why, write=file, text=text)
-
-
-def _credentials(settings: Settings) -> set[str]:
-    found = set(_CREDENTIAL.findall(settings.model_dump_json()))
-    return found | ({"hash_key"} if settings.store.url is not None else set())
 
 
 def _go(steps: list[Step], *, apply: bool, as_json: bool) -> None:

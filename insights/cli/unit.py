@@ -45,13 +45,16 @@ def unit(
     )
 
 
-def drop_in(settings: Settings, network: Sequence[str], memory: str | None) -> list[str]:
+def drop_in(
+    settings: Settings, network: Sequence[str], memory: str | None, reaches: tuple[str, ...] = ("",)
+) -> list[str]:
     """Return the lines of this site's drop-in; warns of what it cannot tell.
 
     Args:
         settings: The site's.
         network: Addresses and networks that are reached too.
         memory: Most memory, as systemd writes it; None is no limit.
+        reaches: Beginnings of the settings whose machines it reaches.
 
     Raises:
         errors.SettingsError: If one is none.
@@ -61,7 +64,8 @@ def drop_in(settings: Settings, network: Sequence[str], memory: str | None) -> l
         "[Service]",
     ]
     for where, host in sorted(set(networks.hosts(settings))):
-        lines += _opened(where, host)
+        if where.startswith(reaches):
+            lines += _opened(where, host)
     for server in _name_servers():
         lines += [f"# {_RESOLVERS}", f"IPAddressAllow={server}"]
     for given in network:

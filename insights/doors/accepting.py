@@ -15,6 +15,7 @@ import msgspec
 
 from insights import errors
 from insights.doors.checking import checked
+from insights.ground import metrics
 from insights.model import Answer, Json, Sent, StreamSpec, Submission, Ticket
 from insights.ports import Inbox, Intake
 
@@ -120,7 +121,11 @@ class Doors:
             with self._storing:
                 if not mine.done.done():
                     self._store(self._first_prepared())
-        return mine.done.result()
+        tickets = mine.done.result()
+        new = sum(ticket.is_new for ticket in tickets)
+        metrics.ACCEPTED.labels(pipeline, "new").inc(new)
+        metrics.ACCEPTED.labels(pipeline, "known").inc(len(tickets) - new)
+        return tickets
 
     def outcomes(self, ids: Sequence[str], *, delivers: bool = True) -> dict[str, Answer]:
         """Return how requests stand; unknown ids are left out. See `ports.Inbox`."""

@@ -23,7 +23,7 @@ from insights.doors import results
 from insights.doors.layouts import Layout, Record, Refused, Unreadable
 from insights.doors.records import MOST_BYTES, read
 from insights.doors.sending import Sending
-from insights.ground import beats, failpoints
+from insights.ground import beats, failpoints, metrics
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +150,12 @@ class FolderDoor:
             time.sleep(_SETTLING_S)
         return settling
 
+    @property
+    def waiting(self) -> tuple[int, float]:
+        """How many files the last look saw, and the seconds since the oldest was written."""
+        written = [look.mtime_ns / 1e9 for look, _ in list(self._seen.values())]
+        return len(written), max(0.0, time.time() - min(written)) if written else 0.0
+
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Hold the folder against other daemons of this host; where that cannot be, go on."""
@@ -227,6 +233,8 @@ class FolderDoor:
         failpoints.reach("file-accepted")
         counts = {"accepted": len(sending.accepted), "refused": len(sending.refused)}
         log.info("a file was taken", door=self._place.name, **counts)
+        for result, count in counts.items():
+            metrics.RECORDS.labels(self._place.name, result).inc(count)
         return _Hand(look, layout, sending)
 
     def _read(self, name: str, look: _Look) -> bytes | None:
@@ -252,6 +260,7 @@ class FolderDoor:
             return  # another file of its name by now
         to = place.failed if sending.refused else place.done
         path.rename(_free(to, name, sending.tag))
+        metrics.FILES.labels(place.name, "failed" if sending.refused else "done").inc()
         failpoints.reach("file-moved")
         results.settle(to)
         results.settle(place.folder)

@@ -18,7 +18,7 @@ import structlog
 from insights import errors
 from insights.doors.accepting import Doors
 from insights.doors.checking import MOST_ROWS
-from insights.ground import failpoints
+from insights.ground import failpoints, metrics
 from insights.model import QueueMessage
 from insights.ports import Broker, Replies
 
@@ -113,6 +113,7 @@ class Listening:
     def _take(self, broker: Broker) -> bool:
         came, self._trouble = broker.receive(_WAIT_S), None
         valid: list[tuple[QueueMessage, list[object]]] = []
+        metrics.REDELIVERED.labels(self._door).inc(sum(one.is_redelivered for one in came))
         for message in came:
             try:
                 _check_names(message)
@@ -153,6 +154,7 @@ class Listening:
         failpoints.reach("before-messages-accepted")
         for message, _ in some:
             broker.accept(message)
+            metrics.MESSAGES.labels(self._door, "accepted").inc()
 
     def _died(self, broker: Broker, message: QueueMessage, exc: errors.WorkerDied) -> None:
         """Let a message that ended the intake come once more; then it holds up no others."""
@@ -167,6 +169,7 @@ class Listening:
     def _refuse(self, broker: Broker, message: QueueMessage, why: errors.InsightsError) -> None:
         log.warning("a message is no request", door=self._door, reason=str(why))
         broker.refuse(message, str(why))
+        metrics.MESSAGES.labels(self._door, "refused").inc()
 
     def _tell(self, broker: Broker) -> bool:
         due, last = self._replies.due(self._door, self._after, _WINDOW, _AT_ONCE)
@@ -182,8 +185,10 @@ class Listening:
                 broker.reply(one, msgspec.json.encode(answer))
             except errors.RequestRefused as exc:
                 self._replies.failed(one.number, str(exc))
+                metrics.REPLIES.labels(self._door, "failed").inc()
                 continue
             failpoints.reach("after-reply")
+            metrics.REPLIES.labels(self._door, "sent").inc()
             sent.append(one)
         if sent:
             self._replies.sent([one.number for one in sent])

@@ -16,7 +16,7 @@ import structlog
 
 from insights import errors
 from insights.doors.accepting import Doors
-from insights.ground import beats, failpoints
+from insights.ground import beats, failpoints, metrics
 from insights.model import Answer, Reply
 from insights.ports import Hook, Replies
 
@@ -99,6 +99,7 @@ class Telling:
 
     def __init__(self, told: Told, hook: Hook, doors: Doors, replies: Replies) -> None:
         self.name = told.door
+        self._webhook = told.name
         self._hook = hook
         self._doors = doors
         self._replies = replies
@@ -154,6 +155,8 @@ class Telling:
                 self._replies.sent([reply.number for reply in taken])
                 self._doors.outcomes([reply.request_id for reply in taken])  # fields may go
             for reply, found in batch:
+                result = "taken" if found is True else "failed" if found else "gone"
+                metrics.POSTS.labels(self._webhook, result).inc()
                 if isinstance(found, Exception):
                     self._replies.failed(
                         reply.number, _reason(found), most=_MOST_ATTEMPTS, longest_s=_LONGEST_S

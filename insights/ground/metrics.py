@@ -73,6 +73,33 @@ VISIBLE = _histogram(
     buckets=_LONG,
 )
 
+# --- doors ----------------------------------------------------------------------------------------
+
+ACCEPTED = _counter(
+    "insights_accepted_rows", "Rows that a door took: new, or known before", "pipeline", "result"
+)
+ANSWERED = _histogram(
+    "insights_http_request_seconds",
+    "Time of one answer of the HTTP door, by what was asked and the status",
+    "request",
+    "status",
+    buckets=_SECONDS,
+)
+MESSAGES = _counter(
+    "insights_queue_messages", "Messages of a queue, accepted or refused", "queue", "result"
+)
+REDELIVERED = _counter(
+    "insights_queue_redelivered_messages", "Messages that a broker gave once more", "queue"
+)
+REPLIES = _counter("insights_queue_replies", "Outcomes told on a queue", "queue", "result")
+FILES = _counter(
+    "insights_folder_files", "Files of a folder whose outcomes are written", "door", "result"
+)
+RECORDS = _counter("insights_folder_records", "Records of files", "door", "result")
+POSTS = _counter(
+    "insights_webhook_posts", "Tries to tell a webhook: taken, failed or gone", "webhook", "result"
+)
+
 # --- what is asked of others ----------------------------------------------------------------------
 
 CALLS = _summary(

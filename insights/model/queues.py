@@ -7,7 +7,7 @@ class QueueMessage(Value, frozen=True):
     """One message: `id` is what the queue or its sender calls it, the same when it comes again.
 
     `handle` is the adapter's own, to acknowledge it by. `reply_to` and `correlation` are where its
-    sender wants the outcome, and what it is to carry.
+    sender wants the outcome, and what it is to carry. `is_redelivered`: the broker gave it before.
     """
 
     id: str
@@ -15,6 +15,7 @@ class QueueMessage(Value, frozen=True):
     handle: str
     reply_to: str | None = None
     correlation: str | None = None
+    is_redelivered: bool = False
 
 
 class Reply(Value, frozen=True):

@@ -5,6 +5,7 @@ declared by whoever runs the broker: what is not there is an error that names it
 """
 
 import contextlib
+import ssl
 from collections import deque
 from collections.abc import Iterator
 
@@ -27,16 +28,21 @@ class AmqpBroker:
         dead: The queue of messages that are no request; "" leaves them to the queue's own
             dead-letter exchange.
         prefetch: Most unacknowledged messages.
+        tls: What TLS is spoken with, where the address asks for it.
 
     Raises:
         errors.BrokerUnavailable: If it cannot be reached, or refuses.
     """
 
-    def __init__(self, url: str, queue: str, *, dead: str, prefetch: int) -> None:
+    def __init__(
+        self, url: str, queue: str, *, dead: str, prefetch: int, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._queue = queue
         self._dead = dead
         self._came: deque[QueueMessage] = deque()
         parameters = pika.URLParameters(url)
+        if tls is not None:
+            parameters.ssl_options = pika.SSLOptions(tls, parameters.host)
         parameters.heartbeat = _HEARTBEAT_S
         parameters.socket_timeout = parameters.stack_timeout = _TIMEOUT_S
         parameters.blocked_connection_timeout = _TIMEOUT_S
@@ -127,6 +133,7 @@ class AmqpBroker:
                 handle=str(method.delivery_tag),
                 reply_to=properties.reply_to,
                 correlation=properties.correlation_id,
+                is_redelivered=method.redelivered,
             )
         )
 

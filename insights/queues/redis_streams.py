@@ -7,7 +7,7 @@ after a minute. A reply is added once: a key beside it remembers it for a day.
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import redis
@@ -39,6 +39,7 @@ class RedisBroker:
         prefetch: Most entries taken at once.
         consumer: This process's name in the group.
         taken_over_ms: After so long without a word another consumer's entries are taken over.
+        files: Of TLS, as the library names them.
 
     Raises:
         errors.BrokerUnavailable: If it cannot be reached, or refuses.
@@ -53,6 +54,7 @@ class RedisBroker:
         prefetch: int,
         consumer: str,
         taken_over_ms: int = _TAKEN_OVER_MS,
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self._queue = queue
         self._dead = dead or f"{queue}.dead"
@@ -61,7 +63,7 @@ class RedisBroker:
         self._taken_over_ms = taken_over_ms
         self._began = False
         self._redis = redis.Redis.from_url(
-            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, **(files or {})
         )
         with _translated(queue):
             self._redis.ping()
@@ -79,13 +81,13 @@ class RedisBroker:
                 own: Any = self._redis.xreadgroup(
                     GROUP, self._consumer, {self._queue: "0"}, count=self._prefetch
                 )
-                if found := _entries(own):
+                if found := _entries(own, again=True):
                     return found
                 self._began = True
             over: Any = self._redis.xautoclaim(
                 self._queue, GROUP, self._consumer, self._taken_over_ms, count=self._prefetch
             )
-            if found := [_message(*one) for one in over[1] if one[1]]:
+            if found := [_message(*one, again=True) for one in over[1] if one[1]]:
                 return found
             new: Any = self._redis.xreadgroup(
                 GROUP, self._consumer, {self._queue: ">"}, count=self._prefetch,
@@ -135,11 +137,11 @@ class RedisBroker:
             self._redis.close()
 
 
-def _entries(found: Any) -> list[QueueMessage]:  # noqa: ANN401 - redis has no types here
-    return [_message(*one) for _, entries in found or () for one in entries if one[1]]
+def _entries(found: Any, *, again: bool = False) -> list[QueueMessage]:  # noqa: ANN401 - as above
+    return [_message(*one, again=again) for _, entries in found or () for one in entries if one[1]]
 
 
-def _message(id_: bytes, fields: dict[bytes, bytes]) -> QueueMessage:
+def _message(id_: bytes, fields: dict[bytes, bytes], *, again: bool = False) -> QueueMessage:
     told = {name: fields.get(name.encode()) for name in _OWN}
     body = fields.get(b"body")
     if body is None:
@@ -155,6 +157,7 @@ def _message(id_: bytes, fields: dict[bytes, bytes]) -> QueueMessage:
         handle=id_.decode(),
         reply_to=_text(told["reply_to"]),
         correlation=_text(told["correlation_id"]),
+        is_redelivered=again,
     )
 
 

@@ -15,6 +15,7 @@ Severity = Literal["critical", "warning"]
 _LAG_S = 30.0
 _NOT_POLLED_S = 900.0
 _OUTBOX_S = 900.0
+_LATE_S = 900.0
 _BEHIND_S = 3600.0
 _DAEMON_S = 30.0  # two words to the store are so far apart: for a minute longer is no coincidence
 _DEATHS = 5.0
@@ -136,6 +137,18 @@ def _outbox(look: Look) -> Iterator[Found]:
     for sink, oldest_s in look.worst("insights_outbox_oldest_seconds", "sink").items():
         if oldest_s > _OUTBOX_S and sink not in down:
             yield Found(sink, oldest_s)
+
+
+def _late(look: Look) -> Iterator[Found]:
+    if look.failed("store"):
+        return
+    for door, late_s in look.worst("insights_replies_late_seconds", "door").items():
+        if late_s > _LATE_S:
+            yield Found(door, late_s)
+
+
+def _folder(look: Look) -> Iterable[Found]:
+    return [] if look.failed("store", "schema") else _failed("door")(look)
 
 
 def _dying(look: Look) -> Iterable[Found]:
@@ -292,6 +305,25 @@ RULES = (
         "Rows are put off, or no daemon has the role publish. Fix: insights sink refused "
         "{name}; insights status.",
         shared=True,
+    ),
+    Rule(
+        "InsightsRepliesLate",
+        "warning",
+        60,
+        _late,
+        "An outcome waits for {duration} to be told by {name}",
+        "Whoever is told does not take it, or no insights serve or insights listen runs: insights "
+        "status has the last reason. Nothing is lost. Fix: start it, or mend what takes outcomes.",
+        shared=True,
+    ),
+    Rule(
+        "InsightsFolderDown",
+        "warning",
+        60,
+        _folder,
+        "The folder of door {name} cannot be worked with on {instance}",
+        "It is gone, full, or a right is missing: insights health has its words. Files wait where "
+        "they are. Fix: make room, mount it, or give the right.",
     ),
     Rule(
         "InsightsRowsRefused",

@@ -30,6 +30,7 @@ def hosts(settings: Settings) -> Iterator[tuple[str, str]]:
     models = ((f"model.{name}", one.url, one.proxy) for name, one in settings.model.items())
     vectors = ((where, one.url, one.proxy) for where, one in settings.embedding.servers())
     hooks = ((f"webhook.{name}", one.url, None) for name, one in settings.webhook.items())
+    queues = ((f"queue.{name}.url", one.url, None) for name, one in settings.queue.items())
     alerts, keys = settings.alerts, settings.access.jwt.keys
     about = [
         ("traces.endpoint", settings.traces.endpoint, None),
@@ -38,7 +39,7 @@ def hosts(settings: Settings) -> Iterator[tuple[str, str]]:
         ("alerts.heartbeat", alerts.heartbeat, None),
         ("alerts.mail.server", f"smtp://{alerts.mail.server}" if alerts.mail.to else None, None),
     ]
-    for where, *addresses in chain(models, vectors, hooks, about):
+    for where, *addresses in chain(models, vectors, hooks, queues, about):
         for address in filter(None, addresses):
             yield where, urlsplit(address).hostname or ""
 

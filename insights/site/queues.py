@@ -1,5 +1,6 @@
 """`[queue.<name>]`: a queue that requests are taken from."""
 
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ class QueueSettings(Section):
 
     `replies` is where outcomes go whose message names no place of its own; with `reply_to` a
     message may. `dead` takes what is no request. At most `prefetch` messages are unacknowledged.
+    `ca_file` names a private authority, `client_cert` what a broker is shown (PEM, with its key).
     """
 
     url: str
@@ -27,6 +29,13 @@ class QueueSettings(Section):
     dead: str | None = None
     prefetch: int = Field(default=100, ge=1, le=10_000)
     insecure: bool = False
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+
+    @property
+    def secured(self) -> bool:
+        """Whether TLS is spoken."""
+        return urlsplit(self.url).scheme in _SAFE
 
     @property
     def protocol(self) -> Literal["amqp", "redis"]:
@@ -46,4 +55,6 @@ class QueueSettings(Section):
                 "requests would cross the network as plain text: use amqps or rediss, or write "
                 "insecure = true"
             )
+        if found.scheme not in _SAFE and (self.ca_file or self.client_cert):
+            raise ValueError("ca_file and client_cert belong to amqps or rediss")
         return self

@@ -184,11 +184,16 @@ class LogSettings(Section):
 
 
 class HealthSettings(Section):
-    """`[health]`: where health is answered over HTTP, as `host:port`; "" answers nowhere."""
+    """`[health]`: where health and metrics are answered over HTTP, as `host:port`; "" is nowhere.
+
+    `listen` is the daemon's, `serve` that of `insights serve`, `queues` that of `insights listen`.
+    """
 
     listen: str = "127.0.0.1:9187"
+    serve: str = ""
+    queues: str = ""
 
-    @field_validator("listen")
+    @field_validator("listen", "serve", "queues")
     @classmethod
     def _address(cls, listen: str) -> str:
         host, colon, port = listen.rpartition(":")

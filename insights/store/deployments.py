@@ -84,7 +84,8 @@ class Deployments:
                 a `shadow` is made beside it and shown nowhere.
         """
         with self._store.transaction() as connection:
-            pipeline_id = self._one(connection, "pipeline", name=pipeline).pipeline_id
+            # The stream first, as whoever accepts or records rows of it does: then comes what their
+            # foreign keys look at. In the other order a daemon that begins beside them deadlocks.
             stream_id = self._one(
                 connection,
                 "stream",
@@ -93,6 +94,7 @@ class Deployments:
                 key_personal=key_personal,
                 key_version=self._key_version,
             ).stream_id
+            pipeline_id = self._one(connection, "pipeline", name=pipeline).pipeline_id
             found = self._one(
                 connection,
                 "version",

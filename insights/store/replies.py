@@ -61,6 +61,11 @@ class Replies:
         with self._store.connection() as connection:
             connection.execute(self._sql["sent"], {"numbers": list(numbers)})
 
+    def late(self) -> dict[str, float]:
+        """Return how many seconds the oldest outcome that is there waits to be told, by door."""
+        with self._store.connection() as connection:
+            return {row.door: row.late_s for row in connection.execute(self._sql["late"])}
+
     def failed(self, number: int, reason: str, *, most: int = 20, longest_s: float = 600.0) -> None:
         """Try a reply again later, so many times in all."""
         values = {"number": number, "reason": reason, "most": most, "longest_s": longest_s}

@@ -17,7 +17,8 @@ import jwt
 import structlog
 from jwt.types import Options
 
-from insights.ground import environment
+from insights import errors
+from insights.ground import environment, trust
 from insights.site.settings import Settings
 from insights.web import lines
 from insights.web.guard import LASTS_S, Person, named
@@ -65,6 +66,22 @@ class Keys:
                 found = self._fitting(kid, algorithm)
         return jwt.PyJWK(found[0], algorithm) if len(found) == 1 else None
 
+    def look(self) -> list[dict[str, Any]]:
+        """Read the set now, whatever is known, and return it.
+
+        Raises:
+            errors.SettingsError: If it cannot be read, naming why and quoting nothing.
+        """
+        try:
+            known = json.loads(self._read())["keys"]
+            return [key for key in known if isinstance(key, dict)]
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as exc:
+            raise errors.SettingsError(
+                f"the keys cannot be read: {trust.why(exc)}",
+                where="access.jwt.keys",
+                fix="a JSON Web Key Set, a file or an https address; ca_file names an authority",
+            ) from None
+
     def _fitting(self, kid: str | None, algorithm: str) -> list[dict[str, Any]]:
         return [
             key
@@ -102,6 +119,15 @@ class Bearers:
     def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
         self._settings = settings.access.jwt
         self._keys = keys or Keys(_reading(settings))
+
+    def usable(self) -> int:
+        """Read the issuer's keys now; return how many are of an algorithm that is taken.
+
+        Raises:
+            errors.SettingsError: If they cannot be read.
+        """
+        kinds = {_KINDS[one[:2]] for one in self._settings.algorithms}
+        return sum(key.get("kty") in kinds for key in self._keys.look())
 
     def person(self, token: str) -> Person | None:
         """Return whose token this is; None if it is none that is good now."""
@@ -159,7 +185,7 @@ def _reading(settings: Settings) -> Callable[[], bytes]:
     keys = environment.reveal(settings.access.jwt.keys, "access.jwt.keys")
     if "://" not in keys:
         return settings.resolve(Path(keys)).read_bytes
-    tls = lines.trusting(settings, settings.access.jwt.ca_file)
+    tls = lines.trusting(settings, settings.access.jwt.ca_file, "access.jwt")
 
     def read() -> bytes:
         status, body = lines.asked(keys, tls, most=_MOST + 1)

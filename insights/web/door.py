@@ -27,6 +27,7 @@ from insights.site.serve import ServeSettings
 from insights.web import openapi
 from insights.web.asked import Asked
 from insights.web.clients import Client, Clients
+from insights.web.counted import Counted
 from insights.web.problems import ProblemError, problem
 from insights.web.rates import Rates
 
@@ -251,6 +252,7 @@ def application(
     )
     _route(app, door)
     _refuse(app, settings)
+    app.add_middleware(Counted)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign] # FastAPI's own way
     return app
 

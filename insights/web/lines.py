@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from insights.ground import trust
 from insights.site.settings import Settings
 
 TIMEOUT_S = 10.0  # of one read
@@ -96,11 +97,13 @@ def line(
             cut.cancel()
 
 
-def trusting(settings: Settings, ca_file: Path | None) -> ssl.SSLContext:
-    """Return what certificates are taken: the system's authorities, or those of a file."""
-    return ssl.create_default_context(
-        cafile=None if ca_file is None else str(settings.resolve(ca_file))
-    )
+def trusting(settings: Settings, ca_file: Path | None, where: str = "") -> ssl.SSLContext:
+    """Return what certificates are taken: the system's authorities, or those of a file.
+
+    Raises:
+        errors.SettingsError: If the file is none.
+    """
+    return trust.context(None if ca_file is None else settings.resolve(ca_file), where=where)
 
 
 def _opened(host: str, port: int, allows: Allows | None, timeout_s: float) -> socket.socket:

@@ -42,7 +42,7 @@ class Webhook:
         found = settings.alerts.webhook
         self._url = reveal(found.url, "alerts.webhook.url")
         self._secret = reveal(found.secret or "", "alerts.webhook.secret")
-        self._tls = lines.trusting(settings, found.ca_file)
+        self._tls = lines.trusting(settings, found.ca_file, "alerts.webhook")
         self.place = _host(self._url)
 
     def send(self, news: News) -> None:
@@ -94,7 +94,7 @@ class Mail:
         self._password = reveal(found.password or "", "alerts.mail.password")
         host, _, port = found.server.rpartition(":")
         self._at = host.strip("[]"), int(port)
-        self._tls = lines.trusting(settings, found.ca_file)
+        self._tls = lines.trusting(settings, found.ca_file, "alerts.mail")
         self.name = "mail" if len(found.to) == 1 else f"mail {nth + 1}"
         whose = hashlib.blake2b(self._to.encode(), digest_size=8).hexdigest()
         self.kept_as = f"mail-{whose}"

@@ -1,11 +1,12 @@
 """Posts outcomes of requests to the addresses of `[webhook.<name>]`, signed."""
 
+import datetime as dt
 import http.client
 import ipaddress
 from urllib.parse import urlsplit
 
 from insights import errors
-from insights.ground import environment
+from insights.ground import environment, trust
 from insights.site.models import is_loopback
 from insights.site.settings import Settings
 from insights.site.webhooks import origin
@@ -34,7 +35,7 @@ class OutcomeHook:
         self._where = f"webhook.{name}"
         self._secret = environment.reveal(found.secret, f"{self._where}.secret")
         self._networks = [ipaddress.ip_network(one) for one in found.networks]
-        self._tls = lines.trusting(settings, found.ca_file)
+        self._tls = lines.trusting(settings, found.ca_file, self._where)
         host = found.origin[1]
         self._named = not is_loopback(host) and not _is_address(host)
         try:
@@ -78,8 +79,8 @@ class OutcomeHook:
             raise errors.ReceiverUnavailable(said, where=self._where, fix="mend it; it is retried")
         raise errors.RequestRefused(said, where=self._where, fix="mend it; it is retried")
 
-    def reach(self) -> None:
-        """Connect and leave again; nothing is sent.
+    def reach(self) -> dt.datetime | None:
+        """Connect and leave again, nothing is sent; return until when its certificate is valid.
 
         Raises:
             errors.ReceiverUnavailable: If nobody is there, or not who should be.
@@ -87,8 +88,8 @@ class OutcomeHook:
         try:
             with lines.connected(
                 urlsplit(self._settings.url), self._tls, self.allows, self._settings.timeout
-            ):
-                pass
+            ) as way:
+                return trust.ends(way)
         except (OSError, ValueError) as exc:
             raise self._unavailable(exc) from None
 
@@ -101,7 +102,7 @@ class OutcomeHook:
 
     def _unavailable(self, exc: Exception) -> errors.ReceiverUnavailable:
         """Tell why, without what libraries quote: an address may hold what is nobody's business."""
-        what, fix = type(exc).__name__, "start it, or correct its url; what is over is told then"
+        what, fix = trust.why(exc), "start it, or correct its url; what is over is told then"
         if isinstance(exc, lines.StrangeAddressError):
             what = "its name leads to no public address, and to none of networks"
             fix = 'name its network: networks = ["10.1.0.0/16"]'

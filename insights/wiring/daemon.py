@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from insights import errors
+from insights.doors.folder import FolderDoor
 from insights.service.daemon import Daemon, Job
 from insights.service.runner import Runner
 from insights.store.daemons import Daemons
@@ -56,7 +57,7 @@ def build(
         polling.register(app)
     if "poll" in roles:
         jobs += polling.jobs(app, once=once)
-        jobs += files.jobs(app, once=once)
+        jobs += _folders(app, readiness, once=once)
     if "knowledge" in roles:
         jobs += knowledge.jobs(app, once=once)
     if "publish" in roles:
@@ -88,6 +89,13 @@ def build(
     )
     daemon.draining.wanted = lambda: app.leases.stands(f"drain {app.holder}")
     return daemon
+
+
+def _folders(app: App, readiness: Readiness | None, *, once: bool) -> list[FolderDoor]:
+    found = files.jobs(app, once=once)
+    if readiness is not None:
+        readiness.folders = found
+    return found
 
 
 def only(app: App, pipeline: str) -> Daemon:

@@ -13,7 +13,6 @@ from insights.doors.layouts import Column, Layout
 from insights.doors.sending import Sending, digest
 from insights.doors.standing import Standing, standing
 from insights.model import StreamSpec
-from insights.service.daemon import Job
 from insights.site.doors import DoorSettings
 from insights.site.settings import Settings
 from insights.wiring import doors
@@ -42,7 +41,7 @@ def output(app: App, pipeline: str) -> tuple[str, ...]:
     return tuple(app.definition(pipeline).written_schema.get("properties", {}))
 
 
-def jobs(app: App, *, once: bool) -> list[Job]:
+def jobs(app: App, *, once: bool) -> list[FolderDoor]:
     """Return a job for each watched folder."""
     if not app.settings.door:
         return []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import structlog
 
 from insights import errors
+from insights.doors.folder import FolderDoor
 from insights.inference.client import LocalGenerator
 from insights.inference.remote_client import RemoteGenerator
 from insights.pipeline import Pipeline
@@ -15,12 +16,14 @@ from insights.service.health import Changes, Check, Status
 from insights.service.runner import Job, Runner
 from insights.store import revision
 from insights.store.postgres import NO_WRITES
+from insights.store.replies import Replies
 from insights.store.reports import (
     BacklogReport,
     BudgetReport,
     DaemonReport,
     DeadReport,
     OutboxReport,
+    ReplyReport,
     Reports,
     StreamStanding,
 )
@@ -52,6 +55,8 @@ class Observing:
         self.backlog: list[BacklogReport] = []
         self.dead: list[DeadReport] = []
         self.outboxes: list[OutboxReport] = []
+        self.replies: list[ReplyReport] = []
+        self.late: dict[str, float] = {}
         self.daemons: list[DaemonReport] = []
         self.budgets: list[BudgetReport] = []
         self._looks = 0
@@ -72,6 +77,7 @@ class Observing:
                 self.backlog = self._reports.backlog()
                 self.dead = self._reports.dead()
                 self.outboxes = self._reports.outboxes()
+                self.replies, self.late = self._reports.replies(), Replies(self._store).late()
             self.daemons = self._reports.daemons()
             self._looks += 1
         except errors.InsightsError as exc:
@@ -125,6 +131,8 @@ class Readiness:
     """What enriches; known once it is built."""
     telling: Sequence[Job] = ()
     """Finds alerts, and tells them."""
+    folders: Sequence[FolderDoor] = ()
+    """What watches folders; known once they are built."""
     history: Job | None = None
     """Keeps what the status page's plots show, where there is a page."""
 
@@ -155,12 +163,20 @@ class Readiness:
             for name in sorted(self._app.settings.stream):
                 if (stream := self.observing.streams.get(name)) is not None:
                     yield _stream(stream)
+            yield from self._folders()
         if "enrich" in self._roles:
             yield from self._enriching()
         if "publish" in self._roles:
             for name, client in sorted(self._app.sinks.items()):
                 job = f"publish {name.removeprefix('sink ')}"
                 yield reached(name, client.standing, untried=self._untried([job]))
+
+    def _folders(self) -> Iterator[Check]:
+        vitals = {one.name: one for one in self._runner.vitals}
+        for door in self.folders:
+            if (vital := vitals.get(door.name)) is not None:
+                looked = f"looked at {_ago(vital.well_s)}"
+                yield Check(door.name, "failed" if vital.reason else "ok", vital.reason or looked)
 
     def _untried(self, jobs: Sequence[str]) -> bool:
         """Tell whether none of these jobs has ended a round: one would have asked, or had not to.

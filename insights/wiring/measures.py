@@ -25,6 +25,15 @@ class Measure(NamedTuple):
     counts: bool = False
 
 
+def living(health: Health) -> list[Measure]:
+    """Return the gauges of a process that is a door and no daemon."""
+    alive, ready = health.alive(), health.ready()
+    return [
+        Measure("insights_live", worst(alive) != "failed", {}),
+        Measure("insights_ready", worst(ready) != "failed", {}),
+    ]
+
+
 class Measures:
     """Reads gauges; asks nobody, waits for nobody.
 
@@ -41,12 +50,11 @@ class Measures:
 
     def __call__(self) -> Iterator[Measure]:
         """Return all values."""
-        alive, ready = self._health.alive(), self._health.ready()
-        yield Measure("insights_live", worst(alive) != "failed", {})
-        yield Measure("insights_ready", worst(ready) != "failed", {})
-        yield from _checks(ready)
+        yield from living(self._health)
+        yield from _checks(self._health.ready())
         yield from self._store()
         yield from _budgets(self._readiness.observing.budgets)
+        yield from self._doors()
         yield from self._models()
         yield from self._children()
         if (pipeline := self._readiness.pipeline) is not None:
@@ -83,6 +91,21 @@ class Measures:
             yield Measure("insights_outbox_rows", outbox.due, labels)
             yield Measure("insights_outbox_oldest_seconds", outbox.oldest_s or 0.0, labels)
             yield Measure("insights_sink_stopped", outbox.stopped_reason is not None, labels)
+
+    def _doors(self) -> Iterator[Measure]:
+        seen = self._readiness.observing
+        for one in seen.replies:
+            labels = {"door": one.door}
+            yield Measure("insights_replies_waiting", one.waiting, labels)
+            yield Measure("insights_replies_failing", one.failing, labels)
+            yield Measure("insights_replies_given_up", one.given_up, labels)
+        for door, late_s in seen.late.items():
+            yield Measure("insights_replies_late_seconds", late_s, {"door": door})
+        for folder in self._readiness.folders:
+            labels = {"door": folder.name.removeprefix("door ")}
+            files, oldest_s = folder.waiting
+            yield Measure("insights_folder_waiting_files", files, labels)
+            yield Measure("insights_folder_oldest_seconds", oldest_s, labels)
 
     def _models(self) -> Iterator[Measure]:
         for name, generator in list(self._app.generators.items()):

@@ -51,6 +51,27 @@ FROM store.reply
 GROUP BY door
 ORDER BY door;
 
+-- name: late
+-- How long an outcome that is there waits to be told, at most, by door: among the first open replies of each, as `due` looks
+-- at them. One that was asked for after it was there counts from then, which `not_before` is until it is tried.
+SELECT d.door, greatest(0, extract(epoch FROM now() - x.since))::float8 AS late_s
+FROM (SELECT DISTINCT door FROM store.reply WHERE sent_at IS NULL AND given_up_at IS NULL) d
+CROSS JOIN LATERAL (
+    SELECT min(greatest(e.ended_at, CASE WHEN r.attempts = 0 THEN r.not_before END)) AS since
+    FROM (SELECT o.request_id, o.attempts, o.not_before FROM store.reply o
+          WHERE o.door = d.door AND o.sent_at IS NULL AND o.given_up_at IS NULL
+          ORDER BY o.number LIMIT 2000) r
+    JOIN store.inbox b USING (request_id)
+    CROSS JOIN LATERAL (
+        SELECT max(w.finished_at) AS ended_at, bool_or(w.state IN ('pending', 'claimed', 'missing')) AS is_open
+        FROM store.work w JOIN store.deployment p USING (pipeline_version_id)
+        WHERE w.row_id = b.row_id AND w.input_hash = ANY(b.own) AND p.pipeline_id = b.pipeline_id AND p.stage <> 'shadow'
+    ) e
+    WHERE e.is_open IS NOT TRUE
+) x
+WHERE x.since IS NOT NULL
+ORDER BY d.door;
+
 -- name: forget
 -- Replies that were sent, or given up, a day ago.
 DELETE FROM store.reply WHERE sent_at < now() - interval '1 day' OR given_up_at < now() - interval '7 days';

@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from insights import errors
@@ -148,6 +150,26 @@ def test_many_at_once_are_accepted_once_each(inbox_site: Site, app: App) -> None
     assert open_ == [(12, 12)]
     last = inbox_site.query("SELECT count(*) FROM store.inbox WHERE fields IS NOT NULL")
     assert last == [(12,)]
+
+
+def test_a_daemon_that_begins_beside_a_busy_door_waits_for_it(inbox_site: Site, app: App) -> None:
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    begins = threading.Thread(target=app.register, args=(app.definition("triage"),))
+    with psycopg.connect(inbox_site.store_url) as link:
+        link.execute("SELECT FROM store.stream FOR SHARE")  # rows are being accepted
+        begins.start()
+        until = time.monotonic() + 60
+        while inbox_site.query(waits) != [(1,)]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        link.execute("SET lock_timeout = '20s'")
+        link.execute("SELECT FROM store.pipeline FOR KEY SHARE")  # as their foreign keys do
+        link.execute("SELECT FROM store.pipeline_version FOR KEY SHARE")
+    begins.join(60)
+    assert not begins.is_alive()
 
 
 def test_an_idempotency_key_brings_the_same_and_refuses_another_request(door: Doors) -> None:

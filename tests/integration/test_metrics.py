@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.answering import Answering, answering
+from tests.integration.test_door_metrics import OF_DAEMONS
 from tests.site import Site
 from tests.symptoms import FAULTS, QUIET
 
@@ -19,7 +20,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 NAME = re.compile(r"\b(?:insights|gen_ai|process)_[a-z_]+\b(?!\s*=)")
 LABELS = {
     "pipeline", "status", "step", "charged", "kind", "where", "stream", "change", "sink", "result",
-    "budget", "unit", "state", "child", "method", "name", "part", "model", "le", "daemon",
+    "budget", "unit", "door", "state", "child", "method", "name", "part", "model", "le", "daemon",
     "gen_ai_request_model", "gen_ai_token_type", "gen_ai_operation_name",
 }  # fmt: skip
 
@@ -86,6 +87,7 @@ def test_a_scrape_tells_what_happened_and_has_all_that_rules_and_dashboard_name(
         known = samples | set(found) | {f"{name}_total" for name in found}
         known |= {f"{one.name}_bucket" for one in found.values() if one.type == "histogram"}
         known |= {f"{one.name}_sum" for one in found.values()}
+        known |= OF_DAEMONS  # of sites with doors: they are scraped there
         missing = {(name, where) for name, where in _named() if name not in known}
         assert not missing
         text = daemon.get("/metrics")[1]

@@ -14,6 +14,7 @@ import redis
 
 from insights import errors
 from insights.site.queues import QueueSettings
+from insights.site.settings import Settings
 from insights.wiring.queues import broker
 from tests.servers import brokers
 from tests.servers.process import scratch
@@ -129,7 +130,7 @@ def servers() -> Iterator[dict[str, brokers.Redis | brokers.RabbitMQ]]:
     if brokers.REDIS is None or not brokers.RABBITMQ.exists():
         pytest.skip("needs Debian's redis-server and rabbitmq-server")
     made: dict[str, brokers.Redis | brokers.RabbitMQ] = {
-        "redis": brokers.Redis(scratch(), unprivileged=True),
+        "redis": brokers.Redis(scratch()),
         "amqp": brokers.RabbitMQ(scratch()),
     }
     yield made
@@ -291,5 +292,5 @@ def test_a_queue_for_a_pipeline_that_takes_no_requests_is_refused(site: Site) ->
 def test_a_broker_that_is_not_there_is_no_mystery(url: str) -> None:
     found = QueueSettings(url=url, pipeline="triage", queue="requests")
     with pytest.raises(errors.BrokerUnavailable, match="does not answer") as caught:
-        broker("desk", found)
+        broker(Settings(queue={"desk": found}), "desk")
     assert "guest" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,81 @@ def test_instances_share_a_template_that_stays_until_the_last_one_goes(host: Hos
     assert template.exists()
     host.states("uninstall", "--instance", "cpu", settings="cpu.toml")
     assert not template.exists()
+
+
+DOORS = """
+[health]
+serve = "127.0.0.1:9191"
+queues = "127.0.0.1:9192"
+[serve]
+listen = "127.0.0.1:9199"
+[webhook.desk]
+url = "https://192.0.2.7/hook"
+secret = "${desk_webhook}"
+[queue.erp]
+url = "amqps://insights:${amqp}@192.0.2.8/"
+pipeline = "triage"
+queue = "requests"
+"""
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    ("door", "ports", "loaded", "reached", "missing"),
+    [
+        ("serve", {"9199", "9191"}, {"desk_webhook"}, "192.0.2.7", {"hash_key", "door_tokens"}),
+        ("listen", {"9192"}, {"amqp"}, "192.0.2.8", {"hash_key"}),
+    ],
+)
+def test_a_door_is_installed_with_what_it_needs_and_no_more(
+    host: Host, door: str, ports: set[str], loaded: set[str], reached: str, missing: set[str]
+) -> None:
+    settings = SETTINGS.replace('[health]\nlisten = "127.0.0.1:9188"', "")
+    (host.etc / "insights" / "door.toml").write_text(settings + DOORS)
+    given = ("--instance", "door", "--door", door)
+    before = host.tree()
+    host.states("install", *given, settings="door.toml")
+    units = host.etc / "systemd" / "system"
+    unit = units / f"insights-{door}@.service"
+    assert f"ExecStart={sys.prefix}/bin/insights --config /etc/insights/%i.toml {door}" in (
+        unit.read_text()
+    )
+    drop_ins = units / f"insights-{door}@door.service.d"
+    opened = re.findall(r"SocketBindAllow=tcp:(\d+)", (drop_ins / "port.conf").read_text())
+    assert set(opened) == ports
+    named = re.findall(r"LoadCredential=(\w+):", (drop_ins / "credentials.conf").read_text())
+    assert set(named) == loaded  # and none of a source
+    site = (drop_ins / "site.conf").read_text()
+    assert set(re.findall(r"192\.0\.2\.\d", site)) == {reached}
+    said = " ".join(host.run("install", *given, settings="door.toml").output.split())
+    for name in missing | loaded:
+        assert f"missing the credential {name}:" in said
+    assert "credstore/insights.door_store_password" in said
+    assert "erp_password" not in said
+    assert set(host.states("install", *given, settings="door.toml")[:-1]) == {"is so already"}
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", f"insights-{door}@door.service"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:"},
+    )
+    assert not [line for line in done.stderr.splitlines() if "insights" in line], done.stderr
+    host.states("uninstall", *given, settings="door.toml")
+    left = {name for name in host.tree() if name.endswith((".service", ".conf"))}
+    assert not left
+    assert all(host.tree()[name] == what for name, what in before.items())
+
+
+def test_a_door_that_is_off_or_has_no_settings_of_its_own_is_refused(host: Host) -> None:
+    (host.etc / "insights" / "door.toml").write_text(SETTINGS)
+    for door, said in (("serve", "door is off"), ("listen", "no queue")):
+        done = host.run("install", "--instance", "door", "--door", door, settings="door.toml")
+        assert isinstance(done.exception, errors.SettingsError)
+        assert said in done.exception.what
+    done = host.run("install", "--door", "serve")
+    assert isinstance(done.exception, errors.SettingsError)
+    assert "--instance" in done.exception.fix
 
 
 @needs_systemd

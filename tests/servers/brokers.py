@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -33,6 +34,13 @@ class _Broker(Server):
     def execute(self, statement: str, *params: object, database: str = "") -> Rows:
         raise NotImplementedError
 
+    def _listens(self) -> bool:
+        """Tell whether it takes connections: who shows no certificate is told no more."""
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        return False
+
     def start(self) -> Self:
         """Start it and wait until it answers."""
         until = time.monotonic() + _START_S
@@ -47,37 +55,75 @@ class _Broker(Server):
 
 
 class Redis(_Broker):
-    """Redis; what it has acknowledged is on disk."""
+    """Redis; what it has acknowledged is on disk.
+
+    Args:
+        folder: Where its data and log live.
+        certificates: A folder with `ca.pem` and `server.pem`: TLS, and a client shows one as well.
+    """
+
+    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
+        super().__init__(folder, unprivileged=True)
+        self._certificates = certificates
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        scheme = "redis" if self._certificates is None else "rediss"
+        return f"{scheme}://127.0.0.1:{self.port}/0"
 
     def command(self) -> list[str]:
         self.data.mkdir(exist_ok=True)
         if self._user:
             shutil.chown(self.data, "nobody", "nogroup")
         return [
-            str(REDIS), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data),
+            str(REDIS), *self._listening(), "--bind", "127.0.0.1", "--dir", str(self.data),
             "--appendonly", "yes", "--appendfsync", "always", "--save", "",
         ]  # fmt: skip
 
+    def _listening(self) -> list[str]:
+        if self._certificates is None:
+            return ["--port", str(self.port)]
+        authority, own = self._certificates / "ca.pem", self._certificates / "server.pem"
+        return [
+            "--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "yes",
+            "--tls-ca-cert-file", str(authority), "--tls-cert-file", str(own),
+            "--tls-key-file", str(own),
+        ]  # fmt: skip
+
     def answers(self) -> bool:
+        if self._certificates is not None:
+            return self._listens()
         with contextlib.suppress(redis.RedisError):
             return bool(redis.Redis.from_url(self.url).ping())
         return False
 
 
 class RabbitMQ(_Broker):
-    """RabbitMQ with ports, a name and a folder of its own."""
+    """RabbitMQ with ports, a name and a folder of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where its data and log live.
+        certificates: As of `Redis`.
+    """
+
+    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
         super().__init__(folder, unprivileged=True)
         self._ports = free_port(), free_port()
+        self._certificates = certificates
+        self._plain = self.port if certificates is None else free_port()
+        if certificates is not None:
+            (folder / "rabbitmq.conf").write_text(
+                f"listeners.ssl.default = 127.0.0.1:{self.port}\n"
+                f"ssl_options.cacertfile = {certificates}/ca.pem\n"
+                f"ssl_options.certfile = {certificates}/server.pem\n"
+                f"ssl_options.keyfile = {certificates}/server.pem\n"
+                "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+            )
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+        scheme = "amqp" if self._certificates is None else "amqps"
+        return f"{scheme}://guest:guest@127.0.0.1:{self.port}/%2F"
 
     def command(self) -> list[str]:
         epmd, dist = self._ports
@@ -85,7 +131,7 @@ class RabbitMQ(_Broker):
             "HOME": self.folder,
             "RABBITMQ_NODENAME": f"t{self.port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": self.port,
+            "RABBITMQ_NODE_PORT": self._plain,
             "RABBITMQ_DIST_PORT": dist,
             "ERL_EPMD_PORT": epmd,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -118,7 +164,10 @@ class RabbitMQ(_Broker):
             self.process = None
 
     def answers(self) -> bool:
+        if self._certificates is not None and not self._listens():
+            return False
         with contextlib.suppress(pika.exceptions.AMQPError, OSError):
-            pika.BlockingConnection(pika.URLParameters(self.url)).close()
+            plain = f"amqp://guest:guest@127.0.0.1:{self._plain}/%2F"
+            pika.BlockingConnection(pika.URLParameters(plain)).close()
             return True
         return False

@@ -1,0 +1,43 @@
+"""Health, metrics and the status page over HTTP, beside whatever a process does."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+from insights.service.runner import Runner
+from insights.web.server import BaseRoute, Server, application
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def answering(
+    what: str, listen: str, runner: Runner, answered: Sequence[BaseRoute], *, key: str = "listen"
+) -> Iterator[None]:
+    """Answer routes in a thread of the runner's, for the length of a `with` block.
+
+    Args:
+        what: `health` or `page`.
+        listen: Where, as `host:port`; "" is nowhere.
+        runner: Whose thread it is.
+        answered: The routes.
+        key: Of the address, in the section of this name.
+
+    Raises:
+        errors.SettingsError: If nobody can listen there.
+    """
+    if not listen:
+        yield
+        return
+    server = Server(listen, application(answered), f"{what}.{key}")
+    over = threading.Event()
+    runner.thread("http" if what == "health" else what, server.turn, over, vital=False)
+    said = "health is answered" if what == "health" else "the status page is answered"
+    log.info(said, at=server.address)
+    try:
+        yield
+    finally:
+        over.set()
+        server.close()
