@@ -1,12 +1,17 @@
 """The HTTP door: how long accepting takes, and how many it accepts, against a plain handler.
 
     python -m benchmarks.doors [--json] [--seconds 10]
+    python -m benchmarks.doors --kills 5000 [--seconds 240] [--json]
 
 `insights serve` and the same handler that writes what it is sent straight into a table (redacted
 too, and nothing more comes of it) stand side by side, each a process of its own, on one PostgreSQL
 with fsync. Clients keep their connections.
 Latency is from when a request was to be sent (200 a second), so that a stall counts for all that
 wait behind it. Throughput is of 16 clients that send one row after another, in turns.
+
+With `--kills` so many requests go through each door (HTTP, RabbitMQ, Redis, a folder) within
+`--seconds` while processes, brokers and PostgreSQL are killed, and as many through the glue that
+tutorials show (benchmarks/_tutorial.py): see benchmarks/_door_kills.py.
 """
 
 import argparse
@@ -28,6 +33,7 @@ from typing import Any
 
 import psycopg
 
+from benchmarks import _door_kills
 from demo.report import Goal, report
 from insights.store import migrate
 from insights.wiring.app import open_app
@@ -165,7 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.doors", description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--kills", type=int, default=0, help="requests through each door")
     options = parser.parse_args()
+    if options.kills:
+        _door_kills.main(options.kills, options.seconds, as_json=options.json)
+        return
     folder, ours, other = servers.scratch(), free_port(), free_port()
     try:
         with servers.running(servers.Postgres(folder / "pg", durable=True).create()) as store:

@@ -102,10 +102,7 @@ class Examination:
             self._all()
 
     def _all(self) -> None:
-        for finding in machine.findings(self._settings, self._config):
-            self._add("machine", finding)
-        for where, finding in certificates.findings(self._settings):
-            self._add(where, finding)
+        self._machine()
         for name in self._settings.pipeline:
             with self._looking(f"pipeline {name}"):
                 self._definitions.append(definitions.read(self._settings, name))
@@ -139,6 +136,12 @@ class Examination:
                 folder = self._settings.resolve(found.folder)
                 with self._looking(f"collection {name}"), open_loader(folder) as loader:
                     self._held(f"collection {name}", "its loader", loader.held())
+
+    def _machine(self) -> None:
+        for finding in machine.findings(self._settings, self._config):
+            self._add("machine", finding)
+        for where, finding in certificates.findings(self._settings):
+            self._add(where, finding)
 
     def _doors(self) -> None:
         for one in standings(self._settings):
