@@ -4,6 +4,7 @@ What a door did not acknowledge is sent again as it was; what it did is `accepte
 looked for when nothing is killed any more.
 """
 
+import contextlib
 import csv
 import http.client
 import io
@@ -179,24 +180,26 @@ class Amqp(Peer):
         return pika.BlockingConnection(pika.URLParameters(self.rig.rabbit.url))
 
     def send(self) -> None:
-        channel: Any = None
+        link: Any = None
         for key in self.paced(self.keys):
             told = pika.BasicProperties(delivery_mode=2, message_id=key, correlation_id=key)
             while True:
                 try:
-                    if channel is None:
-                        channel = self._connection().channel()
+                    if link is None:
+                        link = self._connection()
+                        channel = link.channel()
                         channel.confirm_delivery()
                     channel.basic_publish(
                         "", "requests", json.dumps(self.row(key)), told, mandatory=True
                     )
                 except (pika.exceptions.AMQPError, OSError):
-                    channel = None
+                    link = _closed(link)
                     self.again += 1
                     time.sleep(_AGAIN_S)
                 else:
                     self.accepted.add(key)
                     break
+        _closed(link)
 
     def look(self, found: Found) -> None:
         for queue in ("out", "dead"):
@@ -230,6 +233,7 @@ class Streams(Peer):
                 else:
                     self.accepted.add(key)
                     break
+        link.close()
 
     def look(self, found: Found) -> None:
         link = redis.Redis.from_url(self.rig.redis.url, socket_timeout=10)
@@ -239,6 +243,7 @@ class Streams(Peer):
             _told(found, key, request, fields[b"body"], "out")
             self._seen = f"({id_.decode()}"
         found.standings["dead"] = int(str(link.xlen("dead")))
+        link.close()
 
 
 class Files(Peer):
@@ -270,6 +275,13 @@ class Files(Peer):
                     found.repeated += 1
                 found.told[row["id"]].add(row["request"])
                 found.standings[row["standing"]] += 1
+
+
+def _closed(link: Any) -> None:  # noqa: ANN401 - pika has no types
+    """Close a connection, whatever became of its broker."""
+    if link is not None:
+        with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+            link.close()
 
 
 def _told(found: Found, key: str, request: str, body: bytes, queue: str) -> None:
