@@ -53,13 +53,14 @@ class Pipeline:
         work: The queue.
         insights: Where results go.
         batch: Rows of a recipe claimed and read at once.
-        in_flight: Most rows held between claim and write.
+        in_flight: Most rows held between claim and write, whatever their pace.
+        ample: Most rows held of recipes that finish them soon; `in_flight` if it is None.
         grounds: Scores how far sentences are supported; without it they are not scored.
         lanes: Where recipes run; replaceable for tests.
         clock: Monotonic seconds; replaceable for tests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a pipeline is made of
         self,
         recipes: Mapping[int, Recipe],
         work: Work,
@@ -67,6 +68,7 @@ class Pipeline:
         *,
         batch: int,
         in_flight: int,
+        ample: int | None = None,
         grounds: Grounds | None = None,
         lanes: Lanes | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -78,7 +80,9 @@ class Pipeline:
         self._lanes = lanes or Lanes()
         self._clock = clock
         self._flight = Flight(clock)
-        self._shares = Shares(recipes, self._flight, batch=batch, most=in_flight, clock=clock)
+        self._shares = Shares(
+            recipes, self._flight, batch=batch, most=in_flight, ample=ample, clock=clock
+        )
         self._failures = Failures(work, self._flight, self._shares, clock)
         self._reading = Reading(work, self._flight, self._failures)
         self._escalation = Escalation(recipes, self._flight, self._failures, clock)

@@ -249,12 +249,15 @@ class Desk:
         threads: Give each recipe a thread of its own, as the daemon does.
     """
 
-    def __init__(self, *, threads: bool = False, batch: int = 4, in_flight: int = 8) -> None:
+    def __init__(
+        self, *, threads: bool = False, batch: int = 4, in_flight: int = 8, ample: int | None = None
+    ) -> None:
         self.clock = Clock()
         self.queue = Queue(self.clock)
         self.recipes: dict[int, Recipe] = {}
         self.grounds: Any = None
         self._settings = {"batch": batch, "in_flight": in_flight}
+        self._ample = ample
         self._threads = threads
         self._made: Pipeline | None = None
 
@@ -268,6 +271,7 @@ class Desk:
                 every,
                 batch=self._settings["batch"],
                 in_flight=self._settings["in_flight"],
+                ample=self._ample,
                 lanes=Lanes(threads=self._threads),
                 clock=self.clock,
                 grounds=self.grounds,

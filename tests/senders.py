@@ -193,7 +193,8 @@ class Amqp(Peer):
                         "", "requests", json.dumps(self.row(key)), told, mandatory=True
                     )
                 except (pika.exceptions.AMQPError, OSError):
-                    link = _closed(link)
+                    _closed(link)
+                    link = None
                     self.again += 1
                     time.sleep(_AGAIN_S)
                 else:

@@ -2,10 +2,15 @@
 
 Each recipe may hold a part of what is in flight, by its stream's weight; one that is alone may hold
 all but a reserve, so that rows of another that come later find room at once.
+
+The more rows wait at a model, the more of them share the beginnings of their prompts. So a recipe
+may hold more than its part, as far as it finishes them soon: what waits long is late, and a model
+that dies leaves all that it has to be tried alone.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from insights.enriching.breakers import Admission
@@ -14,6 +19,8 @@ from insights.enriching.recipe import Recipe
 from insights.model import Claim, Share
 
 LOOK_S = 30.0  # how often the store is asked for suspects that others left there
+_PACE = 64  # rows by which a recipe's pace is known
+_WAITS = 3  # of a row's time for its generation, the part that more rows in hand may make it wait
 
 
 class Shares:
@@ -23,7 +30,8 @@ class Shares:
         recipes: By pipeline version.
         flight: What is in hand.
         batch: Most rows of a recipe claimed at once.
-        most: Most rows in hand, of all recipes.
+        most: Most rows in hand, of all recipes, whatever their pace.
+        ample: Most rows in hand of recipes that finish them soon; `most` if it is None.
         clock: Monotonic seconds.
     """
 
@@ -34,12 +42,14 @@ class Shares:
         *,
         batch: int,
         most: int,
+        ample: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipes = recipes
         self._flight = flight
         self._batch = batch
-        self._most = most
+        self._most, self._ample = most, max(most, ample or 0)
+        self._ended: dict[int, deque[float]] = {}  # when the last rows of a recipe did
         self._clock = clock
         self._lock = threading.Lock()
         self._hungry: set[int] = set()  # their last claim took all that it might
@@ -56,7 +66,7 @@ class Shares:
         held, alone = self._flight.by_version(), self._flight.isolated()
         admitted = {v: said for v, r in self._recipes.items() if (said := admits(r)) != "none"}
         waiting = self._due(admitted)
-        room = max(0, self._most - held.total())
+        room = max(0, self._ample - held.total())
         shares = []
         for version, said in sorted(admitted.items(), key=self._before):
             recipe = self._recipes[version]
@@ -93,17 +103,31 @@ class Shares:
         Two recipes of one weight and 64 rows: 48 for one while the other idles, and 32 each once
         both have work. With weights 4 and 1: 39 for the light one while the heavy one idles, 58 for
         the heavy one while the light one idles, and 51 and 12 once both have work.
+
+        Of `ample` rows the parts are alike; of them a recipe holds what it finishes in time.
         """
         busy = {v for v in self._recipes if held.get(v) or v in self._hungry} | {version}
         total = sum(map(self._weight, admitted))
 
-        def floor(one: int) -> int:
-            return max(1, self._most * self._weight(one) // (2 * max(1, total)))
+        def floor(one: int, most: int = self._most) -> int:
+            return max(1, most * self._weight(one) // (2 * max(1, total)))
 
-        kept = sum(floor(v) for v in admitted if v not in busy)
-        part = (self._most - kept) * self._weight(version) // sum(map(self._weight, busy))
-        limit = max(floor(version), part)
+        def part(most: int) -> int:
+            kept = sum(floor(v, most) for v in admitted if v not in busy)
+            ours = (most - kept) * self._weight(version) // sum(map(self._weight, busy))
+            return max(floor(version, most), ours)
+
+        limit = max(part(self._most), min(part(self._ample), self._in_time(version)))
         return min(limit, self._narrowed.get(version, limit)), floor(version)
+
+    def _in_time(self, version: int) -> int:
+        """Return how many rows a recipe finishes in a part of the time that each has."""
+        ended = self._ended.get(version)
+        if ended is None or len(ended) < _PACE:
+            return 0
+        took = self._clock() - ended[0]
+        waits = self._recipes[version].deadline_s / _WAITS
+        return self._ample if took <= 0 else int(min(self._ample, waits * len(ended) / took))
 
     def _before(self, admitted: tuple[int, Admission]) -> tuple[bool, int]:
         """Order recipes: those that surely have rows, then by weight; the others keep a floor."""
@@ -160,6 +184,7 @@ class Shares:
 
     def passed(self, version: int) -> None:
         """A row of a version was in time: one more at once."""
+        self._ended.setdefault(version, deque(maxlen=_PACE)).append(self._clock())
         if version not in self._narrowed:
             return
         with self._lock:

@@ -163,7 +163,7 @@ class DaemonSettings(Section):
 
     name: str = Field(default_factory=socket.gethostname)
     batch: int = Field(default=32, ge=1, le=1000)
-    in_flight: int = Field(default=64, ge=1, le=10_000)
+    in_flight: int | None = Field(default=None, ge=1, le=10_000)
     lease: Duration = seconds("60s")
     drain: Duration = seconds("25s")
     max_attempts: int = Field(default=5, ge=1, le=100)

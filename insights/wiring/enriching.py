@@ -39,6 +39,9 @@ from insights.wiring.knowledge import exampler, files, searcher
 
 log = structlog.get_logger(__name__)
 
+# Rows in hand: twice what a model runs at once, and what makes most of shared prompts (measured:
+# docs/inference.md) where a third of their time is enough for them.
+_IN_FLIGHT, _AMPLE = 64, 320
 _NO_VERSION = 0  # of a trial: no work is claimed for it, and no insight is written
 
 
@@ -169,7 +172,8 @@ def pipeline(app: App, bound: dict[int, Recipe], work: WorkQueue) -> Pipeline:
         work,
         InsightStore(app.store, app.holder, budgets.costs(app.settings, bound.values())),
         batch=settings.batch,
-        in_flight=settings.in_flight,
+        in_flight=settings.in_flight or _IN_FLIGHT,
+        ample=settings.in_flight or _AMPLE,
         grounds=SupportStore(app.store),
     )
 

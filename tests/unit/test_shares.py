@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from insights import errors
 from tests.desk import Desk, Source
 
@@ -20,6 +22,49 @@ def test_a_long_queue_leaves_room_for_rows_of_another_recipe() -> None:
         quick.work()
         desk.pipeline.settle(0.0)
     assert desk.queue.states(2) == {"done": 19}
+
+
+def test_a_recipe_that_is_quick_holds_more_rows_and_a_slow_one_does_not() -> None:
+    desk = Desk(batch=32, in_flight=64, ample=320)
+    model = desk.recipe(1)
+    deadline_s = desk.recipes[1].deadline_s
+    desk.queue.add(1, *["row"] * 4_000)
+
+    def most_held(pause_s: float, rounds: int) -> int:
+        held = 0
+        for _ in range(rounds):
+            while desk.pipeline.advance():
+                held = max(held, len(model.flight))
+            desk.clock.now += pause_s
+            model.work(8)
+            desk.pipeline.settle(0.0)
+        return held
+
+    assert most_held(0.0, 7) == 64  # a pace is known from 64 rows on
+    assert most_held(deadline_s, 20) == 64
+    # Rows end in bursts, which makes them a little quicker than they are.
+    assert most_held(8 * deadline_s / 3 / 200, 40) == pytest.approx(200, abs=30)
+    assert most_held(0.1, 60) == 320
+    model.work(300)
+    desk.pipeline.settle(0.0)
+    desk.clock.now += 9 * deadline_s  # as over a night: what it does then is not known
+    assert most_held(deadline_s, 20) == 64
+
+
+def test_rows_of_a_quick_recipe_leave_room_for_another() -> None:
+    desk = Desk(batch=32, in_flight=64, ample=320)
+    quick, other = desk.recipe(1), desk.recipe(2)
+    desk.queue.add(1, *["row"] * 4_000)
+    for _ in range(60):
+        while desk.pipeline.advance():
+            pass
+        quick.work(8)
+        desk.pipeline.settle(0.0)
+    assert len(quick.flight) > 200
+    desk.queue.add(2, *["row"] * 100)
+    desk.pipeline.advance()
+    desk.pipeline.advance()
+    assert len(other.flight) == 32
 
 
 def test_slow_rows_stop_nobody() -> None:
