@@ -146,8 +146,8 @@ def version(
         "embedding": embedding_sha256 if pipeline.collections else None,
         # Only where there is one: versions made before it was part of them stay what they are.
         **({"reranker": reranker_sha256} if reranker_sha256 else {}),
-        **_generator(settings, pipeline.model),
-        **({} if pipeline.larger is None else {"larger": _generator(settings, pipeline.larger)}),
+        **generator(settings, pipeline.model),
+        **({} if pipeline.larger is None else {"larger": generator(settings, pipeline.larger)}),
         **_examples(settings, definition),
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         **({"injection": told} if (told := pipeline.injection.decides) else {}),
@@ -338,7 +338,7 @@ def _examples(settings: Settings, definition: Definition) -> Json:
     return {"examples": {**found.model_dump(), **made}}
 
 
-def _generator(settings: Settings, name: str) -> Json:
+def generator(settings: Settings, name: str) -> Json:
     """Return what writes a pipeline's outputs."""
     if name == NEAREST:
         return {"generator": NEAREST}

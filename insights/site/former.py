@@ -6,6 +6,7 @@ import msgspec
 
 from insights import errors
 from insights.model import Json
+from insights.site import definitions
 from insights.site.calibrations import Certificates
 from insights.site.definitions import Definition
 from insights.site.pipelines import ConfidenceSettings, confidence_of
@@ -77,7 +78,17 @@ def former(
 def _confidence(settings: Settings, facts: Json, where: str) -> ConfidenceSettings | None:
     """Return what names the larger model that a version went on to; its targets are certified."""
     found: Any = facts.get("larger")
-    return confidence_of(found and _model(settings, found["generator"], where))
+    if found is None:
+        return None
+    name = _model(settings, found["generator"], where)
+    now = definitions.generator(settings, name).get("chat_template")
+    if now != found.get("chat_template"):
+        raise errors.SettingsError(
+            "the chat template of its larger model is another one now",
+            where=where,
+            fix=f"put model.{name}.chat_template back, or compare with a newer version",
+        )
+    return confidence_of(name)
 
 
 def _model(settings: Settings, generator: Any, where: str) -> str:  # noqa: ANN401 - JSON

@@ -115,6 +115,23 @@ def test_a_row_that_alone_ends_the_larger_model_pays_for_it_itself() -> None:
     assert desk.queue.todo[2].state == "dead"
 
 
+def test_a_suspect_is_alone_at_the_larger_model_whoever_else_uses_it() -> None:
+    desk = Two()
+    desk.large.dies_of = ("poison 0.5",)
+    desk.recipe(2, model=desk.large)
+    desk.recipes[2] = msgspec.structs.replace(desk.recipes[2], models=("large",))
+    desk.queue.add(1, "poison 0.5", "so so 0.5")
+    for at in range(30):
+        desk.queue.add(2, f"other {at} 1.0")
+        desk.round(desk.small, desk.large)
+    for _ in range(3):
+        desk.round(desk.small, desk.large)
+    assert desk.queue.states() == {"done": 31, "dead": 1}
+    first, *later = [some for some in desk.large.together if "poison 0.5" in some]
+    assert len(first) > 1  # those beside it had to be asked again
+    assert all(some == ["poison 0.5"] for some in later)
+
+
 def test_a_late_larger_model_charges_a_row_only_where_it_was_alone() -> None:
     desk = Two()
     late = errors.Overloaded("it took too long")
