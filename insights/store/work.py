@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from insights.model import Claim, Outstanding, Row, Share
 from insights.store import audit
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
+from insights.store.work_pages import WorkPages
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +54,31 @@ class WorkQueue:
         self._key_version = key_version
         self._sql = load("work")
         self._repoint = load("deployments")["repoint"]
+        self._pages = WorkPages(store, self._versions)
         self._bounded = False  # budgets bounded the last claim
         self._used_up = load("budgets")["used_up"]
         self._counted = 0  # rows of a long queue when they were last counted
         self._counted_at: float | None = None
 
     def claim(self, shares: Sequence[Share]) -> list[Claim]:
-        """Take ready rows, of each version its share; suspects only where a share names them."""
+        """Take ready rows, of each version its share; suspects only where a share names them.
+
+        Pages of a first load become rows where fewer are ready than a share asks for.
+        """
+        if self._pages.waits:
+            self._pages.enqueue(shares)
+        claims = self._claim(shares)
+        taken = Counter(claim.pipeline_version_id for claim in claims)
+        short = [
+            msgspec.structs.replace(share, rows=share.rows - taken[share.pipeline_version_id])
+            for share in shares
+            if taken[share.pipeline_version_id] < share.rows and not share.isolated
+        ]
+        if short and self._pages.enqueue(short):
+            claims += self._claim(short)
+        return sorted(claims, key=lambda claim: claim.work_id)
+
+    def _claim(self, shares: Sequence[Share]) -> list[Claim]:
         values = {
             "versions": [share.pipeline_version_id for share in shares],
             "rows": [share.rows for share in shares],
@@ -72,7 +92,7 @@ class WorkQueue:
             with self._store.transaction() as connection:
                 self._bounded = self._lock_budgets(connection, values)
                 rows = connection.execute(self._sql[self._claims], values).fetchall()
-        return sorted((_claim(row) for row in rows), key=lambda claim: claim.work_id)
+        return [_claim(row) for row in rows]
 
     def _claim_freely(self, values: dict[str, Any]) -> list[Any] | None:
         """Claim where no budget bounds it; return None where one does by now."""
@@ -197,6 +217,7 @@ class WorkQueue:
         self._end_overdue()
         with self._store.connection() as connection:  # apart: neither waits for the other
             connection.execute(self._repoint)
+        self._pages.look()
         return len(rows)
 
     def _end_overdue(self) -> None:

@@ -40,6 +40,10 @@ GRANT EXECUTE ON FUNCTION store.column_verdicts(text, jsonb) TO insights_daemon;
 -- Known rows, work to be done, which insight is current, what sinks shall show, and what marked rows were told.
 GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.outbox, store.request TO insights_daemon;
 
+-- What of a first load waits as pages; claims make work of them.
+GRANT INSERT, UPDATE, DELETE ON store.work_page TO insights_daemon;
+GRANT EXECUTE ON FUNCTION store.queue_pages(bigint[]) TO insights_daemon;
+
 -- Requests that came in through doors: their fields go when they are no longer needed, idempotency keys too.
 GRANT INSERT, UPDATE ON store.inbox TO insights_daemon;
 GRANT INSERT, DELETE ON store.submission TO insights_daemon;

@@ -14,7 +14,7 @@ GRANT SELECT ON public.insights_schema_version TO insights_operator;
 
 -- How things stand. Of insights what they cost and where they belong, of rows what they are known by; never what they say.
 GRANT SELECT ON insights.completeness, insights.completeness_counted, insights.deployment, store.counted, store.counted_sink TO insights_operator;
-GRANT SELECT ON store.stream, store.pipeline, store.pipeline_version, store.deployment, store.watch, store.sink, store.daemon, store.work, store.lease,
+GRANT SELECT ON store.stream, store.pipeline, store.pipeline_version, store.deployment, store.watch, store.sink, store.daemon, store.work, store.work_page, store.lease,
     store.budget_standing, store.plan, store.fact, store.forgotten, store.current_insight TO insights_operator;
 GRANT SELECT (insight_id, row_id, input_hash, pipeline_version_id, generated_at, shared, prompt_tokens, reused_tokens, sampled_tokens,
               forced_tokens, prompt_ms, decode_ms, compute_ms, money) ON store.insight TO insights_operator;

@@ -34,6 +34,9 @@ LEFT JOIN (
                    THEN i.status
                WHEN w.state IN ('pending', 'claimed') THEN 'pending'
                WHEN w.state IN ('dead', 'missing') THEN w.state
+               WHEN (SELECT q.first_row_id FROM store.work_page q
+                     WHERE q.pipeline_id = f.pipeline_id AND q.last_row_id >= l.row_id
+                     ORDER BY q.last_row_id LIMIT 1) <= l.row_id THEN 'pending'
                ELSE 'skipped'
            END AS outcome
     FROM store.ledger l

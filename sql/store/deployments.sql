@@ -121,6 +121,7 @@ SELECT s.name AS stream, p.name AS pipeline, v.pipeline_version_id AS version_id
        (SELECT w.nearest FROM store.watch w
         WHERE w.pipeline_version_id = d.pipeline_version_id AND w.since = d.watched_from AND d.stage IN ('canary', 'gradual')) AS nearest,
        (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = v.pipeline_version_id AND w.state = 'pending')
+           + (SELECT coalesce(sum(q.rows), 0) FROM store.work_page q WHERE q.pipeline_version_id = v.pipeline_version_id)::bigint
            AS pending,
        (SELECT count(*) FROM store.feedback f
         WHERE f.pipeline_version_id = v.pipeline_version_id AND f.verdict = 'right') AS said_right,
@@ -168,7 +169,9 @@ WHERE p.name = %(pipeline)s AND d.stage = 'full'
                   WHERE i.row_id = l.row_id AND i.input_hash = l.input_hash
                     AND i.pipeline_version_id = d.pipeline_version_id)
   AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = l.row_id AND w.pipeline_version_id = d.pipeline_version_id
-                  AND w.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT w.overtaken);
+                  AND w.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT w.overtaken)
+  AND NOT EXISTS (SELECT FROM store.work_page q WHERE q.pipeline_version_id = d.pipeline_version_id
+                  AND l.row_id BETWEEN q.first_row_id AND q.last_row_id AND store.covers(0, q.share, l.row_key));
 
 -- name: backfill
 -- Rows that the live version of a pipeline has made nothing of become its work. Where it reads all columns that the rows'
@@ -190,6 +193,8 @@ WHERE d.pipeline_version_id = %(version_id)s
                     AND i.pipeline_version_id = d.pipeline_version_id)
   AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = l.row_id AND o.pipeline_version_id = d.pipeline_version_id
                   AND o.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT o.overtaken)
+  AND NOT EXISTS (SELECT FROM store.work_page q WHERE q.pipeline_version_id = d.pipeline_version_id
+                  AND l.row_id BETWEEN q.first_row_id AND q.last_row_id AND store.covers(0, q.share, l.row_key))
 ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
 SET state = 'pending', attempts = 0, not_before = now(), reason = NULL, finished_at = NULL, overtaken = false
 WHERE w.state IN ('superseded', 'missing', 'cancelled');

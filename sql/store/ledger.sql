@@ -107,19 +107,22 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 LIMIT 1;
 
 -- name: record_new
--- A page of a first load: rows that nobody knows enter the ledger and become work of each version without being looked up
--- before. Rows that are there already, or twice in the page, are passed over: fewer are new then, and `record` looks at
--- all of them. Only where all versions read all columns.
+-- A page of a first load: rows that nobody knows enter the ledger without being looked up before, and the page waits as
+-- one row for each version that makes them, until claims make work of it (work_pages.sql). Rows that are there already,
+-- or twice in the page, are passed over: fewer are new then, and `record` looks at all of them. Only where all versions
+-- read all columns.
 WITH added AS (
     INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
     SELECT %(stream_id)s, row_key, input_hash, %(hash_version)s, cursor FROM page
     ON CONFLICT (stream_id, row_key) DO NOTHING
-    RETURNING row_id, row_key, input_hash, cursor
+    RETURNING row_id, row_key, cursor
 ), queued AS (
-    INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id)
-    SELECT a.row_id, %(stream_id)s, a.input_hash, d.pipeline_version_id
-    FROM added a CROSS JOIN store.deployment d
-    WHERE %(enqueue)s AND d.pipeline_version_id = ANY(%(versions)s) AND store.covers(0, d.share, a.row_key)
+    INSERT INTO store.work_page (stream_id, pipeline_id, pipeline_version_id, first_row_id, last_row_id, rows, share)
+    SELECT %(stream_id)s, d.pipeline_id, d.pipeline_version_id, b.first_row_id, b.last_row_id, n.rows, d.share
+    FROM (SELECT min(row_id) AS first_row_id, max(row_id) AS last_row_id FROM added) b
+    CROSS JOIN store.deployment d
+    CROSS JOIN LATERAL (SELECT count(*) AS rows FROM added a WHERE store.covers(0, d.share, a.row_key)) n
+    WHERE %(enqueue)s AND d.pipeline_version_id = ANY(%(versions)s) AND n.rows > 0
 )
 SELECT count(*) AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
        extract(epoch FROM clock_timestamp())::float8 AS at,

@@ -3,6 +3,7 @@
 -- polled; none where the pipeline has never run.
 SELECT v.pipeline_version_id AS version_id, v.sha256,
        (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = v.pipeline_version_id AND w.state = 'pending')
+           + (SELECT coalesce(sum(q.rows), 0) FROM store.work_page q WHERE q.pipeline_version_id = v.pipeline_version_id)::bigint
            AS pending,
        EXISTS (SELECT FROM store.ledger l WHERE l.stream_id = d.stream_id) AS polled
 FROM store.pipeline p

@@ -34,9 +34,13 @@ SELECT stream, pipeline, sum(pending)::bigint AS pending, max(oldest_s) AS oldes
 FROM (
     SELECT s.name AS stream, p.name AS pipeline,
            (SELECT count(*) FROM store.work w WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending')
+               + (SELECT coalesce(sum(q.rows), 0) FROM store.work_page q WHERE q.pipeline_version_id = d.pipeline_version_id)
                AS pending,
-           (SELECT extract(epoch FROM now() - w.enqueued_at)::float8 FROM store.work w
-            WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending' ORDER BY w.work_id LIMIT 1) AS oldest_s,
+           extract(epoch FROM now() - least(
+               (SELECT w.enqueued_at FROM store.work w
+                WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending' ORDER BY w.work_id LIMIT 1),
+               (SELECT q.found_at FROM store.work_page q
+                WHERE q.pipeline_version_id = d.pipeline_version_id ORDER BY q.work_page_id LIMIT 1)))::float8 AS oldest_s,
            EXISTS (SELECT FROM store.lease l
                    WHERE starts_with(l.name, 'serves ' || d.pipeline_version_id || ' ') AND l.expires_at > now()) AS served,
            d.held_reason IS NOT NULL AS held

@@ -324,15 +324,24 @@ CROSS JOIN LATERAL (
     SELECT w.not_before
     FROM store.work w
     WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'claimed'
+    UNION ALL
+    SELECT * FROM (
+        SELECT now()
+        FROM store.work_page p CROSS JOIN generate_series(1, least(p.rows, %(most)s))
+        WHERE p.pipeline_version_id = d.pipeline_version_id LIMIT %(most)s
+    ) paged
 ) o
 WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL;
 
 -- name: waiting
--- How many rows wait for these versions, each counted, along `work_ready`: of a long queue asked seldom.
-SELECT count(*) AS rows
+-- How many rows wait for these versions, each counted, along `work_ready`, and those of pages: of a long queue asked seldom.
+SELECT coalesce(sum(q.rows + n.rows), 0)::bigint AS rows
 FROM store.deployment d
 JOIN store.stream s USING (stream_id)
-JOIN store.work w ON w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending'
+CROSS JOIN LATERAL (SELECT count(*) AS rows FROM store.work w
+                    WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending') q
+CROSS JOIN LATERAL (SELECT coalesce(sum(p.rows), 0) AS rows FROM store.work_page p
+                    WHERE p.pipeline_version_id = d.pipeline_version_id) n
 WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL;
 
 -- name: dead_list

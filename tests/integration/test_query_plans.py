@@ -48,7 +48,7 @@ VALUES: dict[str, Any] = {
     "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": [False], "streams": ["s"],
     "rows": [200], "holder": "d", "ttl_s": 60, "max_attempts": 5, "most": 1_000,
     "status": "withheld", "limit": 50, "insight_id": 9, "after": 29_000, "upto": 30_000,
-    "reason": "late",
+    "reason": "late", "pages": [1],
 }  # fmt: skip
 
 
@@ -108,6 +108,31 @@ def test_recording_a_page_reads_its_own_rows_alone(
 def test_claiming_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> None:
     with filled.transaction():
         assert scanned(plan(filled, load("work")["claim"])) == []
+
+
+def test_a_page_of_a_first_load_becomes_work_by_its_own_rows_alone(
+    filled: psycopg.Connection[Any],
+) -> None:
+    filled.execute(
+        "INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)"
+        " SELECT 1, n, md5(n::text)::uuid, 1, n FROM generate_series(%(from)s::int, %(to)s) n",
+        {"from": ROWS + 1, "to": ROWS + PAGE},
+    )
+    filled.execute(
+        "INSERT INTO store.work_page (stream_id, pipeline_id, pipeline_version_id, first_row_id,"
+        " last_row_id, rows, share)"
+        " SELECT 1, 1, 1, %(from)s + 1, %(from)s + %(rows)s, %(rows)s, 1",
+        {"from": ROWS, "rows": PAGE},
+    )
+    sql = load("work_pages")
+    with filled.transaction():
+        assert scanned(plan(filled, sql["due"])) == []
+        queued = filled.execute(sql["enqueue"], VALUES).fetchall()
+        read = filled.execute(
+            "SELECT max(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables"
+            " WHERE relname IN ('ledger', 'work')"
+        ).fetchall()
+    assert (queued, read[0][0] < 4 * PAGE) == ([(PAGE,)], True)
 
 
 def test_claiming_within_budgets_reads_what_is_in_hand_and_its_own_rows(
