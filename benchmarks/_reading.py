@@ -44,6 +44,9 @@ _FORMS = {_PLAIN: _TEXTS, _PRINT: _TEXTS, _FLAT: {".pptx"}, _CSV: _BOOKS}
 _EDGE = 3  # lines at the top and bottom of a page where one runs over all
 _OFTEN = 3  # pages
 _ENTRY = re.compile(r"^\W*(?:\d{1,4}|[ivxl]{1,5})\W*$|(?:\. ?){4,}\s*\w{1,4}$")
+_ERROR = re.compile(
+    r"#(?:[A-Z]+/?[A0]?[!?]?|N/A)(?=[,\s\"]|$)|Err:\d{3}", re.MULTILINE
+)  # a formula's
 _CONTENTS = re.compile(r"\S\t\d{1,4}$")
 # What the loader leaves out of a page on purpose: menus and lists of links to its own headings.
 _MENUS = """
@@ -61,6 +64,11 @@ _FILLED = (
     "[...document.querySelectorAll('input,textarea')].map(one => one.value && one.offsetParent &&"
     " !['hidden','submit','reset','checkbox','radio','image','button','password','range','color',"
     "'file'].includes(one.type) ? one.value : '').join(' ')"
+)
+# Numbers of lists, which a browser shows and does not tell.
+_NUMBERED = (
+    "[...document.querySelectorAll('ol')].map(list => [...list.children].map((_, at) =>"
+    " list.start + at).join(' ')).join(' ')"
 )
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 
@@ -131,8 +139,10 @@ class Programs:
             return Reference(text, text)
         made = self._converted(path, _PLAIN if suffix in _TEXTS else _CSV)
         text = "\n".join(one.read_text(encoding="utf-8-sig", errors="replace") for one in made)
-        if suffix in _BOOKS:
-            return Reference(text, text)
+        if suffix in _BOOKS:  # the names of its sheets are those of the files
+            names = "\n".join(one.stem.partition("-")[2] for one in made)
+            text = _ERROR.sub("", text)
+            return Reference(f"{text}\n{names}\ntrue false", text)
         meant = "\n".join(line for line in text.splitlines() if not _CONTENTS.search(line))
         return Reference(text, meant, _pdf(self._converted(path, _PRINT)[0]).whole)
 
@@ -161,8 +171,10 @@ class Programs:
     def _page(self, path: Path) -> Reference:
         self._browser.open(path.resolve().as_uri())
         whole = f"{self._browser.js(_SHOWN)}\n{self._browser.js(_FILLED)}"
+        numbered = f"{whole}\n{self._browser.js(_NUMBERED)}"
         self._browser.js(_MENUS)
-        return Reference(whole, f"{self._browser.js(_SHOWN)}\n{self._browser.js(_FILLED)}")
+        meant = f"{self._browser.js(_SHOWN)}\n{self._browser.js(_FILLED)}"
+        return Reference(whole, meant, numbered)
 
     def _mail(self, path: Path) -> Reference:
         message = email.message_from_bytes(path.read_bytes().lstrip(), policy=email.policy.default)
@@ -188,6 +200,21 @@ class Programs:
         elif kind in ("text/plain", "text/html") and not part.is_attachment():
             text = str(part.get_content())
             yield self._html(text) if kind == "text/html" else text
+        else:
+            yield self._attached(part)
+
+    def _attached(self, part: EmailMessage) -> str:
+        name = part.get_filename() or ""
+        suffix = Path(name).suffix.lower()
+        data = part.get_payload(decode=True)
+        if suffix not in (*KINDS, ".txt") or not isinstance(data, bytes):
+            return ""
+        if suffix == ".txt":
+            return f"{name}\n{data.decode(errors='replace')}"
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"attached{suffix}"
+            file.write_bytes(data)
+            return f"{name}\n{self.read(file).meant}"
 
     def _html(self, text: str) -> str:
         with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
@@ -245,8 +272,8 @@ def _show(path: Path) -> str:
 def _spoken(paragraph: lxml.etree._Element) -> Iterator[str]:
     yield paragraph.text or ""
     for one in paragraph:
-        if one.tag == f"{_TEXT}page-number":
-            pass
+        if one.tag in (f"{_TEXT}page-number", f"{_TEXT}date", f"{_TEXT}time"):
+            pass  # when it was read
         elif one.tag in (f"{_TEXT}line-break", f"{_TEXT}tab", f"{_TEXT}s"):
             yield " "
         elif one.tag not in (f"{_TEXT}p", f"{_TEXT}h"):

@@ -29,7 +29,9 @@ from insights.documents.formats.cleaning import clean
 from tests.browser import browser
 
 _WORD = re.compile(r"\w+")
-_OURS = re.compile(r"^## Slide \d+$|^column \d+: ", re.MULTILINE)  # names of what has none
+# Names of what has none, and labels.
+_OURS = re.compile(r"^## Slide \d+$|^column \d+: |^Date: |^## message\.eml$", re.MULTILINE)
+_NUMBER = re.compile(r"-?\d+[.,]\d+(?:[eE][-+]?\d+)?")
 _LEAST_KEPT, _MOST_GIVEN = 0.98, 1.02
 _REPEATING = ("workbooks", "CSV")
 _FEWEST = 40  # words of a reference; in fewer one word is more than the bound
@@ -60,6 +62,10 @@ def words(text: str) -> Counter[str]:
     return Counter(_WORD.findall(clean(text).casefold().replace("_", " ")))
 
 
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0].replace(',', '.')):.5e}".replace(".", "").replace("-", "n")
+
+
 def measure(path: Path, programs: Programs) -> Figures | None:
     """Return one file's figures; None where its reference has too few words."""
     kind = KINDS[path.suffix.lower()]
@@ -78,8 +84,13 @@ def measure(path: Path, programs: Programs) -> Figures | None:
         what = exc.what if isinstance(exc, errors.KnowledgeError) else repr(exc)
         return Figures(path.name, kind, problem=what)
     took = time.process_time() - began
-    got = words(_OURS.sub("", loaded.text))
-    more = got - (shown | words(reference.elsewhere))
+    got = words(loaded.text)
+    if kind in _REPEATING:  # programs print the last digits differently
+        wanted, shown, got = (
+            words(_NUMBER.sub(_rounded, text))
+            for text in (reference.meant, reference.whole, loaded.text)
+        )
+    more = got - (shown | words(reference.elsewhere)) - words(" ".join(_OURS.findall(loaded.text)))
     if kind in _REPEATING:
         more = Counter({word: count for word, count in more.items() if word not in shown})
     kept = (wanted & got).total()

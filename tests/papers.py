@@ -25,7 +25,7 @@ def docx_of(body: str, **parts: str) -> bytes:
 
     Each part is the inside of its root element.
     """
-    roots = {"styles": "styles", "footnotes": "footnotes", "header": "hdr", "footer": "ftr"}
+    roots = {"header": "hdr", "footer": "ftr"}
     kinds = {name: name.rstrip("0123456789") for name in parts}
     types = "".join(
         f'<Override PartName="/word/{name}.xml" ContentType="{_KINDS}{kind}+xml"/>'
@@ -48,7 +48,7 @@ def docx_of(body: str, **parts: str) -> bytes:
         "word/document.xml": f"<w:document {_NAMESPACES}><w:body>{body}</w:body></w:document>",
     }
     for name, kind in kinds.items():
-        root = roots[kind]
+        root = roots.get(kind, kind)
         files[f"word/{name}.xml"] = f"<w:{root} {_NAMESPACES}>{parts[name]}</w:{root}>"
     return zip_of(files)
 

@@ -5,7 +5,7 @@ import pytest
 from insights.documents.formats.numerals import written
 from insights.documents.messages import Limits
 from insights.documents.registry import read
-from tests.papers import zip_of
+from tests.papers import docx_of, zip_of
 
 _OASIS = "urn:oasis:names:tc:opendocument:xmlns:"
 _NAMES = (
@@ -83,4 +83,75 @@ def test_steps_of_an_opendocument_text_go_on_behind_a_picture() -> None:
     )  # fmt: skip
     assert _opendocument(body) == (
         "1. Open\n\n2. Turn\n\n  - gently\n\nA picture.\n\n3. Close\n\nAgain:\n\n1. Wait"
+    )
+
+
+def _lvl(level: int, form: str, text: str, more: str = "") -> str:
+    return (
+        f'<w:lvl w:ilvl="{level}"><w:start w:val="1"/><w:numFmt w:val="{form}"/>{more}'
+        f'<w:lvlText w:val="{text}"/></w:lvl>'
+    )
+
+
+_NUMBERING = (
+    '<w:abstractNum w:abstractNumId="0">'
+    + _lvl(0, "decimal", "%1", '<w:pStyle w:val="H1"/>')
+    + _lvl(1, "decimal", "%1.%2", '<w:pStyle w:val="H2"/>')
+    + '</w:abstractNum><w:abstractNum w:abstractNumId="1">'
+    + _lvl(0, "decimal", "%1.")
+    + _lvl(1, "lowerLetter", "%2)")
+    + _lvl(2, "bullet", "•")
+    + '</w:abstractNum><w:abstractNum w:abstractNumId="2">'
+    + _lvl(0, "upperRoman", "Article %1")
+    + _lvl(1, "decimal", "%1.%2", "<w:isLgl/>")
+    + '</w:abstractNum><w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num>'
+    '<w:num w:numId="2"><w:abstractNumId w:val="1"/></w:num>'
+    '<w:num w:numId="3"><w:abstractNumId w:val="2"/></w:num>'
+    '<w:num w:numId="4"><w:abstractNumId w:val="1"/>'
+    '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="1"/></w:lvlOverride></w:num>'
+)
+_STYLES = (
+    '<w:style w:type="paragraph" w:styleId="H1"><w:name w:val="heading 1"/><w:pPr><w:numPr>'
+    '<w:numId w:val="1"/></w:numPr></w:pPr></w:style>'
+    '<w:style w:type="paragraph" w:styleId="H2"><w:name w:val="heading 2"/><w:basedOn w:val="H1"/>'
+    '<w:pPr><w:numPr><w:ilvl w:val="1"/><w:numId w:val="1"/></w:numPr></w:pPr></w:style>'
+)
+
+
+def _word(*paragraphs: tuple[str, str]) -> str:
+    """Read a document of paragraphs, each its style or `list/level`, and its text."""
+    body = ""
+    for place, text in paragraphs:
+        number, _, level = place.partition("/")
+        inside = f'<w:pStyle w:val="{place}"/>' if place else ""
+        if level:
+            inside = f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{number}"/></w:numPr>'
+        body += f"<w:p><w:pPr>{inside}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+    return read("a.docx", docx_of(body, numbering=_NUMBERING, styles=_STYLES), Limits()).text
+
+
+def test_headings_of_a_word_document_have_their_numbers() -> None:
+    text = _word(("H1", "Pumps"), ("H2", "Parts"), ("H2", "Oil"), ("H1", "Valves"), ("H2", "Wear"))
+    assert text == "# 1 Pumps\n\n## 1.1 Parts\n\n## 1.2 Oil\n\n# 2 Valves\n\n## 2.1 Wear"
+
+
+def test_steps_of_a_word_document_go_on_behind_a_picture() -> None:
+    text = _word(
+        ("2/0", "Open"), ("2/0", "Turn"), ("", "A picture."), ("2/0", "Close"), ("2/1", "gently"),
+        ("2/1", "at once"), ("2/0", "Wait"), ("", "Again:"), ("4/0", "Open"), ("4/0", "Turn"),
+    )  # fmt: skip
+    assert text == (
+        "1. Open\n2. Turn\n\nA picture.\n\n3. Close\n\na) gently\n\nb) at once\n\n4. Wait\n\n"
+        "Again:\n\n1. Open\n2. Turn"
+    )
+
+
+def test_clauses_of_a_word_document_have_their_numbers() -> None:
+    text = _word(("3/0", "Delivery"), ("3/1", "The seller"), ("3/0", "Price"), ("3/1", "The buyer"))
+    assert text == "Article I Delivery\n\n1.1 The seller\n\nArticle II Price\n\n2.1 The buyer"
+
+
+def test_a_paragraph_whose_style_is_numbered_may_have_no_number() -> None:
+    assert _word(("H1", "Pumps"), ("0/0", "plain"), ("9/0", "no list")) == (
+        "# 1 Pumps\n\nplain\n\nno list"
     )

@@ -2,7 +2,7 @@
 
 Mammoth knows insertions, moves, content controls, smart tags, notes, merged cells and text boxes.
 What it passes over is put right in the package before: fields, formulas, drawings without an old
-form beside them, hidden text, headings by another style's name, headers and footers.
+form beside them, hidden text, headings by another style's name, numbers, headers and footers.
 """
 
 import io
@@ -28,11 +28,13 @@ from insights.documents.formats.elements import (
     written,
 )
 from insights.documents.formats.titles import usable
+from insights.documents.formats.word_numbers import Numbers, told
 from insights.documents.messages import Limits, Loaded
 
 # Both forms of the standard (ISO/IEC 29500), strict and transitional, by local names.
 _STYLES = "word/styles.xml"
 _DOCUMENT = "word/document.xml"
+_NUMBERING = "word/numbering.xml"
 _MARGIN = re.compile(r"word/(?:header|footer)\d*\.xml")
 _STORY = re.compile(r"word/(?:document|footnotes|endnotes|header\d*|footer\d*)\.xml")
 _NEEDED = re.compile(r"(?:\[Content_Types\]|_rels/\.|word/[^/]*|word/_rels/[^/]*|docProps/core)\S*")
@@ -67,7 +69,7 @@ def load(data: bytes, limits: Limits) -> Loaded:
         raise errors.KnowledgeError(
             "is no readable Word document", fix="save it again as .docx"
         ) from exc
-    root = markup.tree(_BACK.sub("", page))
+    root = markup.tree(told(_BACK.sub("", page)))
     text = "" if root is None else markup.markdown(root)
     heading = "" if root is None else usable(markup.heading(root))
     return Loaded(
@@ -92,6 +94,12 @@ def _prepared(package: zipfile.ZipFile) -> tuple[io.BytesIO, list[str]]:
     """Return the package that mammoth reads, without pictures, and the headers and footers."""
     styles = parsed(archive.part(package, _STYLES) or b"<none/>")
     contents = _mend_styles(styles)
+    numbers = Numbers(parsed(archive.part(package, _NUMBERING) or b"<none/>"), styles)
+    headings = {
+        attribute(style, "styleId")
+        for style in styles
+        if _HEADING.fullmatch(attribute(child(style, "name"), "val"))
+    }
     margins: dict[str, None] = {}
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as out:
@@ -104,6 +112,8 @@ def _prepared(package: zipfile.ZipFile) -> tuple[io.BytesIO, list[str]]:
             elif _STORY.fullmatch(name):
                 story = parsed(data)
                 _mend_story(story, contents)
+                if name == _DOCUMENT:
+                    numbers.mark(story, headings.__contains__)
                 if _MARGIN.fullmatch(name):
                     margins |= dict.fromkeys(_margin(story))
                     continue
