@@ -260,6 +260,21 @@ def test_csv_with_a_very_long_cell(tmp_path: Path) -> None:
     assert "B: after" in loaded
 
 
+@pytest.mark.parametrize("between", ["made by: Ann\n", "\n"])
+def test_a_line_above_the_header_may_have_a_delimiter(tmp_path: Path, between: str) -> None:
+    text = f"Report of Monday, North\n{between}No,Name,Place\n1,Ann,Bern\n2,Bob,\n"
+    loaded = load(_write(tmp_path, "a.csv", text)).text
+    assert loaded.startswith("Report of Monday | North")
+    assert loaded.endswith("## 1\n\nNo: 1\nName: Ann\nPlace: Bern\n\n## 2\n\nNo: 2\nName: Bob")
+
+
+def test_a_header_may_lack_a_name_and_stand_above_an_empty_line(tmp_path: Path) -> None:
+    lacking = load(_write(tmp_path, "a.csv", "No,Name,\n1,Ann,x\n2,Bob,y\n")).text
+    assert lacking.startswith("## 1\n\nNo: 1\nName: Ann\ncolumn 3: x")
+    apart = load(_write(tmp_path, "b.csv", "No,Name\n\n1,Ann\n2,Bob\n")).text
+    assert apart.startswith("## 1\n\nNo: 1\nName: Ann")
+
+
 def test_csv_makes_a_section_of_each_record(tmp_path: Path) -> None:
     text = 'question;answer\n"How; long?";two days\nWho?;\n'
     loaded = load(_write(tmp_path, "a.csv", text))

@@ -193,6 +193,20 @@ def test_rich_text_of_any_sign_with_its_notes_and_changes_accepted() -> None:
     assert ("hidden" in text, "gone" in text) == (False, False)
 
 
+def test_rich_texts_boxes_and_signs_are_read() -> None:
+    loaded = _read(
+        "a.rtf",
+        rb"{\rtf1\ansi\ansicpg1252{\info{\title Pr\'fcfbericht}}\pard 25 "
+        rb'{\field{\*\fldinst {\f0 SYMBOL 176 \\f "Symbol" \\s 12}}{\fldrslt {\f3\fs24}}}C, 5 '
+        rb"{\field{\*\fldinst SYMBOL 0xF06D \\f Symbol}{\fldrslt }}m, "
+        rb"{\field{\*\fldinst SYMBOL 109 \\f Symbol}{\fldrslt shown}}\par"
+        rb"{\shp{\*\shpinst\shpleft1{\sp{\sn shapeType}{\sv 202}}{\shptxt \pard Hot!\par}}}"
+        rb"{\field{\*\fldinst HYPERLINK x}{\fldrslt link}}\par}",
+    )
+    assert loaded.title == "Prüfbericht"
+    assert loaded.text == "25 °C, 5 μm, shown\n\nHot!\nlink"
+
+
 def test_presentations() -> None:
     show = pptx.Presentation()
     slide = show.slides.add_slide(show.slide_layouts[1])

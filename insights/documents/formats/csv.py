@@ -31,8 +31,9 @@ def load(data: bytes, _: Limits) -> Loaded:
         delimiter, text = named["delimiter"], text[named.end() :]
     else:
         delimiter = _delimiter(text)
-    rows = [row for row in _rows(text, delimiter) if any(cell.strip() for cell in row)]
-    if rows and not split(rows)[2]:
+    rows = [[cell.strip() for cell in row] for row in _rows(text, delimiter)]
+    header, records = split(rows)[1:]
+    if header and not records:
         raise errors.KnowledgeError("has no record below a header")
     return Loaded(text=sections(rows), doubts=doubts)
 

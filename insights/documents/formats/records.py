@@ -10,10 +10,11 @@ _LONGEST_HEAD = 120
 _HEADER_WITHIN = 30  # lines above a header are a title, a date, a filter: not pages of text
 _FILLED = 0.6  # of the columns that most rows fill: fewer are a line above the table
 _YEARS = range(1900, 2200)
+# What names no column; "No" does, it is short for number.
 _VALUE = re.compile(
     r"[-+(]?[\d.,' \u00a0]*\d[\d.,' \u00a0]*[)%€$£]?|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}.*"
     r"|\d{1,2}:\d\d.*"
-    r"|[\w.+-]+@[\w-]+\.\w+|(?:true|false|yes|no|ja|nein|wahr|falsch|null|n/a)",
+    r"|[\w.+-]+@[\w-]+\.\w+|(?:true|false|yes|ja|nein|wahr|falsch|null|n/a)",
     re.IGNORECASE,
 )
 
@@ -23,10 +24,7 @@ def sections(rows: Sequence[Sequence[str]], level: str = "##") -> str:
 
     Without a header the columns are numbered. No cell is left out but empty ones.
     """
-    kept = [cells for row in rows if any(cells := [one_line(cell) for cell in row])]
-    if not kept:
-        return ""
-    above, header, records = split(kept)
+    above, header, records = split([[one_line(cell) for cell in row] for row in rows])
     written = [" | ".join(filter(None, row)) for row in above]
     text = ["\n".join(written)] if written else []
     text += [_section(header, record, level) for record in records]
@@ -36,19 +34,32 @@ def sections(rows: Sequence[Sequence[str]], level: str = "##") -> str:
 def split(
     rows: Sequence[Sequence[str]],
 ) -> tuple[Sequence[Sequence[str]], Sequence[str], Sequence[Sequence[str]]]:
-    """Return the lines above the header, the header (empty: there is none), and the records."""
-    typical = _typical([sum(map(bool, row)) for row in rows])
+    """Return the lines above the header, the header (empty: there is none), and the records.
+
+    Empty rows are left out.
+    """
+    filled = [sum(map(bool, row)) for row in rows]
+    if not any(filled):
+        return (), (), ()
+    typical = _typical([count for count in filled if count])
     start = next(
-        (
-            number
-            for number, row in enumerate(rows[:_HEADER_WITHIN])
-            if sum(map(bool, row)) >= max(2 if typical > 1 else 1, _FILLED * typical)
-        ),
-        0,
+        (at for at in range(min(len(rows), _HEADER_WITHIN)) if _begins(filled, at, typical)), 0
     )
-    if _names(rows[start]):
-        return rows[:start], rows[start], rows[start + 1 :]
-    return rows[:start], (), rows[start:]
+    above = [row for row in rows[:start] if any(row)]
+    named = _names(rows[start])
+    records = [row for row in rows[start + named :] if any(row)]
+    return above, rows[start] if named else (), records
+
+
+def _begins(filled: Sequence[int], at: int, typical: int) -> bool:
+    """Tell whether a table begins at a row, which lacks cells only where the next is full too.
+
+    A line above the header that is cut in two by chance (a place and a date) stands before an empty
+    row or another such line.
+    """
+    enough = max(2 if typical > 1 else 1, _FILLED * typical)
+    following = filled[at + 1] if at + 1 < len(filled) else 0
+    return filled[at] >= enough and (filled[at] >= typical or following >= enough)
 
 
 def _typical(counts: Sequence[int]) -> int:
