@@ -71,6 +71,8 @@ _NUMBERED = (
     " list.start + at).join(' ')).join(' ')"
 )
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
+_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 
 
 class Reference(NamedTuple):
@@ -262,8 +264,14 @@ def _show(path: Path) -> str:
     """Return the paragraphs of a flat OpenDocument presentation, notes included."""
     root = lxml.etree.parse(path, lxml.etree.XMLParser(huge_tree=True, recover=True)).getroot()
     body = next(one for one in root if str(one.tag).endswith("}body"))
-    for comment in list(body.iter("{*}annotation")):
-        comment.getparent().remove(comment)
+    hidden = {
+        one.getparent().get(f"{_STYLE}name")
+        for one in root.iter("{*}drawing-page-properties")
+        if "hidden" in one.attrib.values()
+    }
+    for one in (*body.iter("{*}annotation"), *body.iter("{*}page")):
+        if str(one.tag).endswith("}annotation") or one.get(f"{_DRAW}style-name") in hidden:
+            one.getparent().remove(one)
     lines = ["".join(_spoken(one)) for one in body.iter(f"{_TEXT}p", f"{_TEXT}h")]
     margins = ["".join(one.itertext()) for one in body.iter("{*}footer-decl", "{*}date-time-decl")]
     return "\n".join((*lines, *margins))

@@ -31,7 +31,7 @@ from tests.browser import browser
 _WORD = re.compile(r"\w+")
 # Names of what has none, and labels.
 _OURS = re.compile(r"^## Slide \d+$|^column \d+: |^Date: |^## message\.eml$", re.MULTILINE)
-_NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?|\b(?:true|false)\b", re.IGNORECASE)
 _LEAST_KEPT, _MOST_GIVEN = 0.98, 1.02
 _REPEATING = ("workbooks", "CSV")
 _FEWEST = 40  # words of a reference; in fewer one word is more than the bound
@@ -63,6 +63,8 @@ def words(text: str) -> Counter[str]:
 
 
 def _rounded(number: re.Match[str]) -> str:
+    if number[0].isalpha():
+        return str(int(number[0].lower() == "true"))
     return f"{float(number[0]):.5e}".replace(".", "").replace("-", "n")
 
 
@@ -85,7 +87,7 @@ def measure(path: Path, programs: Programs) -> Figures | None:
         return Figures(path.name, kind, problem=what)
     took = time.process_time() - began
     got = words(loaded.text)
-    if kind == "workbooks":  # programs print the last digits differently
+    if kind == "workbooks":  # programs differ in last digits and truth
         wanted, shown, got = (
             words(_NUMBER.sub(_rounded, text))
             for text in (reference.meant, reference.whole, loaded.text)

@@ -115,7 +115,7 @@ def _chart(chart: Any) -> Iterator[str]:  # noqa: ANN401
             yield " | ".join(["", *names]).strip()
         values = [list(one.values) for one in series]
         for at, category in enumerate(plot.categories):
-            row = [str(one[at]) for one in values if at < len(one) and one[at] is not None]
+            row = [f"{one[at]:.15g}" for one in values if at < len(one) and one[at] is not None]
             yield " | ".join([one_line(str(category)), *row])
 
 
