@@ -26,6 +26,7 @@
         ├── StoreError           the store's schema, extension or credential is wrong
         │   └── AccessDenied     its login may not do this
         ├── ModelError           a model file is missing, malformed or not the one named
+        │   ├── AdapterError     a pipeline's LoRA adapter is: that pipeline alone
         │   └── GeneratorBroken  the build of llama.cpp, the driver or the machine: nobody's row
         ├── KnowledgeError       a document or collection cannot be used
         ├── RequestRefused       what a client sent is no valid request
@@ -323,6 +324,16 @@ class ModelError(Permanent):
     """
 
     exit_code = 34
+
+
+class AdapterError(ModelError):
+    """A pipeline's LoRA adapter is missing, damaged, or not for its model: that pipeline stops.
+
+    Cause: `path` or `sha256` of `[adapter]` is wrong, or it was made for another model.
+    Fix: correct the pipeline's file, or convert the adapter again for exactly this model.
+    """
+
+    exit_code = 50
 
 
 class GeneratorBroken(ModelError):

@@ -20,7 +20,13 @@ from insights.store import revision
 from insights.web.clients import Clients
 from insights.web.webhooks import OutcomeHook
 from insights.wiring import doors, queues
-from insights.wiring.adapters import open_generator, open_loader, open_marks, open_sink
+from insights.wiring.adapters import (
+    adapted,
+    open_generator,
+    open_loader,
+    open_marks,
+    open_sink,
+)
 from insights.wiring.app import App, check_store, open_app
 from insights.wiring.files import standings
 from insights.workers.confinement import Held
@@ -327,10 +333,11 @@ class Examination:
             made.settings.abstain,
             where=str(made.settings.schema_),
             roles=made.template.roles,
+            adapter=made.settings.taught(name),
         )
         for note in notes:
             self._add(place, Finding(level="note", what=note))
-        self._rehearse(made, generator)
+        self._rehearse(made, adapted(made.settings, name, generator))
 
     def _rehearse(self, made: Definition, generator: Any) -> None:  # noqa: ANN401 - a port's
         """Take a made-up row through prompt, schema and model."""

@@ -24,6 +24,7 @@
 | generate | the deadline passed | others beside | nobody | fewer at once |
 | generate | the deadline passed | alone | the row | dead the second time |
 | generate | the model is damaged | | nobody | its breaker |
+| generate | the pipeline's adapter is damaged | | nobody | the recipe's breaker |
 | any | a setting is wrong, the stream does not fit | | nobody | the recipe's breaker |
 | any | an exception nobody foresaw | others beside | nobody | each alone; logged once |
 | any | an exception nobody foresaw | alone, others passed | the row | dead the second time |
@@ -143,7 +144,7 @@ def decide(step: Step, exc: BaseException, evidence: Evidence) -> Ruling:  # noq
             return _of_this_row(part, exc, evidence)
         case errors.RowError():
             return _of_one_row(evidence)
-        case errors.ModelError():
+        case errors.ModelError() if not isinstance(exc, errors.AdapterError):
             return Ruling(opens=part if step == "read" else "model", at_once=True, lasting=True)
         case errors.Permanent():
             return Ruling(opens=_refused(step, exc), lasting=True)

@@ -7,6 +7,8 @@ thereby run one after another and pay for them once. A row whose prefix another 
 computing waits for it; a row that has used half of its time is admitted next, whatever it shares.
 Rows of more weight, such as those that a person waits for, have a line of their own (`turns`).
 After a start the first row runs alone, so that people see an insight before all prompts are read.
+A batch is evaluated under one adapter: rows of several are admitted in turns (`waiting`), and while
+rows of two are in flight each has a few steps, so that none waits for another's end.
 """
 
 import time
@@ -15,19 +17,23 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from insights import errors
-from insights.inference import prefixes
 from insights.inference.drafting import Drafter
 from insights.inference.sampling import choose
 from insights.inference.slots import Decoder, Job, Slot
 from insights.inference.waiting import Lines
+from insights.model import Adapter
 from insights.workers.channel import Fault
+
+_TURN_ROWS = 2  # times the rows at once that one adapter's turn admits while others wait
+_TURN_STEPS = 8  # of one adapter while rows of another are in flight
 
 
 @dataclass
 class Tally:
-    """What a batcher has done since its start."""
+    """What a batcher has done since its start; `switches` are from one adapter to another."""
 
     steps: int = 0
+    switches: int = 0
     evaluated: int = 0
     copies: int = 0
     drafted: int = 0
@@ -66,12 +72,15 @@ class Batcher:
         self._model = model
         self._batch, self._chunk = batch, chunk
         self._slots = [Slot(index) for index in range(parallel)]
-        self._waiting = Lines()
+        self._waiting = Lines(_TURN_ROWS * parallel)
         self._masks = masks
         self._drafter = drafter
         self._run, self._few = run, few
         self._clock = clock
         self._alone = True  # until the first row has ended
+        self._adapter: Adapter | None = None  # that the model works under
+        self._stepped: dict[Adapter | None, int] = {}  # when each adapter stepped last
+        self._turn = 0  # steps of the adapter in a row
         self.tally = Tally()
 
     @property
@@ -105,7 +114,8 @@ class Batcher:
         self._admit()
         entries = self._build()
         if entries:
-            running = [slot.job for slot in self._slots if slot.job is not None]
+            held = (slot.job for slot in self._slots if slot.adapter == self._adapter)
+            running = [job for job in held if job is not None]
             self._decode(entries)
             ended += self._absorb()
             each = (self._clock() - begun) / len(running)
@@ -127,21 +137,25 @@ class Batcher:
 
     def _next(self) -> tuple[Job, Slot, int]:
         """Return the job to admit, and the slot that has (or will have) most of its prompt."""
-        line = self._waiting.turn()
-        oldest = line.oldest
-        if self._clock() < (oldest.submitted + oldest.deadline) / 2:
+        line = self._waiting.turn(now := self._clock())
+        oldest, adapter = line.oldest, line.adapter
+        alike = [slot for slot in self._slots if slot.adapter == adapter]
+        if alike and not oldest.late(now):
             length, number, slot = max(
-                ((*line.prompts.nearest(slot.key), slot) for slot in self._slots),
+                ((*line.prompts.nearest(slot.key), slot) for slot in alike),
                 key=lambda found: (found[0], found[2].job is None, found[2].held),
             )
             if length > 0:
                 return line.jobs[number], slot, length
-        slot = max(self._slots, key=lambda s: (prefixes.shared(s.key, oldest.key), s.job is None))
-        return oldest, slot, prefixes.shared(slot.key, oldest.key)
+        slot = max(self._slots, key=lambda s: (s.shares(oldest.key, adapter), s.job is None))
+        return oldest, slot, slot.shares(oldest.key, adapter)
 
     def _least_useful(self, free: list[Slot]) -> Slot:
         """Return the free slot whose content the waiting rows share least with."""
-        return min(free, key=lambda slot: (self._waiting.shared(slot.key), slot.held))
+        return min(free, key=self._worth)
+
+    def _worth(self, slot: Slot) -> tuple[int, int]:
+        return self._waiting.shared(slot.key, slot.adapter), slot.held
 
     def _start(self, job: Job, slot: Slot, source: Slot, length: int) -> None:
         self._waiting.took(job)
@@ -151,6 +165,7 @@ class Batcher:
         # The last prompt token is always evaluated: its logits are needed.
         length = min(length, len(job.prompt) - 1)
         slot.job, slot.key, slot.pending, slot.draft = job, job.key, [], []
+        slot.adapter = job.adapter
         if slot is source:
             self._take(slot, min(length, slot.held))
             return
@@ -181,7 +196,7 @@ class Batcher:
             return
         source, wanted = slot.source
         # The source may have ended early or taken another job since.
-        length = min(wanted, prefixes.shared(source.key, slot.key))
+        length = min(wanted, source.shares(slot.key, slot.adapter))
         if source.held < length and source.job is not None and not self._circular(slot):
             return
         length = min(length, source.held)
@@ -210,7 +225,7 @@ class Batcher:
         one forced token a step too, unless a run is long enough to be worth a pass. What is left of
         the batch goes to prompts, the first come first, no more than a chunk while anyone writes.
         """
-        active = [slot for slot in self._slots if slot.job is not None and slot.pending]
+        active = self._turning([slot for slot in self._slots if slot.job and slot.pending])
         writing = [slot for slot in active if slot.job and slot.job.first]
         room = self._batch - len(active)
         takes = {slot.index: 1 for slot in active}
@@ -233,6 +248,27 @@ class Batcher:
         for slot in active:
             self._fill(slot, takes[slot.index], entries)
         return entries
+
+    def _turning(self, active: list[Slot]) -> list[Slot]:
+        """Return those of the slots whose turn it is: a batch has rows of one adapter."""
+        adapters = list(dict.fromkeys(slot.adapter for slot in active))
+        if not adapters:
+            return active
+        last = self._adapter
+        stays = last in adapters and (len(adapters) == 1 or self._turn < _TURN_STEPS)
+        adapter = last if stays else self._next_adapter(adapters)
+        if adapter != last:
+            self._model.adapt(adapter)
+            self._adapter, self._turn = adapter, 0
+            self.tally.switches += 1
+        self._turn += 1
+        self._stepped[adapter] = self.tally.steps
+        return [slot for slot in active if slot.adapter == adapter]
+
+    def _next_adapter(self, adapters: list[Adapter | None]) -> Adapter | None:
+        """Return the one that stepped longest ago."""
+        others = [one for one in adapters if one != self._adapter] or adapters
+        return min(others, key=lambda one: self._stepped.get(one, -1))
 
     def _fill(self, slot: Slot, take: int, entries: list[tuple[int, int, int, bool]]) -> None:
         slot.outputs = []

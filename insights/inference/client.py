@@ -13,6 +13,7 @@ import structlog
 from insights import errors
 from insights.inference import broken
 from insights.inference.messages import (
+    AdapterFile,
     Checked,
     CheckRequest,
     Counters,
@@ -48,11 +49,12 @@ class LocalGenerator:
         chat_template: Replaces the file's own.
         tuned: Where `insights tune` keeps what it measured.
         confined: Whether the child is left nothing but its model and libraries.
+        adapters: LoRA adapters that requests may name.
         name: What logs call the child.
         clock: Monotonic seconds; replaceable for tests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a generator is made of
         self,
         path: Path | str,
         sha256: str = "",
@@ -61,6 +63,7 @@ class LocalGenerator:
         chat_template: str = "",
         tuned: Path | None = None,
         confined: bool = True,
+        adapters: Sequence[AdapterFile] = (),
         name: str = "generator",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +74,7 @@ class LocalGenerator:
             chat_template=chat_template,
             tuned=str(tuned or ""),
             confined=confined,
+            adapters=tuple(adapters),
         )
         self._name = name
         self._clock = clock
@@ -105,8 +109,8 @@ class LocalGenerator:
     def submit(self, request: GenerateRequest) -> Future[Generation]:
         """Start one generation; many may be in flight, and are batched.
 
-        The future raises `errors.GeneratorBroken` where llama.cpp cannot work on this machine: that
-        is no row's fault.
+        An `AdaptedRequest` is made under its adapter. The future raises `errors.GeneratorBroken`
+        where llama.cpp cannot work on this machine: that is no row's fault.
         """
         answer: Future[Generation] = Future()
         with self._lock:
@@ -131,6 +135,7 @@ class LocalGenerator:
         *,
         where: str,
         roles: Sequence[str] = (),
+        adapter: str = "",
     ) -> tuple[str, ...]:
         """Refuse an output schema that cannot be generated under constraint.
 
@@ -139,14 +144,20 @@ class LocalGenerator:
             abstain: Reasons that may be given instead.
             where: The file, for errors.
             roles: Of the prompt's messages: the chat template must be able to say them.
+            adapter: The SHA-256 of the one that rows are made under; "" is none.
 
         Raises:
             errors.SettingsError: Naming the place in the schema.
-            errors.ModelError: If the chat template cannot be rendered, or drops a message.
+            errors.ModelError: If the chat template cannot be rendered, or drops a message; if the
+                adapter is damaged, or another model's.
             errors.GeneratorBroken: If llama.cpp cannot work on this machine.
         """
         request = CheckRequest(
-            output_schema=schema, abstain=tuple(abstain), where=where, roles=tuple(roles)
+            output_schema=schema,
+            abstain=tuple(abstain),
+            where=where,
+            roles=tuple(roles),
+            adapter=adapter,
         )
         return self._call("check", request, Checked).notes
 

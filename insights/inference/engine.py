@@ -13,8 +13,19 @@ from pathlib import Path
 import msgspec
 
 from insights import errors
-from insights.inference import chat_names, cores, llama, machine, planner, probing, tuning, weights
-from insights.inference.batcher import Batcher, Tally
+from insights.inference import (
+    adapters,
+    chat_names,
+    cores,
+    llama,
+    machine,
+    planner,
+    probing,
+    proving,
+    tuning,
+    weights,
+)
+from insights.inference.batcher import Batcher
 from insights.inference.chat import ChatTemplate
 from insights.inference.confidence import has_closed
 from insights.inference.constraint import Compiler, Constraint
@@ -23,19 +34,11 @@ from insights.inference.messages import Counters, GeneratorInit
 from insights.inference.preparing import Prepared, prepare
 from insights.inference.reserved import Reserved
 from insights.inference.slots import Job
-from insights.model import GenerateRequest, Generation, Json, ModelInfo, Sampling, Span
+from insights.model import AdaptedRequest, Adapter, GenerateRequest, Generation, ModelInfo, Span
 from insights.steps.validate import ABSTAIN
 from insights.workers.channel import Fault
 
 Answer = Callable[[Generation | errors.InsightsError], None]
-# What the generator tries itself with at its start.
-_PROOF: Json = {
-    "type": "object",
-    "properties": {"ready": {"enum": ["yes", "no"]}, "sure": {"enum": ["yes", "no"]}},
-    "required": ["ready", "sure"],
-}
-_PROOF_TOKENS = 64
-_PROOF_S = 300.0  # far longer than it takes: the supervisor's own deadline is what ends a hang
 _SHRINKS = 4  # halvings tried when llama.cpp cannot get the memory of a plan
 
 
@@ -46,6 +49,7 @@ class _Flight:
     request: GenerateRequest
     identity: bytes
     submitted: float
+    model: str = ""  # and the adapter that it is made under
     answers: list[Answer] = field(default_factory=list)
     prepared: Prepared | None = None
     constraint: Constraint | None = None
@@ -69,8 +73,10 @@ class Engine:
             subject = tuning.Subject(self._sha256, machine.name(), llama.build())
             self._tuned = tuning.find(Path(init.tuned), subject) if init.tuned else None
             self._flash = probing.flash(self._weights, here, init.engine, self._tuned)
+            self._adapters = adapters.Adapters(init.adapters, file)
             self.plan = self._plan(here, init, init.shrink)
             self._model = llama.Model(file.opened, gpu_layers=self.plan.gpu_layers, name=file.path)
+        self._adapters.load(self._model)  # before the context, which reserves room for them
         self._context = self._make_context(here, init)
         text, origin = chat_names.of_model(
             self._model.chat_template,
@@ -146,32 +152,18 @@ class Engine:
         Raises:
             errors.ModelError: If it makes no output.
         """
-        constraints = [self._compiler.constraint(_PROOF) for _ in range(self.plan.parallel)]
-        for number, constraint in enumerate(constraints):
-            forced = constraint.forced()
-            constraint.consume(forced)
-            prompt = [*self._model.tokenize(str(number), special=False), *forced]
-            now = time.monotonic()
-            sampling = Sampling(max_tokens=_PROOF_TOKENS)
-            self._batcher.submit(
-                Job(next(self._numbers), prompt, constraint, sampling, now + _PROOF_S, now)
-            )
-        while self._batcher.busy:
-            for job in self._batcher.step():
-                if job.error is not None or job.length:
-                    raise errors.ModelError(
-                        f"made no output when it was tried ({job.error or 'no end'})",
-                        where=self._weights.path,
-                        fix="build llama.cpp anew, or use another file",
-                    )
-        self._batcher.tally = Tally()
+        self._adapters.prove(self._context, self._model.tokenize("0 1 2 3", special=False))
+        jobs = proving.jobs(self._compiler, self._model, self._numbers, self.plan.parallel)
+        proving.prove(self._batcher, jobs, where=self._weights.path)
 
-    def check_chat(self, roles: Sequence[str]) -> None:
-        """Refuse a prompt whose messages the chat template cannot say.
+    def check(self, roles: Sequence[str], adapter: str = "") -> None:
+        """Refuse a prompt whose messages the chat template cannot say, or an adapter not loaded.
 
         Raises:
-            errors.ModelError: If it cannot be rendered, or leaves a message out.
+            errors.ModelError: If it cannot be rendered, or leaves a message out; why it was not.
         """
+        if adapter:
+            self._adapters.name(Adapter(sha256=adapter))
         if roles:
             self._template.check(roles)
 
@@ -234,6 +226,7 @@ class Engine:
         return msgspec.structs.replace(
             self._counters,
             steps=tally.steps,
+            adapter_switches=tally.switches,
             worked_tokens=tally.evaluated,
             evaluated_prompt_tokens=self._counters.prompt_tokens - self._counters.reused_tokens,
             drafted_tokens=tally.drafted,
@@ -255,7 +248,13 @@ class Engine:
 
     def _plan(self, here: planner.Machine, init: GeneratorInit, shrink: int) -> planner.Plan:
         return planner.plan(
-            self._weights, here, init.engine, tuned=self._tuned, flash=self._flash, shrink=shrink
+            self._weights,
+            here,
+            init.engine,
+            tuned=self._tuned,
+            flash=self._flash,
+            shrink=shrink,
+            adapters=self._adapters.bytes,
         )
 
     def _make_context(self, here: planner.Machine, init: GeneratorInit) -> llama.Context:
@@ -287,6 +286,8 @@ class Engine:
         An output of which every token is forced needs no model: it is answered at once.
         """
         request = flight.request
+        adapter = request.adapter if isinstance(request, AdaptedRequest) else None
+        flight.model = f"{self._weights.name}{self._adapters.name(adapter)}"
         prepared = prepare(
             request, self._template, self._model, self._context.sequence_tokens, self._reserved
         )
@@ -307,22 +308,19 @@ class Engine:
             return self._unsampled(text, flight, prepared, len(forced), spans)
         flight.prepared, flight.constraint = prepared, constraint
         room = self._context.sequence_tokens - len(prepared.tokens)
-        sampling = request.sampling
+        most = min(request.sampling.max_tokens, room) - 1
         return Job(
             number=next(self._numbers),
             prompt=[*prepared.tokens, *forced],
             constraint=constraint,
-            sampling=Sampling(
-                temperature=sampling.temperature,
-                seed=sampling.seed,
-                max_tokens=min(sampling.max_tokens, room) - 1,
-            ),
+            sampling=msgspec.structs.replace(request.sampling, max_tokens=most),
             deadline=flight.submitted + request.deadline_s,
             submitted=flight.submitted,
             pipeline=_pipeline(request),
             forced=len(forced),
             output=list(forced),
             weight=request.weight,
+            adapter=adapter,
             weighs=has_closed(request.output_schema),
         )
 
@@ -338,7 +336,7 @@ class Engine:
         return Generation(
             text=text,
             finish="stop",
-            model=self._weights.name,
+            model=flight.model,
             quotes=quotes,
             cut=prepared.cut,
             forced_tokens=forced,
@@ -359,7 +357,7 @@ class Engine:
         return Generation(
             text=constraint.text,
             finish="length" if job.length else "stop",
-            model=self._weights.name,
+            model=flight.model,
             quotes=() if job.length else constraint.spans(),
             confidence={} if job.length else constraint.confidence(job.steps),
             cut=prepared.cut,

@@ -8,7 +8,7 @@ from insights.inference.broken import OUT_OF_MEMORY
 from insights.inference.constraint import check_schema
 from insights.inference.engine import Engine
 from insights.inference.messages import Checked, CheckRequest, GeneratorInit
-from insights.model import GenerateRequest, Generation
+from insights.model import AdaptedRequest, Generation
 from insights.workers import serve
 
 
@@ -33,14 +33,14 @@ def _take(engine: Engine, call: serve.Call) -> None:
     try:
         match call.method:
             case "generate":
-                engine.submit(call.decode(GenerateRequest), _Answer(call))
+                engine.submit(call.decode(AdaptedRequest), _Answer(call))
             case "info":
                 call.reply(engine.info())
             case "counters":
                 call.reply(engine.counters())
             case "check":
                 request = call.decode(CheckRequest)
-                engine.check_chat(request.roles)
+                engine.check(request.roles, request.adapter)
                 notes = check_schema(request.output_schema, request.abstain, where=request.where)
                 call.reply(Checked(notes=tuple(notes)))
             case _:

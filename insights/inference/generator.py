@@ -18,7 +18,9 @@ def main() -> None:
 
 
 def _reads(init: GeneratorInit) -> list[str] | None:
-    return [init.path, init.tuned] if init.confined else None
+    if not init.confined:
+        return None
+    return [init.path, init.tuned, *(adapter.path for adapter in init.adapters)]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from insights import errors
 from insights.inference.planner import KV_TYPES, Plan
+from insights.model import Adapter
 
 Logits = npt.NDArray[np.float32]
 
@@ -82,6 +83,30 @@ class Model:
         self.chat_template = template.decode() if template else ""
         self.trained_context = int(ll.llama_model_n_ctx_train(self.pointer))
         self.description = _text(ll.llama_model_desc, self.pointer)
+        self.adapters: dict[str, Any] = {}
+
+    def add_adapter(self, sha256: str, path: Path, *, name: str) -> None:
+        """Load a LoRA adapter beside the weights; it is freed with them.
+
+        A context reserves its graph for the adapters that were there when it was made.
+
+        Args:
+            sha256: What contexts know it by.
+            path: The GGUF file, already checked by `adapters.check`.
+            name: What messages call it.
+
+        Raises:
+            errors.AdapterError: If llama.cpp refuses it.
+        """
+        _last_error.clear()
+        pointer = ll.llama_adapter_lora_init(self.pointer, str(path).encode())
+        if not pointer:
+            raise errors.AdapterError(
+                f"llama.cpp cannot load this adapter ({_reason()})",
+                where=name,
+                fix="convert it again for exactly this model, or take [adapter] out",
+            )
+        self.adapters[sha256] = pointer
 
     def is_control(self, text: str) -> bool:
         """Return whether a text is one token, and no ordinary one."""
@@ -165,6 +190,7 @@ class Context:
         # Of a unified cache llama.cpp would let one row take all.
         self.sequence_tokens = min(int(ll.llama_n_ctx_seq(self.pointer)), plan.context)
         self._memory: Any = ll.llama_get_memory(self.pointer)
+        self._adapters = model.adapters
         self._vocabulary = model.size
         self._token = np.zeros(plan.batch, np.int32)
         self._pos = np.zeros(plan.batch, np.int32)
@@ -205,6 +231,22 @@ class Context:
         if status != 0:
             raise errors.ModelError(f"llama_decode failed with {status} ({_reason()})")
 
+    def adapt(self, adapter: Adapter | None) -> None:
+        """Evaluate under an adapter from the next batch on; None: as the model is by itself.
+
+        What the sequences hold stays what it was evaluated under.
+
+        Raises:
+            errors.ModelError: If llama.cpp refuses.
+        """
+        count = 0 if adapter is None else 1
+        pointers = (ll.llama_adapter_lora_p_ctypes * 1)()
+        scales = (ctypes.c_float * 1)()
+        if adapter is not None:
+            pointers[0], scales[0] = self._adapters[adapter.sha256], adapter.scale
+        if ll.llama_set_adapters_lora(self.pointer, pointers, count, scales) != 0:
+            raise errors.ModelError(f"llama.cpp takes no adapter ({_reason()})")
+
     def use(self, threads: int) -> None:
         """Work with so many threads from the next batch on."""
         ll.llama_set_n_threads(self.pointer, threads, threads)
@@ -219,6 +261,10 @@ class Context:
     def trim(self, sequence: int, length: int) -> bool:
         """Forget all but the first `length` tokens; False if this model's memory cannot."""
         return bool(ll.llama_memory_seq_rm(self._memory, sequence, length, -1))
+
+    def clear(self) -> None:
+        """Forget everything, the numbers too: a NaN counts even where attention is 0."""
+        ll.llama_memory_clear(self._memory, True)  # noqa: FBT003 - C's signature
 
     def copy(self, source: int, target: int) -> None:
         """Make `target` a copy of the whole of `source` (streams cannot copy a part)."""

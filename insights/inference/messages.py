@@ -29,10 +29,19 @@ class EngineSettings(Value, frozen=True):
     flash: bool | None = None
 
 
+class AdapterFile(Value, frozen=True):
+    """A LoRA adapter's GGUF file and its hash; `where` is the setting that names it."""
+
+    path: str
+    sha256: str
+    where: str = ""
+
+
 class GeneratorInit(Value, frozen=True):
     """The generator child's first frame: the model and how to run it.
 
-    `path` is a GGUF file, `sha256` its hash ("" takes any file, for stand-ins only);
+    `path` is a GGUF file, `sha256` its hash ("" takes any file, for stand-ins only); `adapters` are
+    loaded beside it;
     `chat_template` replaces the file's own; `shrink` is how often memory ran out: each halves
     the plan; `tuned` is the folder where `insights tune` keeps what it measured; `confined` bounds
     what the process can reach.
@@ -45,6 +54,7 @@ class GeneratorInit(Value, frozen=True):
     shrink: int = 0
     tuned: str = ""
     confined: bool = True
+    adapters: tuple[AdapterFile, ...] = ()
 
 
 class RemoteInit(Value, frozen=True):
@@ -75,12 +85,14 @@ class CheckRequest(Value, frozen=True):
     """What a pipeline will ask for, to be refused at start-up rather than at its first row.
 
     `roles` are those of its prompt's messages, in order: the chat template must say them all.
+    `adapter` is the SHA-256 of the one that its rows are made under; "" is none.
     """
 
     output_schema: Json
     abstain: tuple[str, ...] = ()
     where: str = "output schema"
     roles: tuple[str, ...] = ()
+    adapter: str = ""
 
 
 class Checked(Value, frozen=True):
@@ -149,6 +161,7 @@ class Counters(Value, frozen=True):
     cancelled_rows: int = 0
     decode_s: float = 0.0
     busy_s: float = 0.0
+    adapter_switches: int = 0
     worked_tokens: int = 0
     peak_memory_mb: float = 0.0
     threads: int = 0

@@ -71,10 +71,12 @@ def plan(
     tuned: Speeds | None = None,
     flash: bool | None = None,
     shrink: int = 0,
+    adapters: int = 0,
 ) -> Plan:
     """Return a plan that fits; settings win over what was measured, and that over rules.
 
-    `flash` is what a probe found; `shrink` halves what was chosen.
+    `flash` is what a probe found; `shrink` halves what was chosen; `adapters` are the bytes of
+    those that are loaded too.
 
     Raises:
         errors.ModelError: If even the smallest plan cannot fit; says what would.
@@ -85,12 +87,12 @@ def plan(
     budget = (settings.memory_mb or 0) * _MB or whole or machine.memory_bytes
     for attempt in range(shrink, shrink + 12):
         candidate = _smaller(wanted, settings, attempt)
-        need = memory(weights, candidate)
+        need = memory(weights, candidate) + adapters
         if need <= budget:
             return msgspec.structs.replace(candidate, memory_bytes=need)
         if candidate == _smaller(wanted, settings, attempt + 1):
             break
-    least = memory(weights, candidate)
+    least = memory(weights, candidate) + adapters
     raise errors.ModelError(
         f"does not fit: {candidate.parallel} rows of {candidate.context} tokens "
         f"({candidate.kv_type} cache) need {least // _MB} MB, {budget // _MB} MB are there",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from insights import errors
 from insights.inference import prefixes
 from insights.inference.sampling import Choices, Mask, choices
-from insights.model import Sampling
+from insights.model import Adapter, Sampling
 
 
 class Decoder(Protocol):
@@ -33,6 +33,10 @@ class Decoder(Protocol):
 
     def copy(self, source: int, target: int) -> None:
         """Replace a sequence by a copy of another."""
+        ...
+
+    def adapt(self, adapter: Adapter | None) -> None:
+        """Evaluate under an adapter from the next batch on; None: as the model is by itself."""
         ...
 
 
@@ -61,7 +65,7 @@ class Constraint(Protocol):
 class Job:
     """One generation. Times are monotonic seconds; `prompt` ends with tokens forced at once.
 
-    Jobs of more `weight` are admitted more often.
+    Jobs of more `weight` are admitted more often; only those of one `adapter` share a batch.
 
     With `weighs`, `steps` keep what each token of `output` was chosen from, where that was little.
     """
@@ -82,6 +86,7 @@ class Job:
     sampled: int = 0
     output: list[int] = field(default_factory=list)
     weight: int = 1
+    adapter: Adapter | None = None
     weighs: bool = False
     steps: dict[int, Choices] = field(default_factory=dict)
     length: bool = False
@@ -95,6 +100,10 @@ class Job:
         if self.sampling.temperature > 0:
             self.random = np.random.default_rng(self.sampling.seed)
 
+    def late(self, now: float) -> bool:
+        """Whether it has used half of the time that it may wait."""
+        return now >= (self.submitted + self.deadline) / 2
+
     def weigh(self, logits: npt.NDArray[np.float32], mask: Mask) -> None:
         """Keep what the next token of `output` is chosen from, if that is wanted and little."""
         if self.weighs and (found := choices(logits, mask)) is not None:
@@ -103,10 +112,14 @@ class Job:
 
 @dataclass(eq=False)
 class Slot:
-    """One stream of the KV cache: `held` tokens of `key` are in it, `pending` come next."""
+    """One stream of the KV cache: `held` tokens of `key` are in it, `pending` come next.
+
+    What it holds was evaluated under `adapter`, and is worth nothing to a row of another one.
+    """
 
     index: int
     key: bytes = b""
+    adapter: Adapter | None = None
     held: int = 0
     job: Job | None = None
     pending: list[int] = field(default_factory=list)
@@ -114,3 +127,7 @@ class Slot:
     source: tuple["Slot", int] | None = None
     masks: Future[tuple[list[int], list[Mask]]] | None = None
     outputs: list[int] = field(default_factory=list)
+
+    def shares(self, key: bytes, adapter: Adapter | None) -> int:
+        """Return how many tokens of a prompt under an adapter are what it has, or will have."""
+        return prefixes.shared(self.key, key) if self.adapter == adapter else 0

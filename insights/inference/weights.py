@@ -7,13 +7,14 @@ Source of the format: ggml-org/ggml `docs/gguf.md`, versions 2 and 3.
 """
 
 import hashlib
+import math
 import mmap
 import os
 import stat
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from insights import errors
 from insights.model import Value
@@ -47,6 +48,17 @@ _BLOCKS = {
     21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8),
     28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36),
 }  # fmt: skip
+
+
+class Header(NamedTuple):
+    """What a GGUF file says of itself: keys, and the dimensions of each tensor as llama.cpp counts.
+
+    Of a key that is an array the number of its items stands here.
+    """
+
+    values: dict[str, object]
+    tensors: dict[str, tuple[int, ...]]
+    file_bytes: int
 
 
 class Weights(Value, frozen=True):
@@ -154,17 +166,27 @@ class ModelFile:
         Raises:
             errors.ModelError: If it is no GGUF, truncated, damaged or a part of a split model.
         """
+        header = self.header()
+        try:
+            return _shape(self.path, header)
+        except ValueError as exc:
+            raise _unusable(self.path, exc) from exc
+
+    def header(self) -> Header:
+        """Return its keys and tensors after checking that all of it is there.
+
+        Raises:
+            errors.ModelError: If it is no GGUF, truncated or damaged.
+        """
         try:
             with mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ) as data:
-                return _inspect(self.path, data)
+                return _header(data)
         except OSError as exc:
             raise _unreadable(self.path, exc) from exc
         except (ValueError, struct.error) as exc:
-            raise errors.ModelError(
-                f"is no usable GGUF model: {exc}", where=str(self.path), fix=_FIX
-            ) from exc
+            raise _unusable(self.path, exc) from exc
 
-    def verify(self, sha256: str) -> str:
+    def verify(self, sha256: str, setting: str = "model.sha256") -> str:
         """Return its SHA-256, refusing a file that is not the one the settings name.
 
         Raises:
@@ -177,10 +199,11 @@ class ModelFile:
         except OSError as exc:
             raise _unreadable(self.path, exc) from exc
         if sha256 and found != sha256.lower():
+            what = setting.partition(".")[0]
             raise errors.ModelError(
-                f"is not the model that the settings name: its sha256 is {found}, not {sha256}",
+                f"is not the {what} that the settings name: its sha256 is {found}, not {sha256}",
                 where=str(self.path),
-                fix="put the right file there, or set model.sha256 after checking the new one",
+                fix=f"put the right file there, or set {setting} after checking the new one",
             )
         return found
 
@@ -206,7 +229,11 @@ def _unreadable(path: Path, exc: OSError) -> errors.ModelError:
     return errors.ModelError(f"cannot be read ({exc.strerror})", where=str(path), fix=_FIX)
 
 
-def _inspect(path: Path, data: mmap.mmap) -> Weights:
+def _unusable(path: Path, exc: Exception) -> errors.ModelError:
+    return errors.ModelError(f"is no usable GGUF model: {exc}", where=str(path), fix=_FIX)
+
+
+def _header(data: mmap.mmap) -> Header:
     reader = _Reader(data)
     if reader.take(4) != _MAGIC:
         raise ValueError("it does not begin with GGUF")
@@ -218,43 +245,44 @@ def _inspect(path: Path, data: mmap.mmap) -> Weights:
     for _ in range(keys):
         key = reader.text()
         values[key] = reader.value(reader.number("I"))
-    end = _tensor_end(reader, tensors)
+    dimensions, end = _tensors(reader, tensors)
     alignment = _int(values, "general.alignment", _ALIGNMENT)
     start = -(-reader.at // alignment) * alignment
     if start + end > len(data):
         raise ValueError(
             f"it is truncated: its tensors need {start + end} bytes, it has {len(data)}"
         )
-    if _int(values, "split.count", 1) > 1:
-        raise ValueError(
-            "it is one part of a split model, and one hash names one file: join its parts with "
-            "llama-gguf-split --merge"
-        )
-    if tensors == 0:
-        raise ValueError("it holds a vocabulary only, no weights")
-    return _shape(path, values, len(data))
+    return Header(values, dimensions, len(data))
 
 
-def _tensor_end(reader: _Reader, tensors: int) -> int:
-    """Return the byte after the last tensor, relative to the start of the tensor data."""
+def _tensors(reader: _Reader, tensors: int) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Return each tensor's dimensions, and the byte after the last, from the data's start on."""
+    found: dict[str, tuple[int, ...]] = {}
     end = 0
     for _ in range(tensors):
         name = reader.text()
         dimensions = reader.number("I")
         if dimensions > _MAX_DIMENSIONS:
             raise ValueError(f"tensor {name} has {dimensions} dimensions")
-        elements = 1
-        for _ in range(dimensions):
-            elements *= reader.number("Q")
+        found[name] = tuple(reader.number("Q") for _ in range(dimensions))
+        elements = math.prod(found[name])
         kind, offset = reader.number("I"), reader.number("Q")
         if kind not in _BLOCKS:
             raise ValueError(f"tensor {name} has the unknown type {kind}")
         block, size = _BLOCKS[kind]
         end = max(end, offset + elements // block * size)
-    return end
+    return found, end
 
 
-def _shape(path: Path, values: dict[str, object], size: int) -> Weights:
+def _shape(path: Path, header: Header) -> Weights:
+    values = header.values
+    if _int(values, "split.count", 1) > 1:
+        raise ValueError(
+            "it is one part of a split model, and one hash names one file: join its parts with "
+            "llama-gguf-split --merge"
+        )
+    if not header.tensors:
+        raise ValueError("it holds a vocabulary only, no weights")
     architecture = str(values.get("general.architecture", ""))
     if not architecture:
         raise ValueError("general.architecture is missing")
@@ -275,7 +303,7 @@ def _shape(path: Path, values: dict[str, object], size: int) -> Weights:
         head_size=number("attention.key_length", embedding // max(heads, 1)),
         context=number("context_length"),
         vocabulary=_int(values, "tokenizer.ggml.tokens", 0),
-        file_bytes=size,
+        file_bytes=header.file_bytes,
     )
 
 

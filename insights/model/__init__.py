@@ -10,6 +10,8 @@ from insights.model.deployments import Following, Version
 from insights.model.doors import Answer, Prepared, Sent, Standing, Submission, Ticket
 from insights.model.feedback import Said, Shown, Spoken
 from insights.model.generation import (
+    AdaptedRequest,
+    Adapter,
     Citation,
     Claims,
     GenerateRequest,
@@ -77,6 +79,8 @@ from insights.model.work import (
 
 __all__ = [
     "INBOX",
+    "AdaptedRequest",
+    "Adapter",
     "Answer",
     "Attachment",
     "Bookmark",

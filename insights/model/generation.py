@@ -71,6 +71,19 @@ class GenerateRequest(Value, frozen=True):
         return sum(len(part.text) for message in self.messages for part in message.segments)
 
 
+class Adapter(Value, frozen=True):
+    """A LoRA adapter of a local model, known by its file's SHA-256, and how strongly it works."""
+
+    sha256: str
+    scale: float = 1.0
+
+
+class AdaptedRequest(GenerateRequest, frozen=True):
+    """A generation under an adapter, or under none: what a local model is asked."""
+
+    adapter: Adapter | None = None
+
+
 class Span(Value, frozen=True):
     """Where a quote stands.
 

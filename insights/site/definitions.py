@@ -11,6 +11,7 @@ from insights.site import calibrations
 from insights.site.calibrations import Certificates
 from insights.site.columns import check as check_columns
 from insights.site.files import sensitive_stream
+from insights.site.fitting import fit
 from insights.site.marks import marks
 from insights.site.redaction import names_model, redaction
 from insights.site.settings import (
@@ -100,14 +101,10 @@ def read(settings: Settings, name: str) -> Definition:
     stream = _stream(settings, pipeline.stream, _read(settings, pipeline.stream, shown | asked))
     if sensitive_stream(settings, pipeline):  # what its prompts show may not leave either
         stream = msgspec.structs.replace(stream, sensitive=True)
-    if pipeline.guard is not None:
-        pipeline.guard.fits(columns(schema), calibrations.closed(schema), name)
-    check_columns(pipeline.feedback, calibrations.closed(schema), name, polled=not stream.of_inbox)
     if pipeline.sink is not None and settings.sink[pipeline.sink].restore:
         stream = msgspec.structs.replace(stream, restored=_restored(settings, pipeline, stream))
     labels = _labels(settings, pipeline, template, schema)
-    if pipeline.baseline is not None:
-        pipeline.baseline.fits(columns(schema), schema.get("required", ()), labels, name)
+    fit(settings, name, schema, labels, polled=not stream.of_inbox)
     return Definition(
         name=name,
         settings=pipeline,
@@ -148,6 +145,7 @@ def version(
         **({"reranker": reranker_sha256} if reranker_sha256 else {}),
         **generator(settings, pipeline.model),
         **({} if pipeline.larger is None else {"larger": generator(settings, pipeline.larger)}),
+        **({} if pipeline.adapter is None else {"adapter": pipeline.adapter.decides}),
         **_examples(settings, definition),
         **({} if pipeline.min_support is None else {"min_support": pipeline.min_support}),
         **({"injection": told} if (told := pipeline.injection.decides) else {}),
@@ -176,7 +174,7 @@ def knowledge_stream(settings: Settings, name: str) -> StreamSpec:
     single = (found.title, found.time, found.attachment, found.attachment_name)
     used = {*found.text, *found.filters, *found.labels, *(name for name in single if name)}
     made = _stream(settings, str(found.stream), tuple(sorted(used)))
-    if found.attachment is not None and found.attachment in made.redaction.columns:
+    if found.attachment in made.redaction.columns:
         raise errors.SettingsError(
             "a file is no personal value: it is redacted as a text",
             where=f"stream.{made.name}.redact.columns",
@@ -389,7 +387,6 @@ def _text(path: Path) -> str:
 
 def _schema(path: Path) -> Json:
     try:
-        schema: Json = msgspec.json.decode(_text(path), type=dict)
+        return dict(msgspec.json.decode(_text(path), type=dict))
     except msgspec.DecodeError as exc:
         raise errors.SettingsError(f"not valid JSON: {exc}", where=str(path)) from exc
-    return schema

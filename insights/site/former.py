@@ -7,6 +7,7 @@ import msgspec
 from insights import errors
 from insights.model import Json
 from insights.site import definitions
+from insights.site.adapters import AdapterSettings
 from insights.site.calibrations import Certificates
 from insights.site.definitions import Definition
 from insights.site.pipelines import ConfidenceSettings, confidence_of
@@ -44,7 +45,8 @@ def former(
     retrieval = RetrievalSettings.model_validate(facts["retrieval"])
     pipeline = now.settings.model_copy(
         update={
-            "model": _model(settings, facts["generator"], where),
+            "model": (model := _model(settings, facts["generator"], where)),
+            "adapter": _adapter(settings, model, facts.get("adapter"), where),
             "confidence": _confidence(settings, facts, where),
             "fallback": None,
             "baseline": None,
@@ -89,6 +91,23 @@ def _confidence(settings: Settings, facts: Json, where: str) -> ConfidenceSettin
             fix=f"put model.{name}.chat_template back, or compare with a newer version",
         )
     return confidence_of(name)
+
+
+def _adapter(
+    settings: Settings, model: str, wanted: Json | None, where: str
+) -> AdapterSettings | None:
+    """Return the adapter that a version was made under: one that a pipeline here has."""
+    if wanted is None:
+        return None
+    for pipeline in settings.pipeline.values():
+        found = pipeline.adapter
+        if found and pipeline.model == model and found.sha256 == wanted["sha256"]:
+            return found.model_copy(update={"scale": wanted["scale"]})
+    raise errors.SettingsError(
+        f"its adapter is not here: {wanted['sha256'][:16]}",
+        where=where,
+        fix="keep a pipeline with that adapter, such as one with version_of",
+    )
 
 
 def _model(settings: Settings, generator: Any, where: str) -> str:  # noqa: ANN401 - JSON

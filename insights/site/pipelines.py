@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from insights import errors
+from insights.site.adapters import AdapterSettings
 from insights.site.baselines import BaselineSettings
 from insights.site.columns import FeedbackSettings
 from insights.site.guards import GuardSettings
@@ -115,11 +116,13 @@ class PipelineSettings(Section):
     a shadow, and `insights promote` gives it a share. `reuse` is how long the generation of a row
     may be another's whose request is the same; without, each row has its own. With
     `budget_fallback` rows go to the other of two models once the budget of the one is used up.
+    `adapter` is of `model`: what another model makes is made without it.
     """
 
     version_of: Name | None = None
     stream: Name
     model: Name
+    adapter: AdapterSettings | None = None
     fallback: Name | None = None
     budget_fallback: bool = False
     local_with: tuple[str, ...] = ()
@@ -143,15 +146,18 @@ class PipelineSettings(Section):
 
     def beside(self, folder: Path) -> "PipelineSettings":
         """Return them with the paths of their files whole; they are written from this folder."""
-        found = self.confidence
+        found, adapter = self.confidence, self.adapter
         if found is not None:
             path = (folder / found.calibration).resolve()
             found = found.model_copy(update={"calibration": path})
+        if adapter is not None:
+            adapter = adapter.model_copy(update={"path": (folder / adapter.path).resolve()})
         return self.model_copy(
             update={
                 "prompt": self.prompt and (folder / self.prompt).resolve(),
                 "schema_": (folder / self.schema_).resolve(),
                 "confidence": found,
+                "adapter": adapter,
             }
         )
 
@@ -165,6 +171,10 @@ class PipelineSettings(Section):
     def larger(self) -> str | None:
         """The model that rows go on to that the first is not sure enough of."""
         return None if self.confidence is None else self.confidence.escalate_to
+
+    def taught(self, model: str) -> str:
+        """Return the SHA-256 of the adapter that one of its models works under; "" is none."""
+        return self.adapter.sha256 if self.adapter and model == self.model else ""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -204,8 +214,11 @@ class PipelineSettings(Section):
             return self
         if self.examples is None or not self.examples.columns:
             raise ValueError('model = "nearest" needs [examples] with columns: what is compared')
-        if self.fallback or self.prompt or self.retrieval.collections or self.reuse:
-            raise ValueError('model = "nearest" has no fallback, prompt, passages or reuse')
+        asks = self.fallback or self.prompt or self.retrieval.collections or self.reuse
+        if asks or self.adapter:
+            raise ValueError(
+                'model = "nearest" has no fallback, prompt, passages, reuse or adapter'
+            )
         return self
 
 

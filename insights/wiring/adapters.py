@@ -12,8 +12,9 @@ from insights import errors
 from insights.documents.client import LoaderClient
 from insights.ground import beats, connections, environment
 from insights.inference import chat_names
+from insights.inference.adapted import AdaptedGenerator
 from insights.inference.client import LocalGenerator
-from insights.inference.messages import EngineSettings
+from insights.inference.messages import AdapterFile, EngineSettings
 from insights.inference.nearest import NearestLabel
 from insights.inference.remote_client import RemoteGenerator
 from insights.inference.router import RoutedGenerator
@@ -291,8 +292,31 @@ def open_generator(
         chat_template=chat_template(settings, name),
         tuned=tuned_folder(settings),
         confined=settings.daemon.confine,
+        adapters=_adapters(settings, name),
         name=f"generator {name}",
     )
+
+
+def _adapters(settings: Settings, name: str) -> list[AdapterFile]:
+    """Return the LoRA adapters that pipelines have of a model."""
+    folder = settings.resolve(settings.pipelines_dir)
+    return [
+        AdapterFile(
+            path=str(found.path),
+            sha256=found.sha256,
+            where=f"{folder / pipeline}.toml: adapter.path = {found.path}",
+        )
+        for pipeline, made in settings.pipeline.items()
+        if made.model == name and (found := made.adapter) is not None
+    ]
+
+
+def adapted(pipeline: PipelineSettings, name: str, model: Generator) -> Generator:
+    """Return one of a pipeline's models, its own under the adapter that the pipeline may have."""
+    found = pipeline.adapter
+    if found is None or not pipeline.taught(name) or not isinstance(model, LocalGenerator):
+        return model
+    return AdaptedGenerator(model, found.adapter)
 
 
 def chat_template(settings: Settings, name: str) -> str:
@@ -319,7 +343,7 @@ def routed(
     """
     preferred, fallback = pipeline.model, pipeline.fallback
     if fallback is None:
-        return open_(preferred)
+        return adapted(pipeline, preferred, open_(preferred))
     remote = [name for name in (preferred, fallback) if settings.model[name].url is not None]
     if len(remote) != 1:
         raise errors.SettingsError(
@@ -328,7 +352,7 @@ def routed(
         )
     local = fallback if remote[0] == preferred else preferred
     return RoutedGenerator(
-        open_(local),
+        adapted(pipeline, local, open_(local)),
         open_(remote[0]),
         models={local: "local", remote[0]: "remote"},
         prefers="remote" if remote[0] == preferred else "local",

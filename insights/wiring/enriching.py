@@ -211,9 +211,12 @@ def _check(app: App, name: str) -> None:
     for model in filter(None, (made.settings.model, made.settings.larger)):
         generator = app.generator(model)
         if isinstance(generator, LocalGenerator):
-            where = str(made.settings.schema_)
             generator.check(
-                made.output_schema, made.settings.abstain, where=where, roles=made.template.roles
+                made.output_schema,
+                made.settings.abstain,
+                where=str(made.settings.schema_),
+                roles=made.template.roles,
+                adapter=made.settings.taught(model),
             )
 
 

@@ -91,6 +91,9 @@ def _check(found: App, roles: Sequence[str]) -> None:
     for name, model in settings.model.items():
         if model.path is not None and not settings.resolve(model.path).is_file():
             raise errors.ModelError("there is no such file", where=f"model.{name}.path")
+    for name, pipeline in settings.pipeline.items():
+        if pipeline.adapter is not None and not pipeline.adapter.path.is_file():
+            raise errors.ModelError("there is no such file", where=f"pipeline.{name}.adapter.path")
     budgets.check(settings)
     check_store(found)
 

@@ -17,7 +17,7 @@ from insights.inference.batcher import Batcher
 from insights.inference.drafting import Drafter
 from insights.inference.sampling import Mask
 from insights.inference.slots import Job
-from insights.model import Sampling
+from insights.model import Adapter, Sampling
 
 VOCABULARY = 16
 END = 0
@@ -76,6 +76,9 @@ class FakeModel:
 
     def copy(self, source: int, target: int) -> None:
         self.memory[target] = list(self.memory[source])
+
+    def adapt(self, adapter: Adapter | None) -> None:
+        raise AssertionError(f"no row here has an adapter, nor {adapter}")
 
 
 class FakeConstraint:

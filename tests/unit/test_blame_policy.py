@@ -66,6 +66,7 @@ def test_a_right_that_is_missing_stops_the_store_and_charges_nobody(step: Step) 
         ("retrieve", errors.SettingsError("no filter"), Ruling(opens="retrieval", lasting=True)),
         ("generate", errors.ProviderUnavailable("slow"), Ruling(opens="model")),
         ("generate", errors.ModelError("damaged"), DAMAGED),
+        ("generate", errors.AdapterError("cut"), Ruling(opens="recipe", lasting=True)),
         ("generate", errors.SettingsError("sensitive"), Ruling(opens="recipe", lasting=True)),
     ],
 )

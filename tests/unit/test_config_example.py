@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from insights.site import definitions, files
 from insights.site import settings as s
 from insights.site.access import JwtSettings
+from insights.site.adapters import AdapterSettings
 from insights.site.baselines import BaselineSettings
 from insights.site.columns import FeedbackSettings
 from insights.site.guards import GuardSettings
@@ -56,6 +57,7 @@ PIPELINE: dict[str, type[BaseModel]] = {
     "": s.PipelineSettings,
     "retrieval": s.RetrievalSettings,
     "examples": s.ExamplesSettings,
+    "adapter": AdapterSettings,
     "confidence": ConfidenceSettings,
     "guard": GuardSettings,
     "feedback": FeedbackSettings,
@@ -96,7 +98,7 @@ def test_each_setting_is_explained(file: str, section: str, model: type[BaseMode
         "mail",
     }  # sections of their own
     if model is s.PipelineSettings:
-        nested |= {"confidence", "guard", "feedback", "baseline"}
+        nested |= {"adapter", "confidence", "guard", "feedback", "baseline"}
     if model is s.Settings:
         nested = {"pipeline", "config_dir", *(name.split(".")[0] for name in MAIN)}
     wanted = {field.alias or name for name, field in model.model_fields.items()} - nested

@@ -1,6 +1,7 @@
 """What a pipeline's files make of it: inputs, its version, the schema as everybody reads it."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from insights import errors
 from insights.site import definitions, files
 from insights.site.definitions import Definition
+from insights.site.former import former
+from insights.site.versions import Version
 
 SETTINGS = """
 [source.legacy]
@@ -48,10 +51,11 @@ def read(
     settings: str = SETTINGS,
     prompt: str = "{{ row.body }}",
     schema: object = SCHEMA,
+    pipeline: str = "",
 ) -> tuple[Definition, str]:
     (folder / "pipelines").mkdir(exist_ok=True)
     (folder / "insights.toml").write_text(settings)
-    (folder / "pipelines" / "triage.toml").write_text(PIPELINE)
+    (folder / "pipelines" / "triage.toml").write_text(PIPELINE + pipeline)
     (folder / "triage.j2").write_text(prompt)
     (folder / "triage.json").write_text(json.dumps(schema))
     loaded = files.load(folder / "insights.toml")
@@ -104,3 +108,68 @@ def test_a_quote_of_a_column_that_the_prompt_does_not_show_is_refused(tmp_path: 
         "type": "object", "properties": {"q": quote}}}}}  # fmt: skip
     with pytest.raises(errors.SettingsError, match="'device', which the prompt does not show"):
         read(tmp_path, schema=schema)
+
+
+ADAPTER = f"""
+[adapter]
+path = "../triage.lora.gguf"
+sha256 = "{"1" * 64}"
+"""
+
+
+def test_an_adapter_is_part_of_the_version_by_its_hash_and_scale(tmp_path: Path) -> None:
+    bare, version = read(tmp_path)
+    loaded = files.load(tmp_path / "insights.toml")
+    assert "adapter" not in definitions.version(loaded, bare, "e")[1]  # as before there were any
+    made, one = read(tmp_path, pipeline=ADAPTER)
+    assert made.settings.adapter is not None
+    assert made.settings.adapter.path == tmp_path / "triage.lora.gguf"  # from the pipeline's file
+    _, moved = read(tmp_path, pipeline=ADAPTER.replace("triage.lora", "other"))
+    _, other = read(tmp_path, pipeline=ADAPTER.replace("1" * 64, "2" * 64))
+    _, softer = read(tmp_path, pipeline=ADAPTER + "scale = 0.5\n")
+    assert moved == one
+    assert len({version, one, other, softer}) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "pipeline", "said"),
+    [
+        (
+            SETTINGS.partition("[model.local]")[0]
+            + '[model.local]\nurl = "https://gpu1:8000/v1"\nmodel = "m"\n',
+            ADAPTER,
+            "beside a model that is a file",
+        ),
+        (SETTINGS, ADAPTER.replace("1" * 64, "1" * 63), "should match pattern"),
+        (SETTINGS, ADAPTER.partition("sha256")[0], "required"),
+        (SETTINGS, ADAPTER + "scale = 0\n", "greater than 0"),
+    ],
+)
+def test_an_adapter_that_cannot_be_is_refused(
+    tmp_path: Path, settings: str, pipeline: str, said: str
+) -> None:
+    with pytest.raises(errors.SettingsError, match=said):
+        read(tmp_path, settings=settings, pipeline=pipeline)
+
+
+def test_a_former_version_is_made_under_its_own_adapter_or_refused(tmp_path: Path) -> None:
+    def version_now() -> Version:
+        sha256, facts = definitions.version(loaded, made, "e")
+        return Version(sha256, "retired", datetime.now(UTC), facts)
+
+    made, _ = read(tmp_path, pipeline=ADAPTER + "scale = 0.5\n")
+    loaded = files.load(tmp_path / "insights.toml")
+    adapted = version_now()
+    made, _ = read(tmp_path)
+    loaded = files.load(tmp_path / "insights.toml")
+    bare, facts = version_now(), definitions.version(loaded, made, "e")[1]
+    assert former(loaded, made, facts, bare)[0].settings.adapter is None
+    with pytest.raises(errors.SettingsError, match="its adapter is not here: 1111"):
+        former(loaded, made, facts, adapted)
+    made, _ = read(tmp_path, pipeline=ADAPTER)  # at another scale, by now
+    loaded = files.load(tmp_path / "insights.toml")
+    facts = definitions.version(loaded, made, "e")[1]
+    found = former(loaded, made, facts, adapted)[0].settings.adapter
+    assert found is not None
+    assert (found.sha256, found.scale) == ("1" * 64, 0.5)
+    assert former(loaded, made, facts, bare)[0].settings.adapter is None

@@ -13,7 +13,7 @@ from insights.inference.messages import EngineSettings
 from insights.inference.planner import Machine, Plan, plan
 from insights.inference.sampling import Mask
 from insights.inference.slots import Job
-from insights.model import Sampling
+from insights.model import Adapter, Sampling
 from tests.splitting import passes
 from tests.unit.test_planner import GB, SEVEN_B
 
@@ -42,6 +42,9 @@ class Counted:
 
     def copy(self, _source: int, _target: int) -> None:
         pass
+
+    def adapt(self, _adapter: Adapter | None) -> None:
+        raise AssertionError("no row here has an adapter")
 
 
 class Scripted:

@@ -43,6 +43,17 @@ def test_each_kind_of_change_is_told_by_its_setting() -> None:
     assert Change("min_support", "0.3", None) in changes(after, _definition())
 
 
+def test_another_adapter_and_another_scale_are_told_apart() -> None:
+    one, other = ({"sha256": mark * 64, "scale": 1.0} for mark in "12")
+    assert changes(_definition(adapter=one), _definition(adapter=other)) == [
+        Change("adapter.sha256", "1" * 64, "2" * 64)
+    ]
+    softer = _definition(adapter={**one, "scale": 0.5})
+    assert changes(_definition(adapter=one), softer) == [Change("adapter.scale", "1.0", "0.5")]
+    (found,) = changes(_definition(), _definition(adapter=one))
+    assert (found.what, found.before) == ("adapter", None)
+
+
 def test_an_order_of_properties_is_a_change() -> None:
     turned = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"enum": ["x", "y"]}}}
     (found,) = changes(_definition(), _definition(schema=msgspec.json.encode(turned).decode()))
