@@ -78,8 +78,7 @@ class SourceUnavailable(Transient):
     """A source did not answer, or refused us, in a way that may pass.
 
     Cause: the replica is down, restarting, out of connections, or the network is cut.
-    Fix: start it, or correct SERVER and PORT in `[source.<name>] odbc`; the daemon goes on by
-    itself.
+    Fix: start it, or correct SERVER and PORT in `[source.<name>] odbc`; it is tried again.
     """
 
     exit_code = 20
@@ -139,8 +138,7 @@ class RecognizerDied(Transient):
 class LoaderUnavailable(Transient):
     """The child that reads files out of rows cannot be started.
 
-    Cause: memory ran out, or its limits or confinement are refused on this machine. No row goes on
-    without its file.
+    Cause: memory ran out, or its limits or confinement are refused here. Its rows wait.
     Fix: look into the log for its last words; it is started again by itself.
     """
 
@@ -210,8 +208,7 @@ class NotReady(Transient):
 class ReceiverUnavailable(Transient):
     """Who is to be told of alerts or outcomes did not take one.
 
-    Cause: the server of `alerts.webhook.url`, `alerts.mail.server` or `webhook.<name>.url` is
-    down, or refuses us.
+    Cause: `alerts.webhook.url`, `alerts.mail.server` or `webhook.<name>.url` is down or refuses us.
     Fix: start it, or correct its section; what is to be told is told when it is back.
     """
 
@@ -221,8 +218,7 @@ class ReceiverUnavailable(Transient):
 class Unfinished(Transient):
     """What was begun is not over when the command ends; it goes on by itself.
 
-    Cause: a sink was not told yet that a row was forgotten: it does not answer, or no daemon
-    publishes to it.
+    Cause: a sink was not told yet that a row was forgotten: it is down, or nobody publishes to it.
     Fix: start the daemon, mend the sink; `insights status` tells what is not over.
     """
 
@@ -262,8 +258,7 @@ class RowError(Permanent):
 class StreamError(Permanent):
     """One stream cannot go on: it stops, and says why.
 
-    Cause: a table or column is gone, a right is missing, the password is wrong, a key is not
-    unique, or a page would scan.
+    Cause: a table, column or right is gone, the password wrong, a key not unique, a page a scan.
     Fix: do what the message says, then `insights resume STREAM`.
     """
 
@@ -293,8 +288,7 @@ class SettingsError(Permanent):
 class StoreError(Permanent):
     """The store's schema, extensions, rights or credentials do not fit this program.
 
-    Cause: `insights migrate` has not run since the upgrade, or a grant of sql/grants is
-    missing.
+    Cause: `insights migrate` has not run since the upgrade, or a grant of sql/grants lacks.
     Fix: run `insights migrate` as the schema's owner, or the grant that is named.
     """
 
@@ -304,8 +298,7 @@ class StoreError(Permanent):
 class AccessDenied(StoreError):
     """The store's login may not do what was asked.
 
-    Cause: a person's login has not the role of this command, or a file of sql/grants has not been
-    run again since the upgrade.
+    Cause: a login without the role of this command, or sql/grants not run since the upgrade.
     Fix: the message names role and GRANT; `docs/permissions.md` has whose each command is.
     """
 
@@ -359,8 +352,7 @@ class KnowledgeError(Permanent):
 class RequestRefused(Permanent):
     """What was sent through a door is no valid request: nothing of it was stored.
 
-    Cause: a field is missing, unknown, too long or no text, or an idempotency key was used for
-    another request.
+    Cause: a field is missing, unknown, too long or no text, or an idempotency key is another's.
     Fix: the message names the row and the field; correct it, and send it again.
     """
 
@@ -371,8 +363,7 @@ class RequestRefused(Permanent):
 class NotForgotten(Permanent):
     """Something of a row that should be forgotten was found.
 
-    Cause: it was never forgotten, its sinks were not told yet, a backup brought it back, or another
-    row says the same.
+    Cause: never forgotten, its sinks not told yet, brought back by a backup, or in another row too.
     Fix: each place is named; `insights forget` of the row, or of the one that says the same.
     """
 

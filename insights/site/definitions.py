@@ -9,7 +9,6 @@ from insights import errors
 from insights.model import Json, MarkSpec, Sampling, SinkSpec, StreamSpec
 from insights.site import calibrations
 from insights.site.calibrations import Certificates
-from insights.site.columns import check as check_columns
 from insights.site.files import sensitive_stream
 from insights.site.fitting import fit
 from insights.site.marks import marks

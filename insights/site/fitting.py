@@ -2,7 +2,7 @@
 
 from insights.model import Json
 from insights.site import calibrations
-from insights.site.columns import check_columns
+from insights.site.columns import check as check_columns
 from insights.site.settings import Settings
 from insights.steps.schema import columns
 
