@@ -117,7 +117,7 @@ COMMANDS: Mapping[str, Need] = {
     "serve": Need(
         "door",
         (
-            *(f"inbox.{name}" for name in (*_ACCEPTS, "take_of_client")),
+            *(f"inbox.{name}" for name in (*_ACCEPTS, "spent_by_client", "take_of_client")),
             *(f"ledger.{name}" for name in ("deployed", "record")),
             "insights.setting",
             "forgetting.kept_out",

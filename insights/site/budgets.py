@@ -11,7 +11,7 @@ from insights.site.values import Name, Section
 class BudgetSettings(Section):
     """`[budget.<name>]`: how much a pipeline, a stream, a model, or without any all may spend.
 
-    Or how many rows a `client` of the HTTP door may send: those are taken when they are accepted.
+    Or a `client` of the HTTP door: rows are taken when they are accepted, all else by models.
 
     Past `soft` one row runs at a time, over all daemons; at `hard` none begins until the next
     window. `seconds` are a model's computing time, `money` is what its tariff makes of it.
@@ -38,8 +38,8 @@ class BudgetSettings(Section):
         whose = (self.pipeline, self.stream, self.model, self.client)
         if sum(name is not None for name in whose) > 1:
             raise ValueError("give at most one of pipeline, stream, model and client")
-        if self.client is not None and (self.unit != "rows" or self.soft is not None):
-            raise ValueError("a client's budget has rows and a hard bound: it may send, or not")
+        if self.client is not None and self.soft is not None:
+            raise ValueError("a client's budget has a hard bound alone: its rows begin, or not")
         if self.unit == "rows" and self.reserve is not None:
             raise ValueError("a row is one row: reserve is for the other units")
         if self.time_zone not in zoneinfo.available_timezones():

@@ -280,7 +280,7 @@ def _refuse_money_without_tariff(settings: Settings, path: Path) -> None:
         (name, model)
         for name, budget in settings.budget.items()
         for pipeline_name, pipeline in settings.pipeline.items()
-        if budget.unit == "money" and concerned(budget, pipeline_name, pipeline)
+        if budget.unit == "money" and concerned(settings, budget, pipeline_name)
         for model in ((budget.model,) if budget.model else pipeline.models)
     )
     for name, model in under:
@@ -292,14 +292,14 @@ def _refuse_money_without_tariff(settings: Settings, path: Path) -> None:
             )
 
 
-def concerned(budget: BudgetSettings, name: str, pipeline: PipelineSettings) -> bool:
-    """Tell whether the work of a pipeline is under a budget."""
-    return (
-        budget.client is None
-        and budget.pipeline in (None, pipeline.version_of or name)
-        and budget.stream in (None, pipeline.stream)
-        and (budget.model is None or budget.model in pipeline.models)
-    )
+def concerned(settings: Settings, budget: BudgetSettings, name: str) -> bool:
+    """Tell whether the work of a pipeline, or a client's part of it, is under a budget."""
+    found = settings.pipeline[name]
+    if budget.client is not None:
+        return budget.unit != "rows" and settings.stream[found.stream].source == INBOX
+    whole = budget.model is None or budget.model in found.models
+    mine = budget.pipeline in (None, found.version_of or name)
+    return whole and mine and budget.stream in (None, found.stream)
 
 
 def _refuse_the_future(settings: Settings, pipeline: PipelineSettings, where: str) -> None:

@@ -13,7 +13,7 @@ class Budget(msgspec.Struct, frozen=True):
     """A budget as the settings say it; `reserves` is what a row takes of it, by version.
 
     Rows of versions in `yields` go to their pipeline's other model once it is used up.
-    A `client`'s has none: what it sends is taken when it is accepted (`store.inbox`).
+    A `client`'s of rows has none: what it sends is taken when it is accepted (`store.inbox`).
     """
 
     name: str

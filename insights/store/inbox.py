@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from insights import errors
 from insights.ground import failpoints
 from insights.model import Answer, Prepared, Standing, Submission, Ticket, Version
-from insights.store import audit, forgetting, forms
+from insights.store import audit, forgetting, forms, spending
 from insights.store.inbox_rows import hash_of
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
@@ -174,6 +174,7 @@ class _Accepting:
         self._sql = sql
         self._ledger = ledger
         self._deployed = deployed
+        self._spenders: frozenset[str] = frozenset()  # see `spending.taken`
 
     def accept(
         self, submissions: Sequence[Submission], *, bounded: bool
@@ -191,27 +192,12 @@ class _Accepting:
             if answer is None
         ]
         stands = self._standing(fresh)
-        short = self._short(fresh, stands) if bounded else {}
+        short: dict[int, errors.RequestRefused] = {}
+        if bounded:
+            short, self._spenders = spending.taken(self._connection, self._sql, fresh, stands)
         tickets = self._tickets([one for one in fresh if id(one[0]) not in short], stands)
         made = iter([short.get(id(sent)) or tickets[id(sent)] for sent, _ in fresh])
         return [next(made) if answer is None else answer for answer in answers]
-
-    def _short(
-        self, fresh: Sequence[tuple[Submission, int]], stands: Mapping[str, str]
-    ) -> dict[int, errors.RequestRefused]:
-        """Take what is new of its client's budgets; return those that these have not enough for.
-
-        Before anything else is locked, and client by client: nobody waits in a circle.
-        """
-        refused = {}
-        for sent, _ in sorted(fresh, key=lambda one: one[0].client):
-            if not (rows := sum(one.key not in stands for one in sent.rows)):
-                continue
-            values = {"client": sent.client, "rows": rows}
-            found = self._connection.execute(self._sql["take_of_client"], values).fetchone()
-            if found is not None:
-                refused[id(sent)] = _too_much(found, rows)
-        return refused
 
     def _target(self, pipeline: str) -> int:
         if (found := self._deployed.pipelines.get(pipeline)) is None:
@@ -291,6 +277,7 @@ class _Accepting:
             "client": sent.client,
             "keep_s": sent.keep_s,
             "deadline_s": sent.deadline_s,
+            "spender": sent.client if sent.client in self._spenders else None,
             "of_versions": [str(hash_of(one.digests, version.columns)) for version in versions],
         }
 
@@ -335,7 +322,7 @@ class _Accepting:
         kept = execute(self._sql["accept"], {**values, "rows": Jsonb(list(rows))}).fetchall()
         if len(kept) != len(rows):
             raise errors.Overloaded("another transaction was at the same rows", where="store")
-        if any(row["deadline_s"] is not None for row in rows):
+        if any(row["deadline_s"] is not None or row["spender"] is not None for row in rows):
             execute(self._sql["bound"], {"rows": Jsonb(list(rows))})
 
 
@@ -345,21 +332,6 @@ def _not_live(where: str) -> errors.StreamError:
         where=where,
         fix="start a daemon that has the pipeline's files: `insights run`",
     )
-
-
-def _too_much(found: Any, rows: int) -> errors.RequestRefused:  # noqa: ANN401 - a named row
-    """Return why rows are not accepted; more than there are in a whole window never will be."""
-    told = errors.RequestRefused(
-        f"{found.used:,.10g} of {found.hard:,.10g} rows a {found.per} were sent, and {rows:,} more"
-        " are too many",
-        where="budget",
-        fix=f"send what is new after the {found.per} is over",
-    )
-    if rows > found.hard:
-        told.fix = f"send at most {found.hard:,.10g} rows at once"
-    else:
-        told.again_s = found.again_s
-    return told
 
 
 def _hashes(one: Prepared) -> list[uuid.UUID]:

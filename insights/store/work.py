@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -251,16 +251,17 @@ class WorkQueue:
             return found
         with self._store.connection() as connection:
             rows = connection.execute(self._used_up, {"versions": self._versions}).fetchall()
-        stopped = {row.pipeline_version_id: row for row in rows}
+        stopped = {row.pipeline_version_id for row in rows if row.client is None}
+        clients = {row.client for row in rows if row.client is not None}
         others = [version for version in self._versions if version not in stopped]
-        if not stopped or self._open(others).all_open:
+        if not rows or self._open(others, without=clients).all_open:
             return found
-        first = next(iter(stopped.values()))
+        first = rows[0]
         until = f"the budget {first.budget} is used up until {first.resets_at:%Y-%m-%d %H:%M} UTC"
         return msgspec.structs.replace(found, bounded=until)
 
-    def _open(self, versions: Sequence[int]) -> Outstanding:
-        values = {"versions": list(versions), "most": _COUNTED}
+    def _open(self, versions: Sequence[int], without: Collection[str] = ()) -> Outstanding:
+        values = {"versions": list(versions), "most": _COUNTED, "without": list(without)}
         with self._store.connection() as connection:
             row = connection.execute(self._sql["outstanding"], values).fetchone()
             assert row is not None  # noqa: S101 - an aggregate always returns a row

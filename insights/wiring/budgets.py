@@ -43,7 +43,7 @@ def put(app: App, recipes: Iterable[Recipe]) -> None:
             reserves={
                 recipe.version_id: _reserve(settings, budget, settings.pipeline[recipe.name])
                 for recipe in found
-                if concerned(budget, recipe.name, settings.pipeline[recipe.name])
+                if concerned(settings, budget, recipe.name)
             },
             yields=frozenset(
                 recipe.version_id for recipe in found if _yields(settings, budget, recipe)
@@ -65,7 +65,7 @@ def check(settings: Settings) -> None:
     """
     for name, budget in settings.budget.items():
         for pipeline_name, pipeline in settings.pipeline.items():
-            if budget.hard is None or not concerned(budget, pipeline_name, pipeline):
+            if budget.hard is None or not concerned(settings, budget, pipeline_name):
                 continue
             most = _reserve(settings, budget, pipeline)
             if most > budget.hard:

@@ -1,13 +1,13 @@
 """What a column of the legacy table says of insights, beside what people say.
 
 Revision: 0039
-Previous: 0035
+Previous: 0036
 """
 
 from alembic import op
 
 revision = "0039"
-down_revision = "0035"
+down_revision = "0036"
 branch_labels = None
 depends_on = None
 serves = "0025"

@@ -18,6 +18,7 @@ GRANT SELECT, INSERT, UPDATE ON store.inbox TO insights_door;
 GRANT SELECT, INSERT ON store.submission TO insights_door;
 -- What of a client's budgets its rows take; their bounds are the daemon's to set.
 GRANT SELECT, UPDATE (used, window_start) ON store.budget TO insights_door;
+GRANT SELECT ON store.budgeted TO insights_door;
 -- Where outcomes are to be told (`insights listen`).
 GRANT SELECT, INSERT, UPDATE ON store.reply TO insights_door;
 

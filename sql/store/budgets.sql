@@ -18,8 +18,11 @@ RETURNING budget_id, NOT EXISTS (
           (b.concerns, b.model, b.unit, b.per, b.time_zone, b.soft, b.hard)) AS changed;
 
 -- name: unbind_clients
--- Clients whose budget the settings say no more may send as they like.
-UPDATE store.budget SET client = NULL WHERE client IS NOT NULL AND name <> ALL (%(names)s::text[]);
+-- Clients whose budget the settings say no more may send as they like, and no work is under it.
+WITH unbound AS (
+    UPDATE store.budget SET client = NULL WHERE client IS NOT NULL AND name <> ALL (%(names)s::text[]) RETURNING budget_id
+)
+DELETE FROM store.budgeted v USING unbound u WHERE v.budget_id = u.budget_id;
 
 -- name: put_under
 -- Which budgets the work of a version is under from now on, with what a row reserves of each: these, and no other.
@@ -44,17 +47,17 @@ FROM store.budget_standing ORDER BY name;
 -- name: used_up
 -- Of these versions those that no row may begin of until a day or an hour is over, and which budget says so. What rows in
 -- hand reserve is left out: it comes back where a row takes less than it might. A budget that yields stops nobody while the
--- version's other model has one.
+-- version's other model has one, and one of a `client` its rows alone.
 WITH under AS MATERIALIZED (
-    SELECT v.pipeline_version_id, v.yields, b.model, b.name, b.per, b.resets_at
+    SELECT v.pipeline_version_id, v.yields, b.model, b.client, b.name, b.per, b.resets_at
     FROM store.budgeted v JOIN store.budget_standing b USING (budget_id)
     WHERE v.pipeline_version_id = ANY(%(versions)s) AND (b.hard - b.used < v.reserve OR b.used >= b.hard)
 ), barred AS (
     SELECT pipeline_version_id, min(model) AS model FROM under WHERE yields
     GROUP BY pipeline_version_id HAVING count(DISTINCT model) = 1
 )
-SELECT u.pipeline_version_id, min(u.name) AS budget, min(u.resets_at) AS resets_at
+SELECT u.pipeline_version_id, u.client, min(u.name) AS budget, min(u.resets_at) AS resets_at
 FROM under u
 WHERE u.per <> 'minute'
   AND NOT EXISTS (SELECT FROM barred x WHERE x.pipeline_version_id = u.pipeline_version_id AND x.model = u.model)
-GROUP BY u.pipeline_version_id;
+GROUP BY u.pipeline_version_id, u.client;

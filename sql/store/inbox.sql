@@ -52,20 +52,36 @@ WHERE latest.input_hash = ANY(r.hashes) AND b.input_hash = ANY(r.hashes)
                   WHERE i.row_id = l.row_id AND i.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id));
 
 -- name: take_of_client
--- Rows that a client sends are taken of its budgets, of all or of none, in the transaction that accepts them. Returns what has
+-- Rows that a client sends are taken of its budgets of rows, of all or of none, in the transaction that accepts them. Returns what has
 -- not so many left, and the seconds until it begins anew.
 WITH under AS MATERIALIZED (
     SELECT b.budget_id, b.name, b.hard, b.per, w.begins, CASE WHEN b.window_start >= w.begins THEN b.used ELSE 0 END AS used,
            extract(epoch FROM ((w.begins AT TIME ZONE b.time_zone) + ('1 ' || b.per)::interval) AT TIME ZONE b.time_zone
                               - now())::float8 AS again_s
     FROM store.budget b CROSS JOIN LATERAL (SELECT date_trunc(b.per, now(), b.time_zone) AS begins) w
-    WHERE b.client = %(client)s ORDER BY b.budget_id FOR NO KEY UPDATE OF b
+    WHERE b.client = %(client)s AND b.unit = 'rows' ORDER BY b.budget_id FOR NO KEY UPDATE OF b
 ), taken AS (
     UPDATE store.budget b SET used = u.used + %(rows)s, window_start = greatest(b.window_start, u.begins)
     FROM under u
     WHERE b.budget_id = u.budget_id AND NOT EXISTS (SELECT FROM under o WHERE o.used + %(rows)s > o.hard)
 )
 SELECT name, hard, used, per, again_s FROM under WHERE used + %(rows)s > hard ORDER BY again_s DESC LIMIT 1;
+
+-- name: spent_by_client
+-- Whether what models take for a client's rows is under budgets of its own; if so the one that is furthest from letting a row
+-- of this pipeline begin. Claims reserve of them, not this: rows are accepted while there is any room.
+SELECT b.hard, b.unit, b.per, u.used, coalesce(b.hard - u.used < r.reserve, u.used >= b.hard) AS used_up,
+       extract(epoch FROM ((w.begins AT TIME ZONE b.time_zone) + ('1 ' || b.per)::interval) AT TIME ZONE b.time_zone
+                          - now())::float8 AS again_s
+FROM store.budget b
+CROSS JOIN LATERAL (SELECT date_trunc(b.per, now(), b.time_zone) AS begins) w
+CROSS JOIN LATERAL (SELECT CASE WHEN b.window_start >= w.begins THEN b.used ELSE 0 END AS used) u
+CROSS JOIN LATERAL (
+    SELECT min(v.reserve) AS reserve FROM store.budgeted v JOIN store.deployment d USING (pipeline_version_id)
+    WHERE v.budget_id = b.budget_id AND d.pipeline_id = %(pipeline_id)s AND d.stage <> 'retired'
+) r
+WHERE b.client = %(client)s AND b.unit <> 'rows'
+ORDER BY used_up DESC, again_s DESC LIMIT 1;
 
 -- name: accept
 -- Requests whose rows the ledger knows by now, recorded as a poll records them. Of a row only the fields that came last are
@@ -113,10 +129,12 @@ WHERE EXISTS (SELECT FROM begun n JOIN store.deployment d USING (pipeline_versio
               WHERE i.row_id = g.row_id AND i.input_hash = ANY(g.own) AND d.pipeline_id = g.pipeline_id);
 
 -- name: bound
--- Requests that have a deadline: what their pipelines have not begun by then is not begun any more.
-UPDATE store.work w SET not_after = now() + make_interval(secs => r.deadline_s)
-FROM jsonb_to_recordset(%(rows)s) AS r (request_id uuid, deadline_s float8), store.inbox b, store.deployment d
-WHERE r.deadline_s IS NOT NULL AND b.request_id = r.request_id AND w.row_id = b.row_id AND w.input_hash = ANY(b.own)
+-- Requests that have a deadline, or whose work is under budgets of their client: what their pipelines have not begun by the
+-- one is not begun any more, and claims reserve of the others.
+UPDATE store.work w
+SET not_after = coalesce(now() + make_interval(secs => r.deadline_s), w.not_after), client = coalesce(r.spender, w.client)
+FROM jsonb_to_recordset(%(rows)s) AS r (request_id uuid, deadline_s float8, spender text), store.inbox b, store.deployment d
+WHERE (r.deadline_s IS NOT NULL OR r.spender IS NOT NULL) AND b.request_id = r.request_id AND w.row_id = b.row_id AND w.input_hash = ANY(b.own)
   AND w.state = 'pending' AND d.pipeline_version_id = w.pipeline_version_id AND d.pipeline_id = b.pipeline_id;
 
 -- name: fetch

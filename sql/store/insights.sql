@@ -20,7 +20,7 @@ WITH finished AS (
     FROM finished f CROSS JOIN live d
     WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
       AND d.pipeline_version_id = w.pipeline_version_id
-    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken
+    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken, w.client
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
                                shared, confidence, confidences, neighbour, source_cursor, redactions, notes, request, prompt_tokens,
@@ -45,7 +45,7 @@ WITH finished AS (
     JOIN store.budget b USING (budget_id)
     CROSS JOIN LATERAL jsonb_to_recordset(f.spent) AS s (model text, tokens integer, seconds double precision,
                                                          money double precision, rows integer)
-    WHERE b.model IS NULL OR b.model = s.model
+    WHERE (b.model IS NULL OR b.model = s.model) AND (b.client IS NULL OR b.client = h.client)
     GROUP BY v.budget_id, b.per, b.time_zone
 ), ordered AS (
     SELECT s.* FROM store.budget b JOIN spent s USING (budget_id) ORDER BY b.budget_id FOR NO KEY UPDATE OF b
@@ -55,7 +55,7 @@ WITH finished AS (
         window_start = greatest(b.window_start, s.begins)
     FROM ordered s WHERE b.budget_id = s.budget_id
 ), joined AS (
-    SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, d.pipeline_id,
+    SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, h.client, d.pipeline_id,
            d.sink_id, d.stage, d.withdrawn, d.columns, l.row_key, store.covers(d.shown_from, d.shown_upto, l.row_key) AS shows,
            f.*
     FROM made m
@@ -88,9 +88,9 @@ WITH finished AS (
     RETURNING c.insight_id
 ), handed AS (
     -- What was rolled back after it had begun a row: the version that is full does it, unless it has.
-    INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
+    INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id, client)
     SELECT DISTINCT ON (j.row_id, d.pipeline_version_id) j.row_id, j.stream_id,
-           CASE WHEN d.columns = j.columns THEN j.input_hash ELSE gen_random_uuid() END, d.pipeline_version_id
+           CASE WHEN d.columns = j.columns THEN j.input_hash ELSE gen_random_uuid() END, d.pipeline_version_id, j.client
     FROM joined j JOIN store.deployment d ON d.pipeline_id = j.pipeline_id AND d.stage = 'full'
     WHERE j.withdrawn AND NOT j.overtaken
       AND NOT EXISTS (SELECT FROM store.insight i

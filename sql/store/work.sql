@@ -62,19 +62,19 @@ FOR NO KEY UPDATE;
 -- and not reserved by rows in hand, over all daemons; past a soft bound one row at a time. Shares that have a budget in
 -- common divide it row by row, in turns: a share that finds no row takes no room from another. What is claimed is reserved.
 -- Where a model's budget is used up and yields, rows are claimed for the version's other model: `barred` names the one, and
--- nothing is reserved of its budgets.
+-- nothing is reserved of its budgets. A client's budget bounds its own rows alone: others are taken from behind them.
 WITH share AS (
     SELECT * FROM unnest(%(versions)s::integer[], %(rows)s::integer[], %(isolated)s::boolean[]) WITH ORDINALITY
         AS q (pipeline_version_id, rows, isolated, turn)
 ), under AS MATERIALIZED (
-    SELECT q.turn, q.rows AS wanted, v.budget_id, v.reserve, v.yields, b.model, b.soft, b.hard, b.used, b.reserved, b.in_hand,
+    SELECT q.turn, q.rows AS wanted, v.budget_id, v.reserve, v.yields, b.model, b.client, b.soft, b.hard, b.used, b.reserved, b.in_hand,
            b.hard - b.used < v.reserve OR b.used >= b.hard AS used_up
     FROM share q JOIN store.budgeted v USING (pipeline_version_id) JOIN store.budget_standing b USING (budget_id)
 ), barred AS (
     -- Of two models whose budgets both are used up none is the other's way out.
     SELECT turn, min(model) AS model FROM under WHERE yields AND used_up GROUP BY turn HAVING count(DISTINCT model) = 1
 ), room AS MATERIALIZED (
-    SELECT u.turn, u.budget_id, greatest(0, least(
+    SELECT u.turn, u.budget_id, u.client, greatest(0, least(
                CASE WHEN u.hard IS NOT NULL AND u.reserve > 0 THEN floor((u.hard - u.used - u.reserved) / u.reserve)
                     WHEN u.used >= u.hard THEN 0 END,
                CASE WHEN u.soft IS NOT NULL AND u.reserve > 0
@@ -85,31 +85,33 @@ WITH share AS (
     WHERE NOT EXISTS (SELECT FROM barred x WHERE x.turn = u.turn AND x.model = u.model)
 ), bounded AS (
     SELECT q.pipeline_version_id, q.isolated, q.turn, least(q.rows, min(m.rows))::bigint AS rows
-    FROM share q LEFT JOIN room m USING (turn)
+    FROM share q LEFT JOIN room m ON m.turn = q.turn AND m.client IS NULL
     GROUP BY q.pipeline_version_id, q.rows, q.isolated, q.turn
 ), candidate AS (
-    SELECT q.turn, r.work_id, row_number() OVER (PARTITION BY q.turn ORDER BY r.work_id) AS place
+    SELECT q.turn, r.work_id, r.client, row_number() OVER (PARTITION BY q.turn ORDER BY r.work_id) AS place
     FROM bounded q
     JOIN store.deployment d USING (pipeline_version_id)
     JOIN store.stream s USING (stream_id)
     CROSS JOIN LATERAL (
         SELECT * FROM (
-            SELECT w.work_id
+            SELECT w.work_id, w.client
             FROM store.work w
             WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
               AND w.not_before <= now() AND NOT w.isolated AND NOT q.isolated
               AND (w.not_after IS NULL OR w.not_after > now())
+              AND NOT EXISTS (SELECT FROM room m WHERE m.turn = q.turn AND m.client = w.client AND m.rows = 0)
             ORDER BY w.pipeline_version_id, w.work_id
             LIMIT q.rows
             FOR UPDATE SKIP LOCKED
         ) innocent
         UNION ALL
         SELECT * FROM (
-            SELECT w.work_id
+            SELECT w.work_id, w.client
             FROM store.work w
             WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
               AND w.not_before <= now() AND w.isolated AND q.isolated
               AND (w.not_after IS NULL OR w.not_after > now())
+              AND NOT EXISTS (SELECT FROM room m WHERE m.turn = q.turn AND m.client = w.client AND m.rows = 0)
             ORDER BY w.pipeline_version_id, w.work_id
             LIMIT q.rows
             FOR UPDATE SKIP LOCKED
@@ -120,7 +122,7 @@ WITH share AS (
 ), part AS (
     -- Of each budget's room, which part is taken once this row is: each row takes one of as many as its share has room for.
     SELECT c.work_id, sum(1 / m.rows) OVER (PARTITION BY m.budget_id ORDER BY c.place, c.turn) AS taken
-    FROM candidate c JOIN room m USING (turn)
+    FROM candidate c JOIN room m ON m.turn = c.turn AND (m.client IS NULL OR m.client = c.client)
 ), ready AS (
     SELECT c.work_id, x.model AS barred FROM candidate c LEFT JOIN barred x USING (turn)
     WHERE NOT EXISTS (SELECT FROM part p WHERE p.work_id = c.work_id AND p.taken > 1.000000001)
@@ -205,7 +207,7 @@ FROM held h WHERE i.row_id = h.row_id AND i.input_hash = h.former_hash;
 WITH moved AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS m (work_id bigint, token uuid, input_hash uuid, cursor text)
 ), held AS (
-    SELECT w.work_id, w.row_id, w.stream_id, w.lease_until, w.pipeline_version_id, w.attempts, w.isolated, w.barred, w.overtaken,
+    SELECT w.work_id, w.row_id, w.stream_id, w.lease_until, w.pipeline_version_id, w.attempts, w.isolated, w.barred, w.client, w.overtaken,
            m.token, m.input_hash, m.cursor, d.pipeline_id, d.sink_id, d.shown_from, d.shown_upto,
            s.key_version = %(key_version)s AND s.columns = d.columns
                AND NOT EXISTS (SELECT FROM store.deployment o WHERE o.stream_id = s.stream_id AND o.stage <> 'retired'
@@ -250,9 +252,9 @@ WITH moved AS (
     FROM held h WHERE w.work_id = h.work_id
 ), taken AS (
     INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id, state, attempts, isolated,
-                                 barred, lease_token, lease_until, holder, moved_at)
+                                 barred, client, lease_token, lease_until, holder, moved_at)
     SELECT h.row_id, h.stream_id, h.input_hash, h.pipeline_version_id, 'claimed', h.attempts, h.isolated,
-           h.barred, h.token, h.lease_until, %(holder)s, now()
+           h.barred, h.client, h.token, h.lease_until, %(holder)s, now()
     FROM held h JOIN known k USING (row_id)
     ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
     SET state = 'claimed', attempts = excluded.attempts, lease_token = excluded.lease_token, overtaken = false,
@@ -308,7 +310,8 @@ WHERE w.state = 'claimed' AND w.holder = %(holder)s;
 
 -- name: outstanding
 -- What is still to be done for these versions, now or later, and when the next of it may be: of each version the first so
--- many rows along `work_ready`, so that the answer takes as long with ten million rows as with ten.
+-- many rows along `work_ready`, so that the answer takes as long with ten million rows as with ten. Rows of some clients are
+-- left out where that is asked for.
 SELECT count(*) AS all_open, coalesce(extract(epoch FROM min(o.not_before) - now()), 0)::float8 AS next_s
 FROM store.deployment d
 JOIN store.stream s USING (stream_id)
@@ -317,6 +320,7 @@ CROSS JOIN LATERAL (
         SELECT w.not_before
         FROM store.work w
         WHERE w.pipeline_version_id BETWEEN d.pipeline_version_id AND d.pipeline_version_id AND w.state = 'pending'
+          AND (w.client IS NULL OR w.client <> ALL (%(without)s::text[]))
         ORDER BY w.pipeline_version_id, w.work_id
         LIMIT %(most)s
     ) waiting
@@ -339,7 +343,8 @@ SELECT coalesce(sum(q.rows + n.rows), 0)::bigint AS rows
 FROM store.deployment d
 JOIN store.stream s USING (stream_id)
 CROSS JOIN LATERAL (SELECT count(*) AS rows FROM store.work w
-                    WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending') q
+                    WHERE w.pipeline_version_id = d.pipeline_version_id AND w.state = 'pending'
+                      AND (w.client IS NULL OR w.client <> ALL (%(without)s::text[]))) q
 CROSS JOIN LATERAL (SELECT coalesce(sum(p.rows), 0) AS rows FROM store.work_page p
                     WHERE p.pipeline_version_id = d.pipeline_version_id) n
 WHERE d.pipeline_version_id = ANY(%(versions)s) AND NOT s.paused AND s.stopped_reason IS NULL;

@@ -23,7 +23,7 @@ GO = {
     "reply": "request_id door message address correlation reason",  # with its inbox row
     "request": "state position",
     "submission": "client idempotency_key hashes requests",
-    "work": "state holder reason input_hash lease_token",
+    "work": "state holder reason input_hash lease_token barred client",
 }
 # What is of a row is taken out, the rest stays.
 CLEARED = {

@@ -48,7 +48,7 @@ VALUES: dict[str, Any] = {
     "key_version": 1, "read_at": 0.0, "sample": 20, "isolated": [False], "streams": ["s"],
     "rows": [200], "holder": "d", "ttl_s": 60, "max_attempts": 5, "most": 1_000,
     "status": "withheld", "limit": 50, "insight_id": 9, "after": 29_000, "upto": 30_000,
-    "reason": "late", "pages": [1],
+    "reason": "late", "pages": [1], "without": [],
 }  # fmt: skip
 
 

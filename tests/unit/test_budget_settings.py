@@ -35,8 +35,8 @@ def budget(**given: object) -> BudgetSettings:
         ({"unit": "rows", "hard": float("nan")}, "finite"),
         ({"unit": "rows", "hard": 0}, "greater than 0"),
         ({"unit": "rows", "hard": 1, "client": "erp", "stream": "s"}, "at most one"),
-        ({"unit": "tokens", "hard": 1, "client": "erp"}, "rows and a hard bound"),
-        ({"unit": "rows", "hard": 2, "soft": 1, "client": "erp"}, "rows and a hard bound"),
+        ({"unit": "tokens", "hard": 2, "soft": 1, "client": "erp"}, "a hard bound alone"),
+        ({"unit": "rows", "hard": 2, "soft": 1, "client": "erp"}, "a hard bound alone"),
     ],
 )
 def test_what_bounds_nothing_or_two_things_is_refused(given: dict[str, Any], why: str) -> None:
