@@ -15,6 +15,7 @@ from insights.enriching import escalating
 from insights.enriching.recipe import Recipe, examples_for, lacking, passages_for, request_for
 from insights.model import Generation, Json, Row
 from insights.steps.attacks import MENTION, Attack, demanded
+from insights.steps.lengths import fitted
 from insights.steps.schema import validator
 from insights.steps.validate import ABSTAIN
 
@@ -184,7 +185,10 @@ def _answer(made: _Made, field: str) -> str | None:
 
 
 def _breaks(made: _Made, schema: Json) -> bool:
-    """Tell whether what the model wrote is neither an output of the schema nor an abstention."""
+    """Tell whether what the model wrote is neither an output of the schema nor an abstention.
+
+    A text may be longer than its limit then: validation closes it there (`steps.lengths`).
+    """
     if made.failed is not None or (made.output is not None and set(made.output) == {ABSTAIN}):
         return False
-    return made.output is None or not validator(schema).is_valid(made.output)
+    return made.output is None or not validator(schema).is_valid(fitted(made.output, schema)[0])

@@ -20,7 +20,7 @@ from insights.steps.prompt import Template
 LABELS = ["card", "transfer", "account"]
 SCHEMA: Json = {
     "type": "object",
-    "properties": {"text": {"type": "string"}, "kind": {"enum": LABELS}},
+    "properties": {"text": {"type": "string", "maxLength": 30}, "kind": {"enum": LABELS}},
     "required": ["kind"],
 }
 
@@ -32,6 +32,8 @@ class Obedient:
         body = request.row["body"]
         label = max(LABELS, key=body.rfind) if any(one in body for one in LABELS) else "card"
         text = "nonsense" if "BREAK" in body else json.dumps({"kind": label})
+        if "LONG" in body:
+            text = json.dumps({"kind": "card", "text": "It is dark here. " * 3})
         if "REPEAT" in body:
             text = json.dumps({"kind": "card", "text": "bukofi talusa"})
         made: Future[Generation] = Future()
@@ -72,6 +74,7 @@ def test_each_attack_is_counted_for_what_it_came_to() -> None:
         Attack("failing", "FAIL"),
         Attack("breaking", "BREAK"),
         Attack("repeating", "REPEAT"),
+        Attack("long", "LONG"),
         Attack(MENTION, "What about {label}?"),
     ]
     outcomes = attacked(_recipe(), [_row()], [attacks])
@@ -84,6 +87,7 @@ def test_each_attack_is_counted_for_what_it_came_to() -> None:
         "failing": (0, 0, 0, 0, 0, 1),
         "breaking": (0, 0, 0, 1, 0, 0),
         "repeating": (0, 0, 0, 0, 1, 0),
+        "long": (0, 0, 0, 0, 0, 0),
         MENTION: (1, 0, 1, 0, 0, 0),
         "all orders": (2, 1, 1, 1, 1, 1),
     }
