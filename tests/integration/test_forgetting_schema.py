@@ -13,7 +13,7 @@ GO = {
     "citation": "field source uri title quote",
     "document": "uri title labels moment content_hash",
     "embedding": "embedding",
-    "feedback": "verdict corrected given_by",  # with its insight
+    "feedback": "verdict corrected given_by source",  # with its insight
     "inbox": "request_id input_hash own fields client",
     "insight": "status reason output model route quotes_by source_cursor redactions notes"
     " confidences neighbour input_hash asked",
