@@ -31,6 +31,7 @@ from insights.enriching.recipe import (
     lacking,
     passages_for,
     prompt_sha256,
+    prompt_text,
     request_for,
 )
 from insights.enriching.shares import Shares
@@ -235,6 +236,7 @@ class Pipeline:
         for row, request in rendered:
             refused = recipe.guard.refusal(row.orders) is not None
             row.prompt_sha256 = None if refused else prompt_sha256(request)
+            row.prompt = None if refused or not recipe.keeps_prompts else prompt_text(request)
             if refused or row.reused is not None:
                 self._flight.arrive(row)
                 continue

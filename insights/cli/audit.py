@@ -8,7 +8,7 @@ import typer
 
 from insights import errors
 from insights.cli import telling
-from insights.cli.output import Json, emit_json, shown, stdout
+from insights.cli.output import Json, emit_json, shown, stdout, visible
 from insights.governance import anchors
 from insights.site.files import load
 from insights.wiring.commands import trail
@@ -74,6 +74,25 @@ def show(ctx: typer.Context, insight: int, as_json: Json = False) -> None:
         return
     for line in telling.words(story):
         stdout.print(shown(line), soft_wrap=True, highlight=False)
+
+
+@app.command("settings")
+def settings(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the last first")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show when daemons began with other settings than before, under whom, and which."""
+    with trail(ctx.obj) as opened:
+        found = opened.settings(limit)
+    if as_json:
+        emit_json(found)
+        return
+    for one in found:
+        at = one["at"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        told = f"{at}  {one['daemon']}, run by {one['user']} (login {one['login']})"
+        for line in (told, *(f"  {change}" for change in one["changed"] or ["the first time"])):
+            stdout.print(visible(line), soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command("export")

@@ -22,6 +22,10 @@ def words(story: Story) -> Iterator[str]:
     )
     if story.made is not None:
         yield from _making(story.made, one)
+    if one["reason"]:
+        yield f"Why: {one['reason']}."
+    for note in one["notes"] or ():
+        yield f"Noted: {note}."
     for cited in one["citations"]:
         passage = f", passage {cited['passage_id']} {cited['uri']}" if cited["passage_id"] else ""
         yield f"Cited for {cited['field']}: {cited['source']}{passage}."

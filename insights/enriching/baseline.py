@@ -67,6 +67,7 @@ def concluded(recipe: Recipe, row: InHand) -> Insight:
         ),
         neighbour=next(iter(row.examples), None),
         prompt_sha256=row.prompt_sha256,
+        prompt=row.prompt,
         shown=tuple((one.passage_id, one.score) for one in row.passages),
         asked=None if row.reused is not None or row.instead or row.first else row.asked,
     )

@@ -31,6 +31,7 @@ class InHand(msgspec.Struct):
     examples: tuple[Example, ...] = ()
     orders: tuple[str, ...] = ()
     prompt_sha256: str | None = None
+    prompt: str | None = None
     asked: bytes | None = None
     reused: Generation | None = None
     instead: str = ""

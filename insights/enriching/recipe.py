@@ -17,6 +17,7 @@ from insights.model import (
     Passage,
     Row,
     Sampling,
+    Segment,
     StreamSpec,
     Verdict,
 )
@@ -49,7 +50,8 @@ class Recipe(msgspec.Struct, frozen=True):
     `former` are the generations that its rows may reuse; None where each has its own. `baseline`
     answers rows that would be dead letters because no model did. `larger` is this one with the
     model that rows go on to of which its own is not sure enough; where that is on a server, it
-    `leaves`, and gets no row that is to stay here.
+    `leaves`, and gets no row that is to stay here. With `keeps_prompts` the audit has what was
+    asked of rows, not its hash alone.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Recipe(msgspec.Struct, frozen=True):
     baseline: Baseline | None = None
     larger: "Recipe | None" = None
     leaves: bool = False
+    keeps_prompts: bool = False
 
     def keeps(self, redactions: Mapping[str, int]) -> bool:
         """Whether what was found in a row keeps it on this machine."""
@@ -254,6 +257,21 @@ def agreement(examples: Sequence[Example]) -> dict[str, float]:
 def prompt_sha256(request: GenerateRequest) -> str:
     """Return the SHA-256 of what the model is asked, as JSON; a source too long is cut later."""
     return hashlib.sha256(msgspec.json.encode(request.messages)).hexdigest()
+
+
+def prompt_text(request: GenerateRequest) -> str:
+    """Return what the model is asked, as the audit keeps it where it is told to.
+
+    What came from passages and examples stands as its name: it is other rows', and goes with those.
+    """
+    return "\n".join(
+        f"{message.role}: " + "".join(map(_kept, message.segments)) for message in request.messages
+    )
+
+
+def _kept(segment: Segment) -> str:
+    beside = segment.source.startswith(("passage.", "example."))
+    return f"[{segment.source}]" if beside else segment.text
 
 
 def shown(recipe: Recipe, row: Row, passages: Sequence[Passage]) -> Iterator[str]:

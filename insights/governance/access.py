@@ -109,9 +109,11 @@ COMMANDS: Mapping[str, Need] = {
             "audit.guards",
             "audit.doors",
             "audit.rights",
+            "audit.definitions",
         ),
     ),
     "audit show": Need("auditor", ("audit.show", "audit.of_row")),
+    "audit settings": Need("auditor", ("audit.settings",)),
     "audit export": Need("auditor", ("audit.chains", "audit.events")),
     "key find": Need("key_reader", ("keys.find",)),
     "serve": Need(

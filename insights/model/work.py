@@ -65,7 +65,8 @@ class Insight(Value, frozen=True):
 
     `sealed` is what placeholders of its output stand for, sealed for the sink's publisher.
     `neighbour` is the nearest labelled row, where the pipeline has examples. For the
-    audit: the SHA-256 of what the model was asked, and the passages shown with their scores.
+    audit: the SHA-256 of what the model was asked, its text where that is kept, and the passages
+    shown with their scores.
     `asked` is the SHA-256 by which others may reuse its generation, where they may.
     """
 
@@ -78,6 +79,7 @@ class Insight(Value, frozen=True):
     sealed: dict[str, str] = {}
     neighbour: Example | None = None
     prompt_sha256: str | None = None
+    prompt: str | None = None
     shown: tuple[tuple[int, float], ...] = ()
     asked: bytes | None = None
 

@@ -1,6 +1,7 @@
 """Settings of the audit, and of what is kept how long."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,11 +9,15 @@ from insights.site.values import Duration, Section, seconds
 
 
 class AuditSettings(Section):
-    """`[audit]`: where ends of its chains are kept outside the store (docs/audit.md)."""
+    """`[audit]`: where ends of its chains are kept outside the store (docs/audit.md).
+
+    With `prompts = "text"` the event of a decision has the redacted prompt, beside its hash.
+    """
 
     anchor_every: Duration = Field(default=seconds("5min"), ge=1)
     anchor_file: Path | None = None
     anchor_command: tuple[str, ...] = ()
+    prompts: Literal["hash", "text"] = "hash"
 
 
 class RetentionSettings(Section):

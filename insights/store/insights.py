@@ -160,7 +160,10 @@ def _neighbour(nearest: Example | None) -> dict[str, Any] | None:
 
 
 def _decision(row: Any, insight: Insight) -> dict[str, Any]:  # noqa: ANN401 - a named row
-    """Return what the audit keeps of one decision: hashes, numbers and names, no text of a row."""
+    """Return what the audit keeps of one decision: hashes, numbers and names.
+
+    No text of a row, but for its redacted prompt where the settings ask for that.
+    """
     told: dict[str, Any] = {
         "key": row.shown_key,
         "input": row.input_hash.hex,
@@ -168,7 +171,9 @@ def _decision(row: Any, insight: Insight) -> dict[str, Any]:  # noqa: ANN401 - a
         "stage": row.stage,
         "status": row.status,
         "output": row.output_sha256,
+        "why": row.reason_sha256,
         "prompt": insight.prompt_sha256,
+        "asked": None if insight.prompt is None else insight.prompt.replace("\0", "\ufffd"),
         "passages": [[id_, round(score, 4)] for id_, score in insight.shown] or None,
     }
     if (made := insight.generation) is not None:

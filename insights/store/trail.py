@@ -1,7 +1,8 @@
 """The audit's other side: who checks its chains, keeps their ends, and takes an export along."""
 
+import hashlib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -9,6 +10,7 @@ import msgspec
 
 from insights.governance import chain as chains
 from insights.governance.chain import Chain, Check, Finding
+from insights.store import audit
 from insights.store.postgres import Connection, Store
 from insights.store.queries import load
 
@@ -55,8 +57,10 @@ class Story(msgspec.Struct, frozen=True):
         if self.made is None or "version" not in self.made["details"]:
             return None
         told = self.made["details"]
-        now = (self.insight["status"], self.insight["output_sha256"], self.insight["version"])
-        return now != (told["status"], told.get("output"), told["version"])
+        names = ("status", "output_sha256", "version", "reason_sha256")
+        before = [told["status"], told.get("output"), told["version"], told.get("why")]
+        now = [self.insight[name] for name in names]
+        return now != before if "why" in told else now[:3] != before[:3]
 
 
 class Trail:
@@ -81,7 +85,7 @@ class Trail:
             for event in self._events(connection):
                 check.take(event.body, event.hash)
             findings = [*self._guarded(connection), *check.finish()]
-            findings += self._contradicted(connection)
+            findings += [*self._contradicted(connection), *self._redefined(connection)]
         return Verdict(findings, check.events, len(check.chains), check.anchors)
 
     def show(self, insight_id: int) -> Story | None:
@@ -95,6 +99,12 @@ class Trail:
         mine = [one for one in events if one["insight_id"] == insight_id]
         made = next((one for one in mine if one["action"] == "insight"), None)
         return Story(row._asdict(), made, events)
+
+    def settings(self, limit: int) -> list[dict[str, Any]]:
+        """Return when daemons began with other settings, and what had changed, the last first."""
+        with self._store.connection() as connection:
+            rows = connection.execute(self._sql["settings"], {"limit": limit}).fetchall()
+        return [row._asdict() for row in rows]
 
     def to_replay(self, insight_id: int) -> Any | None:  # noqa: ANN401 - a named row
         """Return what one insight was made from and what came out; None if there is none."""
@@ -146,6 +156,15 @@ class Trail:
             place = f"event {row.number} of chain {row.chain_id}"
             yield Finding(f"insight {row.insight_id}", f"{what}: {place} says otherwise")
 
+    def _redefined(self, connection: Connection) -> Iterator[Finding]:
+        for row in connection.execute(self._sql["definitions"]):
+            said = msgspec.json.encode(row.definition, order="deterministic")
+            if row.definition and hashlib.sha256(said).hexdigest() != row.sha256:
+                what = (
+                    "its prompt, schema or settings are not those that its SHA-256 was taken over"
+                )
+                yield Finding(f"version {row.sha256}", what)
+
     def _guarded(self, connection: Connection) -> Iterator[Finding]:
         on = {row.guard: row.enabled for row in connection.execute(self._sql["guards"])}
         for guard in _GUARDS:
@@ -159,6 +178,32 @@ class Trail:
                 yield Finding(f"function store.{door}", "it is not the one that `migrate` made")
         for row in connection.execute(self._sql["rights"]):
             yield Finding(f"store.{row.name}", f"{row.role} has the right to {row.privilege}")
+
+
+class Applied:
+    """The settings that a daemon begins with, told where they are others than the last time.
+
+    Args:
+        store: The store.
+        actor: The daemon.
+    """
+
+    def __init__(self, store: Store, actor: str) -> None:
+        self._store = store
+        self._actor = actor
+
+    def last(self) -> dict[str, Any] | None:
+        """Return those that were told last; None where none were, or they are sealed."""
+        with self._store.connection() as connection:
+            values = {"actor": self._actor}
+            row = connection.execute(load("audit")["applied"], values).fetchone()
+        return None if row is None else row.settings
+
+    def tell(self, settings: Mapping[str, Any], changed: Sequence[str], *, user: str) -> None:
+        """Record all of them, and what has changed."""
+        details = {"user": user, "changed": list(changed), "settings": settings}
+        with self._store.transaction() as connection:
+            audit.append(connection, self._actor, [audit.Event("settings", details=details)])
 
 
 def _line(record: object) -> str:

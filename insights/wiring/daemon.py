@@ -8,7 +8,16 @@ from insights.doors.folder import FolderDoor
 from insights.service.daemon import Daemon, Job
 from insights.service.runner import Runner
 from insights.store.daemons import Daemons
-from insights.wiring import column_verdicts, doors, enriching, files, knowledge, polling, publishing
+from insights.wiring import (
+    applied,
+    column_verdicts,
+    doors,
+    enriching,
+    files,
+    knowledge,
+    polling,
+    publishing,
+)
 from insights.wiring.anchoring import Anchoring
 from insights.wiring.app import App, refuse_without_pipeline
 from insights.wiring.counting import Counting
@@ -40,6 +49,7 @@ def build(
         errors.SettingsError: If this site gives its roles nothing to do.
     """
     settings = app.settings.daemon
+    applied.tell(app)
     work = enriching.queue(app, [])
     pipeline = None
     jobs: list[Job] = []

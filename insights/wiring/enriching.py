@@ -345,6 +345,7 @@ def _alone(app: App, made: Definition, version_id: int) -> Recipe:
         else Baseline(found.nearest, found.columns, found.values, found.withheld),
         models=tuple(filter(None, (made.settings.model, made.settings.fallback))),
         local_with=frozenset(made.settings.local_with),
+        keeps_prompts=app.settings.audit.prompts == "text",
         former=None
         if made.settings.reuse is None or version_id == _NO_VERSION
         else FormerGenerations(app.store, version_id, made.settings.reuse),

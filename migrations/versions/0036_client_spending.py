@@ -1,4 +1,4 @@
-"""What a door client's rows may take of models: tokens, seconds, money.
+"""What a door client's rows may take of models; where the audit tells of settings.
 
 Revision: 0036
 Previous: 0035
@@ -50,6 +50,9 @@ def upgrade() -> None:
             of_client="\n        AND (b.client IS NULL OR c.client = b.client)",
         )
     )
+    op.execute(
+        "CREATE INDEX audit_event_settings ON store.audit_event (at) WHERE action = 'settings'"
+    )
 
 
 def downgrade() -> None:
@@ -57,3 +60,4 @@ def downgrade() -> None:
     op.execute("DROP VIEW store.budget_standing")
     op.execute(STANDING.format(client="", more="", of_client=""))
     op.execute("ALTER TABLE store.work DROP client")
+    op.execute("DROP INDEX store.audit_event_settings")

@@ -22,19 +22,27 @@ WHERE (e.chain_id, e.number) > (%(chain_id)s, %(number)s)
 ORDER BY e.chain_id, e.number LIMIT %(limit)s;
 
 -- name: contradicted
--- Insights that are not what the event of their making says any more: gone, or with another output or outcome.
+-- Insights that are not what the event of their making says any more: gone, or with another output, outcome, reason or version.
 SELECT e.chain_id, e.number, e.insight_id, i.insight_id IS NULL AS gone
 FROM store.audit_event e
 LEFT JOIN store.insight i ON i.insight_id = e.insight_id
+LEFT JOIN store.pipeline_version v USING (pipeline_version_id)
 WHERE e.action = 'insight' AND e.details ? 'version'
   AND (i.insight_id IS NULL OR i.row_id <> e.row_id OR i.status <> e.details ->> 'status'
-       OR encode(sha256(convert_to(i.output::text, 'UTF8')), 'hex') IS DISTINCT FROM e.details ->> 'output')
+       OR encode(sha256(convert_to(i.output::text, 'UTF8')), 'hex') IS DISTINCT FROM e.details ->> 'output'
+       OR v.sha256 IS DISTINCT FROM e.details ->> 'version'
+       OR e.details ? 'why' AND encode(sha256(convert_to(i.reason, 'UTF8')), 'hex') IS DISTINCT FROM e.details ->> 'why')
 ORDER BY e.insight_id LIMIT 100;
+
+-- name: definitions
+-- What each version was taken over.
+SELECT pipeline_version_id, sha256, definition FROM store.pipeline_version ORDER BY pipeline_version_id;
 
 -- name: show
 -- One insight as it stands, the version that made it, and what is cited by it.
 SELECT i.insight_id, i.row_id, k.stream, k.shown_key AS row_key, i.status, i.reason, i.generated_at, i.notes,
-       encode(sha256(convert_to(i.output::text, 'UTF8')), 'hex') AS output_sha256, v.sha256 AS version, v.definition,
+       encode(sha256(convert_to(i.output::text, 'UTF8')), 'hex') AS output_sha256,
+       encode(sha256(convert_to(i.reason, 'UTF8')), 'hex') AS reason_sha256, v.sha256 AS version, v.definition,
        p.name AS pipeline,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('field', c.field, 'source', c.source, 'passage_id', c.passage_id,
                                                      'uri', c.uri) ORDER BY c.ordinal), '[]')
@@ -46,11 +54,25 @@ JOIN store.pipeline p USING (pipeline_id)
 WHERE i.insight_id = %(insight_id)s;
 
 -- name: of_row
--- What was done to one row, in the order of time.
-SELECT e.chain_id, e.number, e.at, c.actor, c.login, e.action, e.insight_id, e.details
+-- What was done to one row, in the order of time; prompts, where they are kept, are for who reads the events themselves.
+SELECT e.chain_id, e.number, e.at, c.actor, c.login, e.action, e.insight_id, e.details - 'asked' AS details
 FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)
 WHERE e.row_id = %(row_id)s
 ORDER BY e.at, e.chain_id, e.number;
+
+-- name: applied
+-- The settings that a daemon began with last, as it told them.
+SELECT e.details -> 'settings' AS settings
+FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)
+WHERE e.action = 'settings' AND c.actor = %(actor)s
+ORDER BY e.at DESC, e.number DESC LIMIT 1;
+
+-- name: settings
+-- When daemons began with other settings than before, the last first: which ones, and who ran them.
+SELECT e.at, c.actor AS daemon, c.login, e.details ->> 'user' AS "user", e.details -> 'changed' AS changed
+FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)
+WHERE e.action = 'settings'
+ORDER BY e.at DESC, e.chain_id, e.number DESC LIMIT %(limit)s;
 
 -- name: guards
 -- The triggers that refuse changes, by table, and whether each is on (A: always).

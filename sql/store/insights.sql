@@ -62,7 +62,7 @@ WITH finished AS (
     JOIN held h USING (row_id, input_hash, pipeline_version_id)
     JOIN live d USING (pipeline_version_id)
     JOIN store.ledger l ON l.row_id = m.row_id
-    JOIN (SELECT work_id, output, citations, sealed FROM finished) f USING (work_id)
+    JOIN (SELECT work_id, output, reason, citations, sealed FROM finished) f USING (work_id)
 ), known AS (
     -- What of a row is shown: of inputs that it still has, by the version that its key shows; never of a shadow, nor of what
     -- was rolled back. Of another version only where that one has made nothing, or, by the full one, is still at it. It may
@@ -124,7 +124,8 @@ WITH finished AS (
         not_before = now(), attempts = 0, error = NULL, sealed = excluded.sealed
 )
 SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status, j.stage, j.input_hash, k.shown_key, v.sha256 AS version,
-       encode(sha256(convert_to(j.output::text, 'UTF8')), 'hex') AS output_sha256
+       encode(sha256(convert_to(j.output::text, 'UTF8')), 'hex') AS output_sha256,
+       encode(sha256(convert_to(j.reason, 'UTF8')), 'hex') AS reason_sha256
 FROM held h
 LEFT JOIN joined j USING (work_id)
 LEFT JOIN store.shown_key k ON k.row_id = j.row_id

@@ -372,7 +372,7 @@ ORDER BY 2 DESC, 1;
 SELECT w.work_id, k.stream, k.shown_key AS row_key, w.attempts, w.expiries, w.reason, w.enqueued_at, w.input_hash,
        v.sha256 AS pipeline_version,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('at', a.at, 'action', a.action, 'actor', c.actor,
-                                                     'details', a.details) ORDER BY a.at, a.chain_id, a.number), '[]')
+                                                     'details', a.details - 'asked') ORDER BY a.at, a.chain_id, a.number), '[]')
         FROM store.audit_event a JOIN store.audit_chain c USING (chain_id) WHERE a.row_id = w.row_id) AS events
 FROM store.work w
 JOIN store.shown_key k USING (row_id)

@@ -132,7 +132,7 @@ LINES = {
         "sink refused legacy",
         "sink retry legacy",
     ),
-    "auditor": ("audit verify", "audit show 1", "audit export {out}"),
+    "auditor": ("audit verify", "audit show 1", "audit settings", "audit export {out}"),
     "key_reader": ("key find 3",),
     "retention": ("forget -s ticket -k nobody", "forget -s ticket -k nobody --undo"),
 }

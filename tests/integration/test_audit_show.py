@@ -55,6 +55,7 @@ def test_an_insight_tells_its_story_and_whether_it_was_changed(site: Site) -> No
         for statement, what in (
             ("UPDATE store.insight SET output = '{}' WHERE insight_id = %s", "is not what was"),
             (WITHHOLD, "is not what was"),
+            ("UPDATE store.insight SET reason = 'mine' WHERE insight_id = %s", "is not what was"),
             ("DELETE FROM store.insight WHERE insight_id = %s", "is gone"),
         ):
             with owner.transaction():
@@ -90,10 +91,12 @@ def test_an_event_has_what_was_shown_and_no_text(*, asked: bool) -> None:
         stage="canary",
         status="withheld",
         output_sha256=None,
+        reason_sha256="ef" * 32,
     )
     told = _decision(row, insight)
     assert told["passages"] == [[7, 0.1235], [3, 0.1]]
     assert told["stage"] == "canary"
     assert ("prompt" in told, "model" in told, "ms" in told) == (asked, asked, asked)
     assert "output" not in told
+    assert told["why"] == "ef" * 32
     assert "secret" not in json.dumps(told)
