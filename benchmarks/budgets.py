@@ -45,7 +45,7 @@ def killed(server: servers.Postgres, run: int, *, rows: int, daemons: int) -> tu
     migrate.upgrade(url)
     claiming.fill(url, 2 * rows)
     put(url, [rows])
-    came = claiming.run(url, rows, count=daemons, kills=daemons, patience_s=30)
+    came = claiming.run(url, rows, count=daemons, kills=daemons, patience_s=300)
     server.drop_database(name)
     return max(0, came.written - rows), max(0, rows - came.written)
 

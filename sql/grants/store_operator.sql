@@ -17,7 +17,7 @@ GRANT SELECT ON insights.completeness, insights.completeness_counted, insights.d
 GRANT SELECT ON store.stream, store.pipeline, store.pipeline_version, store.deployment, store.watch, store.sink, store.daemon, store.work, store.work_page, store.lease,
     store.budget_standing, store.plan, store.fact, store.forgotten, store.current_insight TO insights_operator;
 GRANT SELECT (insight_id, row_id, input_hash, pipeline_version_id, generated_at, shared, prompt_tokens, reused_tokens, sampled_tokens,
-              forced_tokens, prompt_ms, decode_ms, compute_ms, money) ON store.insight TO insights_operator;
+              forced_tokens, prompt_ms, decode_ms, compute_ms, money, route) ON store.insight TO insights_operator;
 GRANT SELECT (number, door, attempts, sent_at, given_up_at, reason) ON store.reply TO insights_operator;
 GRANT SELECT (insight_id, pipeline_version_id, verdict) ON store.feedback TO insights_operator;
 GRANT SELECT (row_id, stream, shown_key) ON store.shown_key TO insights_operator;

@@ -59,7 +59,7 @@ def test_killed_daemons_neither_overshoot_a_budget_nor_keep_any_of_it(
 ) -> None:
     claiming.fill(store_url, 2 * BUDGET)
     put(store, {1: 1.0}, hard=BUDGET)
-    came = claiming.run(store_url, BUDGET, count=3, kills=3, patience_s=20)
+    came = claiming.run(store_url, BUDGET, count=3, kills=3, patience_s=180)
     assert (came.written, came.used, came.claimed) == (BUDGET, BUDGET, 0)
 
 
