@@ -26,7 +26,7 @@ _GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8}
 # llama.h: enum llama_token_attr.
 _CONTROL, _USER_DEFINED = 1 << 3, 1 << 4
 _LOG_ERROR = 4
-_FLASH = {None: -1, False: 0, True: 1}  # llama.h: enum llama_flash_attn_type
+_FLASH_AUTO, _FLASH_OFF, _FLASH_ON = -1, 0, 1  # llama.h: enum llama_flash_attn_type
 _NO_KV_SLOT, _ABORTED = 1, 2
 # ggml-backend.h: enum ggml_backend_dev_type.
 CPU, GPU = 0, 1
@@ -177,8 +177,10 @@ class Context:
         params.n_threads_batch = plan.threads
         params.kv_unified = plan.unified
         params.type_k = params.type_v = _GGML_TYPES[plan.kv_type]
-        # A cache in 8 bits has no other kernels.
-        params.flash_attn_type = _FLASH[plan.flash if plan.kv_type in KV_TYPES[:2] else True]
+        # A cache in 8 bits has no other kernels; for models that have none of it AUTO goes without.
+        params.flash_attn_type = _FLASH_OFF if plan.flash is False else _FLASH_AUTO
+        if plan.kv_type not in KV_TYPES[:2]:
+            params.flash_attn_type = _FLASH_ON
         params.no_perf = True
         self.pointer: Any = ll.llama_init_from_model(model.pointer, params)
         if not self.pointer:
