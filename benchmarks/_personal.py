@@ -287,3 +287,21 @@ def not_personal(rng: random.Random) -> list[str]:
         return f"{rng.randint(*ends):02}"
 
     return [_SLOT.sub(filled, _LOOK_ALIKES[at % len(_LOOK_ALIKES)]) for at in range(500)]
+
+
+def moments(rng: random.Random) -> list[str]:
+    """Return 330 dates and times of day, as people and machines write them."""
+    made = []
+    for _ in range(30):
+        year, month, day = rng.randint(2010, 2029), rng.randint(1, 12), rng.randint(1, 28)
+        hour, minute, second = rng.randint(0, 23), rng.randint(0, 59), rng.randint(0, 59)
+        date, time = f"{year}-{month:02}-{day:02}", f"{hour:02}:{minute:02}:{second:02}"
+        made += [
+            f"due {date}", f"{date} {time}", f"{date}T{time}.{rng.randint(100000, 999999)}Z",
+            f"{day:02}.{month:02}.{year}", f"{day}.{month}.{year} {hour}:{minute:02}",
+            f"{month}/{day}/{year}", f"{day:02}.{month:02}.-{day:02}.{month:02}.{year}",
+            f"{year}{month:02}{day:02}", f"{day:02}{month:02}{year}",
+            f"{year}{month:02}{day:02}{hour:02}{minute:02}",
+            f"{year}{month:02}{day:02}{hour:02}{minute:02}{second:02}",
+        ]  # fmt: skip
+    return made

@@ -107,8 +107,8 @@ def test_a_word_against_a_number_ends_with_its_list() -> None:
 
 
 def test_a_streams_regions_find_ids_without_a_word() -> None:
-    assert found("it says 111222333 here") == []
-    assert found("it says 111222333 here", regions=("NL",)) == [("national_id", "111222333")]
+    assert found("it says 1112.22.333 here") == []
+    assert found("it says 1112.22.333 here", regions=("NL",)) == [("national_id", "1112.22.333")]
 
 
 @pytest.mark.parametrize(

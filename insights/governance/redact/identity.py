@@ -1,8 +1,9 @@
 """What a state knows people by: national ids, tax and health numbers, passports, birth dates.
 
 Three kinds of evidence, in this order: a form that hardly anything else has, with its checksum
-(`_EVIDENT`); the stream's `regions`, for which every id of that country is looked for; and the
-words beside a number ("SSN", "Steuer-ID"), beside which any country's id counts.
+(`_EVIDENT`); the stream's `regions`, for which more is an id of that country (`countries.alone`),
+and all that passes one of its checks right behind a word for a person; and the words beside a
+number ("SSN", "Steuer-ID"), beside which any country's id counts.
 """
 
 import re
@@ -18,6 +19,13 @@ from insights.governance.redact.spans import Span, compact
 
 _IDS = Words(countries.WORDS, (*THINGS, "phone", "tel", "call", "iban"))
 _WEAK = Words(countries.WORDS, (*THINGS, *READINGS, "phone", "tel", "call", "iban"))
+# Words for persons that are known by ids: they count where a number follows at once.
+_HOLDER = re.compile(
+    rf"(?<![^\W\d_])(?:{any_of(countries.HOLDERS)})(?:'s)?"
+    r"(?:[ \n]{0,2}(?:id|no|nr|num|number|nummer|code)\.?)?"
+    r"(?:[ \n]{0,2}(?:is|was|ist|lautet|est|es|\u00e8|:|=|#|-)){0,2}[ \n\"'(#]{0,3}\Z"
+)
+_BEFORE = 48  # characters in which one stands
 _NAMED_IDS = re.compile(
     rf"{any_of(countries.CERTAIN)}(?![^\W\d_])"
     r"(?:[ \n]{0,2}(?:card|no|nr|num|number|nummer|id|code|\(ssn\)|\(nino\)))?\.?"
@@ -182,29 +190,53 @@ def _regional(source: Folded, wanted: tuple[str, ...], start: int, end: int) -> 
     text = source.text
     done = 0
     for begin in _BEGINS.finditer(text, start, end):
-        match = _TOKEN.match(text, begin.start()) if begin.start() >= done else None
-        if match is None or match.end() - match.start() < _LENGTHS.start:
+        at = begin.start()
+        match = _TOKEN.match(text, at) if at >= done else None
+        if match is None or match.end() - at < _LENGTHS.start:
             continue
-        lean: int | None = None
-        parts = [(part.start(), part.end()) for part in _PARTS.finditer(text, *match.span())]
-        for last in range(len(parts), 0, -1):
-            until = parts[last - 1][1]
+        checks: tuple[str, ...] | None = None
+        told = False
+        ends = [part.end() for part in _PARTS.finditer(text, *match.span())]
+        for until in reversed(ends):
             if text[until : until + 1].isalnum():
                 continue
-            value = compact(text[match.start() : until])
+            written = text[at:until]
+            value = compact(written)
             if len(value) not in _LENGTHS or sum(map(str.isdigit, value)) < FEWEST - 1:
                 continue
-            if lean is None:
-                lean = _WEAK.lean(source, match.start(), until)
-            if lean < 0 or (lean == 0 and not wanted):
+            if checks is None:
+                checks, told = _checks(source, at, until, wanted)
+            if not checks:
                 break
-            if any(
-                _valid(name, text[match.start() : until], value)
-                for name in (countries.ALL if lean > 0 else wanted)
-            ):
-                yield Span(match.start(), until, "NATIONAL_ID", value)
+            if not (told or _stands_alone(text, at, until)):
+                continue
+            tried = checks if told else countries.alone(checks, written, value)
+            if any(_valid(name, written, value) for name in tried):
+                yield Span(at, until, "NATIONAL_ID", value)
                 done = until
                 break
+
+
+def _checks(
+    source: Folded, start: int, end: int, wanted: tuple[str, ...]
+) -> tuple[tuple[str, ...], bool]:
+    """Return the checks that a number may pass, and whether a word says that it is an id."""
+    lean = _WEAK.lean(source, start, end)
+    if lean > 0:
+        return (*countries.ALL, *wanted), True
+    if lean < 0:
+        return (), False
+    if wanted and _HOLDER.search(source.lower[max(0, start - _BEFORE) : start]):
+        return countries.checked(wanted), True
+    return wanted, False
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Return whether no code or number goes on before or after it: RE-2026-65707, 1234567.89."""
+    before, after = text[max(0, start - 2) : start], text[end : end + 2]
+    joins = before[-1:] in {*"-/._:,#"} and before[:1].isalnum()
+    goes_on = after[:1] in {*"-/._:,"} and after[1:].isalnum()
+    return not (joins or goes_on)
 
 
 def _valid(name: str, written: str, value: str) -> bool:

@@ -54,10 +54,21 @@ _TALK = Words(
      r"\(?(?:office|mobile|home)\)?",
      r"desk", r"privat", r"direct"),
 )  # fmt: skip
+_DAY = re.compile(  # 20251129, 29112025
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d"
+)
+_PRICE = re.compile(r"\d+[./]\d\d?")  # 7974756.61, 66594134/68
+_RANGE = re.compile(r"\d{4}-\d{4}")  # of years, readings, parts
 _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\(\d{3}\)[ .-]{0,2}|\d{3}([ .-]))\d{3}[ .-]\d{4}$")
 _AREA = re.compile(r"\(0?\d{1,5}\)")
 _TRUNK = re.compile(r"0\d{1,5}[ \n]?[ /-][ \n]?\d|0\d{1,4}\.\d{2,3}\.\d{2}")
 _FRENCH = re.compile(r"0\d(?:([. -])\d\d)(?:\1\d\d){3}$")
+# What libphonenumber tells of a plan by what its numbers are for; its general form is far wider.
+_GIVEN_OUT = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip",
+    "pager", "uan", "voicemail",
+)  # fmt: skip
 _FEWEST, _MOST = 7, 15  # digits (E.164)
 LOCAL = 6  # digits of a number within a town, found beside its words only
 PHONE = Sign("numbers", (regular(_CANDIDATE.pattern),))
@@ -157,9 +168,11 @@ def _judge(  # noqa: C901, PLR0911 - one question after the other
         return _TALK.lean(source, start, end) >= 0
     if len(digits) > _MOST or _DATES.search(candidate) is not None:
         return False
-    if any(_national(digits, region) for region in regions):
-        return _TALK.lean(source, start, end) >= 0 and not measured(text, end)
     lean = _TALK.lean(source, start, end)
+    if lean >= 0 and any(_national(digits, region) for region in regions):
+        usual = not (measured(text, end) or _other(text, start, candidate))
+        if lean > 0 or usual:
+            return True
     if lean < 0:  # but an area code in brackets is nothing else's
         return _AREA.match(candidate) is not None and len(digits) > _FEWEST
     if lean > 0:
@@ -169,11 +182,19 @@ def _judge(  # noqa: C901, PLR0911 - one question after the other
     return not measured(text, end) and _shaped(text, start, candidate, digits)
 
 
+def _other(text: str, start: int, candidate: str) -> bool:
+    """Return whether digits of a national plan are written as a day, a price, a range, a code."""
+    code = text[start - 1 : start] in {*"-/._:#,"} and text[start - 2 : start - 1].isalnum()
+    return code or any(form.fullmatch(candidate) for form in (_DAY, _PRICE, _RANGE))
+
+
 def _may_be(candidate: str, digits: str) -> bool:
     """Return whether a number beside "call" or "tel" can be one."""
     groups = _DIGITS.findall(candidate)
     if "." in candidate and len(groups) > 1 and all(len(group) == 3 for group in groups[1:]):  # noqa: PLR2004
         return len(digits) > _FEWEST  # 1.234.567 is a quantity
+    if _PRICE.fullmatch(candidate):
+        return False
     return candidate.count("/") <= 1 or " / " not in candidate  # 7.2 / 12.0 / 16.4
 
 
@@ -251,12 +272,16 @@ def international(number: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _plan(region: str) -> tuple[str, re.Pattern[str]] | None:
-    """Return a region's trunk prefix and the pattern of its national numbers."""
+    """Return a region's trunk prefix and the pattern of the numbers that its plan has given out."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region.upper())
-    general = None if metadata is None else metadata.general_desc
-    if metadata is None or general is None or general.national_number_pattern is None:
+    if metadata is None:
         return None
-    return metadata.national_prefix or "", re.compile(general.national_number_pattern)
+    given = [
+        f"(?:{one.national_number_pattern})"
+        for one in (getattr(metadata, name) for name in _GIVEN_OUT)
+        if one is not None and one.national_number_pattern
+    ]
+    return metadata.national_prefix or "", re.compile("|".join(given) or "(?!)")
 
 
 def _national(digits: str, region: str) -> bool:
