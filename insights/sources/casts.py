@@ -22,6 +22,8 @@ _POSTGRES_SORTED = (
     postgresql.INTERVAL,
     postgresql.OID,
 )
+# Types of PostgreSQL without max(), the first three before version 18; their texts sort alike.
+_POSTGRES_BOUNDLESS = (sa.Uuid, sa.types._Binary, postgresql.BYTEA, postgresql.MACADDR)  # noqa: SLF001
 
 
 class Casts:
@@ -69,6 +71,15 @@ class Casts:
     def ordered(self, column: Column, kind: Kind) -> Column:
         """Return what to sort and compare by: the column, or its text where that is no order."""
         return self.exact(column, kind) if kind == "other" else column
+
+    def bounded(self, column: Column, kind: Kind) -> Column:
+        """Return what min and max are asked of: in the order of `ordered`."""
+        return self.ordered(column, kind)
+
+    def may_be_cursor(self, column: Column, kind: Kind) -> bool:
+        """Tell whether new values come last in the order of `ordered`."""
+        del column
+        return kind != "boolean"
 
     def members(self, column: Column) -> list[str] | None:
         """Return a column's values in its order, where that is neither its texts' nor a cast's."""
@@ -197,6 +208,10 @@ class _MySql(Casts):
             return sa.type_coerce(column, sa.String())
         return super().ordered(column, kind)
 
+    def may_be_cursor(self, column: Column, kind: Kind) -> bool:
+        del column  # "other" is sorted as text: addresses, members, geometry
+        return kind not in ("boolean", "other")
+
     def members(self, column: Column) -> list[str] | None:
         if not isinstance(column.type, mysql.ENUM):
             return None
@@ -259,6 +274,15 @@ class _Postgres(Casts):
         if isinstance(column.type, _POSTGRES_SORTED):
             return sa.type_coerce(column, sa.String())  # as it is; a text takes its type
         return super().ordered(column, kind)
+
+    def bounded(self, column: Column, kind: Kind) -> Column:
+        if kind == "guid" or isinstance(column.type, _POSTGRES_BOUNDLESS):
+            return sa.cast(column, sa.Text)
+        return self.ordered(column, kind)
+
+    def may_be_cursor(self, column: Column, kind: Kind) -> bool:
+        # Others are sorted as texts: numbers of transactions and log positions, money, bits.
+        return kind != "boolean" and (kind != "other" or isinstance(column.type, _POSTGRES_SORTED))
 
     def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
         return sa.func.convert_to(

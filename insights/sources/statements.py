@@ -175,18 +175,20 @@ class Statements:
         """
         name = self._stream.cursor or ""
         column = self._source.c[name]
-        if self.kind(name) == "guid":  # without min and max on PostgreSQL; its text sorts alike
-            text = self._text_of(name, column)
-            bounds: list[Column] = [sa.func.min(text), sa.func.max(text), sa.func.max(text)]
-        else:
-            high = sa.func.max(column)
-            safe = high if now is None else sa.func.max(sa.case((now, column)))
-            bounds = [self._text_of(name, bound) for bound in (sa.func.min(column), high, safe)]
+        bounded = self._casts.bounded(column, self.kind(name))
+        high = sa.func.max(bounded)
+        safe = high if now is None else sa.func.max(sa.case((now, bounded)))
+        bounds = [self._text_of(name, bound) for bound in (sa.func.min(bounded), high, safe)]
         columns: list[Column] = [sa.func.count(), *bounds]
         conditions = [*self._where, column.is_not(None)]
         if low is not None:
             conditions.append(self._ordered(name) >= self._bound(name, low))
         return sa.select(*columns).select_from(self._source).where(*conditions)
+
+    def may_be_cursor(self) -> bool:
+        """Tell whether the stream's cursor is of a type in whose order new values come last."""
+        name = self._stream.cursor or ""
+        return self._casts.may_be_cursor(self._source.c[name], self.kind(name))
 
     def round_trip(self, name: str) -> Selected:
         """Return the statement of some texts of a column, the largest values first."""

@@ -23,7 +23,7 @@ from insights.model import (
     Walk,
     Window,
 )
-from insights.sources import attachments, canonical, clock, shape
+from insights.sources import attachments, canonical, clock, cursors, shape
 from insights.sources.paging import Paging
 from insights.sources.session import Session
 from insights.sources.statements import Reading, Selected, Statements
@@ -174,6 +174,10 @@ class Stream:
     def inspect(self) -> StreamShape:
         """Look at the stream in the database anew; see `ports.Source`."""
         self._built = None
+        with self._session.reading(self._where) as link:
+            statements = self._statements(link)
+            cursors.refuse(link, self._spec, statements)
+            cursors.refuse_changed(link, self._spec, statements, self._paging.casts)
         try:
             with contextlib.suppress(errors.RowError), self._session.reading(self._where) as link:
                 link.execute(self._statements(link).sample()).first()  # may we read every column?

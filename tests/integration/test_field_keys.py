@@ -186,3 +186,81 @@ def test_an_identifier_may_be_a_cursor(postgres_app: PostgresLegacy) -> None:
         assert (window.low or "")[:8] == "01900000"
         assert window.high == window.safe_high == "01900002-0000-7000-8000-000000000000"
         assert len(walk(client, spec, by="cursor")) == 3
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "why"),
+    [
+        ("boolean", ("false", "true"), "new values do not come last"),
+        ("xid", ("'9'", "'10'"), "new values do not come last"),
+        ("pg_lsn", ("'0/9'", "'0/10'"), "new values do not come last"),
+        ("money", ("9", "10"), "new values do not come last"),
+        ("point", ("'(1,2)'", "'(3,4)'"), "new values do not come last"),
+        ("bytea", ("'\\x01'", "'\\xff'"), None),
+        ("macaddr", ("'08:00:2b:01:02:03'", "'08:00:2b:01:02:04'"), None),
+        ("inet", ("'9.0.0.1'", "'10.0.0.1'"), None),
+        ("interval", ("'9 s'", "'1 min'"), None),
+        ("date", ("'0001-01-01'", "'2026-01-01'"), None),
+        ("timestamptz", ("'-infinity'", "'2026-01-01 00:00:00.000001+00'"), None),
+        ("varchar(9)", ("'a'", "'b'"), None),
+        ("numeric", ("9", "10.000000000000000000001"), None),
+    ],
+)
+def test_a_cursor_of_any_type_is_walked_to_its_end_or_refused(
+    postgres_app: PostgresLegacy, type_: str, values: tuple[str, str], why: str | None
+) -> None:
+    postgres_app.execute(f"CREATE TABLE ticket (id int PRIMARY KEY, subject text, c {type_})")
+    for at, value in enumerate(values):
+        postgres_app.execute(f"INSERT INTO ticket VALUES ({at}, 's', {value})")
+    postgres_app.sync()
+    cursor_is_walked_or_refused(postgres_app, why)
+
+
+def cursor_is_walked_or_refused(app: Legacy, why: str | None) -> None:
+    with reading(app.odbc) as client:
+        for columns in ({}, {"table": None, "query": "SELECT id, subject, c FROM ticket"}):
+            spec = stream(inputs=("subject",), cursor="c", page_rows=1, **columns)
+            if why is not None and not columns:
+                with pytest.raises(errors.StreamError, match=why) as caught:
+                    client.inspect(spec)
+                assert "c cannot be a cursor: it is of type" in caught.value.what
+                assert "casts it" in caught.value.fix
+            elif why is None:
+                try:
+                    client.inspect(spec)
+                except errors.StreamError as exc:  # a query's columns have no types of their own
+                    assert columns
+                    assert re.search("no least and no|not found again", exc.what)  # noqa: PT017
+                    continue
+                assert list(walk(client, spec, by="cursor")) == ["0", "1"]
+                window = client.window(spec, None)
+                assert window.rows == 2
+                last = walk(client, spec, by="cursor")["1"]
+                assert window.high == last[1].replace("\\\\", "\\")
+                assert client.window(spec, window.high).rows == 1
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "why"),
+    [
+        ("UUID", ("'01900000-0000-7000-8000-000000000000'", "uuid()"), None),
+        ("INET6", ("'9::1'", "'10::1'"), "new values do not come last"),
+        ("INET4", ("'9.0.0.1'", "'10.0.0.1'"), "new values do not come last"),
+        ("ENUM('b', 'a')", ("'b'", "'a'"), "new values do not come last"),
+        ("POINT", ("POINT(1, 2)", "POINT(3, 4)"), "new values do not come last"),
+        ("BIT(9)", ("b'1'", "b'100000000'"), None),
+        ("YEAR", ("1999", "2024"), None),
+        ("BINARY(2)", ("x'0001'", "x'ff00'"), None),
+        ("TIMESTAMP(6) NULL", ("'2026-10-25 00:30:00'", "'2026-10-25 01:30:00.000001'"), None),
+        ("DATETIME", ("'0000-00-00'", "'9999-12-31 23:59:59'"), None),
+        ("TIME", ("'-838:59:59'", "'838:59:59'"), None),
+        ("DECIMAL(30,10)", ("9", "10.0000000001"), None),
+    ],
+)
+def test_a_cursor_of_any_type_of_mariadb_is_walked_to_its_end_or_refused(
+    maria: MariaDbLegacy, type_: str, values: tuple[str, str], why: str | None
+) -> None:
+    script = f"SET sql_mode = ''; CREATE TABLE ticket (id INT PRIMARY KEY, subject TEXT, c {type_})"
+    rows = ", ".join(f"({at}, 's', {value})" for at, value in enumerate(values))
+    client_runs(maria, f"{script}; INSERT INTO ticket VALUES {rows}")
+    cursor_is_walked_or_refused(maria, why)
