@@ -49,6 +49,20 @@ def chosen(key: str, branches: list[Json]) -> Json:
     return {key: flat}
 
 
+def summary(branches: list[Json]) -> Json:
+    """Return all properties of alternatives, each as what it may be in any of them."""
+    found: dict[str, list[Json]] = {}
+    for branch in branches:
+        for name, part in branch["properties"].items():
+            forms = found.setdefault(name, [])
+            if part not in forms:
+                forms.append(part)
+    return {
+        name: forms[0] if len(forms) == 1 else chosen("anyOf", forms)
+        for name, forms in found.items()
+    }
+
+
 def _is_enumeration(part: Json) -> bool:
     return (part.keys() & ASSERTIONS) <= _CHOSEN and bool(constants(part))
 

@@ -50,7 +50,8 @@ _ANNOTATIONS = frozenset(
     {
         "title", "description", "default", "example", "examples", "$comment", "$schema", "$id",
         "id", "$anchor", "$vocabulary", "deprecated", "readOnly", "writeOnly", "readonly",
-        "writeonly", "discriminator", "contentEncoding", "contentMediaType", "contentSchema",
+        "writeonly", "discriminator", "tsType", "contentEncoding", "contentMediaType",
+        "contentSchema",
     }
 )  # fmt: skip
 # What names a part, or the language it is in: references are written out, and read as 2020-12.

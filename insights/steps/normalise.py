@@ -13,7 +13,7 @@ A schema that is in this form already comes back as it is. Nothing is narrowed b
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -47,7 +47,14 @@ def normalised(document: Any, where: str = "output schema") -> Json:  # noqa: AN
         errors.SettingsError: Naming the place in the schema and the way out.
     """
     keywords.valid(document, where)
-    return _Normaliser(document, where).root()
+    try:
+        return _Normaliser(document, where).root()
+    except RecursionError:
+        raise errors.SettingsError(
+            "refers to itself beside other conditions, without end",
+            where=f"{where} #",
+            fix="put what stands beside such a $ref into the part that it refers to",
+        ) from None
 
 
 class _Normaliser:
@@ -111,22 +118,9 @@ class _Normaliser:
         return {
             **{key: value for key, value in root.items() if key not in CHOICES},
             "type": "object",
-            "properties": self._summary(branches),
+            "properties": choices.summary(branches),
             **({"required": required} if required else {}),
             "anyOf": closed,
-        }
-
-    def _summary(self, branches: Iterable[Json]) -> Json:
-        """Return all properties of alternatives, each as what it may be in any of them."""
-        found: dict[str, list[Json]] = {}
-        for branch in branches:
-            for name, part in branch["properties"].items():
-                forms = found.setdefault(name, [])
-                if part not in forms:
-                    forms.append(part)
-        return {
-            name: forms[0] if len(forms) == 1 else choices.chosen("anyOf", forms)
-            for name, forms in found.items()
         }
 
     # --- one part ------------------------------------------------------------------------------
@@ -136,10 +130,7 @@ class _Normaliser:
         self._parts += 1
         if self._parts > _MOST_PARTS:
             raise self._refused("is too large", place, "name fewer alternatives and references")
-        if schema is True:
-            return {}
-        if schema is False or schema.get("not") in ({}, True):  # how Zod and others say "never"
-            raise NeverError
+        schema = self._schema(schema, place)
         if "propertyNames" in schema:
             schema = self._with_names(schema, place)
         found = keywords.modern(schema, place, self._where)
@@ -159,6 +150,17 @@ class _Normaliser:
         if "properties" in merged and "type" not in merged:
             merged = {"type": "object", **merged}
         return objects.with_required(merged)
+
+    def _schema(self, schema: Any, place: str) -> Json:  # noqa: ANN401 - JSON
+        if schema is True:
+            return {}
+        if (
+            not isinstance(schema, dict) and schema is not False
+        ):  # within words that a draft does not know
+            raise self._refused("is no schema", place, "write an object")
+        if schema is False or schema.get("not") in ({}, True):  # how Zod and others say "never"
+            raise NeverError
+        return schema
 
     def _with_names(self, schema: Json, place: str) -> Json:
         """Return an object whose properties have names of a list or a form, as those properties."""
@@ -266,9 +268,7 @@ class _Normaliser:
 
     def _merged(self, first: Json, second: Json) -> Json:
         """Return what satisfies both; what people are told is the first's."""
-        if not second.keys() & ASSERTIONS:
-            return {**second, **first}
-        if not first.keys() & ASSERTIONS:
+        if not (second.keys() & ASSERTIONS and first.keys() & ASSERTIONS):
             return {**second, **first}
         for one, other in ((first, second), (second, first)):
             for key in CHOICES:
@@ -276,6 +276,11 @@ class _Normaliser:
                     return self._distributed(one, other, key, first=one is first)
         for one, other in ((first, second), (second, first)):
             if "$ref" in one:
+                name = next(r for r, n in self._names.items() if one["$ref"] == f"#/$defs/{n}")
+                whole = self._target(name, "#")[0]
+                said = other.keys() & ASSERTIONS
+                if "nullable" not in whole and all(whole.get(key) == other[key] for key in said):
+                    return {k: v for k, v in {**second, **first}.items() if k not in said}
                 return self._merged(self._written_out(one), other)
         return self._both(first, second)
 
