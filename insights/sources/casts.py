@@ -22,8 +22,8 @@ _POSTGRES_SORTED = (
     postgresql.INTERVAL,
     postgresql.OID,
 )
-# Types of PostgreSQL without max(), the first three before version 18; their texts sort alike.
-_POSTGRES_BOUNDLESS = (sa.Uuid, sa.types._Binary, postgresql.BYTEA, postgresql.MACADDR)  # noqa: SLF001
+# Types of PostgreSQL without max(), the first two before version 18; their texts sort alike.
+_POSTGRES_BOUNDLESS = (sa.Uuid, sa.types._Binary, postgresql.MACADDR, sa.Boolean)  # noqa: SLF001
 
 
 class Casts:
@@ -78,8 +78,8 @@ class Casts:
 
     def may_be_cursor(self, column: Column, kind: Kind) -> bool:
         """Tell whether new values come last in the order of `ordered`."""
-        del column
-        return kind != "boolean"
+        del column, kind
+        return True
 
     def members(self, column: Column) -> list[str] | None:
         """Return a column's values in its order, where that is neither its texts' nor a cast's."""
@@ -209,8 +209,8 @@ class _MySql(Casts):
         return super().ordered(column, kind)
 
     def may_be_cursor(self, column: Column, kind: Kind) -> bool:
-        del column  # "other" is sorted as text: addresses, members, geometry
-        return kind not in ("boolean", "other")
+        # Others are sorted as texts: addresses, sets, geometry.
+        return kind != "other" or isinstance(column.type, mysql.ENUM)
 
     def members(self, column: Column) -> list[str] | None:
         if not isinstance(column.type, mysql.ENUM):
@@ -282,7 +282,7 @@ class _Postgres(Casts):
 
     def may_be_cursor(self, column: Column, kind: Kind) -> bool:
         # Others are sorted as texts: numbers of transactions and log positions, money, bits.
-        return kind != "boolean" and (kind != "other" or isinstance(column.type, _POSTGRES_SORTED))
+        return kind != "other" or isinstance(column.type, _POSTGRES_SORTED)
 
     def careful(self, column: Column, kind: Kind, max_chars: int) -> Column:
         return sa.func.convert_to(
