@@ -2,6 +2,7 @@
 
     python -m benchmarks.doors [--json] [--seconds 10]
     python -m benchmarks.doors --kills 5000 [--seconds 240] [--json]
+    python -m benchmarks.doors --replies 300 [--seconds 15] [--json]
 
 `insights serve` and the same handler that writes what it is sent straight into a table (redacted
 too, and nothing more comes of it) stand side by side, each a process of its own, on one PostgreSQL
@@ -11,7 +12,8 @@ wait behind it. Throughput is of 16 clients that send one row after another, in 
 
 With `--kills` so many requests go through each door (HTTP, RabbitMQ, Redis, a folder) within
 `--seconds` while processes, brokers and PostgreSQL are killed, and as many through the glue that
-tutorials show (benchmarks/_tutorial.py): see benchmarks/_door_kills.py.
+tutorials show (benchmarks/_tutorial.py): see benchmarks/_door_kills.py. With `--replies` it is the
+time from the model's last token to webhook and reply: see benchmarks/_door_replies.py.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks import _door_kills
+from benchmarks import _door_kills, _door_replies
 from demo.report import Goal, report
 from insights.store import migrate
 from insights.wiring.app import open_app
@@ -172,7 +174,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--kills", type=int, default=0, help="requests through each door")
+    parser.add_argument("--replies", type=int, default=0, help="requests that are told")
     options = parser.parse_args()
+    if options.replies:
+        _door_replies.main(options.replies, options.seconds, as_json=options.json)
+        return
     if options.kills:
         _door_kills.main(options.kills, options.seconds, as_json=options.json)
         return

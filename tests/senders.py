@@ -112,6 +112,7 @@ class Http(Peer):
     def __init__(self, rig: Rig, count: int, seconds: float, hook: Hook | None = None) -> None:
         super().__init__(rig, count, seconds)
         self._hook = hook
+        self.sent_again = {0, 429, 503}  # statuses; 0 is no answer
         self.ids: dict[str, str] = {}
         self.refused: Counter[int] = Counter()
 
@@ -132,7 +133,7 @@ class Http(Peer):
                     self.accepted.add(key)
                     self.ids[key] = told["requests"][0]["id"]
                     break
-                assert status in (0, 429, 503), f"{status} {told}"
+                assert status in self.sent_again, f"{status} {told}"
                 self.refused[status] += 1
                 self.again += 1
                 time.sleep(_AGAIN_S)
@@ -143,7 +144,9 @@ class Http(Peer):
             given = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
             link.request(method, path, None if body is None else json.dumps(body), given)
             answer = link.getresponse()
-            return answer.status, json.loads(answer.read() or b"null")
+            told = answer.read()
+            is_json = "json" in answer.headers.get("content-type", "")
+            return answer.status, json.loads(told) if is_json else told
         finally:
             link.close()
 
