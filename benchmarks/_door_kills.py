@@ -152,17 +152,16 @@ def _tutorial(way: str, count: int, seconds: float) -> tuple[Found, str]:
 def _settled(rig: Rig, peer: Http, way: str) -> Found:
     """Wait until nothing more is written for a while; return what there is."""
 
-    def rows() -> int:
-        left = 0
-        if way == "queue":
-            left = int(str(redis.Redis.from_url(rig.redis.url).llen("tasks")))
-        return int(rig.query("SELECT count(*) FROM public.result")[0][0]) + left
+    def left() -> int:
+        if way != "queue":
+            return 0
+        return int(str(redis.Redis.from_url(rig.redis.url).llen("tasks")))
 
     still, last = 0, -1
     while still < 10:
         time.sleep(1)
-        now = rows()
-        still, last = (still + 1, last) if now == last else (0, now)
+        now = int(rig.query("SELECT count(*) FROM public.result")[0][0])
+        still, last = (still + 1, last) if now == last and not left() else (0, now)
     found = Found(peer.accepted, defaultdict(set), Counter(), again=peer.again)
     for number, (key,) in enumerate(rig.query("SELECT key FROM public.result")):
         found.told[key].add(str(number))
