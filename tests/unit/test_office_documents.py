@@ -251,12 +251,15 @@ def test_presentations_say_what_stands_in_breaks_groups_charts_and_diagrams() ->
     ids.set(f"{{{a.replace('drawingml', 'officeDocument')}relationships}}dm", relation)
     odd = shapes.add_chart(bars, *map(Inches, (4, 4, 3, 2)), data).chart._chartSpace
     for found in odd.iter("{*}barChart"):  # a kind that the library does not know
-        found.tag = found.tag.replace("barChart", "surfaceChart")
+        found.tag = found.tag.replace("barChart", "bar3DChart")
+    for found in odd.iter("{*}v"):
+        found.text = found.text.replace("West", "South")
     made = io.BytesIO()
     show.save(made)
     text = _read("a.pptx", made.getvalue()).text
     assert "- first line second line" in text
-    assert "East | 1.5\nWest | 2" in text
+    assert "Sales\nEast | 1.5\nWest | 2" in text.replace("| Sales", "Sales")
+    assert "East | 1.5\nSouth | 2" in text
     assert "- Order\n- Ship" in text
 
 

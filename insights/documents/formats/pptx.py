@@ -1,6 +1,7 @@
 """The door to python-pptx: a section a slide, with its tables and the speaker's notes."""
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
 
 _DEEPEST_GROUP = 50
+_FRACTION = re.compile(r"-?\d+\.\d+(?:[eE][-+]?\d+)?")  # Office writes 0.6 as 0.6000000000000001
 _MARGINS = (
     PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.HEADER, PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.SLIDE_NUMBER,
 )  # fmt: skip
@@ -82,9 +84,7 @@ def _texts(shape: Any, depth: int = 0) -> Iterator[str]:  # noqa: ANN401
             for row in shape.table.rows
         )
     elif shape.has_chart:
-        if shape.chart.has_title and shape.chart.chart_title.has_text_frame:
-            yield one_line(shape.chart.chart_title.text_frame.text)
-        yield _joined(_chart(shape.chart))
+        yield _joined(_chart(shape.chart._chartSpace))  # noqa: SLF001 - it knows no chart in 3D
     else:
         yield _joined(_diagram(shape))
 
@@ -106,17 +106,46 @@ def _written(paragraph: Any) -> str:  # noqa: ANN401
     )
 
 
-def _chart(chart: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield what a chart's axis and series are called, with their values, a line a category."""
-    for plot in chart.plots:
-        series = list(plot.series)
-        names = [one_line(str(one.name or "")) for one in series]
+def _chart(space: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield a chart's titles, what its series are called, and their values, a line a category."""
+    for title in space.iter(qn("c:title")):
+        yield one_line("".join(part.text or "" for part in title.iter(qn("a:t"))))
+    alike: dict[tuple[tuple[int, str], ...], list[Any]] = {}
+    for series in space.iter(qn("c:ser")):
+        categories = _points(series, "c:cat", "c:xVal")
+        alike.setdefault(tuple(sorted(categories.items())), []).append(series)
+    for places, group in alike.items():
+        names = [
+            one_line(
+                "".join(
+                    part.text or "" for one in each.iter(qn("c:tx")) for part in one.iter(qn("c:v"))
+                )
+            )
+            for each in group
+        ]
         if any(names):
             yield " | ".join(["", *names]).strip()
-        values = [list(one.values) for one in series]
-        for at, category in enumerate(plot.categories):
-            row = [f"{one[at]:.15g}" for one in values if at < len(one) and one[at] is not None]
-            yield " | ".join([one_line(str(category)), *row])
+        values = [_points(each, "c:val", "c:yVal") for each in group]
+        categories = dict(places)
+        for at in sorted({*categories, *(at for one in values for at in one)}):
+            yield " | ".join([categories.get(at, ""), *(one[at] for one in values if at in one)])
+
+
+def _points(series: Any, *kinds: str) -> dict[int, str]:  # noqa: ANN401
+    """Return the values of a series by their places; of categories in levels the innermost."""
+    found: dict[int, str] = {}
+    for kind in kinds:
+        for part in series.iter(qn(kind)):
+            for point in part.iter(qn("c:pt")):
+                value = point.find(qn("c:v"))
+                text = one_line("" if value is None else value.text or "")
+                if text and text != "NaN":
+                    found.setdefault(int(point.get("idx", "0")), _plain(text))
+    return found
+
+
+def _plain(text: str) -> str:
+    return f"{float(text):.15g}" if _FRACTION.fullmatch(text) else text
 
 
 def _diagram(shape: Any) -> Iterator[str]:  # noqa: ANN401
