@@ -1,8 +1,11 @@
 """PDF as it is read: words whole, pages without their running lines, an outline as headings."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from insights import errors
+from insights.documents.formats import gaps
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import read
 from tests.papers import pdf_of
@@ -46,6 +49,17 @@ def test_words_that_only_a_narrow_gap_parts_are_two() -> None:
     assert _load(pdf_of(narrow)).text == "if any others."
     spaced = b"BT /F1 12 Tf 72 720 Td 1.7 Tc (CAUTION) Tj ET"  # its letters are, not its words
     assert _load(pdf_of(spaced)).text == "CAUTION"
+
+
+def test_a_lines_end_that_pdfium_forgets_parts_words() -> None:
+    def page(shown: str, every: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            raw=None, get_text_bounded=lambda: shown, get_text_range=lambda: every,
+            count_chars=lambda: len(every),
+        )  # fmt: skip
+
+    assert gaps.text(page("a note1and more", "a note1\r\nand more")) == "a note1\r\nand more"
+    assert gaps.text(page("shown", "shown outside")) == "shown"
 
 
 def test_accents_drawn_before_their_letters_are_theirs() -> None:

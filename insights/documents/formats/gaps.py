@@ -22,13 +22,18 @@ def text(page: Any) -> str:  # noqa: ANN401 - pypdfium2 has no types of its own
     """
     shown = str(page.get_text_bounded())
     every = str(page.get_text_range())
-    if not len(shown) == len(every) == page.count_chars():  # places in one are none in the other
-        return shown
+    if len(every) != page.count_chars() or _letters(every) != _letters(shown):
+        return shown  # the page has text outside of its box, or no places in it are known
     lines, at = [], 0
     for line in every.split("\n"):
         lines.append(_spaced(page.raw, line, at))
         at += len(line) + 1
     return "\n".join(lines)
+
+
+def _letters(text: str) -> str:
+    """Return a text without blanks, and with one of pdfium's two signs for a cut word."""
+    return "".join(text.split()).replace("\x02", "\ufffe")
 
 
 def _spaced(page: Any, line: str, at: int) -> str:  # noqa: ANN401
