@@ -1,39 +1,46 @@
 """The measured half of `benchmarks.pipeline`: the daemon's own wiring with a null generator.
 
-With `bare` after the folder nothing is written to the audit.
+With `bare` after the folder nothing is written to the audit; with `passages` every row is given
+three of twenty, in place of a search, and answered with the text of one of them.
 
 A process of its own, and nothing but the product in it: its peak memory is the supervisor's.
 """
 
+import itertools
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
+from benchmarks._tickets import drawn, passage
+from insights.enriching.recipe import Recipe
 from insights.ground import logs
-from insights.model import GenerateRequest, Generation, ModelInfo
+from insights.model import GenerateRequest, Generation, ModelInfo, Passage
 from insights.pipeline import Pipeline
 from insights.polling.poller import Poller
 from insights.polling.sweeper import Sweeper
 from insights.service.daemon import Progress
 from insights.site import definitions, files
 from insights.store import audit
-from insights.wiring import app
+from insights.wiring import app, enriching
 from insights.wiring.adapters import open_store
 from insights.wiring.daemon import build
 
 STAGES = ("claim", "read", "retrieve", "generate", "validate", "write")
+LENGTH = 320  # characters of each passage
 HEAVY = ("pyodbc", "torch", "llama_cpp")
 MB = 1e6
 
 
 class NullGenerator:
-    """Answers at once."""
+    """Answers at once, with a category or, where it is shown passages, words of the first one."""
 
     def info(self) -> ModelInfo:
         """Return a model that is none."""
@@ -46,11 +53,42 @@ class NullGenerator:
             device="none",
         )
 
-    def submit(self, request: GenerateRequest) -> Future[Generation]:  # noqa: ARG002
+    def submit(self, request: GenerateRequest) -> Future[Generation]:
         """Return a finished generation."""
+        shown = [s.text for m in request.messages for s in m.segments if len(s.text) == LENGTH]
+        cause = {"cause": shown[0]} if shown else {}
+        text = json.dumps({"category": "a", **cause})
         future: Future[Generation] = Future()
-        future.set_result(Generation(text='{"category":"a"}', finish="stop", model="null"))
+        future.set_result(Generation(text=text, finish="stop", model="null"))
         return future
+
+
+class Drawn:
+    """Gives rows the passages that were drawn for them, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._chosen = itertools.cycle(drawn(1_000))
+
+    def retrieve(
+        self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
+    ) -> list[tuple[Passage, ...]]:
+        """Return three passages for each query."""
+        del filters
+        return [
+            tuple(
+                Passage(passage_id=n, number=at, uri=f"p{n}", title="", text=passage(n)[:LENGTH])
+                for at, n in enumerate(next(self._chosen), start=1)
+            )
+            for _ in queries
+        ]
+
+
+def _draw(bound: Any) -> Any:  # noqa: ANN401 - a builder of the product's
+    def recipe(made: app.App, name: str) -> Recipe:
+        found: Recipe = bound(made, name)
+        return msgspec.structs.replace(found, retriever=Drawn(), query_columns=("title",))
+
+    return recipe
 
 
 class NullApp(app.App):
@@ -67,6 +105,8 @@ def main() -> None:
     logs.configure(found.log.format, found.log.level)
     if "bare" in sys.argv[2:]:
         audit.append = _no_audit
+    if "passages" in sys.argv[2:]:
+        enriching.recipe = _draw(enriching.recipe)
     spent = dict.fromkeys(("poll", "sweep", *STAGES), 0.0)
     _time(Poller, "run_once", "poll", spent)
     _time(Sweeper, "run_once", "sweep", spent)

@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.timers import FILL
+from benchmarks.timers import fill
 from demo.report import Goal, report
 from insights.cli.status import told
 from insights.service.health import Health
@@ -71,7 +71,7 @@ def _filled(rows: int) -> Iterator[str]:
                 link.execute("CREATE DATABASE page")
             migrate.upgrade(store.url("page"))
             with psycopg.connect(store.url("page"), autocommit=True) as link:
-                link.execute((FILL + _MORE).replace(":rows", str(rows)))
+                link.execute(fill(rows) + _MORE.replace(":rows", str(rows)))
                 link.execute("VACUUM")
             yield store.url("page")
     finally:

@@ -77,10 +77,10 @@ class Flight:
         with self._lock:
             return {c.pipeline_version_id for c in self._held.values() if c.isolated}
 
-    def sent(self, versions: Collection[int], *, beside: int | None = None) -> int:
-        """Return how many rows of these versions a generator has, but for one, by its work id."""
+    def sent(self, versions: Collection[int], *, beside: int | None = None) -> bool:
+        """Return whether a generator has any row of these versions but one, by its work id."""
         with self._lock:
-            return sum(
+            return any(
                 self._held[id_].pipeline_version_id in versions
                 for id_ in self._futures
                 if id_ != beside

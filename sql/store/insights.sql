@@ -1,6 +1,7 @@
 -- name: write
 -- Everything that finished together, in one statement: compare-and-set on each lease, insight, citations, ledger,
--- outbox. Returns what was held, and of what was made how it is told in the audit. A row whose lease is gone drops out alone; an insight that exists is never made twice.
+-- outbox. Returns what was held, and of what was made how it is told in the audit: row by row, as a join of what has no
+-- statistics would look each of them up for each. A row whose lease is gone drops out alone; an insight that exists is never made twice.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
         work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
@@ -123,13 +124,15 @@ WITH finished AS (
     SET revision = nextval('store.revision'), insight_id = excluded.insight_id, shows = 'current', delivered_at = NULL,
         not_before = now(), attempts = 0, error = NULL, sealed = excluded.sealed
 )
-SELECT h.work_id, j.insight_id, j.row_id, j.stream_id, j.status, j.stage, j.input_hash, k.shown_key, v.sha256 AS version,
+SELECT j.work_id, j.insight_id, j.row_id, j.stream_id, j.status, j.stage, j.input_hash, k.shown_key, v.sha256 AS version,
        encode(sha256(convert_to(j.output::text, 'UTF8')), 'hex') AS output_sha256,
        encode(sha256(convert_to(j.reason, 'UTF8')), 'hex') AS reason_sha256
-FROM held h
-LEFT JOIN joined j USING (work_id)
-LEFT JOIN store.shown_key k ON k.row_id = j.row_id
-LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = j.pipeline_version_id;
+FROM joined j
+LEFT JOIN LATERAL (SELECT k.shown_key FROM store.shown_key k WHERE k.row_id = j.row_id LIMIT 1) k ON true
+LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = j.pipeline_version_id
+UNION ALL
+SELECT h.work_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM held h WHERE h.work_id NOT IN (SELECT work_id FROM joined);
 
 -- name: reusable
 -- Of requests those that a version has answered within a time, by what they are known by: the newest such insight, with where

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from insights.model import Share
 from insights.store.postgres import Store
@@ -63,10 +64,12 @@ def filled(store_url: str, request: pytest.FixtureRequest) -> Iterator[psycopg.C
         yield link
 
 
-def plan(link: psycopg.Connection[Any], statement: str) -> Iterator[dict[str, Any]]:
+def plan(
+    link: psycopg.Connection[Any], statement: str, values: dict[str, Any] = VALUES
+) -> Iterator[dict[str, Any]]:
     """Run a statement and yield every node of its plan."""
     client = psycopg.ClientCursor(link)
-    row = client.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, VALUES).fetchone()
+    row = client.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, values).fetchone()
     assert row is not None
     found = row[0] if isinstance(row[0], list) else json.loads(row[0])
     nodes = [found[0]["Plan"]]
@@ -133,6 +136,21 @@ def test_a_page_of_a_first_load_becomes_work_by_its_own_rows_alone(
             " WHERE relname IN ('ledger', 'work')"
         ).fetchall()
     assert (queued, read[0][0] < 4 * PAGE) == ([(PAGE,)], True)
+
+
+def test_writing_looks_each_row_up_once_and_not_once_for_each_other(
+    filled: psycopg.Connection[Any],
+) -> None:
+    claims = filled.execute(load("work")["claim"], VALUES).fetchall()
+    finished = [
+        {"work_id": claim[0], "token": str(claim[2]), "status": "ok", "output": {}, "notes": []}
+        | {"citations": [], "redactions": {}, "spent": [], "shared": False}
+        for claim in claims
+    ]
+    with filled.transaction():
+        nodes = plan(filled, load("insights")["write"], {"rows": Jsonb(finished)})
+        assert (len(claims), scanned(nodes)) == (200, [])
+    assert filled.execute("SELECT count(*) FROM store.current_insight").fetchone() == (200,)
 
 
 def test_claiming_within_budgets_reads_what_is_in_hand_and_its_own_rows(
