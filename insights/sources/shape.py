@@ -316,7 +316,8 @@ def _missing(
         names = sorted([*inspector.get_table_names(schema), *inspector.get_view_names(schema)])
     except NotImplementedError:
         names = []
-    elsewhere = [] if schema else _elsewhere(link, table)
+    cased = [name for name in names if name.casefold() == table.casefold()]
+    elsewhere = [] if schema or cased else _elsewhere(link, table)
     near = difflib.get_close_matches(table.casefold(), [name.casefold() for name in names], n=3)
     if elsewhere:
         fix = f"it is outside the login's search path: write {' or '.join(elsewhere)}"

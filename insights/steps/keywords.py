@@ -65,13 +65,18 @@ _FORMATS = frozenset(  # that llguidance knows
 _NO_FORMATS = jsonschema.FormatChecker(())  # patterns are judged by `_refuse`
 _DEFINING = frozenset({"$defs", "definitions"})
 _APPLIED = ("$ref", "allOf", "anyOf", "oneOf")
-# What Pydantic writes of a decimal number and Zod of an e-mail address, said without looking ahead.
+_SECONDS = r"\d+([.,]\d+)?S"
+_TIMES = rf"T(\d+H(\d+M)?({_SECONDS})?|\d+M({_SECONDS})?|{_SECONDS})"
+# What Pydantic writes of a decimal number, Zod of e-mail addresses and durations, said without
+# looking ahead.
 _WITHOUT_LOOKING = {
     r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": r"^[+-]?(\d+\.?\d*|\.\d+)$",
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+"
     r"[A-Za-z]{2,}$": r"^([A-Za-z0-9_'+\-]+\.)*[A-Za-z0-9_'+\-]*[A-Za-z0-9_+\-]"
     r"@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$",
-}
+    r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$":
+    rf"^P(\d+W|(\d+Y(\d+M)?(\d+D)?|\d+M(\d+D)?|\d+D)({_TIMES})?|{_TIMES})$",
+}  # fmt: skip
 # What other languages and APIs call a type.
 _TYPES = {
     "string": "str text varchar char uuid date datetime date-time timestamp time enum",

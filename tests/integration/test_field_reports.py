@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from insights import errors
 from tests.integration.test_init_command import initialised
 from tests.integration.test_odd_rows import _agree
 from tests.legacy import MariaDbLegacy, open_legacy, reading, stream
@@ -108,3 +109,36 @@ def test_names_with_signs_that_no_comment_of_toml_takes(
     link.close()
     settings = initialised(tmp_path, sqlite_odbc(tmp_path / "app.sqlite"), "t\x7f", model)
     assert next(iter(settings.stream.values())).table == "t\x7f"
+
+
+def test_a_table_whose_name_differs_by_case_is_named(maria: MariaDbLegacy) -> None:
+    maria.execute("CREATE TABLE `Ticket` (id INT PRIMARY KEY, subject TEXT)")
+    maria.sync()
+    with (
+        reading(maria.odbc) as client,
+        pytest.raises(errors.StreamError, match="does not exist") as caught,
+    ):
+        client.inspect(stream(table="ticket", inputs=("subject",)))
+    assert caught.value.fix.startswith("write Ticket;")
+
+
+def test_what_is_hidden_made_or_odd_is_read(maria: MariaDbLegacy) -> None:
+    client_runs(
+        maria,
+        "SET sql_mode = ''; CREATE TABLE ticket (id CHAR(8) PRIMARY KEY, subject VARCHAR(40)"
+        " INVISIBLE, body VARCHAR(80) GENERATED ALWAYS AS (CONCAT(subject, '!')) VIRTUAL,"
+        " at DATETIME(3), KEY (at, id));"
+        "INSERT INTO ticket (id, subject, at) VALUES ('a', 'x  ', '0000-00-00'),"
+        " ('b ', '', '0001-01-01'), ('c', NULL, '9999-12-31 23:59:59.999'),"
+        " ('d', 'w', '2026-02-31')",
+    )
+    with reading(maria.odbc) as client:
+        values = _agree(client, 4, cursor="at", page_rows=1)
+        assert values["a"] == {"subject": "x  ", "body": "x  !"}
+        assert values["c"] == {"subject": None, "body": None}
+        assert client.describe("ticket").columns.keys() == {"id", "subject", "body", "at"}
+        window = client.window(stream(cursor="at"), None)
+        assert (window.high, window.safe_high) == (
+            "9999-12-31 23:59:59.999",
+            "0001-01-01 00:00:00.000",
+        )

@@ -1,4 +1,4 @@
-"""References of output schemas that lead to themselves, or to what is no schema."""
+"""Output schemas as published: references without end, parts that are none, looking ahead."""
 
 import pytest
 
@@ -51,3 +51,17 @@ def test_what_has_no_end_or_is_no_schema_is_refused_by_its_place(document: Json,
         normalised(document)
     assert "#" in caught.value.where
     assert caught.value.fix
+
+
+def test_a_duration_as_zod_writes_it_is_generated() -> None:
+    pattern = (
+        r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?"
+        r"(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$"
+    )
+    part = {"type": "string", "format": "duration", "pattern": pattern}
+    schema: Json = {"type": "object", "properties": {"d": part}, "required": ["d"]}
+    check_schema(schema)
+    for good in ("P3W", "P1Y2M3DT4H5M6.5S", "P1D", "PT5M", "P2MT1S"):
+        assert validator(schema).is_valid({"d": good}), good
+    for bad in ("P", "PT", "P1DT", "P1Y1W", "1D"):
+        assert not validator(schema).is_valid({"d": bad}), bad
