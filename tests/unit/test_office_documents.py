@@ -1,6 +1,7 @@
 """Office files and mails: the text as their programs show it, with changes accepted, once."""
 
 import io
+import struct
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -16,7 +17,7 @@ from pptx.opc.packuri import PackURI
 from pptx.util import Inches
 
 from insights import errors
-from insights.documents.formats import sheets
+from insights.documents.formats import old_dates, sheets
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import read
 from tests.papers import docx_of, msg_of, xlsx_of, zip_of
@@ -261,6 +262,23 @@ def test_presentations_say_what_stands_in_breaks_groups_charts_and_diagrams() ->
     assert "Sales\nEast | 1.5\nWest | 2" in text.replace("| Sales", "Sales")
     assert "East | 1.5\nSouth | 2" in text
     assert "- Order\n- Ship" in text
+
+
+@pytest.mark.parametrize(
+    ("form", "is_date"),
+    [("0.00", False), ('0 "days"', False), ("[Red]0.0E+00", False), ("yyyy-mm-dd", True)],
+)
+def test_a_number_of_an_old_workbook_is_no_date_by_its_formats_number(
+    form: str, *, is_date: bool
+) -> None:
+    head = bytes.fromhex("d0cf11e0a1b11ae1")
+    text = form.encode()
+    record = b"\x1e\x04" + struct.pack("<HHHB", 5 + len(text), 50, len(text), 0) + text
+    cells = b"\xe0\x00\x14\x00" + struct.pack("<HH", 1, 50) + bytes(16)
+    data = head + record + cells
+    plain = cells.replace(b"\x32", b"\x00")
+    assert old_dates.mended(data) == head + record + (cells if is_date else plain)
+    assert old_dates.mended(head + cells) == head + cells
 
 
 def test_a_footer_of_all_slides_stands_once() -> None:

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 import python_calamine
 
 from insights import errors
-from insights.documents.formats import archive
+from insights.documents.formats import archive, old_dates
 from insights.documents.formats.cleaning import clean
 from insights.documents.formats.records import sections
 from insights.documents.messages import Limits, Loaded
@@ -24,7 +24,7 @@ def load(data: bytes, limits: Limits) -> Loaded:
     if data.startswith(_ZIP):
         archive.opened(data, limits, "workbook", ".xlsx")
     try:
-        book = python_calamine.load_workbook(io.BytesIO(data))
+        book = python_calamine.load_workbook(io.BytesIO(old_dates.mended(data)))
         parts = []
         for sheet in book.sheets_metadata:
             if sheet.visible != python_calamine.SheetVisibleEnum.Visible:
