@@ -1,12 +1,13 @@
 """Errors planted in sentences of real passages: how many are seen, and how many true ones accused.
 
-    python -m benchmarks.faithful [--passages 400] [--seed 7] [--json]
+    python -m benchmarks.faithful [--passages 400] [--seed 7] [--judge NAME] [--json]
 
 Sentences of Cranfield's abstracts (INSIGHTS_EVAL_DATA, default ../shared/data) and of the demo's
 articles are shortened and joined as a summary does, which leaves them true, and then get one
 error: a negation more or less, a number or a name that stands elsewhere in the passages. Beside
 them the true pairs that people wrote: the first line of a function's docstring in Python's library
-and the rest of it. Compared with today's support score at the same share of true ones accused.
+and the rest of it. Compared with today's support score at the same share of true ones accused; with
+`--judge`, with what else could tell (`_judges`).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks._judges import judge
 from demo.report import Goal, report
 from insights.steps.contradiction import contradiction
 
@@ -122,21 +124,25 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=400)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--show", action="store_true", help="print what goes wrong")
+    parser.add_argument("--judge", help="cosine, asked, or the folder of an NLI model in ONNX")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     draw = random.Random(options.seed)  # noqa: S311 - a sample
     every = passages()
     some = draw.sample(every, min(options.passages, len(every)))
     cases = [*planted(some, draw), *docstrings()]
-    true = sorted(share_of_words(c.sentence, c.sources) for c in cases if c.kind == "true")
+    scored = judge(options.judge) if options.judge else share_of_words
+    scores = [scored(case.sentence, case.sources) for case in cases]
+    true = sorted(s for case, s in zip(cases, scores, strict=True) if case.kind == "true")
     bound = true[int(0.05 * len(true))]
-    table = [["planted", "sentences", "rule", "support score"]]
+    table = [["planted", "sentences", "rule", options.judge or "support score"]]
     goals = []
     for kind in dict.fromkeys(case.kind for case in cases):
         of = [case for case in cases if case.kind == kind]
         seen = [contradiction(case.sentence, case.sources) for case in of]
         share = sum(one is not None for one in seen) / len(of)
-        score = sum(share_of_words(c.sentence, c.sources) < bound for c in of) / len(of)
+        low = [s < bound for case, s in zip(cases, scores, strict=True) if case.kind == kind]
+        score = sum(low) / len(of)
         table.append([kind, f"{len(of)}", f"{share:.3f}", f"{score:.3f}"])
         if kind.startswith("true"):
             goals.append(Goal(f"accused, {kind}", share, 0.05, "", at_least=False))
