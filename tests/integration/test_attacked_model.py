@@ -24,7 +24,6 @@ from insights.model import GenerateRequest, Generation, Json, Row, Sampling, Str
 from insights.steps.attacks import MENTION, built_in
 from insights.steps.prompt import Template
 from tests.integration.test_instruct_model import SHA256
-from tests.integration.test_instruct_model import smollm2 as smollm2  # noqa: PLC0414 - a fixture
 
 CONTEXT = 1024
 THROUGH = 20 / 60  # flipped and not flagged, at most this share of the orders
