@@ -171,11 +171,12 @@ WHERE p.name = %(pipeline)s AND d.stage = 'full'
   AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = l.row_id AND w.pipeline_version_id = d.pipeline_version_id
                   AND w.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT w.overtaken)
   AND NOT EXISTS (SELECT FROM store.work_page q WHERE q.pipeline_version_id = d.pipeline_version_id
-                  AND l.row_id BETWEEN q.first_row_id AND q.last_row_id AND store.covers(0, q.share, l.row_key));
+                  AND l.row_id BETWEEN q.first_row_id AND q.last_row_id AND q.share >= 1);
 
 -- name: backfill
 -- Rows that the live version of a pipeline has made nothing of become its work. Where it reads all columns that the rows'
--- hashes are over, these are its own; else the hash is found out when the row is read.
+-- hashes are over, these are its own; else the hash is found out when the row is read. Whoever asks may not read keys: rows of a
+-- page of which the version makes a part become work here, and the page leaves them out.
 INSERT INTO store.work AS w (row_id, stream_id, input_hash, pipeline_version_id)
 SELECT l.row_id, l.stream_id,
        CASE WHEN s.columns = d.columns AND l.hash_version = s.hash_version THEN l.input_hash
@@ -194,7 +195,7 @@ WHERE d.pipeline_version_id = %(version_id)s
   AND NOT EXISTS (SELECT FROM store.work o WHERE o.row_id = l.row_id AND o.pipeline_version_id = d.pipeline_version_id
                   AND o.state IN ('pending', 'claimed', 'missing', 'dead') AND NOT o.overtaken)
   AND NOT EXISTS (SELECT FROM store.work_page q WHERE q.pipeline_version_id = d.pipeline_version_id
-                  AND l.row_id BETWEEN q.first_row_id AND q.last_row_id AND store.covers(0, q.share, l.row_key))
+                  AND l.row_id BETWEEN q.first_row_id AND q.last_row_id AND q.share >= 1)
 ON CONFLICT (row_id, input_hash, pipeline_version_id) DO UPDATE
 SET state = 'pending', attempts = 0, not_before = now(), reason = NULL, finished_at = NULL, overtaken = false
 WHERE w.state IN ('superseded', 'missing', 'cancelled');
