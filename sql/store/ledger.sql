@@ -150,18 +150,22 @@ WHERE l.input_hash = p.input_hash AND l.gone_at IS NULL
 -- (again) if this version is what the row shows, and a version that does not read what changed does nothing. A newer hash
 -- supersedes work that has not begun and overtakes what has. A row whose claim moved to newer inputs after the page was read is left alone: the page may be older.
 -- LATERAL with LIMIT is a look-up by index for each row of the page: a join would be planned as a hash of the whole
--- ledger, for every page.
+-- ledger, for every page. Each page of the store that a changed row touches is one that no cache holds: the row is
+-- updated where its look-up found it, and the insight that it shows is read only where a former version may have made it.
 WITH live AS MATERIALIZED (
-    SELECT v.*, d.stage, d.share, d.shown_from, d.shown_upto
+    SELECT v.*, d.stage, d.share, d.shown_from, d.shown_upto,
+           d.stage = 'full' AND EXISTS (SELECT FROM store.deployment o
+                                        WHERE o.pipeline_id = d.pipeline_id AND o.stage = 'retired'
+                                          AND o.columns = d.columns) AS succeeds
     FROM unnest(%(versions)s::integer[], %(pipelines)s::integer[], %(sinks)s::integer[], %(slots)s::integer[])
         AS v (version_id, pipeline_id, sink_id, slot)
     JOIN store.deployment d ON d.pipeline_version_id = v.version_id
 ), incoming AS MATERIALIZED (
     SELECT DISTINCT ON (p.row_key) p.row_key, p.input_hash, p.cursor, p.own, l.row_id, l.input_hash AS old_hash,
-           l.gone_at, p.cursor IS DISTINCT FROM l.cursor AS stamped
+           l.gone_at, p.cursor IS DISTINCT FROM l.cursor AS stamped, l.place
     FROM page p
     LEFT JOIN LATERAL (
-        SELECT * FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
+        SELECT l.*, l.ctid AS place FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = p.row_key LIMIT 1
     ) l ON true
     ORDER BY p.row_key
 ), added AS (
@@ -170,7 +174,7 @@ WITH live AS MATERIALIZED (
     ON CONFLICT (stream_id, row_key) DO NOTHING
     RETURNING row_id, row_key, input_hash
 ), differing AS MATERIALIZED (
-    SELECT i.row_id, i.row_key, i.input_hash, i.cursor, i.old_hash, i.own, i.gone_at
+    SELECT i.row_id, i.row_key, i.input_hash, i.cursor, i.old_hash, i.own, i.gone_at, i.place
     FROM incoming i
     WHERE i.row_id IS NOT NULL AND (i.input_hash <> i.old_hash OR i.gone_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM store.work w WHERE w.row_id = i.row_id AND w.moved_at >= to_timestamp(%(read_at)s))
@@ -178,14 +182,13 @@ WITH live AS MATERIALIZED (
     UPDATE store.ledger l
     SET input_hash = d.input_hash, cursor = d.cursor, gone_at = NULL, hash_version = %(hash_version)s
     FROM differing d
-    WHERE l.row_id = d.row_id AND l.input_hash = d.old_hash
+    WHERE l.ctid = d.place AND l.row_id = d.row_id AND l.input_hash = d.old_hash
     RETURNING l.row_id
 ), affected AS MATERIALIZED (
     SELECT d.row_id, v.version_id, v.pipeline_id, v.sink_id, v.stage, h.own_hash, c.insight_id AS shown_id,
            store.covers(v.shown_from, v.shown_upto, d.row_key) AS shows,
            -- What this version made of these inputs; or what is shown of them, by a former one that reads the same columns.
-           coalesce(e.insight_id, CASE WHEN s.input_hash = h.own_hash AND o.columns = m.columns AND v.stage = 'full'
-                                            AND o.stage = 'retired' THEN c.insight_id END) AS kept_id,
+           coalesce(e.insight_id, CASE WHEN s.former THEN c.insight_id END) AS kept_id,
            EXISTS (SELECT FROM store.work w
                    WHERE w.row_id = d.row_id AND w.input_hash = h.own_hash AND w.pipeline_version_id = v.version_id
                      AND w.state IN ('pending', 'claimed', 'dead') AND NOT w.overtaken) AS open
@@ -197,10 +200,13 @@ WITH live AS MATERIALIZED (
         SELECT c.insight_id FROM store.current_insight c
         WHERE c.row_id = d.row_id AND c.pipeline_id = v.pipeline_id LIMIT 1
     ) c ON true
-    LEFT JOIN LATERAL (SELECT s.input_hash, s.pipeline_version_id FROM store.insight s
-                       WHERE s.insight_id = c.insight_id LIMIT 1) s ON true
-    LEFT JOIN store.deployment o ON o.pipeline_version_id = s.pipeline_version_id
-    LEFT JOIN store.deployment m ON m.pipeline_version_id = v.version_id
+    LEFT JOIN LATERAL (
+        SELECT s.input_hash = h.own_hash AND o.columns = m.columns AND o.stage = 'retired' AS former
+        FROM (SELECT * FROM store.insight s WHERE v.succeeds AND s.insight_id = c.insight_id LIMIT 1) s
+        JOIN store.deployment o ON o.pipeline_version_id = s.pipeline_version_id
+        JOIN store.deployment m ON m.pipeline_version_id = v.version_id
+        LIMIT 1
+    ) s ON true
     LEFT JOIN LATERAL (
         SELECT e.insight_id FROM store.insight e
         WHERE e.row_id = d.row_id AND e.input_hash = h.own_hash AND e.pipeline_version_id = v.version_id

@@ -108,6 +108,26 @@ def test_recording_a_page_reads_its_own_rows_alone(
         assert scanned(plan(filled, sql["record"])) == []
 
 
+def test_a_changed_row_is_updated_where_it_was_found_and_nothing_of_it_is_looked_up_twice(
+    filled: psycopg.Connection[Any],
+) -> None:
+    filled.execute(
+        "INSERT INTO store.current_insight (row_id, pipeline_id, insight_id)"
+        " SELECT row_id, 1, insight_id FROM store.insight"
+    )
+    sql = load("ledger")
+    with filled.transaction():
+        filled.execute(sql["page_table"])
+        filled.execute(
+            "INSERT INTO page SELECT n * 97, md5('x' || n)::uuid, n FROM generate_series(1, 100) n"
+        )
+        filled.execute(sql["plan_anew"])
+        nodes = [node for node in plan(filled, sql["record"]) if node["Actual Loops"]]
+    used = {node.get("Index Name") for node in nodes}
+    assert not used & {"ledger_pkey", "insight_pkey"}
+    assert any(node["Node Type"] == "Tid Scan" for node in nodes)
+
+
 def test_claiming_reads_its_own_rows_alone(filled: psycopg.Connection[Any]) -> None:
     with filled.transaction():
         assert scanned(plan(filled, load("work")["claim"])) == []
