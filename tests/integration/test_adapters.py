@@ -18,6 +18,7 @@ from insights.inference.messages import AdapterFile, EngineSettings, GeneratorIn
 from insights.model import AdaptedRequest, Adapter, GenerateRequest, Generation
 from tests import adapting
 from tests.asking import BODIES, SCHEMA, request
+from tests.site import Site
 
 SETTINGS = EngineSettings(parallel=4, context=1_024, kv_type="f32", threads=1, flash=True)
 
@@ -190,3 +191,30 @@ def test_adapters_count_in_the_plan_of_memory(stand_in: Path, files: list[Adapte
     assert msgspec.structs.replace(plans[1], memory_bytes=0) == msgspec.structs.replace(
         plans[0], memory_bytes=0
     )
+
+
+def test_a_daemon_makes_the_rows_of_each_pipeline_and_stops_the_one_with_a_bad_adapter(
+    site: Site, stand_in: Path
+) -> None:
+    path = site.folder / "triage.gguf"
+    sha256 = adapting.write(path, adapting.random_pairs(stand_in, seed=5), alpha=4.0)
+    site.sink = False
+    site.write()
+    plain = (site.folder / "pipelines" / "triage.toml").read_text()
+    adapter = f'\n[adapter]\npath = "../triage.gguf"\nsha256 = "{sha256}"\n'
+    (site.folder / "pipelines" / "triage.toml").write_text(plain + adapter)
+    (site.folder / "pipelines" / "plain.toml").write_text(plain)
+    swapped = adapter.replace(sha256, "9" * 64)
+    (site.folder / "pipelines" / "swapped.toml").write_text(plain + swapped)
+    site.insights("migrate")
+    found = json.loads(site.insights("doctor", "--json", code=50).stdout)
+    (error,) = [one for one in found if one["level"] == "error"]
+    assert "swapped.toml: adapter.path" in error["what"]
+    assert "is not the adapter that the settings name" in error["what"]
+    site.insights("run", "--once", "--json", code=50)
+    made = site.query(
+        "SELECT p.name, i.model, count(*) FROM store.insight i JOIN store.pipeline_version v "
+        "USING (pipeline_version_id) JOIN store.pipeline p USING (pipeline_id) GROUP BY 1, 2"
+    )
+    name = "stand-in with random weights"
+    assert set(made) == {("plain", name, 40), ("triage", f"{name} + triage {sha256[:12]}", 40)}
