@@ -96,6 +96,34 @@ def test_nesting_without_end_does_not_hang_or_escape(tmp_path: Path, tag: str) -
         _is_alive(documents, tmp_path)
 
 
+def test_a_ring_of_styles_ends(tmp_path: Path) -> None:
+    styles = "".join(
+        f'<w:style w:type="paragraph" w:styleId="s{at}"><w:name w:val="s{at}"/>'
+        f'<w:basedOn w:val="s{(at + 1) % 2_000}"/></w:style>'
+        for at in range(2_000)
+    )
+    paragraph = '<w:p><w:pPr><w:pStyle w:val="s7"/></w:pPr><w:r><w:t>word</w:t></w:r></w:p>'
+    numbering = (
+        '<w:abstractNum w:abstractNumId="0"/>'
+        '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num>'
+    )
+    document = docx_of(paragraph * 500, styles=styles, numbering=numbering)
+    (tmp_path / "ring.docx").write_bytes(document)
+    with _folder(tmp_path, cpu_s=20) as documents:
+        assert documents.load("ring.docx").text.count("word") == 500
+
+
+def test_parts_of_a_mail_within_each_other_end(tmp_path: Path) -> None:
+    mail = b"Content-Type: text/plain\r\n\r\ntold\r\n"
+    for at in range(400):
+        head = f'Content-Type: multipart/alternative; boundary="b{at}"\r\n\r\n--b{at}\r\n'.encode()
+        mail = head + mail + f"--b{at}--\r\n".encode()
+    (tmp_path / "deep.eml").write_bytes(b"Subject: Pump\r\n" + mail)
+    with _folder(tmp_path, cpu_s=20) as documents:
+        assert "nested too deeply" in _refused(documents, "deep.eml")
+        _is_alive(documents, tmp_path)
+
+
 def test_a_wide_page_is_read(tmp_path: Path) -> None:
     (tmp_path / "wide.html").write_text("<table><tr>" + "<td>x</td>" * 100_000)
     with _folder(tmp_path) as documents:

@@ -17,6 +17,7 @@ from insights import errors
 from insights.documents.formats import archive, markup
 from insights.documents.formats.cleaning import one_line
 from insights.documents.formats.elements import (
+    BASES,
     BrokenXmlError,
     added,
     attribute,
@@ -141,6 +142,8 @@ def _heading(style: Any, known: dict[str, Any]) -> str:  # noqa: ANN401
     """Return the built-in heading that a style is or comes from, or its outline level makes it."""
     seen: set[str] = set()
     while style is not None and (identity := attribute(style, "styleId")) not in seen:
+        if len(seen) == BASES:
+            break
         seen.add(identity)
         called = attribute(child(style, "name"), "val")
         if _HEADING.fullmatch(called):

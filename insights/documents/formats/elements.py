@@ -8,6 +8,8 @@ from typing import Any
 
 import lxml.etree as xml
 
+BASES = 50
+"""Styles of Word that are asked one after another on which they are based, at most."""
 _NO_MEMORY = 2  # libxml2's XML_ERR_NO_MEMORY
 
 

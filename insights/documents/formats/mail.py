@@ -18,6 +18,7 @@ from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
 
 _DEEPEST = 3  # mails in mails
+_DEEPEST_PART = 20  # parts in parts of one mail
 _SHOWN = ("text/html", "text/plain")  # of two forms of a text the better first
 # What an attachment is whose name does not say it.
 _KINDS = {
@@ -111,16 +112,18 @@ def _parts(message: EmailMessage) -> Iterator[MIMEPart]:
     A text may have many parts: a mailing list adds its footer, a gateway its warning, a program
     shows pictures between two.
     """
-    waiting: list[MIMEPart] = [message]
+    waiting: list[tuple[MIMEPart, int]] = [(message, 0)]
     while waiting:
-        part = waiting.pop()
+        part, depth = waiting.pop()
         kind = part.get_content_type()
+        if depth > _DEEPEST_PART:
+            raise errors.KnowledgeError("its parts are nested too deeply")
         if kind == "message/rfc822" or not part.is_multipart():
             yield part
         elif kind == "multipart/alternative":
-            waiting.extend(_best(list(part.iter_parts())))
+            waiting.extend((one, depth + 1) for one in _best(list(part.iter_parts())))
         else:
-            waiting.extend(reversed(list(part.iter_parts())))
+            waiting.extend((one, depth + 1) for one in reversed(list(part.iter_parts())))
 
 
 def _best(forms: list[MIMEPart]) -> list[MIMEPart]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from insights.documents.formats.elements import added, attribute, child, key, name, namespace
+from insights.documents.formats.elements import BASES, added, attribute, child, key, name, namespace
 from insights.documents.formats.numerals import written
 
 _LEVELS = 9
@@ -115,7 +115,7 @@ class Numbers:
         if (number := attribute(child(own, "numId"), "val")) != "":
             return (number, _whole(attribute(child(own, "ilvl"), "val"))) if number != "0" else None
         seen: set[str] = set()
-        while style in self._styles and style not in seen:
+        while style in self._styles and style not in seen and len(seen) < BASES:
             seen.add(style)
             if number := attribute(_numbered(self._styles[style], "numId"), "val"):
                 level = attribute(_numbered(self._styles[style], "ilvl"), "val")
