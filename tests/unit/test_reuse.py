@@ -97,7 +97,7 @@ def test_more_than_the_prompt_has_to_be_the_same(change: dict[str, Any]) -> None
 def test_labelled_rows_that_answer_have_nothing_to_reuse() -> None:
     given = {"stream": "s", "model": "nearest", "schema": "s.json", "reuse": "30d",
              "examples": {"collection": "c", "columns": ["a"]}}  # fmt: skip
-    with pytest.raises(ValueError, match="or reuse"):
+    with pytest.raises(ValueError, match="passages, reuse or"):
         PipelineSettings.model_validate(given)
     with pytest.raises(ValueError, match="greater than 0"):
         PipelineSettings.model_validate(given | {"model": "m", "prompt": "p.j2", "reuse": "0s"})
