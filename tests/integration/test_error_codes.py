@@ -88,6 +88,7 @@ ELSEWHERE = {
     errors.RecognizerDied: "tests/integration/test_recognizer.py",
     errors.LoaderUnavailable: "tests/integration/test_attached_rows.py",
     errors.GeneratorBroken: "tests/integration/test_generator_deaths.py",
+    errors.AdapterError: "tests/integration/test_adapters.py",
     errors.Overloaded: "tests/unit/test_batcher.py",
     errors.MustWait: "tests/unit/test_pages.py",
     errors.Fenced: "tests/unit/test_pages.py",
