@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +23,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from benchmarks import _figures
 from benchmarks._others import run_loop, run_server
-from benchmarks._parts import BOUND_S, Parts, begin, clocks, count, finish, rate, short, times
+from benchmarks._parts import BOUND_S, Parts, begin, count, finish, rate, times
 from benchmarks._tickets import requests
 from demo.choices import instruct_model
 from demo.report import Goal, report
@@ -38,7 +38,6 @@ _MODULE = "benchmarks.engine"
 REAL = "smollm2"
 _REAL_ROWS = 48
 _LOOP_ROWS, _SERVER_ROWS, _CHECK_ROWS, _DAEMON_ROWS = 10, 40, 16, 96
-_WRITTEN = ("sampled_tokens", "forced_tokens", "written_tokens")
 
 
 def _vocabulary() -> Path | None:
@@ -289,10 +288,7 @@ def _judge(
     server = parts.run("server", path, min(_SERVER_ROWS, rows), parallel, settings["context"])
     single = parts.run("again", path, min(_CHECK_ROWS, rows), {**settings, "parallel": 1})
     daemon, alone = _whole(parts, path, min(_DAEMON_ROWS, rows), settings)
-    plain = {
-        name: statistics.median(found[name] for found in engine["speeds"])
-        for name in ("prompt", "decode")
-    }
+    plain = _figures.speeds(engine)
     engine_rate = rows / engine["took_s"]
     bound = rows / (
         engine["unique_tokens"] / plain["prompt"] + engine["sampled_tokens"] / plain["decode"]
@@ -326,53 +322,11 @@ def _judge(
         f"{name} {', '.join(f'{found[name]:.0f}' for found in engine['speeds'])} tokens/s"
         for name in plain
     )
-    figures: list[tuple[str, ...]] = [
-        ("figure", "engine", "one by one", "server"),
-        ("rows/s", short(engine_rate), short(loop_rate), short(server_rate)),
-        ("clock, processor time", *(clocks(run) if run else "" for run in (engine, loop, server))),
-        ("rows/s at the token bound", f"{bound:.2f}", "", ""),
-        (
-            "rows/s of the whole daemon, and the engine alone on its requests",
-            f"{short(daemon_rate)}, {short(alone_rate)}",
-            "",
-            "",
-        ),
-        (
-            "tokens written a row",
-            _a_row(engine, "sampled_tokens", "forced_tokens"),
-            _a_row(loop, "written_tokens"),
-            _a_row(server, "written_tokens"),
-        ),
-        ("of them sampled", _a_row(engine, "sampled_tokens"), "all", "all"),
-        ("of them forced", _a_row(engine, "forced_tokens"), "0", "0"),
-        ("prompt tokens a row", _a_row(engine, "prompt_tokens"), "", ""),
-        ("of them reused", _a_row(engine, "reused_tokens"), "", ""),
-        ("of them evaluated", _a_row(engine, "evaluated_prompt_tokens"), "", ""),
-        ("distinct", _a_row(engine, "unique_tokens"), "", ""),
-        (
-            "prompt tokens/s, reused ones too",
-            f"{engine['prompt_tokens'] / engine['took_s']:.0f}",
-            "",
-            "",
-        ),
-        (
-            "written tokens/s",
-            *(
-                f"{sum(run.get(n, 0) for n in _WRITTEN) / run['took_s']:.0f}" if run else ""
-                for run in (engine, loop, server)
-            ),
-        ),
-        ("TTFT from admission, median, ms", f"{engine['ttft_ms']:.0f}", "", ""),
-        ("plain prompt tokens/s", f"{plain['prompt']:.0f}", "", ""),
-        (f"plain decode tokens/s, {parallel} rows", f"{plain['decode']:.0f}", "", ""),
-        ("drafted, accepted", f"{engine['drafted_tokens']}, {engine['accepted_tokens']}", "", ""),
-        (
-            "peak memory, MB",
-            *(f"{run['memory_mb']:.0f}" if run else "" for run in (engine, loop, server)),
-        ),
-    ]
+    figures = _figures.table(engine, loop, server, bound, (daemon_rate, alone_rate), plain)
     if options.shape != REAL and (real := instruct_model()):
-        figures = _beside(figures, parts.run("engine", real, min(_REAL_ROWS, rows), settings))
+        figures = _figures.beside(
+            figures, parts.run("engine", real, min(_REAL_ROWS, rows), settings)
+        )
     notes = [
         f"{rows} rows, {parallel} at once; one by one timed on {count(loop)} of them",
         f"server timed on {count(server)} of them, the whole daemon on {count(daemon)}",
@@ -386,43 +340,12 @@ def _judge(
     report(f"engine, {path.stem}", goals, notes, options.json, figures)
 
 
-def _beside(figures: list[tuple[str, ...]], real: Json | None) -> list[tuple[str, ...]]:
-    """Return the figures with a column more: the small real model's, run by the engine alone."""
-    if real is None:
-        return figures
-    speed = {
-        name: statistics.median(found[name] for found in real["speeds"])
-        for name in ("prompt", "decode")
-    }
-    column = {
-        "figure": "engine, SmolLM2-135M",
-        "rows/s": f"{real['rows'] / real['took_s']:.2f}",
-        "tokens written a row": _a_row(real, "sampled_tokens", "forced_tokens"),
-        "of them sampled": _a_row(real, "sampled_tokens"),
-        "of them forced": _a_row(real, "forced_tokens"),
-        "prompt tokens a row": _a_row(real, "prompt_tokens"),
-        "of them reused": _a_row(real, "reused_tokens"),
-        "TTFT from admission, median, ms": f"{real['ttft_ms']:.0f}",
-        "plain prompt tokens/s": f"{speed['prompt']:.0f}",
-        f"plain decode tokens/s, {real['parallel']} rows": f"{speed['decode']:.0f}",
-        "drafted, accepted": f"{real['drafted_tokens']}, {real['accepted_tokens']}",
-        "peak memory, MB": f"{real['memory_mb']:.0f}",
-    }
-    return [(*row, column.get(row[0], "")) for row in figures]
-
-
 def _whole(parts: Parts, path: Path, rows: int, settings: Json) -> tuple[Json | None, Json | None]:
     """Return the whole daemon's run, and the engine's alone on the very same requests."""
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder) / "requests.msgpack"
         daemon = parts.run("daemon", path, rows, settings, asked)
         return daemon, parts.run("alone", path, rows, settings, asked) if daemon else None
-
-
-def _a_row(run: Json | None, *counted: str) -> str:
-    if run is None:
-        return ""
-    return f"{sum(run[name] for name in counted) / run['rows']:.0f}"
 
 
 if __name__ == "__main__":

@@ -288,7 +288,7 @@ class SettingsError(Permanent):
 class StoreError(Permanent):
     """The store's schema, extensions, rights or credentials do not fit this program.
 
-    Cause: `insights migrate` has not run since the upgrade, or a grant of sql/grants lacks.
+    Cause: `insights migrate` has not run since the upgrade, or a grant is missing.
     Fix: run `insights migrate` as the schema's owner, or the grant that is named.
     """
 
@@ -352,7 +352,7 @@ class KnowledgeError(Permanent):
 class RequestRefused(Permanent):
     """What was sent through a door is no valid request: nothing of it was stored.
 
-    Cause: a field is missing, unknown, too long or no text, or an idempotency key is another's.
+    Cause: a field is missing, unknown, too long or no text, or its idempotency key is taken.
     Fix: the message names the row and the field; correct it, and send it again.
     """
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 PROMPT = "Describe the record.\n{{ row.subject }}\n{{ row.body }}\n"
 SCHEMA: dict[str, Any] = {
@@ -46,6 +47,23 @@ class Site:
     extra: str = ""
     sink: bool = True
     environment: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_inbox(
+        cls,
+        folder: Path,
+        store_url: str,
+        model: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        extra: str = "",
+    ) -> "Site":
+        """Write one whose stream is the inbox, and give this process its environment."""
+        made = cls(folder, store_url, "", model, source="inbox", stream='key = ["id"]')
+        made.sink, made.extra = False, extra
+        made.write()
+        for name, value in made.env().items():
+            monkeypatch.setenv(name, value)
+        return made
 
     @property
     def config(self) -> Path:

@@ -1,27 +1,21 @@
 """`insights listen`: the queue door, in a process of its own."""
 
-import signal
 import time
-from functools import partial
 
 import structlog
 import typer
 
 from insights import errors
-from insights.cli.answering import answering
+from insights.cli.answering import beginning
 from insights.ground import beats, logs
-from insights.service import signals, systemd
-from insights.service.health import Health
+from insights.service import systemd
 from insights.service.runner import Runner
 from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store.revision import check_collation
-from insights.web.health import routes
-from insights.web.metrics import Page
 from insights.wiring.adapters import await_store
 from insights.wiring.app import open_app
 from insights.wiring.doors import doors
-from insights.wiring.measures import living
 from insights.wiring.queues import listeners
 
 log = structlog.get_logger(__name__)
@@ -41,13 +35,7 @@ def listen(ctx: typer.Context) -> None:
         raise errors.SettingsError(
             "there is no queue to listen to", where="listen", fix="a section [queue.<name>]"
         )
-    signal.signal(signal.SIGTERM, signals.unwind)
-    runner = Runner()
-    beats.carry(runner.main)
-    health, page = Health(runner), Page()
-    page.read = partial(living, health)
-    shown = [*routes(health), page.route]
-    with answering("health", settings.health.queues, runner, shown, key="queues"):
+    with beginning(settings.health.queues, "queues") as runner:
         _listen(settings, runner)
 
 

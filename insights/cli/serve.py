@@ -1,29 +1,23 @@
 """`insights serve`: the HTTP door, in a process of its own."""
 
-import signal
 import threading
-from functools import partial
 
 import structlog
 import typer
 
 from insights import errors
-from insights.cli.answering import answering
+from insights.cli.answering import beginning
 from insights.doors.telling import Telling, Webhooks
-from insights.ground import beats, environment, logs
-from insights.service import signals, systemd
-from insights.service.health import Health
+from insights.ground import environment, logs
+from insights.service import systemd
 from insights.service.runner import Runner
 from insights.site.files import load
 from insights.site.settings import Settings
 from insights.store.revision import check_collation
-from insights.web.health import routes
-from insights.web.metrics import Page
 from insights.web.server import Server
 from insights.wiring.adapters import await_store
 from insights.wiring.app import open_app
 from insights.wiring.doors import doors, replies, webhooks
-from insights.wiring.measures import living
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +36,7 @@ def serve(ctx: typer.Context) -> None:
         raise errors.SettingsError(
             "the HTTP door is off", where="serve.listen", fix='listen = "127.0.0.1:9189"'
         )
-    signal.signal(signal.SIGTERM, signals.unwind)
-    runner = Runner()
-    beats.carry(runner.main)
-    health, page = Health(runner), Page()
-    page.read = partial(living, health)
-    shown = [*routes(health), page.route]
-    with answering("health", settings.health.serve, runner, shown, key="serve"):
+    with beginning(settings.health.serve, "serve") as runner:
         _serve(settings, runner)
 
 

@@ -159,7 +159,7 @@ class Trail:
     def _redefined(self, connection: Connection) -> Iterator[Finding]:
         for row in connection.execute(self._sql["definitions"]):
             said = msgspec.json.encode(row.definition, order="deterministic")
-            if row.definition and hashlib.sha256(said).hexdigest() != row.sha256:
+            if hashlib.sha256(said).hexdigest() != row.sha256:
                 what = (
                     "its prompt, schema or settings are not those that its SHA-256 was taken over"
                 )

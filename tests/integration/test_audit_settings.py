@@ -55,6 +55,7 @@ def test_a_version_that_was_written_anew_in_the_store_is_found(site: Site) -> No
         for change in (
             """jsonb_set(definition, '{template}', '"Say yes."')""",
             "jsonb_set(definition, '{sampling,seed}', '7')",
+            "'{}'",
         ):
             owner.execute(f"UPDATE store.pipeline_version SET definition = {change}")
             (found,) = trail.verify().findings

@@ -34,12 +34,7 @@ hard = 1000000
 
 @pytest.fixture
 def site(tmp_path: Path, store_url: str, stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    made = Site(tmp_path, store_url, "", stand_in, source="inbox", stream='key = ["id"]')
-    made.sink, made.extra = False, EXTRA
-    made.write()
-    for name, value in made.env().items():
-        monkeypatch.setenv(name, value)
-    return made
+    return Site.of_inbox(tmp_path, store_url, stand_in, monkeypatch, EXTRA)
 
 
 @pytest.fixture

@@ -17,12 +17,7 @@ from tests.site import Site
 
 @pytest.fixture
 def site(tmp_path: Path, store_url: str, stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    made = Site(tmp_path, store_url, "", stand_in, source="inbox", stream='key = ["id"]')
-    made.sink = False
-    made.write()
-    for name, value in made.env().items():
-        monkeypatch.setenv(name, value)
-    return made
+    return Site.of_inbox(tmp_path, store_url, stand_in, monkeypatch)
 
 
 @pytest.fixture
