@@ -38,8 +38,9 @@ def fill(url: str, rows: int, pipelines: int = 1) -> None:
             link.execute("INSERT INTO store.pipeline (name) VALUES (%s)", (f"p{number}",))
             link.execute(
                 "INSERT INTO store.pipeline_version (pipeline_id, sha256, definition)"
-                " VALUES (%s, %s, '{}')",
-                (number, f"{number:064}"),
+                " SELECT %s, encode(sha256(convert_to(said, 'UTF8')), 'hex'), said::jsonb"
+                " FROM (SELECT %s) d (said)",
+                (number, f'{{"name":"p{number}"}}'),
             )
             link.execute(
                 "INSERT INTO store.deployment (pipeline_version_id, pipeline_id, stream_id,"
