@@ -13,7 +13,7 @@ def main() -> None:
     daemon, which drains, with exit code 143, once all is closed: an embedded store stops with it.
     """
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # nothing is open yet
-    from insights import cli  # noqa: PLC0415 - reading it takes a second, and Ctrl-C comes in it
+    from insights import cli  # noqa: PLC0415 - reading it takes a while, and Ctrl-C comes in it
     from insights.service import signals  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signals.interrupt)

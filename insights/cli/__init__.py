@@ -1,56 +1,94 @@
 """The command line. Commands are thin: they read options, call the wired parts, print."""
 
 import sys
-from importlib import metadata
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from insights import errors
-from insights.cli import (
-    alert,
-    audit,
-    budget,
-    calibrate,
-    dead,
-    doctor,
-    drain,
-    enrich,
-    evaluate,
-    exits,
-    export,
-    forget,
-    health,
-    init,
-    key,
-    knowledge,
-    listen,
-    migrate,
-    pipeline,
-    plan,
-    redact,
-    redteam,
-    replay,
-    rollout,
-    run,
-    serve,
-    service,
-    sink,
-    status,
-    streams,
-    support_bundle,
-    try_,
-    tune,
-    unit,
-)
+from insights.cli import exits
 from insights.cli.output import console, remember, runnable, shown
 from insights.governance import access
 from insights.ground import logs
 from insights.ground.environment import config_path
 
+# Where each command is: its module here, and its function or its own commands.
+_COMMANDS = {
+    "init": "init.init",
+    "migrate": "migrate.migrate",
+    "doctor": "doctor.doctor",
+    "try": "try_.try_",
+    "enrich": "enrich.enrich",
+    "replay": "replay.replay",
+    "evaluate": "evaluate.evaluate",
+    "calibrate": "calibrate.calibrate",
+    "redteam": "redteam.redteam",
+    "run": "run.run",
+    "serve": "serve.serve",
+    "listen": "listen.listen",
+    "health": "health.health",
+    "status": "status.status",
+    "budget": "budget.budget",
+    "pause": "streams.pause",
+    "resume": "streams.resume",
+    "drain": "drain.drain",
+    "forget": "forget.forget",
+    "tune": "tune.tune",
+    "unit": "unit.unit",
+    "support-bundle": "support_bundle.support_bundle",
+    "plan": "plan.plan",
+    "promote": "rollout.promote",
+    "rollback": "rollout.rollback",
+    "backfill": "pipeline.backfill",
+    "alert": "alert.app",
+    "audit": "audit.app",
+    "dead": "dead.app",
+    "export": "export.app",
+    "key": "key.app",
+    "knowledge": "knowledge.app",
+    "pipeline": "pipeline.app",
+    "redact": "redact.app",
+    "service": "service.app",
+    "sink": "sink.app",
+}
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name; a module is read when its command is asked for, not before."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - typer's own command or group
+        module, _, member = _COMMANDS[name].partition(".")
+        found = getattr(import_module(f"{__name__}.{module}"), member)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(name)(found)
+            return typer.main.get_command(alone)
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+
+class _Group(TyperGroup):
+    """A command starts in the time that it takes to read it, not to read them all."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - whatever typer gives it
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]  # a mapping is all that is asked
+
+
 app = typer.Typer(
     name="insights",
+    cls=_Group,
     help="AI insights for software that cannot be changed: rows from a legacy database's read "
     "replica in, an insights table that the legacy application displays out.",
     no_args_is_help=True,
@@ -89,44 +127,6 @@ def root(
     logs.configure("auto", "warning")  # to standard error: what commands print is for scripts too
     ctx.obj = config_path(config)
     remember(ctx.obj)
-
-
-app.command("init")(init.init)
-app.command("migrate")(migrate.migrate)
-app.command("doctor")(doctor.doctor)
-app.command("try")(try_.try_)
-app.command("enrich")(enrich.enrich)
-app.command("replay")(replay.replay)
-app.command("evaluate")(evaluate.evaluate)
-app.command("calibrate")(calibrate.calibrate)
-app.command("redteam")(redteam.redteam)
-app.command("run")(run.run)
-app.command("serve")(serve.serve)
-app.command("listen")(listen.listen)
-app.command("health")(health.health)
-app.command("status")(status.status)
-app.command("budget")(budget.budget)
-app.command("pause")(streams.pause)
-app.command("resume")(streams.resume)
-app.command("drain")(drain.drain)
-app.command("forget")(forget.forget)
-app.command("tune")(tune.tune)
-app.command("unit")(unit.unit)
-app.command("support-bundle")(support_bundle.support_bundle)
-app.command("plan")(plan.plan)
-app.command("promote")(rollout.promote)
-app.command("rollback")(rollout.rollback)
-app.command("backfill")(pipeline.backfill)
-app.add_typer(alert.app, name="alert")
-app.add_typer(audit.app, name="audit")
-app.add_typer(dead.app, name="dead")
-app.add_typer(export.app, name="export")
-app.add_typer(key.app, name="key")
-app.add_typer(knowledge.app, name="knowledge")
-app.add_typer(pipeline.app, name="pipeline")
-app.add_typer(redact.app, name="redact")
-app.add_typer(service.app, name="service")
-app.add_typer(sink.app, name="sink")
 
 
 def main() -> None:

@@ -27,12 +27,37 @@ HEAVY = {
 }
 
 
+COMMANDS = "typer.main.get_command(insights.cli.app).commands"
+
+
+def loaded(code: str) -> set[str]:
+    """Return the modules that a fresh process has after it ran some code."""
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(said.stdout.split())
+
+
 @pytest.mark.parametrize(
-    "module", ["insights.wiring.app", "insights.service.daemon", "insights.cli"]
+    "code",
+    [
+        "import insights.wiring.app",
+        "import insights.service.daemon",
+        f"import typer, insights.cli; [*{COMMANDS}.values()]",
+    ],
+    ids=["wiring", "daemon", "every command"],
 )
-def test_it_loads_nothing_that_can_hang_or_crash(module: str) -> None:
-    code = f"import sys, {module}; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert HEAVY.isdisjoint(loaded)
+def test_it_loads_nothing_that_can_hang_or_crash(code: str) -> None:
+    assert HEAVY.isdisjoint(loaded(code))
+
+
+def test_a_command_reads_its_own_module_and_no_other_command_s() -> None:
+    commands = {
+        name
+        for name in loaded(f"import typer, insights.cli; {COMMANDS}['dead']")
+        if name.startswith("insights.cli.")
+    }
+    assert commands == {"insights.cli.dead", "insights.cli.exits", "insights.cli.output"}
