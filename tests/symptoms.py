@@ -33,6 +33,8 @@ QUIET = {
     'insights_budget_reached{budget="b",state="stopped"}': "0",
     'insights_version_held{stream="s",pipeline="p"}': "0",
 }
+# What Prometheus alone can see: a process that has no word in the store.
+OF_DOORS = {"a door is down": ("InsightsDoorDown", {'up{job="insights-doors"}': "0"})}
 STOPPED = {'insights_check_status{kind="pipeline",name="p"}': "1", "insights_ready": "0"}
 FAULTS: dict[str, tuple[str, dict[str, str]]] = {
     "the daemon is down": ("InsightsDown", {'up{job="insights"}': "0"}),

@@ -1,8 +1,9 @@
 """What a person should know: the rules of alerts, asked of what the daemon measures.
 
 They say what `deploy/prometheus/insights.rules.yml` says, name by name and word by word, for sites
-without Prometheus; one table of faults tries both. A fault has one alert: each rule leaves out what
-follows from another.
+without Prometheus; one table of faults tries both. `InsightsDoorDown` is Prometheus' alone, which
+scrapes the processes of doors. A fault has one alert: each rule leaves out what follows from
+another.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.answering import Answering, answering
 from tests.integration.test_door_metrics import OF_DAEMONS
 from tests.site import Site
-from tests.symptoms import FAULTS, QUIET
+from tests.symptoms import FAULTS, OF_DOORS, QUIET
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 NAME = re.compile(r"\b(?:insights|gen_ai|process)_[a-z_]+\b(?!\s*=)")
@@ -121,7 +121,8 @@ def test_each_fault_has_one_alert_within_two_minutes_and_a_quiet_hour_has_none(
     tmp_path: Path,
 ) -> None:
     rules = DEPLOY / "prometheus" / "insights.rules.yml"
-    cases = [_case(name, alert, series, "2m") for name, (alert, series) in FAULTS.items()]
+    faults = FAULTS | OF_DOORS
+    cases = [_case(name, alert, series, "2m") for name, (alert, series) in faults.items()]
     cases.append(_case("a quiet hour", None, {}, "60m"))
     tests = tmp_path / "rules.test.yml"
     tests.write_text(  # JSON is YAML
@@ -131,7 +132,7 @@ def test_each_fault_has_one_alert_within_two_minutes_and_a_quiet_hour_has_none(
         ["promtool", "test", "rules", tests], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    tested = {alert for alert, _ in FAULTS.values()} | {"InsightsBehind"}
+    tested = {alert for alert, _ in faults.values()} | {"InsightsBehind"}
     assert tested == set(re.findall(r"alert: (\w+)", rules.read_text()))
 
 
