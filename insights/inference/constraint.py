@@ -23,7 +23,7 @@ from insights.inference.sampling import Choices, Mask, allows
 from insights.inference.schema import has_quotes, refuse_unsupported
 from insights.model import Json, Span
 from insights.steps.lengths import roomy
-from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, walk
+from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, generable, walk
 
 _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
@@ -75,7 +75,7 @@ def _judged(lark: str) -> tuple[bool, list[str]]:
 
 def _worst(schema: Json) -> tuple[str, str] | None:
     """Return the place of the innermost part that cannot be generated, and why."""
-    whole = closed(schema)
+    whole = generable(closed(schema))
     definitions = {"$defs": whole["$defs"]} if "$defs" in whole else {}
     found = None
     for place, part in walk({key: value for key, value in whole.items() if key != "$defs"}):

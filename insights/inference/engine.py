@@ -35,6 +35,7 @@ from insights.inference.preparing import Prepared, prepare
 from insights.inference.reserved import Reserved
 from insights.inference.slots import Job
 from insights.model import AdaptedRequest, Adapter, GenerateRequest, Generation, ModelInfo, Span
+from insights.steps import repeats
 from insights.steps.validate import ABSTAIN
 from insights.workers.channel import Fault
 
@@ -354,7 +355,7 @@ class Engine:
             forced_tokens=job.forced,
             sampled_tokens=job.sampled,
         )
-        return Generation(
+        made = Generation(
             text=constraint.text,
             finish="length" if job.length else "stop",
             model=flight.model,
@@ -370,6 +371,7 @@ class Engine:
             decode_ms=1e3 * (job.finished - job.first),
             compute_ms=1e3 * job.compute_s,
         )
+        return repeats.dropped(made, flight.request.output_schema)
 
     def _settle(self, flight: _Flight, outcome: Generation | errors.InsightsError) -> None:
         del self._identical[flight.identity]

@@ -13,7 +13,16 @@ from insights import errors
 from insights.inference import quotes
 from insights.inference.schema import has_quotes, word_bounds
 from insights.model import Json
-from insights.steps.schema import CITED, KIND, QUOTE, UNIT, alternatives, closed, nullable
+from insights.steps.schema import (
+    CITED,
+    KIND,
+    QUOTE,
+    UNIT,
+    alternatives,
+    closed,
+    generable,
+    nullable,
+)
 
 _ABSTAIN = '"abstain":'
 _MAX_FREE_ORDER = 6  # more passages than this are cited in ascending order: the grammar stays small
@@ -55,12 +64,12 @@ class Grammar:
         self._row = row or {}
         self._passages = passages or {}
         self._cited = cited
-        self._definitions: Json = closed({key: schema[key] for key in ("$defs",) if key in schema})
+        schema = generable(closed(schema))
+        self._definitions = {key: schema[key] for key in ("$defs",) if key in schema}
         self._names = count()
         self._rules: list[str] = []
         starts = []
         self.impossible = ""
-        schema = closed(schema)
         try:
             if written:
                 starts.append(self._rest_of(schema, written))

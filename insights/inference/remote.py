@@ -27,7 +27,8 @@ from insights.inference.messages import RemoteInit
 from insights.inference.reserved import neutralised
 from insights.inference.turns import Turns
 from insights.model import GenerateRequest, Generation, Json, Message
-from insights.steps.schema import QUOTE, alternatives, closed, columns, normal, walk
+from insights.steps import repeats
+from insights.steps.schema import QUOTE, alternatives, closed, columns, generable, normal, walk
 from insights.workers import serve
 
 _TICK_S = 0.5  # how often queued requests are looked at whose time may have passed
@@ -189,7 +190,7 @@ class Remote:
         choice = answer.choices[0]
         usage = answer.usage
         text = choice.message.content or ""
-        return Generation(
+        made = Generation(
             text=text,
             finish="length" if choice.finish_reason == "length" else "stop",
             model=answer.model,
@@ -205,6 +206,7 @@ class Remote:
             sampled_tokens=usage.completion_tokens if usage else 0,
             compute_ms=1e3 * (time.monotonic() - asked),
         )
+        return repeats.dropped(made, request.output_schema)
 
 
 def pause_s(tries: int, cause: BaseException | None) -> float:
@@ -305,7 +307,7 @@ def _notes(note: str) -> list[ChatCompletionMessageParam]:
 
 def _plain(request: GenerateRequest) -> Json:
     """Return the schema without our own keywords, with abstention as the alternative."""
-    schema: Json = json.loads(json.dumps(closed(normal(request.output_schema))))
+    schema: Json = json.loads(json.dumps(generable(closed(normal(request.output_schema)))))
     for _, part in list(walk(schema)):
         for key in [key for key in part if key.startswith("x-")]:
             del part[key]

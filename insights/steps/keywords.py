@@ -20,7 +20,7 @@ HELD = frozenset(
         "prefixItems", "minItems", "maxItems", "minProperties", "maxProperties", "enum", "const",
         "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "minLength", "maxLength",
         "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-        "multipleOf",
+        "multipleOf", "uniqueItems",
     }
 )  # fmt: skip
 OURS = frozenset(
@@ -34,7 +34,6 @@ _NOT_HELD = {
     "if": "write the cases as anyOf",
     "then": "write the cases as anyOf",
     "else": "write the cases as anyOf",
-    "uniqueItems": "remove it: a list may then name one thing twice",
     "contains": "put what must be there into a property of its own",
     "minContains": "remove it",
     "maxContains": "remove it",
@@ -249,9 +248,8 @@ def _refuse(part: Json, place: str, where: str) -> None:
                 where=f"{where} {place}",
                 fix="write it with plain classes, as [A-Za-z]",
             ) from exc
-    cited = place == "#/properties/cited_passages"  # none twice: by construction
     for key in part:
-        if key in HELD or key in OURS or key in _ANNOTATIONS or (cited and key == "uniqueItems"):
+        if key in HELD or key in OURS or key in _ANNOTATIONS:
             continue
         if key == "unevaluatedProperties" and part[key] is False:
             continue

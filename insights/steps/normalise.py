@@ -149,7 +149,7 @@ class _Normaliser:
             merged = objects.closed(merged)
         if "properties" in merged and "type" not in merged:
             merged = {"type": "object", **merged}
-        return objects.with_required(merged)
+        return objects.bounded(objects.with_required(merged))
 
     def _schema(self, schema: Any, place: str) -> Json:  # noqa: ANN401 - JSON
         if schema is True:

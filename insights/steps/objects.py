@@ -1,8 +1,8 @@
-"""Objects and their properties, as the normal form has them."""
+"""Objects, their properties, and lists, as the normal form has them."""
 
 from insights.model import Json
 from insights.steps import keywords
-from insights.steps.choices import ASSERTIONS, CHOICES
+from insights.steps.choices import ASSERTIONS, CHOICES, NeverError, constants
 
 
 def parted(part: Json) -> tuple[Json, Json]:
@@ -35,3 +35,22 @@ def with_required(part: Json) -> Json:
         return part
     free = extra if isinstance(extra, dict) else {}
     return {**part, "properties": {**part["properties"], **dict.fromkeys(lacking, free)}}
+
+
+def bounded(part: Json) -> Json:
+    """Return a list that names nothing twice with as many items at most as there are values."""
+    items = part.get("items")
+    if "uniqueItems" not in part or "prefixItems" in part or not isinstance(items, dict):
+        return part
+    named = items.get("type", ())
+    types = {named} if isinstance(named, str) else set(named)
+    values = constants(items)
+    if values is not None:
+        most = len(values)
+    elif "boolean" in types and types <= {"boolean", "null"}:
+        most = 1 + len(types)
+    else:
+        return part
+    if part.get("minItems", 0) > most:
+        raise NeverError
+    return {**part, "maxItems": min(most, part.get("maxItems", most))}

@@ -4,7 +4,7 @@ All of them read the normal form that `steps.normalise` makes: references writte
 merged, "or null" as one more type, a choice of constants as one `enum`, a root with `properties`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -171,7 +171,20 @@ def part_at(output: Json, schema: Json, pointer: str) -> Json:
 
 def closed(schema: Json) -> Json:
     """Return the schema as generated: integers bounded, objects without undeclared properties."""
-    return {key: _closed(key, value) for key, value in _bounded(schema).items()}
+    return rewritten(schema, _bounded)
+
+
+def generable(schema: Json) -> Json:
+    """Return the schema without what no grammar can hold: that a list names nothing twice.
+
+    What repeats all the same is taken out of the output before it is judged: `steps.repeats`.
+    """
+    return rewritten(schema, lambda part: {k: v for k, v in part.items() if k != "uniqueItems"})
+
+
+def rewritten(schema: Json, change: Callable[[Json], Json]) -> Json:
+    """Return a schema with a change made to each of its parts."""
+    return {key: _inner(key, value, change) for key, value in change(schema).items()}
 
 
 def _bounded(part: Json) -> Json:
@@ -186,11 +199,15 @@ def _bounded(part: Json) -> Json:
     return part
 
 
-def _closed(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
-    if key in _SUBSCHEMA and isinstance(value, dict):
-        return closed(value)
+def _inner(key: str, value: Any, change: Callable[[Json], Json]) -> Any:  # noqa: ANN401 - JSON
+    if key in _SUBSCHEMA:
+        return _changed(value, change)
     if key in _SUBSCHEMAS:
-        return [closed(part) if isinstance(part, dict) else part for part in value]
+        return [_changed(part, change) for part in value]
     if key in _NAMED:
-        return {n: closed(part) if isinstance(part, dict) else part for n, part in value.items()}
+        return {name: _changed(part, change) for name, part in value.items()}
     return value
+
+
+def _changed(part: Any, change: Callable[[Json], Json]) -> Any:  # noqa: ANN401 - JSON
+    return rewritten(part, change) if isinstance(part, dict) else part

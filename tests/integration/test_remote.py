@@ -204,6 +204,17 @@ def test_a_quote_of_another_kind_or_heading_is_asked_for_once_more(
         assert connect().submit(request).result(30).quotes == ()  # validation withholds it
 
 
+def test_what_a_server_names_twice_is_left_out_and_no_server_is_asked_not_to(
+    provider: Provider, connect: Callable[..., RemoteGenerator]
+) -> None:
+    tags = {"type": "array", "items": {"enum": ["a", "b", "c"]}, "uniqueItems": True}
+    schema = {"type": "object", "properties": {"tags": tags}, "required": ["tags"]}
+    provider.answers = [(200, '{"tags":["b","a","b"]}')]
+    asked = msgspec.structs.replace(REQUEST, output_schema=schema)
+    assert connect().submit(asked).result(30).text == '{"tags":["b","a"]}'
+    assert "uniqueItems" not in json.dumps(provider.asked[0])
+
+
 def test_a_quote_that_is_not_literal_is_asked_for_once_more(
     provider: Provider, connect: Callable[..., RemoteGenerator]
 ) -> None:

@@ -227,7 +227,6 @@ def _with(name: str, part: Json) -> Json:
     ("schema", "message"),
     [
         (_with("a", {"not": {"type": "string"}}), "`not` cannot be enforced"),
-        (_with("a", {"type": "array", "uniqueItems": True}), "`uniqueItems` cannot be enforced"),
         (_with("a", {"if": {}, "then": {}}), "`if` cannot be enforced"),
         (_with("a", {"type": "array", "contains": {}}), "`contains` cannot be enforced"),
         (_with("a", {"type": "strin"}), "not valid JSON Schema at #/properties/a/type"),
