@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from benchmarks._tickets import drawn, passage
+from benchmarks._tickets import PASSAGES, drawn, passage
 from insights.enriching.recipe import Recipe
 from insights.ground import logs
 from insights.model import GenerateRequest, Generation, ModelInfo, Passage
@@ -68,6 +68,7 @@ class Drawn:
 
     def __init__(self) -> None:
         self._chosen = itertools.cycle(drawn(1_000))
+        self._texts = [passage(number)[:LENGTH] for number in range(PASSAGES)]
 
     def retrieve(
         self, queries: Sequence[str], filters: Sequence[Mapping[str, str]] | None = None
@@ -76,7 +77,7 @@ class Drawn:
         del filters
         return [
             tuple(
-                Passage(passage_id=n, number=at, uri=f"p{n}", title="", text=passage(n)[:LENGTH])
+                Passage(passage_id=n, number=at, uri=f"p{n}", title="", text=self._texts[n])
                 for at, n in enumerate(next(self._chosen), start=1)
             )
             for _ in queries

@@ -10,22 +10,26 @@ Negations are those of English, German, French, Spanish, Italian and Dutch.
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from functools import lru_cache
-from itertools import islice, takewhile
+from functools import cached_property, lru_cache
+from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
 from insights.steps import grounding
 
 _KEPT_SOURCES = 1_024
+_KEPT_WORDS = 16_384  # a language's frequent words: some megabytes where all are taken
+_LONG = 48  # characters; what is longer is no word that comes again
 _ALIKE = 0.5  # of a sentence's words that a source sentence has to have, to be laid beside it
 _SCOPE = 2  # words under a negation
 _LEAST = 2  # words that a sentence or clause has to have
 _STEM = 6  # letters
 _SHORT = 3
 _TOLD = ("word", "number", "name")
+_PLACED = ("number", "name")
 
-_TOKEN = re.compile(r"[^\W_]+(?:['\u2019./:,\-][^\W_]+)*")
-_END = re.compile(r"(?<=[.!?;:])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
+_TOKENS = re.compile(r"([^\W_]+(?:['\u2019./:,\-][^\W_]+)*)")
+_ENDS = frozenset(".!?;:")
+_CLOSED = re.compile(r"[\u3002\uff01\uff1f]")  # ends of sentences that no blank follows
 _BREAK = re.compile(r"[,;:()]")
 _CLAUSES = re.compile(r"[,;] (?:and|or|but|und|oder|aber|et|ou|mais|y|pero|e|ma|en|maar) ")
 _SPOKEN = re.compile(r"\S+")
@@ -56,10 +60,43 @@ class _Word(NamedTuple):
     text: str
 
 
-class _Sentence(NamedTuple):
-    words: tuple[_Word, ...]
-    stems: frozenset[str]
-    negated: frozenset[str]
+_CLAUSE = _Word("", "end", "")
+
+
+class _Sentence:
+    """A sentence: the stems that it tells, and all of its words, which are seldom asked for.
+
+    Args:
+        chunks: What stands between its blanks.
+        names: Whether a capital makes a name, but for the first word's.
+    """
+
+    def __init__(self, chunks: Sequence[str], *, names: bool) -> None:
+        self._chunks = chunks
+        self._names = names
+        self.stems = frozenset(
+            {word.stem for part in map(_chunk, chunks) for word in part if word.kind in _TOLD}
+        )
+
+    @cached_property
+    def words(self) -> tuple[_Word, ...]:
+        """Its words, and ends of clauses before them."""
+        made = [*chain.from_iterable(map(_named if self._names else _chunk, self._chunks))]
+        if _CLAUSE in made:
+            made = [
+                word
+                for word, after in zip(made, [*made[1:], _CLAUSE], strict=True)
+                if word is not _CLAUSE or after is not _CLAUSE
+            ]
+        first = next((at for at, word in enumerate(made) if word is not _CLAUSE), None)
+        if first is not None and made[first].kind == "name":
+            made[first] = made[first]._replace(kind="word")
+        return tuple(made)
+
+    @cached_property
+    def negated(self) -> frozenset[str]:
+        """The stems under a negation."""
+        return frozenset(_negated(self.words))
 
 
 def contradiction(sentence: str, sources: Sequence[str]) -> str | None:
@@ -77,6 +114,8 @@ def contradiction(sentence: str, sources: Sequence[str]) -> str | None:
         if len(claim.stems) < _LEAST:
             continue
         beside = _beside(claim, known)
+        if any(one.words == claim.words for one in beside):
+            continue  # word for word
         found = _turned(claim, beside) or _misplaced(claim, beside, known)
         if found:
             return found
@@ -118,6 +157,8 @@ def _misplaced(
 
 def _exchanged(claim: _Sentence, source: _Sentence) -> dict[tuple[int, _Word], _Word]:
     """Return the numbers and names of a sentence that stand in the place of another in a source."""
+    if not any(word.kind in _PLACED for word in claim.words):
+        return {}
     first = [(at, word) for at, word in enumerate(claim.words) if word.kind in _TOLD]
     second = [word for word in source.words if word.kind in _TOLD]
     matcher = SequenceMatcher(
@@ -158,7 +199,22 @@ def _next(words: Sequence[_Word], at: int) -> tuple[str | None, str | None]:
 @lru_cache(maxsize=_KEPT_SOURCES)
 def _sentences(source: str) -> tuple[_Sentence, ...]:
     names = not _capitalises(source)
-    return tuple(made for part in _END.split(source) if (made := _read(part, names=names)).stems)
+    return tuple(made for part in _parts(source) if (made := _Sentence(part, names=names)).stems)
+
+
+def _parts(source: str) -> Iterator[list[str]]:
+    """Yield the chunks of each sentence, clause after a colon or semicolon, or line."""
+    if not source.isascii():
+        source = _CLOSED.sub(r"\g<0>\n", source)
+    for line in source.split("\n"):
+        begun: list[str] = []
+        for chunk in line.split():
+            begun.append(chunk)
+            if chunk[-1] in _ENDS:
+                yield begun
+                begun = []
+        if begun:
+            yield begun
 
 
 @lru_cache(maxsize=_KEPT_SOURCES)
@@ -167,35 +223,52 @@ def _capitalises(source: str) -> bool:
     return len(_GERMAN & set(source.casefold().split())) > 1
 
 
-def _read(text: str, *, names: bool) -> _Sentence:
-    words = tuple(_words(text, names=names))
-    told = frozenset(word.stem for word in words if word.kind in _TOLD)
-    return _Sentence(words, told, frozenset(_negated(words)))
+def _read(text: str, *, names: bool) -> "_Sentence":
+    return _Sentence(text.split(), names=names)
 
 
-def _words(text: str, *, names: bool) -> Iterator[_Word]:
-    before = 0
-    for number, match in enumerate(_TOKEN.finditer(text)):
-        token = match.group()
-        if _BREAK.search(text, before, match.start()):
-            yield _Word("", "end", "")
-        before = match.end()
-        if any(map(str.isdigit, token)):
-            claim = next(iter(grounding.claims(token)), None)
-            yield _Word(
-                max(claim.forms, key=lambda form: (len(form), form)) if claim else token.casefold(),
-                "number",
-                token,
-            )
-            continue
-        plain = token.casefold().replace("\u2019", "'")
-        if plain in _NEGATORS or plain.endswith("n't"):
-            yield _Word(plain, "negator", token)
-        elif plain in _FUNCTION or (len(plain) <= _SHORT and not token.isupper()):
-            yield _Word(plain, "", token)
-        else:
-            is_name = names and number > 0 and any(map(str.isupper, token))
-            yield _Word(_stem(plain), "name" if is_name else "word", token)
+def _chunk(chunk: str) -> tuple[_Word, ...]:
+    """Return what stands between two blanks, where a capital makes no name."""
+    return _kept(chunk) if len(chunk) <= _LONG else _kept.__wrapped__(chunk)
+
+
+def _named(chunk: str) -> tuple[_Word, ...]:
+    """Return what stands between two blanks, where a capital makes a name."""
+    return _kept_named(chunk) if len(chunk) <= _LONG else _kept_named.__wrapped__(chunk)
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _kept(chunk: str) -> tuple[_Word, ...]:
+    pieces = _TOKENS.split(chunk)  # tokens at odd places
+    return tuple(
+        word
+        for at, piece in enumerate(pieces)
+        for word in ([_word(piece)] if at % 2 else [_CLAUSE] if _BREAK.search(piece) else [])
+    )
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _kept_named(chunk: str) -> tuple[_Word, ...]:
+    return tuple(
+        word._replace(kind="name")
+        if word.kind == "word" and any(map(str.isupper, word.text))
+        else word
+        for word in _chunk(chunk)
+    )
+
+
+def _word(token: str) -> _Word:
+    """Return what one word is, where a capital makes no name."""
+    if any(map(str.isdigit, token)):
+        claim = next(iter(grounding.claims(token)), None)
+        form = max(claim.forms, key=lambda form: (len(form), form)) if claim else token.casefold()
+        return _Word(form, "number", token)
+    plain = token.casefold().replace("\u2019", "'")
+    if plain in _NEGATORS or plain.endswith("n't"):
+        return _Word(plain, "negator", token)
+    if plain in _FUNCTION or (len(plain) <= _SHORT and not token.isupper()):
+        return _Word(plain, "", token)
+    return _Word(_stem(plain), "word", token)
 
 
 def _stem(word: str) -> str:
