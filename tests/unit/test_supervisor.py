@@ -61,3 +61,9 @@ def test_a_command_reads_its_own_module_and_no_other_command_s() -> None:
         if name.startswith("insights.cli.")
     }
     assert commands == {"insights.cli.dead", "insights.cli.exits", "insights.cli.output"}
+
+
+def test_a_command_that_redacts_nothing_compiles_no_patterns_of_redaction() -> None:
+    found = loaded(f"import typer, insights.cli; {COMMANDS}['dead']")
+    assert "insights.governance.redact" in found
+    assert "insights.governance.redact.entry" not in found
