@@ -46,8 +46,8 @@ GRANTS: Mapping[Role, Grants] = {
 _TOLD = "audit.append"
 _STAGES = ("deployments.found", "stages.change")
 _ACCEPTS = (
-    "standing_stream", "targets", "used_key", "keep_key", "standing_rows", "accept", "outcomes",
-    "deliver", "cancel", "waiting",
+    "standing_stream", "targets", "known_rows", "used_keys", "keep_keys", "accept_new", "accept",
+    "outcomes", "deliver", "cancel", "waiting",
 )  # fmt: skip
 _DAEMON, _OWNER, _NOBODY = Need("daemon"), Need("owner"), Need("nobody")
 
@@ -122,7 +122,6 @@ COMMANDS: Mapping[str, Need] = {
             *(f"inbox.{name}" for name in (*_ACCEPTS, "spent_by_client", "take_of_client")),
             *(f"ledger.{name}" for name in ("deployed", "record")),
             "insights.setting",
-            "forgetting.kept_out",
             "insights.former_rows",
             _TOLD,
         ),

@@ -7,7 +7,7 @@ next (a daemon, the command again) begins where it stopped. docs/operations.md t
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from insights import errors
 from insights.ground import failpoints
 from insights.model import Submission
-from insights.store.postgres import Connection, Store
+from insights.store.postgres import Store
 from insights.store.queries import load
 
 
@@ -148,15 +148,7 @@ class Forgetting:
             )
 
 
-def kept_out(connection: Connection, stream: str, submissions: Sequence[Submission]) -> set[str]:
-    """Return which of the rows that clients send were forgotten, by their keys."""
-    keys = [one.key for sent in submissions for one in sent.rows]
-    values = {"stream": stream, "keys": keys}
-    found = connection.execute(load("forgetting")["kept_out"], values)
-    return {row.row_key for row in found}
-
-
-def refused(sent: Submission, gone: set[str]) -> errors.RequestRefused | None:
+def refused(sent: Submission, gone: Collection[str]) -> errors.RequestRefused | None:
     """Return why a submission is refused that has such a row; None if it has none."""
     for number, one in enumerate(sent.rows):
         if one.key in gone:

@@ -24,10 +24,6 @@ SELECT f.stream, count(*) FILTER (WHERE f.kept_out) AS rows, coalesce(sum(f.held
              WHERE u.stream = f.stream AND u.state <> 'completed' ORDER BY 1) AS sinks
 FROM store.forgotten f GROUP BY f.stream ORDER BY f.stream;
 
--- name: kept_out
--- Which of the rows that clients send were forgotten, and are kept out.
-SELECT k.row_key FROM store.kept_out(%(stream)s, %(keys)s::text[]) AS k (row_key);
-
 -- name: proof_columns
 -- Every column of the store that can hold a text: what `--prove` looks through.
 SELECT c.table_name::text AS "table", c.column_name::text AS "column", c.udt_name = 'bytea' AS is_bytes

@@ -1,8 +1,12 @@
 -- name: standing_stream
--- The versions that follow the stream stay so until this transaction ends; and whether our hash key is still in use.
-SELECT generation, NOT EXISTS (SELECT FROM store.fact WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest
-FROM store.stream WHERE name = %(stream)s
-FOR SHARE;
+-- The versions that follow the stream stay so until this transaction ends; whether our hash key is still in use; and which of
+-- these clients have budgets. What follows looks rows up, few at a time, on tables that grow: a plan that is kept must not read
+-- all of one, as it would if it was made while that was small. Made anew each time, the plans would take longer than the work.
+SELECT s.generation, NOT EXISTS (SELECT FROM store.fact WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest,
+       ARRAY(SELECT DISTINCT b.client FROM store.budget b WHERE b.client = ANY(%(clients)s)) AS spenders,
+       set_config('enable_seqscan', 'off', true) AS scans, set_config('plan_cache_mode', 'force_generic_plan', true) AS plans
+FROM store.stream s WHERE s.name = %(stream)s
+FOR SHARE OF s;
 
 -- name: targets
 -- The pipelines that make new work of a stream's rows.
@@ -12,44 +16,51 @@ JOIN store.deployment d USING (pipeline_id)
 JOIN store.stream s ON s.stream_id = d.stream_id
 WHERE s.name = %(stream)s AND d.stage = 'full';
 
--- name: by_index
--- What follows looks rows up, few at a time, on tables that grow: a plan that is kept must not read all of one, as it would if
--- it was made while that was small. Made anew each time, the plans would take longer than the work.
-SELECT set_config('enable_seqscan', 'off', true) AS scans, set_config('plan_cache_mode', 'force_generic_plan', true) AS plans;
+-- name: used_keys
+-- What idempotency keys brought before.
+SELECT k.client, k.idempotency_key, s.pipeline_id, s.hashes, s.requests
+FROM unnest(%(clients)s::text[], %(keys)s::text[]) AS k (client, idempotency_key)
+CROSS JOIN LATERAL (
+    SELECT s.pipeline_id, s.hashes, s.requests FROM store.submission s
+    WHERE s.client = k.client AND s.idempotency_key = k.idempotency_key LIMIT 1
+) s;
 
--- name: used_key
--- What an idempotency key brought before.
-SELECT pipeline_id, hashes, requests FROM store.submission
-WHERE client = %(client)s AND idempotency_key = %(idempotency_key)s;
-
--- name: keep_key
--- From now on the key brings these requests. Who uses it at the same moment waits here, and then finds it used.
+-- name: keep_keys
+-- From now on these keys bring these requests. Who uses one at the same moment waits here, and then finds it used. All take
+-- them in one order, so that nobody waits in a circle.
 INSERT INTO store.submission (client, idempotency_key, forget_at, pipeline_id, hashes, requests)
-VALUES (%(client)s, %(idempotency_key)s, now() + make_interval(secs => %(keep_s)s), %(pipeline_id)s, %(hashes)s, %(requests)s)
+SELECT k.client, k.idempotency_key, now() + make_interval(secs => k.keep_s), k.pipeline_id, k.hashes, k.requests
+FROM jsonb_to_recordset(%(kept)s) AS k (client text, idempotency_key text, keep_s float8, pipeline_id integer, hashes uuid[],
+                                         requests uuid[])
+ORDER BY k.client, k.idempotency_key
 ON CONFLICT DO NOTHING
 RETURNING client;
 
--- name: standing_rows
--- Rows that were accepted before with these fields, are that still, and have an outcome or work that will bring one: the same
+-- name: known_rows
+-- What is known of rows that are sent; one that the store never saw is left out. `kept_out` was forgotten. `request_id` is that
+-- of rows that were accepted before with these fields, are that still, and have an outcome or work that will bring one: the same
 -- fields again are the same request.
-SELECT r.row_key, b.request_id
-FROM jsonb_to_recordset(%(rows)s) AS r (row_key text, pipeline_id integer, hashes uuid[])
-CROSS JOIN LATERAL (
+SELECT r.row_key, r.row_key = ANY(f.keys) AS kept_out, b.request_id
+FROM (SELECT ARRAY(SELECT store.kept_out(%(stream)s, %(keys)s::text[])) AS keys) f
+CROSS JOIN jsonb_to_recordset(%(rows)s) AS r (row_key text, pipeline_id integer, hashes uuid[])
+LEFT JOIN LATERAL (
     SELECT l.row_id FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = r.row_key LIMIT 1
-) l
-CROSS JOIN LATERAL (
+) l ON true
+LEFT JOIN LATERAL (
     SELECT b.input_hash FROM store.inbox b WHERE b.row_id = l.row_id ORDER BY b.row_id, b.number DESC LIMIT 1
-) latest
-CROSS JOIN LATERAL (
-    SELECT b.request_id, b.own, b.input_hash FROM store.inbox b
-    WHERE b.row_id = l.row_id AND b.pipeline_id = r.pipeline_id ORDER BY b.number DESC LIMIT 1
-) b
-WHERE latest.input_hash = ANY(r.hashes) AND b.input_hash = ANY(r.hashes)
-  AND (EXISTS (SELECT FROM store.work w JOIN store.deployment d USING (pipeline_version_id)
-               WHERE w.row_id = l.row_id AND w.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id
-                 AND w.state IN ('pending', 'claimed', 'done', 'dead'))
-       OR EXISTS (SELECT FROM store.insight i JOIN store.deployment d USING (pipeline_version_id)
-                  WHERE i.row_id = l.row_id AND i.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id));
+) latest ON true
+LEFT JOIN LATERAL (
+    SELECT b.request_id
+    FROM (SELECT b.request_id, b.own, b.input_hash FROM store.inbox b
+          WHERE b.row_id = l.row_id AND b.pipeline_id = r.pipeline_id ORDER BY b.number DESC LIMIT 1) b
+    WHERE latest.input_hash = ANY(r.hashes) AND b.input_hash = ANY(r.hashes)
+      AND (EXISTS (SELECT FROM store.work w JOIN store.deployment d USING (pipeline_version_id)
+                   WHERE w.row_id = l.row_id AND w.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id
+                     AND w.state IN ('pending', 'claimed', 'done', 'dead'))
+           OR EXISTS (SELECT FROM store.insight i JOIN store.deployment d USING (pipeline_version_id)
+                      WHERE i.row_id = l.row_id AND i.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id))
+) b ON true
+WHERE l.row_id IS NOT NULL OR r.row_key = ANY(f.keys);
 
 -- name: take_of_client
 -- Rows that a client sends are taken of its budgets of rows, of all or of none, in the transaction that accepts them. Returns what has
@@ -82,6 +93,42 @@ CROSS JOIN LATERAL (
 ) r
 WHERE b.client = %(client)s AND b.unit <> 'rows'
 ORDER BY used_up DESC, again_s DESC LIMIT 1;
+
+-- name: accept_new
+-- Requests whose rows the ledger does not know: nothing can have been made of them, so that nothing else is looked up. They enter
+-- ledger, work and inbox as `record` and `accept` would enter them: work of each version that makes them, with the deadline of
+-- their own pipeline's and, under budgets of their client, its name. In the order in which they came; in the ledger in that of
+-- their keys, so that nobody waits in a circle. Returns the requests that have work: fewer than were given means that another
+-- transaction was at the same rows, and all of it is tried again.
+WITH given AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(rows)s)
+        AS r (place integer, request_id uuid, row_key text, pipeline_id integer, input_hash uuid, own uuid[], of_versions uuid[],
+              fields jsonb, client text, keep_s float8, deadline_s float8, spender text)
+), added AS (
+    INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version)
+    SELECT %(stream_id)s, row_key, input_hash, %(hash_version)s FROM given ORDER BY row_key
+    ON CONFLICT (stream_id, row_key) DO NOTHING
+    RETURNING row_id, row_key
+), entered AS MATERIALIZED (
+    SELECT g.*, a.row_id FROM added a JOIN given g USING (row_key) ORDER BY g.place
+), kept AS (
+    INSERT INTO store.inbox (request_id, row_id, forget_at, pipeline_id, input_hash, own, fields, client)
+    SELECT request_id, row_id, now() + make_interval(secs => keep_s), pipeline_id, input_hash, own, fields, client FROM entered
+), wanted AS (
+    SELECT e.request_id, e.row_id, v.version_id, v.own_hash, v.pipeline_id = e.pipeline_id AS asked, e.deadline_s, e.spender
+    FROM entered e
+    CROSS JOIN LATERAL unnest(%(versions)s::integer[], %(pipelines)s::integer[], e.of_versions)
+        AS v (version_id, pipeline_id, own_hash)
+    JOIN store.deployment d ON d.pipeline_version_id = v.version_id
+    WHERE store.covers(0, d.share, e.row_key)
+    ORDER BY e.place
+), queued AS (
+    INSERT INTO store.work (row_id, stream_id, input_hash, pipeline_version_id, not_after, client)
+    SELECT row_id, %(stream_id)s, own_hash, version_id, CASE WHEN asked THEN now() + make_interval(secs => deadline_s) END,
+           CASE WHEN asked THEN spender END
+    FROM wanted
+)
+SELECT DISTINCT request_id FROM wanted WHERE asked;
 
 -- name: accept
 -- Requests whose rows the ledger knows by now, recorded as a poll records them. Of a row only the fields that came last are
