@@ -67,7 +67,7 @@ if [ "$ID $VERSION_ID" = "ubuntu 22.04" ]; then # its python3 is 3.10
 fi
 packages=(build-essential cmake ninja-build "${python_packages[@]}" sqlite3 unixodbc libsqliteodbc)
 if [ "$level" != demo ]; then
-    packages+=(odbc-mariadb "${mariadb[@]}" odbc-postgresql faketime systemd prometheus redis-server rabbitmq-server)
+    packages+=(odbc-mariadb "${mariadb[@]}" odbc-postgresql odbc-mdbtools faketime systemd prometheus redis-server rabbitmq-server)
     [ "$ID" != debian ] || packages+=(chromium) # Ubuntu's is a snap, which no container runs
 fi
 

@@ -131,6 +131,12 @@ _MEANINGS = (
     ),
     _Meaning(errors.RowError, "a value cannot be read or computed", states=("22",)),
     _Meaning(
+        errors.SettingsError,
+        "the ODBC driver lacks a function that polling needs",
+        "take another driver for this database, or a newer one; docs/polling.md has those tried",
+        states=("IM001",),
+    ),
+    _Meaning(
         errors.SourceUnavailable,
         "the database does not answer",
         "start it, or correct the server, port or file in the connection string",
@@ -167,6 +173,7 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float, credential: str = ""
             given = f"the credential {credential} (INSIGHTS_CREDENTIAL_{credential.upper()}, or "
             found.fix = _LOGIN_FIX.format(f"{given}its file)")
         raise found from None
+    _refuse_unfit(dbms)
     name = drivername("mariadb" if "mariadb" in version.casefold() else dbms)
     dialect = name.partition("+")[0]
     if dialect == "postgresql":
@@ -193,6 +200,16 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float, credential: str = ""
         connection.commit()
 
     return made
+
+
+def _refuse_unfit(dbms: str) -> None:
+    if dbms.casefold().startswith("mdbtools"):
+        raise errors.SettingsError(
+            "the MDBTools driver cannot read a table in pages: it knows no ORDER BY, no parameters "
+            "and no keys, and its comparisons are wrong",
+            where="odbc",
+            fix="copy the Access file into SQLite and poll that: docs/polling.md#microsoft-access",
+        )
 
 
 def translate(exc: BaseException) -> errors.InsightsError:
