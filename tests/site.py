@@ -18,6 +18,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests import ready
+
 PROMPT = "Describe the record.\n{{ row.subject }}\n{{ row.body }}\n"
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -131,14 +133,8 @@ table = "ai_insight"
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end and check its exit code."""
-        done = subprocess.run(
-            self.command(*arguments),
-            check=False,
-            capture_output=True,
-            text=True,
-            env=self.env(**(env or {})),
-            timeout=timeout,
-        )
+        words = ["-c", str(self.config), *arguments]
+        done = ready.run(words, self.env(**(env or {})), timeout)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
