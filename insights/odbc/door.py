@@ -218,9 +218,7 @@ def translate(exc: BaseException) -> errors.InsightsError:
         return exc
     original = exc.orig if isinstance(exc, sa.exc.DBAPIError) else exc
     if not isinstance(original, pyodbc.Error):
-        if isinstance(exc, sa.exc.NoSuchTableError):
-            return errors.StreamError(f"table {exc} does not exist, or our login cannot see it")
-        return errors.StreamError(f"the database layer failed: {type(exc).__name__}")
+        return _of_layer(exc)
     state = str(original.args[0]) if original.args else ""
     message = str(original.args[1]) if len(original.args) > 1 else ""
     if lib := _CANNOT_OPEN.search(message):
@@ -239,6 +237,17 @@ def translate(exc: BaseException) -> errors.InsightsError:
                 break
             return meaning.error(f"{meaning.what} ({code})", fix=meaning.fix)
     return errors.StreamError(f"the database refused a statement ({code})")
+
+
+def _of_layer(exc: BaseException) -> errors.StreamError:
+    if isinstance(exc, sa.exc.NoSuchTableError):
+        return errors.StreamError(f"table {exc} does not exist, or our login cannot see it")
+    if isinstance(exc, sa.exc.ArgumentError):  # what SQLAlchemy cannot call a column
+        return errors.StreamError(
+            "it has a column without a name, or with one that cannot be used",
+            fix="read a query that names the columns, or a view that does",
+        )
+    return errors.StreamError(f"the database layer failed: {type(exc).__name__}")
 
 
 def _is_refusal(state: str, number: int | None, message: str) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from insights.errors import SettingsError
 from insights.model import Json, SinkSpec
+from insights.odbc.types import Named
 from insights.steps import schema as schema_
 
 LONGEST_VARCHAR = 500  # characters; longer strings become TEXT, CLOB or NVARCHAR(max)
@@ -137,8 +138,13 @@ def display_query(spec: SinkSpec, legacy: sa.FromClause, sink: sa.FromClause) ->
         if column.name in hidden:
             value = sa.case((sink.c.status == "ok", column))
         shown.append(value.label(name))
-    joined = sa.and_(*(legacy.c[name] == sink.c[name] for name in spec.key))
+    joined = sa.and_(*(_comparable(legacy.c[name]) == sink.c[name] for name in spec.key))
     return sa.select(*shown).select_from(legacy.outerjoin(sink, joined))
+
+
+def _comparable(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    type_ = column.type
+    return sa.cast(column, type_) if isinstance(type_, Named) and type_.cast else column
 
 
 def dialect(name: str) -> Dialect:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 from insights import errors
 from insights.model import SinkSpec
 from insights.odbc import door, indexes
-from insights.odbc.types import Named, usable
+from insights.odbc.types import Named, OfDomain, usable
 from insights.sinks import ddl
 
 _CURRENT_LOGIN = {
@@ -123,6 +123,11 @@ def _type(connection: sa.Connection, table: sa.Table) -> None:
         if name not in table.c:
             continue
         type_ = table.c[name].type
+        base = usable(type_)
+        if isinstance(base, OfDomain):  # no two values of such a domain can be compared
+            whole = ddl.named(str(base.name), base.schema, connection.dialect)
+            table.c[name].type = Named(whole, cast=True)
+            continue
         if isinstance(type_, sa.types.NullType) or _usable(type_) is not type_:
             table.c[name].type = Named(str(named))
         elif isinstance(type_, sa.String) and collation is not None:

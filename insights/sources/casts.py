@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from insights.odbc.types import Bits
+from insights.odbc.types import Bits, OfDomain
 from insights.sources.kinds import Column, Kind
 
 # Types of PostgreSQL that are no text and have an order of their own, which their indexes keep.
@@ -271,6 +271,9 @@ class _Postgres(Casts):
         return bytes.fromhex(str(value))
 
     def ordered(self, column: Column, kind: Kind) -> Column:
+        if isinstance(column.type, OfDomain):
+            of = column.type
+            return sa.cast(column, postgresql.ENUM(*of.enums, name=of.name, schema=of.schema))
         if isinstance(column.type, _POSTGRES_SORTED):
             return sa.type_coerce(column, sa.String())  # as it is; a text takes its type
         return super().ordered(column, kind)

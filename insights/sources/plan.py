@@ -1,5 +1,6 @@
 """Whether a statement walks an index or scans a table, as the engine's EXPLAIN tells."""
 
+import re
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from insights.sources.statements import Selected
 
 _HIDDEN_BELOW = 1345  # EXPLAIN needs rights on the tables below a view
 _LONG_S = 1.0  # a page that walks an index takes milliseconds
+_SORT = re.compile(r"[ >-]*(Incremental )?Sort  \(")  # the step; a `Sort Key` merges parts, too
 SMALL = 10_000  # rows below which an optimiser rightly scans
 
 
@@ -57,7 +59,7 @@ def _postgres(link: sa.Connection, statement: Selected) -> bool:
     link.exec_driver_sql("SET LOCAL enable_sort = off")
     link.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
     lines = [str(row[0]) for row in _explained(link, statement, "EXPLAIN")]
-    return any("Seq Scan" in line or line.strip(" ->").startswith("Sort ") for line in lines)
+    return any("Seq Scan" in line or _SORT.match(line) for line in lines)
 
 
 def _mysql(link: sa.Connection, statement: Selected) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from insights.model import Bookmark, Gap, StreamSpec, Walk
+from insights.odbc.types import OfDomain
 from insights.sources.casts import Casts
 from insights.sources.kinds import Column, Kind, kind_of
 
@@ -88,7 +89,7 @@ class Statements:
         return (
             self._select(self.inputs, reading)
             .where(*conditions)
-            .order_by(*(self._ordered(name) for name in names))
+            .order_by(*(self._sorted(name) for name in names))
             .limit(self._stream.page_rows + 1)
         )
 
@@ -194,7 +195,7 @@ class Statements:
         """Return the statement of some texts of a column, the largest values first."""
         column = self._source.c[name]
         one = sa.select(self._text_of(name, column)).where(column.is_not(None))
-        return one.order_by(self._ordered(name).desc()).limit(20)
+        return one.order_by(self._sorted(name).desc()).limit(20)
 
     def found_again(self, name: str, text: str) -> Selected:
         """Return the statement that finds a row by the text of a column."""
@@ -209,7 +210,7 @@ class Statements:
         """Return the statement that looks for a row past the first so many, in no order."""
         one: Selected = sa.select(sa.literal_column("1")).select_from(self._source)
         return (
-            one.order_by(*(self._ordered(name) for name in self._stream.key)).limit(1).offset(rows)
+            one.order_by(*(self._sorted(name) for name in self._stream.key)).limit(1).offset(rows)
         )
 
     def null_key(self) -> Selected | None:
@@ -298,6 +299,10 @@ class Statements:
                 for parts in keys
             )
         )
+
+    def _sorted(self, name: str) -> Column:
+        column = self._source.c[name]  # a domain's index is in the order of the bare column
+        return column if isinstance(column.type, OfDomain) else self._ordered(name)
 
     def _ordered(self, name: str) -> Column:
         return self._casts.ordered(self._source.c[name], self.kind(name))

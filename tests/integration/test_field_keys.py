@@ -89,6 +89,7 @@ def test_sinks_of_postgres_are_keyed_as_their_tables_are(postgres_app: PostgresL
         "CREATE SCHEMA other",
         "CREATE TYPE other.sev AS ENUM ('low', 'high')",
         "CREATE DOMAIN code AS text CHECK (value <> '')",
+        "CREATE DOMAIN stage AS other.sev",
     ):
         postgres_app.execute(statement)
     types = [
@@ -97,6 +98,7 @@ def test_sinks_of_postgres_are_keyed_as_their_tables_are(postgres_app: PostgresL
         ("pg_lsn", "'0/1'", "'1/0'"),
         ("other.sev", "'low'", "'high'"),
         ("code", "'a'", "'b'"),
+        ("stage", "'low'", "'high'"),
         ("money", "'-12.50'", "'1000'"),
     ]
     for at, (type_, *values) in enumerate(types):
@@ -106,6 +108,67 @@ def test_sinks_of_postgres_are_keyed_as_their_tables_are(postgres_app: PostgresL
     primary, database = postgres_app._pair.primary, postgres_app._database
     for at in range(len(types)):
         shown(postgres_app, lambda sql: primary.execute(sql, database=database), f"t{at}")
+
+
+def test_a_domain_over_an_enumeration_walks_its_index(postgres_app: PostgresLegacy) -> None:
+    postgres_app.execute("CREATE SCHEMA other")
+    postgres_app.execute("CREATE TYPE other.step AS ENUM ('z', 'a', 'm')")
+    postgres_app.execute("CREATE DOMAIN stage AS other.step")
+    postgres_app.execute("CREATE TABLE ticket (s stage, n int, x text, PRIMARY KEY (s, n))")
+    for step in ("a", "z", "m"):
+        postgres_app.execute(
+            f"INSERT INTO ticket SELECT '{step}', g, 'x' FROM generate_series(1, 4000) g"
+        )
+    postgres_app.execute("ANALYZE ticket")
+    postgres_app.sync()
+    spec = stream(key=("s", "n"), inputs=("x",), page_rows=1500)
+    with reading(postgres_app.odbc) as client:
+        client.inspect(spec)
+        assert [one.what for one in client.examine(spec) if one.level == "error"] == []
+        found = list(walk(client, spec))
+        assert (len(found), found[0], found[-1]) == (12_000, '["z","1"]', '["m","4000"]')
+        assert len(client.fetch(spec, found[:3])) == 3
+        window = client.window(stream(key=("s", "n"), inputs=("x",), cursor="s"), None)
+        assert (window.low, window.high) == ("z", "m")
+
+
+def test_the_parts_of_a_partitioned_table_are_merged_in_the_order_of_their_indexes(
+    postgres_app: PostgresLegacy,
+) -> None:
+    postgres_app.execute(
+        "CREATE TABLE ticket (id int, at date, x text, PRIMARY KEY (id, at))"
+        " PARTITION BY RANGE (at)"
+    )
+    postgres_app.execute(
+        "CREATE TABLE old PARTITION OF ticket FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')"
+    )
+    postgres_app.execute("CREATE TABLE new PARTITION OF ticket DEFAULT")
+    postgres_app.execute(
+        "INSERT INTO ticket SELECT g, date '2026-01-01' + g / 200, 'x'"
+        " FROM generate_series(1, 12000) g"
+    )
+    postgres_app.execute("ANALYZE ticket")
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
+        spec = stream(key=("id", "at"), inputs=("x",))
+        client.inspect(spec)
+        assert [one.what for one in client.examine(spec) if one.level == "error"] == []
+        assert len(walk(client, spec)) == 12_000
+        with pytest.raises(errors.StreamError, match="would scan"):
+            client.inspect(stream(key=("id", "at"), inputs=("x",), cursor="x"))
+
+
+def test_a_column_without_a_name_is_told_as_what_it_is(
+    tmp_path: Path, sqlite_odbc: Callable[[Path], str]
+) -> None:
+    link = sqlite3.connect(tmp_path / "app.sqlite")
+    link.executescript('CREATE TABLE ticket (id INTEGER PRIMARY KEY, "" TEXT, x TEXT)')
+    link.close()
+    with reading(sqlite_odbc(tmp_path / "app.sqlite")) as client:
+        with pytest.raises(errors.StreamError, match="column without a name") as caught:
+            client.inspect(stream(inputs=("x",)))
+        assert "a query that names the columns" in caught.value.fix
+        client.inspect(stream(table=None, query="SELECT id, x FROM ticket", inputs=("x",)))
 
 
 @pytest.mark.parametrize(
