@@ -57,7 +57,7 @@ def scored(
     except errors.InsightsError as exc:
         log.warning("support not scored", outputs=len(outputs), reason=str(exc))
         return None
-    return [_supported(one, scores) for one, scores in zip(judged, found, strict=True)]
+    return [_supported(*each) for each in zip(judged, outputs, found, strict=True)]
 
 
 def enough(verdict: Verdict, schema: Json, least: float | None) -> Verdict:
@@ -100,10 +100,9 @@ def _claims(judged: Judged) -> Claims:
     )
 
 
-def _supported(judged: Judged, supports: Sequence[Support]) -> Verdict:
+def _supported(judged: Judged, claims: Claims, supports: Sequence[Support]) -> Verdict:
     """Return the verdict with scores: of what turns its source round nothing is supported."""
     by_source = {f"passage.{passage.number}": passage for passage in judged.passages}
-    claims = _claims(judged)
     sources = list(claims.sources.values())
     scores = zip(claims.sentences, supports, strict=True)
     citations, notes = [], list(judged.verdict.notes)

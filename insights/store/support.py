@@ -1,13 +1,24 @@
-"""How far the sentences of outputs are supported, by words whose weight the store knows."""
+"""How far the sentences of outputs are supported, by words whose weight the store knows.
 
-from collections.abc import Sequence
+The share of a sentence's words, weighted by rarity, that its sources have, and the source that has
+most. The store stems and weighs; each text is asked about once, however many outputs it stands by.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import fsum
+from typing import Any
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from insights.model import Claims, Support
 from insights.store.postgres import Store
 from insights.store.queries import load
+
+_Lexemes = frozenset[str]
+_NOTHING = Support(share=None, source="")
+_texts = msgspec.json.Decoder(list[_Lexemes])
+_weights = msgspec.json.Decoder(dict[str, float])
+_names = msgspec.json.Decoder(list[str])
 
 
 class SupportStore:
@@ -25,33 +36,39 @@ class SupportStore:
         self, outputs: Sequence[Claims], collections: Sequence[str]
     ) -> list[tuple[Support, ...]]:
         """Return, for each output, the support of its sentences in order."""
-        sources = [
-            {"output": number, "name": name, "text": text}
-            for number, output in enumerate(outputs)
-            for name, text in output.sources.items()
-        ]
-        sentences = [
-            {"output": number, "sentence": at, "text": text}
-            for number, output in enumerate(outputs)
-            for at, text in enumerate(output.sentences)
-        ]
+        said = dict.fromkeys(text for output in outputs for text in output.sentences)
+        shown = dict.fromkeys(text for output in outputs for text in output.sources.values())
+        texts = [*dict.fromkeys((*said, *shown))]
         values = {
             "collections": list(collections),
-            "sources": Jsonb(sources, dumps=_dumps),
-            "sentences": Jsonb(sentences, dumps=_dumps),
+            "sentences": len(said),
+            "texts": [text.replace("\0", " ") for text in texts],  # no text of the store has NUL
+            "names": list(dict.fromkeys(name for output in outputs for name in output.sources)),
         }
         with self._store.connection() as connection:
-            rows = connection.execute(self._sql["support"], values).fetchall()
-        found = {
-            (row.output, row.sentence): Support(share=row.share, source=row.name or "")
-            for row in rows
-        }
-        nothing = Support(share=None, source="")
-        return [
-            tuple(found.get((number, at), nothing) for at in range(len(output.sentences)))
-            for number, output in enumerate(outputs)
-        ]
+            row: Any = connection.execute(self._sql["support"], values).fetchone()
+        words = dict(zip(texts, _texts.decode(row.lexemes or "[]"), strict=True))
+        weights = _weights.decode(row.weights or "{}")
+        rank = {name: at for at, name in enumerate(_names.decode(row.names or "[]"))}
+        made = []
+        for output in outputs:
+            sources = {
+                name: words[output.sources[name]]
+                for name in sorted(output.sources, key=rank.__getitem__)
+            }
+            made.append(tuple(_share(words[one], sources, weights) for one in output.sentences))
+        return made
 
 
-def _dumps(value: object) -> bytes:
-    return msgspec.json.encode(value).replace(b"\\u0000", b" ")  # jsonb has no NUL
+def _share(
+    words: _Lexemes, sources: Mapping[str, _Lexemes], weights: Mapping[str, float]
+) -> Support:
+    """Return how far one sentence is supported; of two sources that have as much, the first."""
+    if not words:
+        return _NOTHING
+    weigh = weights.__getitem__
+    by_name = {name: words & known for name, known in sources.items()}
+    had = frozenset().union(*by_name.values())
+    sums = {name: fsum(map(weigh, some)) for name, some in by_name.items() if some}
+    most = max(sums, key=sums.__getitem__, default="")
+    return Support(share=fsum(map(weigh, had)) / fsum(map(weigh, words)), source=most)
