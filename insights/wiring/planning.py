@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from insights.enriching.recipe import Recipe
+from insights.governance.budget import Costs
 from insights.governance.plan import Estimate, cost_of, estimates
 from insights.model import Generation
+from insights.site.settings import PipelineSettings
 from insights.store.plans import Plans
 from insights.wiring import enriching
 from insights.wiring.app import App
 
+_TRIAL = 0
 MEASURED = 100  # rows of a version that say as much as a sample
 
 
@@ -29,6 +32,7 @@ def plan(
         errors.InsightsError: If the pipeline cannot run here.
     """
     definition, plans = app.definition(name), Plans(app.store)
+    costs = _costs(app, definition.settings)
     sha256 = app.sha256(definition)
     waiting = plans.pending(definition.pipeline, sha256)
     cost = plans.cost(sha256)
@@ -38,11 +42,25 @@ def plan(
         if waiting is None or not waiting.polled:
             rows = enriching.rows(app, recipe) or 0
         if rows and (cost is None or cost.rows < MEASURED):
-            cost = cost_of(sample(recipe))
+            cost = cost_of(sample(recipe), lambda made: _paid(costs, made))
     if cost is None:
         return []
-    found = estimates(name, rows, cost, definition.settings.models, app.settings.model)
+    settings = definition.settings
+    found = estimates(
+        name, rows, cost, settings.models, app.settings.model, cascade=settings.larger is not None
+    )
     for one in found[:1]:
         if one.own:
             plans.keep(one)
     return found
+
+
+def _costs(app: App, pipeline: PipelineSettings) -> Costs:
+    """Return what tells the cost of a version that has no number yet."""
+    larger = {} if pipeline.larger is None else {_TRIAL: (pipeline.larger,)}
+    return Costs(app.settings.model, {_TRIAL: pipeline.routes}, larger)
+
+
+def _paid(costs: Costs, made: Generation) -> float | None:
+    paid = [one.money for one in costs.of(_TRIAL, made)]
+    return None if None in paid else sum(filter(None, paid))

@@ -16,10 +16,11 @@ ORDER BY (v.sha256 = %(sha256)s) DESC LIMIT 1;
 -- What a row of a version has taken on average, of its last thousand: what shared a generation, or asked no model, took nothing.
 SELECT count(*) AS rows, coalesce(avg(CASE WHEN u.shared THEN 0 ELSE u.prompt_tokens END), 0)::float8 AS prompt_tokens,
        coalesce(avg(CASE WHEN u.shared THEN 0 ELSE u.sampled_tokens + u.forced_tokens END), 0)::float8 AS output_tokens,
-       coalesce(avg(u.compute_ms), 0)::float8 / 1e3 AS seconds
+       coalesce(avg(u.compute_ms), 0)::float8 / 1e3 AS seconds,
+       CASE WHEN bool_and(u.money IS NOT NULL OR NOT u.asked) THEN avg(coalesce(u.money, 0)) END::float8 AS money
 FROM (SELECT coalesce(i.shared, false) AS shared, coalesce(i.prompt_tokens, 0) AS prompt_tokens,
              coalesce(i.sampled_tokens, 0) AS sampled_tokens, coalesce(i.forced_tokens, 0) AS forced_tokens,
-             coalesce(i.compute_ms, 0) AS compute_ms
+             coalesce(i.compute_ms, 0) AS compute_ms, i.money, i.prompt_tokens IS NOT NULL AS asked
       FROM store.insight i JOIN store.pipeline_version v USING (pipeline_version_id)
       WHERE v.sha256 = %(sha256)s AND (i.compute_ms IS NOT NULL OR i.prompt_tokens IS NULL)
       ORDER BY i.insight_id DESC LIMIT 1000) u;

@@ -160,3 +160,24 @@ def test_a_larger_model_that_cannot_be_is_refused_by_name(two: Site) -> None:
     two.write()
     stale = two.insights("run", "--once", code=wrong).stderr
     assert "the calibration is of another version" in stale
+
+
+def test_a_plan_pays_both_models_each_at_its_own_tariff(two: Site) -> None:
+    two.extra += "tariff = { prompt = 100.0, output = 100.0 }\n"
+    two.extra += "[model.stand_in.tariff]\nprompt = 1.0\noutput = 1.0\n"
+    calibrated(two)
+    own = json.loads(two.insights("plan", "--json", "--sample", "40").stdout)[0]
+    assert own["money"] > 2 * own["tokens"] / 1e6  # not at the tariff of the first alone
+    two.run_once()
+    spent = two.query("SELECT sum(money) FROM store.insight")[0][0]
+    assert abs(own["money"] / spent - 1) < 0.2
+    two.query("UPDATE store.work SET state = 'pending', finished_at = NULL RETURNING 1")
+    two.query(
+        "INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, output, model,"
+        " route, prompt_tokens, sampled_tokens, forced_tokens, compute_ms, money) SELECT row_id,"
+        " pipeline_version_id, gen_random_uuid(), 'ok', '{}', 'm', 'local', 70, 20, 10, 36.0, 0.5"
+        " FROM store.insight, generate_series(1, 25) RETURNING 1"
+    )
+    own = json.loads(two.insights("plan", "--json").stdout)[0]
+    assert own["basis"] == "its last 1,000 rows"
+    assert own["money"] == pytest.approx(40 * 0.5)

@@ -21,6 +21,10 @@ MODELS = {
 }
 
 
+def unpaid(_: Generation) -> None:
+    """No tariff."""
+
+
 def made(prompt: int, output: int, ms: float, *, shared: bool = False) -> Generation:
     return Generation(
         text="", finish="stop", model="m", prompt_tokens=prompt, sampled_tokens=output,
@@ -29,13 +33,15 @@ def made(prompt: int, output: int, ms: float, *, shared: bool = False) -> Genera
 
 
 def test_rows_that_ask_no_model_or_share_a_generation_are_rows_that_take_nothing() -> None:
-    cost = cost_of([made(100, 20, 500), made(60, 20, 300), made(60, 20, 300, shared=True), None])
+    cost = cost_of(
+        [made(100, 20, 500), made(60, 20, 300), made(60, 20, 300, shared=True), None], unpaid
+    )
     assert (cost.rows, cost.prompt_tokens, cost.output_tokens) == (4, 40, 10)
     assert cost.seconds == pytest.approx(0.2)
 
 
 def test_models_stand_side_by_side_and_what_is_not_known_is_not_said() -> None:
-    found = estimates("p", 1000, cost_of([made(100, 20, 500)]), ("near", "far"), MODELS)
+    found = estimates("p", 1000, cost_of([made(100, 20, 500)], unpaid), ("near", "far"), MODELS)
     near, far, free = found
     assert (near.model, near.own, near.place, near.tokens) == ("near", True, "local", 120_000)
     assert near.seconds == pytest.approx(500)
@@ -43,8 +49,19 @@ def test_models_stand_side_by_side_and_what_is_not_known_is_not_said() -> None:
     assert (far.own, far.place, far.seconds) == (False, "remote", None)
     assert far.money == pytest.approx((100_000 * 1 + 20_000 * 10) / 1e6)
     assert (free.model, free.seconds, free.money) == ("free", None, None)
-    swapped = estimates("p", 1000, cost_of([made(100, 20, 500)]), ("far",), MODELS)
+    swapped = estimates("p", 1000, cost_of([made(100, 20, 500)], unpaid), ("far",), MODELS)
     assert [one.money is None for one in swapped] == [False, True, True]  # its watts, for how long?
+
+
+def test_in_a_cascade_money_is_what_rows_paid_for_both_or_is_not_said() -> None:
+    sample = [made(100, 20, 500), made(60, 20, 300), None, None]
+    cost = cost_of(sample, lambda one: one.prompt_tokens / 10)
+    assert cost.money == pytest.approx(4.0)
+    near, far, _ = estimates("p", 1000, cost, ("near", "far"), MODELS, cascade=True)
+    assert near.money == pytest.approx(4000.0)
+    assert far.money == pytest.approx((40_000 * 1 + 10_000 * 10) / 1e6)
+    unknown = cost_of(sample, lambda one: None if one.prompt_tokens == 60 else 1.0)
+    assert estimates("p", 1, unknown, ("near",), MODELS, cascade=True)[0].money is None
 
 
 def report(*, rows: int, done: int, tokens: float) -> PlanReport:
