@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import queue
 import runpy
 import selectors
@@ -22,6 +23,8 @@ import threading
 import time
 from pathlib import Path
 from typing import IO
+
+from insights import cli
 
 _HEAD = 4  # bytes that say how long a request is
 _waiting: "queue.SimpleQueue[_Waiting]" = queue.SimpleQueue()
@@ -165,8 +168,12 @@ _FOLDER = Path.cwd()
 _ENVIRONMENT = dict(os.environ)
 
 if __name__ == "__main__":
-    for module in ("insights.cli", "insights.service.signals", "insights.store.migrate"):
-        importlib.import_module(module)
+    for one in pkgutil.iter_modules(
+        cli.__path__, f"{cli.__name__}."
+    ):  # they are read when asked for
+        importlib.import_module(one.name)
+    for name in ("insights.service.signals", "insights.store.migrate"):
+        importlib.import_module(name)
     gc.freeze()
     assert threading.active_count() == 1  # a fork would lose the others
     _wait(socket.socket(fileno=int(sys.argv[1])))
