@@ -4,12 +4,13 @@ Published templates are written for transformers, so they get the environment th
 gives them (`utils/chat_template_utils.py`: trim_blocks, lstrip_blocks, loop controls,
 `{% generation %}`, raise_exception, strftime_now, tojson with arguments, its `dict` and
 `namespace`; `tools` and `documents` are none). Contents are marks while it renders
-(`steps.segments`), so what looks into a content finds no data there; strip, trim and tojson work on
-marks as on the text itself.
+(`steps.segments`), so what looks into a content finds no data there; strip, trim, replace, indent,
+tojson and splitting at white space work on marks as on the text itself.
 """
 
 import hashlib
 import json
+import re
 import types
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -129,7 +130,7 @@ class ChatTemplate:
             except errors.ModelError as exc:
                 problem = problem or exc.what
                 continue
-            whole = "\n".join(segment.text for segment in said)
+            whole = "".join(segment.text for segment in said)
             if all(text in whole for text in wanted):
                 return way
             problem = problem or f"the chat template ({self.origin}) leaves a message out"
@@ -215,17 +216,38 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Transformers' environment, with string methods that know marks."""
 
     def call(self, context: Any, callee: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Jinja's signature
-        """Call what a template calls; strip, lstrip and rstrip look into the data."""
+        """Call what a template calls; methods that change a text look into the data."""
         owner = getattr(callee, "__self__", None)
         if isinstance(callee, types.BuiltinMethodType) and isinstance(owner, str):
+            marks: Marks = context["_marks"]
             sides = _STRIPS.get(callee.__name__)
             if sides is not None:
-                marks: Marks = context["_marks"]
                 return marks.strip(owner, *(args or (None,)), left=sides[0], right=sides[1])
+            if callee.__name__ == "replace":
+                return _replace(context, owner, *args)
+            if callee.__name__ == "splitlines" and not args:
+                return _lines(marks, owner)
+            if (
+                callee.__name__ == "split"
+                and not str(args[0] if args else "").strip()
+                and not args[1:]
+            ):
+                return _split(marks, owner, *args)
         return super().call(context, callee, *args, **kwargs)
 
 
 _STRIPS = {"strip": (True, True), "lstrip": (True, False), "rstrip": (False, True)}
+
+
+def _lines(marks: Marks, text: str) -> list[str]:
+    found = marks.cut(text, "\r\n|\r|\n")
+    return found if found[-1] else found[:-1]
+
+
+def _split(marks: Marks, text: str, at: str | None = None) -> list[str]:
+    if at is None:
+        return [part for part in marks.cut(text, r"\s+") if part]
+    return marks.cut(text, re.escape(at))
 
 
 class _Generation(jinja2.ext.Extension):
@@ -255,6 +277,30 @@ class _Namespace(jinja2.utils.Namespace):
 def _trim(context: jinja2.runtime.Context, value: object, chars: str | None = None) -> str:
     marks: Marks = context["_marks"]
     return marks.strip(str(value), chars, left=True, right=True)
+
+
+@jinja2.pass_context
+def _replace(
+    context: jinja2.runtime.Context, value: object, old: str, new: str, count: int | None = None
+) -> str:
+    marks: Marks = context["_marks"]
+    if count == 0:
+        return str(value)
+    return new.join(marks.cut(str(value), re.escape(old), max(count or 0, 0)))
+
+
+@jinja2.pass_context
+def _indent(
+    context: jinja2.runtime.Context,
+    value: object,
+    width: int | str = 4,
+    first: bool = False,  # noqa: FBT001, FBT002 - templates call it so
+    blank: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> str:
+    step = width if isinstance(width, str) else " " * width
+    begun, *rest = _lines(context["_marks"], f"{value}\n")
+    lines = [begun, *(step + line if line or blank else line for line in rest)]
+    return (step if first else "") + "\n".join(lines)
 
 
 @jinja2.pass_context
@@ -296,7 +342,12 @@ def _environment() -> _Environment:
         extensions=[_Generation, "jinja2.ext.loopcontrols"],
         autoescape=False,  # prompts are no HTML
     )
-    environment.filters |= {"trim": _trim, "tojson": _tojson}
+    environment.filters |= {
+        "trim": _trim,
+        "tojson": _tojson,
+        "replace": _replace,
+        "indent": _indent,
+    }
     environment.globals |= {
         "raise_exception": _refuse,
         "strftime_now": _now,

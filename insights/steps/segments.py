@@ -76,6 +76,30 @@ class Marks:
                 made.append(self.put(Data(data(segment.text), segment.source)))
         return "".join(made)
 
+    def cut(self, text: str, at: str, most: int = 0) -> list[str]:
+        """Return what stands between the matches of a pattern, as if the data stood in the text.
+
+        Args:
+            text: Text with marks.
+            at: A regular expression.
+            most: How many matches count; 0: all.
+        """
+        parts = self.split(text)
+
+        def taken(start: int, end: int) -> str:
+            made, begin = [], 0
+            for part in parts:
+                piece = part.text[max(start - begin, 0) : max(end - begin, 0)]
+                made.append(piece if part.is_template else self.put(Data(piece, part.source)))
+                begin += len(part.text)
+            return "".join(made)
+
+        plain = "".join(part.text for part in parts)
+        found = [match.span() for match in re.finditer(at, plain)][: most or None]
+        starts = [0, *(end for _, end in found)]
+        ends = [*(start for start, _ in found), len(plain)]
+        return [taken(start, end) for start, end in zip(starts, ends, strict=True)]
+
     def strip(self, text: str, chars: str | None, *, left: bool, right: bool) -> str:
         """Return the text without these characters at its ends, as if the data stood in it."""
         parts = list(self.split(text))

@@ -60,7 +60,20 @@ CONVERSATIONS: list[tuple[tuple[str, str], ...]] = [
     (("system", "Be brief. Be kind."), ("user", "  The printer \n\n is on fire \n ")),
     (("user", "first"), ("assistant", " it is so "), ("user", '"Größe" <b>\n')),
     (("system", " "), ("user", "\n \n")),
+    (("system", "Be brief 0e 1f."), ("user", "a\r\n\r\nb c\n\nd 00ee ff\n")),
 ]
+# Of a content: what templates do to it beside printing it.
+CHANGED = {
+    "replaced": "{{ c.replace('\r\n', '\n').replace('\n\n', '\n').replace('<b>', '') }}",
+    "replaced by a filter": "{{ c | replace('\r\n', '\n') | replace('ff', '') }}",
+    "replaced once": "{{ c.replace('\n', '!', 1) }}{{ c | replace('\n', '', 1) }}",
+    "line by line": "{% for line in c.splitlines() %}> {{ line }}\n{% endfor %}",
+    "between breaks": "{{ c.split('\n') | join('\n> ') }}",
+    "word by word": "{{ c.split() | join(' ') }}",
+    "indented": "{{ c | indent(2) }}|{{ c | indent('> ', first=true, blank=true) }}",
+    "in a block": "{% set said %}{{ c }}\n{% endset %}{% filter trim %}{{ said }}{% endfilter %}",
+    "formatted": "{{ '%s' | format(c) }}{{ '{}'.format(c) }}",
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -80,6 +93,19 @@ def test_a_published_template_renders_as_in_transformers(
         joined = [{"role": user, "content": plain[0]["content"] + "\n\n" + text}]
         wanted = by_transformers(template, joined)
     assert "".join(s.text for s in ours.render(messages(*conversation))) == wanted
+
+
+@pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_what_changes_a_content_changes_its_data(
+    name: str, conversation: tuple[tuple[str, str], ...]
+) -> None:
+    template = f"{{% for m in messages %}}{{% set c = m.content %}}{CHANGED[name]}{{% endfor %}}"
+    plain = [{"role": role, "content": content} for role, content in conversation]
+    said = ChatTemplate(template, Vocabulary()).render(messages(*conversation))
+    assert "".join(s.text for s in said) == by_transformers(template, plain)
+    if conversation[-1][1].strip():
+        assert any(not s.is_template for s in said)
 
 
 def test_data_stays_apart_from_what_the_template_prints() -> None:
