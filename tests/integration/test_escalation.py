@@ -174,8 +174,9 @@ def test_a_plan_pays_both_models_each_at_its_own_tariff(two: Site) -> None:
     two.query("UPDATE store.work SET state = 'pending', finished_at = NULL RETURNING 1")
     two.query(
         "INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, output, model,"
-        " route, prompt_tokens, sampled_tokens, forced_tokens, compute_ms, money) SELECT row_id,"
-        " pipeline_version_id, gen_random_uuid(), 'ok', '{}', 'm', 'local', 70, 20, 10, 36.0, 0.5"
+        " route, prompt_tokens, reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms,"
+        " decode_ms, compute_ms, money) SELECT row_id, pipeline_version_id, gen_random_uuid(),"
+        " 'ok', '{}', 'm', 'local', 70, 0, 20, 10, 0, 0, 0, 36.0, 0.5"
         " FROM store.insight, generate_series(1, 25) RETURNING 1"
     )
     own = json.loads(two.insights("plan", "--json").stdout)[0]
