@@ -54,6 +54,8 @@ def summary(branches: list[Json]) -> Json:
     found: dict[str, list[Json]] = {}
     for branch in branches:
         for name, part in branch["properties"].items():
+            if part is False:  # in this branch it cannot be there
+                continue
             forms = found.setdefault(name, [])
             if part not in forms:
                 forms.append(part)

@@ -81,7 +81,7 @@ class _Normaliser:
                 target, place = self._target(reference, "#")
                 definitions[self._names[reference]] = {}
                 definitions[self._names[reference]] = self.part(target, place)
-        root = {"$defs": definitions, **root} if definitions else root
+        root = objects.allowed({"$defs": definitions, **root} if definitions else root)
         said = isinstance(self._document, dict) and "$schema" in self._document
         return {"$schema": _LANGUAGE, **root} if said else root
 
@@ -221,6 +221,7 @@ class _Normaliser:
                             "say what it may be with enum, anyOf or a pattern",
                         ) from None
                     raise
+                made[name] = False  # whatever it is merged with
         return made
 
     # --- references ----------------------------------------------------------------------------
@@ -351,14 +352,12 @@ class _Normaliser:
         sides = (first.get("properties", {}), second.get("properties", {}))
         for name in dict.fromkeys((*sides[0], *sides[1])):
             try:
-                mine, others = (
-                    side[name]
-                    if name in side
-                    else self._undeclared(schema.get("additionalProperties", True), name)
-                    for side, schema in zip(sides, (first, second), strict=True)
-                )
+                mine, others = (objects.said_of(name, part) for part in (first, second))
                 merged[name] = self._merged(mine, others)
             except NeverError:
+                merged[name] = False
+                if name in required and False in (side.get(name) for side in sides):
+                    raise
                 if name in required:
                     raise self._refused(
                         f"property {name!r} is required here and forbidden there",
@@ -366,11 +365,6 @@ class _Normaliser:
                         'remove "additionalProperties": false from the parts: the whole is closed',
                     ) from None
         made["properties"] = merged
-
-    def _undeclared(self, extra: Any, _name: str) -> Json:  # noqa: ANN401 - JSON
-        if extra is False:
-            raise NeverError
-        return {} if extra is True else extra
 
     def _merged_extra(self, one: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
         if one is False or other is False:

@@ -1,8 +1,13 @@
 """Objects, their properties, and lists, as the normal form has them."""
 
+from typing import Any
+
 from insights.model import Json
 from insights.steps import keywords
 from insights.steps.choices import ASSERTIONS, CHOICES, NeverError, constants
+
+_NAMED = ("properties", "patternProperties", "$defs")
+_VALUES = ("enum", "const", "default", "example", "examples")
 
 
 def parted(part: Json) -> tuple[Json, Json]:
@@ -35,6 +40,33 @@ def with_required(part: Json) -> Json:
         return part
     free = extra if isinstance(extra, dict) else {}
     return {**part, "properties": {**part["properties"], **dict.fromkeys(lacking, free)}}
+
+
+def said_of(name: str, part: Json) -> Json:
+    """Return what an object says of one property, declared or not.
+
+    Raises:
+        NeverError: If it cannot be there.
+    """
+    found = part.get("properties", {}).get(name, part.get("additionalProperties", True))
+    if found is False:
+        raise NeverError
+    return {} if found is True else found
+
+
+def allowed(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema without the properties that cannot be there: objects are closed anyway."""
+    if isinstance(value, list):
+        return [allowed(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    made = {}
+    for key, inner in value.items():
+        if key in _NAMED and isinstance(inner, dict):
+            made[key] = {name: allowed(part) for name, part in inner.items() if part is not False}
+        else:
+            made[key] = inner if key in _VALUES else allowed(inner)
+    return made
 
 
 def bounded(part: Json) -> Json:

@@ -99,6 +99,8 @@ def alternatives(part: Json) -> tuple[Json, ...]:
 
 def kind(part: Json) -> Kind:
     """Return what a property holds; "may be null" changes nothing, arrays and objects are json."""
+    if "$ref" in part:  # a recursive one: each of its rounds is within an object or a list
+        return "json"
     if branches := alternatives(part):
         return _of_branches({kind(branch) for branch in branches if types(branch) != {"null"}})
     choices = part.get("enum", [part["const"]] if "const" in part else None)
