@@ -1,6 +1,7 @@
 """Where finished rows are written: one statement for whatever finished together, exactly once."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,6 +15,9 @@ from insights.store.queries import load
 
 _TAKEN = ("prompt_tokens", "reused_tokens", "sampled_tokens", "forced_tokens", "queue_ms",
           "prompt_ms", "decode_ms")  # fmt: skip
+
+
+_spent = attrgetter(*_TAKEN)
 
 
 class InsightStore:
@@ -122,6 +126,7 @@ def _record(insight: Insight) -> dict[str, Any]:
     sure = made.confidence if made is not None and insight.verdict.status == "ok" else {}
     record: dict[str, Any] = {
         "work_id": insight.claim.work_id,
+        "version": insight.claim.pipeline_version_id,  # a lease keeps it
         "token": insight.claim.token,
         "status": insight.verdict.status,
         "reason": insight.verdict.reason,
@@ -147,7 +152,7 @@ def _record(insight: Insight) -> dict[str, Any]:
         }
     if made is not None and made.reused_from is None:
         record |= {
-            **{name: sum(getattr(one, name) for one in made.both) for name in _TAKEN},
+            **dict(zip(_TAKEN, map(sum, zip(*map(_spent, made.both), strict=True)), strict=True)),
             "compute_ms": sum(one.compute_ms for one in made.both if not one.shared),
         }
     return record

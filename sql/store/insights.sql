@@ -4,7 +4,7 @@
 -- statistics would look each of them up for each. A row whose lease is gone drops out alone; an insight that exists is never made twice.
 WITH finished AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s) AS f (
-        work_id bigint, token uuid, status text, reason text, output jsonb, model text, route text,
+        work_id bigint, version integer, token uuid, status text, reason text, output jsonb, model text, route text,
         quotes_by text, shared boolean, confidence real, confidences jsonb, source_cursor text, redactions jsonb, notes jsonb,
         neighbour jsonb, citations jsonb, sealed jsonb, prompt_tokens integer, reused_tokens integer, sampled_tokens integer,
         forced_tokens integer, asked text, reused_from bigint, queue_ms real, prompt_ms real, decode_ms real, compute_ms real, money double precision,
@@ -12,7 +12,7 @@ WITH finished AS (
 ), live AS MATERIALIZED (
     -- A change of stages waits until this is written, and what is written comes after a change that was there first.
     SELECT d.* FROM store.deployment d
-    WHERE d.pipeline_version_id IN (SELECT w.pipeline_version_id FROM store.work w JOIN finished f USING (work_id))
+    WHERE d.pipeline_version_id IN (SELECT f.version FROM finished f)
     ORDER BY d.pipeline_version_id FOR SHARE
 ), held AS (
     UPDATE store.work w

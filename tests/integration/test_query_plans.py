@@ -172,8 +172,9 @@ def test_writing_looks_each_row_up_once_and_not_once_for_each_other(
 ) -> None:
     claims = filled.execute(load("work")["claim"], VALUES).fetchall()
     finished = [
-        {"work_id": claim[0], "token": str(claim[2]), "status": "ok", "output": {}, "notes": []}
-        | {"citations": [], "redactions": {}, "spent": [], "shared": False}
+        {"work_id": claim[0], "version": claim[7], "token": str(claim[2]), "status": "ok"}
+        | {"output": {}, "notes": [], "citations": [], "redactions": {}, "spent": []}
+        | {"shared": False}
         for claim in claims
     ]
     with filled.transaction():
