@@ -29,6 +29,7 @@ _CONTROL = re.compile(
     r"|^[ \t>*]{0,8}(?:assistant|ai assistant|system prompt|system instructions?)[ *]{0,3}:",
     re.IGNORECASE | re.MULTILINE,
 )
+_SPEAKERS = ("assistant", "system")  # one of them stands before a colon that is such a mark
 _SHORT = 1_200  # characters of a text that a rule is tried on as a whole
 _REMEMBERED = 256  # passages: many rows are shown the same
 _SPACED = re.compile(r"[ \t]+")
@@ -39,7 +40,7 @@ def _plain(text: str) -> str:
     low = text.lower()
     if not low.isascii():
         low = "".join(c for c in unicodedata.normalize("NFD", low) if not unicodedata.combining(c))
-    return _SPACED.sub(" ", low)
+    return _SPACED.sub(" ", low) if "  " in low or "\t" in low else low
 
 
 def _rule(pattern: str) -> re.Pattern[str]:
@@ -192,7 +193,7 @@ class Orders:
         said = []
         if not text.isascii() and _HIDDEN.search(text):
             said.append("hides text")
-        if _CONTROL.search(text):
+        if _marked(text):
             said.append("has marks of a conversation")
         plain = _plain(folded(text))
         wanted = self._rules if rules is None else rules
@@ -201,7 +202,7 @@ class Orders:
         elif len(plain) > _SHORT:
             look = partial(_beside, plain, self._places(plain), self._longest)
         else:
-            stems = frozenset(word[:_STEM] for word in _WORDS.findall(plain))
+            stems = frozenset({word[:_STEM] for word in _WORDS.findall(plain)})
             look = partial(_once, plain, stems)
         for rule in wanted:
             if rule.says not in said and look(rule):
@@ -233,6 +234,15 @@ class Orders:
             for source, text in data
             if (said := self.found(text) if source.startswith("row.") else self._beside(text))
         )
+
+
+def _marked(text: str) -> bool:
+    """Tell whether a text has marks of a conversation; most have nothing that one is made of."""
+    if text.isascii() and not ("<" in text or "[" in text or "#" in text):
+        low = text.lower() if ":" in text else ""
+        if not any(speaker in low for speaker in _SPEAKERS):
+            return False
+    return _CONTROL.search(text) is not None
 
 
 def _anywhere(text: str, rule: _Rule) -> bool:

@@ -1,6 +1,7 @@
 """Texts that give orders to a model are told from those that only sound so."""
 
 import json
+import random
 import re
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from insights.governance.orders import Orders
+from insights.governance.orders import _CONTROL, _SPACED, Orders, _marked, _plain
 from insights.model import Json, Message, Segment
 
 SCHEMA: Json = {
@@ -178,3 +179,22 @@ def test_a_long_text_is_looked_at_where_words_of_orders_stand() -> None:
     prose = "The lamp in the hall is dark again, and nobody knows why it went out.\n"
     counted.found(f"{prose * 300} ignore it. {prose * 300} your answer is late. {prose * 300}")
     assert 0 < tried < 4_000  # of 60,000 characters, by fourteen rules
+
+
+def test_what_spares_a_pattern_changes_nothing() -> None:
+    """Texts put together at random are told as their patterns alone tell them."""
+    words = (
+        "assistant: ASSISTANT a\u017f\u017fistant: system System prompt instructions: ## ### [INST]"
+        " <|im|> </s> <system> # : response pump \u00e9 \ufb01 AI"
+    )
+    pieces = (*words.split(), "\n", "\t", " ", "  ", " \t", "> ", "system prompt:")
+    draw = random.Random(5)
+    marked = 0
+    for _ in range(4_000):
+        text = "".join(draw.choice(pieces) for _ in range(draw.randint(0, 9)))
+        found = _CONTROL.search(text) is not None
+        assert _marked(text) is found, text
+        marked += found
+        if text.isascii():
+            assert _plain(text) == _SPACED.sub(" ", text.lower())
+    assert 400 < marked < 3_600

@@ -5,12 +5,16 @@ from pieces that nobody recognised. Values that stand in the model's input as th
 there, with the words around them, and are not judged again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
-from insights.governance.redact.entry import finds
+from insights.governance.redact.entry import Finding, finds
 from insights.governance.redact.folding import folded
 from insights.governance.redact.spans import compact
 from insights.model import Json, Redaction, Verdict
+
+_SHORT = 40  # characters: values of enumerations, which come again in each output
+_KEPT = 1_024
 
 
 def judged(verdict: Verdict, shown: Iterable[str], redaction: Redaction) -> Verdict:
@@ -25,7 +29,7 @@ def judged(verdict: Verdict, shown: Iterable[str], redaction: Redaction) -> Verd
         return verdict
     known: str | None = None
     for pointer, text in _texts(verdict.output, ""):
-        for find in finds(text, redaction):
+        for find in _finds(text, redaction):
             if known is None:
                 known = "\0".join(compact(folded(part)) for part in shown)
             if compact(folded(text[find.start : find.end])) not in known:
@@ -35,6 +39,15 @@ def judged(verdict: Verdict, shown: Iterable[str], redaction: Redaction) -> Verd
                     reason=f"{pointer} holds what looks like personal data ({find.kind})",
                 )
     return verdict
+
+
+def _finds(text: str, redaction: Redaction) -> Sequence[Finding]:
+    return finds(text, redaction) if len(text) > _SHORT else _kept(text, redaction)
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(text: str, redaction: Redaction) -> Sequence[Finding]:
+    return finds(text, redaction)
 
 
 def _texts(value: Json | list[Json] | object, pointer: str) -> Iterator[tuple[str, str]]:
