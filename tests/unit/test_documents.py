@@ -247,6 +247,11 @@ def test_a_doubt_is_logged_with_the_documents_name(tmp_path: Path) -> None:
         ("A-1;12;3,5\nA-2;13;4,5\n", "## A-1\n\ncolumn 1: A-1\ncolumn 2: 12\ncolumn 3: 3,5"),
         ("Name;2023;2024\nx;1;2\n", "Name: x\n2023: 1\n2024: 2"),
         ('A;B\n1;"two\nlines"\n', "B: two lines"),
+        ("A^B^C\n1^x, y^2\n2^p, q^3\n", "B: x, y\nC: 2"),
+        ("A~B\n1~x;y\n2~z\n", "A: 1\nB: x;y"),
+        ("A\x1fB\n1\x1fx\ty\n2\x1fz\n", "A: 1\nB: x y"),
+        ("A\x01B\n1\x01x, y\n", "A: 1\nB: x, y"),
+        ("A,B\n1^5,x~y\n2^6,z~a\n", "A: 1^5\nB: x~y"),
     ],
 )
 def test_csv_drops_nothing(tmp_path: Path, text: str, wanted: str) -> None:

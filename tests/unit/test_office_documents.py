@@ -174,6 +174,22 @@ def test_opendocument_text() -> None:
     assert "unshown words" not in text
 
 
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [
+        (rb"\mac", rb"Gr\'9a\'a7e"),
+        (rb"\pc", rb"Gr\'94\'e1e"),
+        (rb"\pca", rb"Gr\'94\'e1e"),
+        (rb"\mac\ansicpg10000", rb"Gr\'9a\'a7e"),
+        (rb"\ansi", rb"Gr\'f6\'dfe"),
+    ],
+)
+def test_rich_text_is_read_in_the_code_page_of_its_machine(head: bytes, text: bytes) -> None:
+    source = rb"{\rtf1" + head + rb"{\info{\title " + text + rb"}}" + text + rb" {\mac}}"
+    loaded = _read("a.rtf", source)
+    assert (loaded.title, loaded.text) == ("Größe", "Größe")
+
+
 def test_rich_text() -> None:
     source = (
         rb"{\rtf1\ansi\ansicpg1252{\info{\title Pump manual}}Gr\'f6\'dfe \u1046?\par V-200\par}"

@@ -15,7 +15,13 @@ from insights.documents.messages import Limits, Loaded
 
 _MAGIC = b"{\\rtf"
 _TITLE = re.compile(r"{\\title (?P<title>[^{}]{1,400})}")
-_PAGE = re.compile(r"\\ansicpg\d{1,5}")
+_PAGE = re.compile(r"\\ansicpg(?P<number>\d{1,5})")
+# What a file of a Macintosh or of DOS says in the place of `\ansi`, or as its code page.
+_MACHINE = re.compile(r"\A\s*{\\rtf\d*\s*\\(?P<name>mac|pca?)(?![a-z])")
+_OF_MACHINE = {
+    "mac": "mac_roman", "pc": "cp437", "pca": "cp850", "10000": "mac_roman", "10006": "mac_greek",
+    "10007": "mac_cyrillic", "10029": "mac_latin2", "10081": "mac_turkish",
+}  # fmt: skip
 # Hidden text and deletions; `\v0` is neither. striprtf shows them, and leaves footnotes out.
 _UNSEEN = re.compile(r"{(?:\\[a-z]+-?\d* ?)*\\(?:v|deleted)(?![a-z\d])[^{}]*}")
 _NOTE = re.compile(r"\\footnote(?![a-z\d]) ?")
@@ -44,10 +50,15 @@ def load(data: bytes, _: Limits) -> Loaded:
     title = _TITLE.search(source)
     page = _PAGE.search(source)
     source = _NOTE.sub(r"\\line ", _UNSEEN.sub("", _mended(source)))
+    encoding = _OF_MACHINE.get(page["number"] if page else "", "")
+    if page and encoding:  # which striprtf does not know
+        source, page = source.replace(page[0], "", 1), None
+    machine = None if page else _MACHINE.match(source)
+    encoding = encoding or (_OF_MACHINE[machine["name"]] if machine else "cp1252")
     head = f"{{\\rtf1\\ansi{page[0] if page else ''} "
     return Loaded(
-        title=usable(_text(f"{head}{title['title']}}}")) if title else "",
-        text=squeeze(clean(_text(source).replace("|", " | "))),
+        title=usable(_text(f"{head}{title['title']}}}", encoding)) if title else "",
+        text=squeeze(clean(_text(source, encoding).replace("|", " | "))),
         is_markdown=False,
     )
 
@@ -101,7 +112,7 @@ def _sign(field: str, result: str) -> str:
     return _LOW[low] if 0 <= low < len(_LOW) else _HIGH[high] if 0 <= high < len(_HIGH) else ""
 
 
-def _text(source: str) -> str:
+def _text(source: str, encoding: str) -> str:
     """Return a text whose characters above U+FFFF, written as two halves, are whole."""
-    text = str(rtf_to_text(source, encoding="cp1252", errors="replace"))
+    text = str(rtf_to_text(source, encoding=encoding, errors="replace"))
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
