@@ -224,12 +224,10 @@ class Ledger(Sweeps):
             row = connection.execute(self._sql["record_same"], values).fetchone()
             if row.same == rows:
                 return row
-        entered, stamped = 0, []  # what the look-up then finds unchanged
         if self._fresh and not any(values["slots"]):
             row = connection.execute(self._sql["record_new"], values).fetchone()
             if row.new == rows:
                 return row
-            entered, stamped = row.new, row.stamped
         twice = connection.execute(self._sql["contradictions"]).fetchone()
         if twice is not None:
             raise errors.StreamError(
@@ -240,8 +238,7 @@ class Ledger(Sweeps):
         row = connection.execute(self._sql["record"], values).fetchone()
         self._fresh = row.new == rows > 0
         self._same = not (row.new or row.changed or row.outdated)
-        stamped = [*stamped, *row.stamped][: values["sample"]]
-        return row._replace(new=row.new + entered, stamped=stamped)
+        return row
 
     def end_pass(
         self,

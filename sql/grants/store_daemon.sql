@@ -42,6 +42,7 @@ GRANT INSERT, UPDATE ON store.ledger, store.work, store.current_insight, store.o
 
 -- What of a first load waits as pages; claims make work of them.
 GRANT INSERT, UPDATE, DELETE ON store.work_page TO insights_daemon;
+GRANT EXECUTE ON FUNCTION store.enter_page(integer, smallint, integer[], boolean, boolean) TO insights_daemon;
 GRANT EXECUTE ON FUNCTION store.queue_pages(bigint[]) TO insights_daemon;
 
 -- Requests that came in through doors: their fields go when they are no longer needed, idempotency keys too.

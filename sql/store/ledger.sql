@@ -108,27 +108,11 @@ SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 
 
 -- name: record_new
 -- A page of a first load: rows that nobody knows enter the ledger without being looked up before, and the page waits as
--- one row for each version that makes them, until claims make work of it (work_pages.sql). Rows that are there already,
--- or twice in the page, are passed over: fewer are new then, and `record` looks at all of them. Only where all versions
--- read all columns.
-WITH added AS (
-    INSERT INTO store.ledger (stream_id, row_key, input_hash, hash_version, cursor)
-    SELECT %(stream_id)s, row_key, input_hash, %(hash_version)s, cursor FROM page
-    ON CONFLICT (stream_id, row_key) DO NOTHING
-    RETURNING row_id, row_key, cursor
-), queued AS (
-    INSERT INTO store.work_page (stream_id, pipeline_id, pipeline_version_id, first_row_id, last_row_id, rows, share)
-    SELECT %(stream_id)s, d.pipeline_id, d.pipeline_version_id, b.first_row_id, b.last_row_id, n.rows, d.share
-    FROM (SELECT min(row_id) AS first_row_id, max(row_id) AS last_row_id FROM added) b
-    CROSS JOIN store.deployment d
-    CROSS JOIN LATERAL (SELECT count(*) AS rows FROM added a WHERE store.covers(0, d.share, a.row_key)) n
-    WHERE %(enqueue)s AND d.pipeline_version_id = ANY(%(versions)s) AND n.rows > 0
-)
-SELECT count(*) AS new, 0 AS changed, 0 AS revived, 0 AS outdated,
-       extract(epoch FROM clock_timestamp())::float8 AS at,
-       ARRAY(SELECT row_key FROM added WHERE %(sample)s > 0 AND cursor IS NOT NULL LIMIT %(sample)s) AS stamped,
-       CASE WHEN %(want_ids)s THEN ARRAY(SELECT row_id FROM added) END AS row_ids
-FROM added;
+-- one row for each version that makes them, until claims make work of it (work_pages.sql). Where a row is there already,
+-- or twice in the page, none enters: `record` looks at all of them. Only where all versions read all columns.
+SELECT e.new, 0 AS changed, 0 AS revived, 0 AS outdated, extract(epoch FROM clock_timestamp())::float8 AS at,
+       ARRAY(SELECT row_key FROM page WHERE %(sample)s > 0 AND cursor IS NOT NULL LIMIT %(sample)s) AS stamped, e.row_ids
+FROM store.enter_page(%(stream_id)s, %(hash_version)s::smallint, %(versions)s, %(enqueue)s, %(want_ids)s) e;
 
 -- name: record_same
 -- A page of a sweep, or one that is read again: rows that are all known and as they were are looked up and no more. Fewer

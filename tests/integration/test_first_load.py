@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from insights import errors
@@ -15,6 +16,7 @@ from insights.store.leases import Leases
 from insights.store.ledger import Ledger
 from insights.store.postgres import Store
 from insights.store.work_pages import WorkPages
+from tests import servers
 from tests.site import Site
 
 
@@ -98,6 +100,20 @@ def test_new_pages_tell_ids_and_stamped_keys_as_others_do(store: Store) -> None:
         assert len(set(found.row_ids)) == 2
         assert found.stamped[0] in dict(rows)
         assert len(found.stamped) == 1
+
+
+def test_a_known_row_in_a_new_page_is_no_line_in_the_log_of_the_server(
+    store_server: servers.Postgres, store: Store
+) -> None:
+    loading = Loading(store)
+    loading.record(("a person's number", "a"))
+    assert loading.record(("b", "b")).new == 1  # entered without a look-up, as the next is tried
+    assert loading.record(("a person's number", "a"), ("c", "c")).new == 1
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        store_server.execute("SELECT 1/0")
+    told = store_server.log.read_text()
+    assert "division by zero" in told
+    assert "person" not in told
 
 
 def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:

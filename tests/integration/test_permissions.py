@@ -131,7 +131,12 @@ def test_the_daemon_may_ask_what_it_asks_at_start(governed: Governed) -> None:
 
 
 # What a function does by its caller's rights is seen only when it runs.
-BY_FUNCTIONS = {"store.work_page": ["SELECT store.queue_pages('{}')"]}
+BY_FUNCTIONS = {
+    "store.work_page": [
+        "SELECT store.queue_pages('{}')",
+        "SELECT store.enter_page(1, 1::smallint, '{}', true, false)",
+    ]
+}
 
 
 def test_every_right_of_the_daemon_is_needed(governed: Governed) -> None:
