@@ -1,6 +1,7 @@
 """How `benchmarks.engine` runs its parts: each a process of its own, bounded, told as it ends."""
 
 import json
+import math
 import os
 import resource
 import signal
@@ -22,12 +23,21 @@ class Parts:
     Args:
         module: The benchmark, which takes `--part NAME ARGUMENTS`.
         bound_s: After how long a part is ended; the others go on without its figures.
+        total_s: After how long all of them are over: what has not ended then is left out.
         within: Whether a part runs these itself: they end with it.
     """
 
-    def __init__(self, module: str, bound_s: float = BOUND_S, *, within: bool = False) -> None:
+    def __init__(
+        self,
+        module: str,
+        bound_s: float = BOUND_S,
+        *,
+        total_s: float = math.inf,
+        within: bool = False,
+    ) -> None:
         self._module = module
         self._bound_s = bound_s
+        self._over = time.monotonic() + total_s
         self._within = within
 
     def run(self, name: str, *arguments: object) -> Json | None:
@@ -36,6 +46,11 @@ class Parts:
         Beside its own it has `clock_s` and `cpu_s` of the whole part, loading included, its peak
         `memory_mb`, and the machine's `load` when it ended.
         """
+        left_s = self._over - time.monotonic()
+        if left_s <= 0:
+            _tell(f"{name}: left out, the time for all parts is over; --total gives them longer")
+            return None
+        bound_s, option = min((self._bound_s, "--bound"), (left_s, "--total"))
         raw = [str(a) if isinstance(a, Path) else a for a in arguments]
         command = [sys.executable, "-m", self._module, "--part", name, json.dumps(raw)]
         begun = time.perf_counter()
@@ -48,10 +63,10 @@ class Parts:
             process_group=None if self._within else 0,
         )
         try:
-            out, said = running.communicate(timeout=self._bound_s)
+            out, said = running.communicate(timeout=bound_s)
         except subprocess.TimeoutExpired:
             self._end(running)
-            _tell(f"{name}: ended after {self._bound_s:.0f} s, no figures; --bound gives it longer")
+            _tell(f"{name}: ended after {bound_s:.0f} s, no figures; {option} gives it longer")
             return None
         if running.returncode:
             raise SystemExit(f"{self._module} --part {name} failed:\n{said[-2_000:]}")

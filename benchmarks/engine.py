@@ -1,12 +1,14 @@
 """The inference engine against what people write, llama.cpp's server, and its own bound.
 
-`python -m benchmarks.engine [--json] [--rows 200] [--shape 0.4b] [--parallel N] [--bound 600]`
+`python -m benchmarks.engine [--json] [--rows 200] [--shape 0.4b] [--parallel N]`
 
 One GGUF of a real shape with random weights, quantized to Q4_K_M on the spot and kept under the
 cache folder; the same prompts and the same compact output grammar for everybody; greedy. The others
 are timed on a part of the rows, since they take minutes. Beside it a small real model, SmolLM2-135M
 at Q4_1, on a part of the rows too; `--shape smollm2` compares that one with the others. What each
-part took stands on standard error as it ends; one that takes longer than the bound is left out.
+part took stands on standard error as it ends. One that takes longer than `--bound` seconds is ended
+and left out, and so is what has not ended after `--total` seconds: 15 minutes for up to 48 rows,
+and in proportion for more.
 """
 
 import argparse
@@ -37,6 +39,7 @@ _Q4_K_M = 15  # llama.h: LLAMA_FTYPE_MOSTLY_Q4_K_M
 _MODULE = "benchmarks.engine"
 REAL = "smollm2"
 _REAL_ROWS = 48
+_TOTAL_S, _SHORT_ROWS = 900.0, 48  # for so many rows; in proportion for more
 _LOOP_ROWS, _SERVER_ROWS, _CHECK_ROWS, _DAEMON_ROWS = 10, 40, 16, 96
 
 
@@ -253,6 +256,7 @@ def main() -> None:
         help="a GGUF whose byte-level BPE to use [default: GPT-2's in INSIGHTS_EVAL_DATA]",
     )
     parser.add_argument("--bound", type=float, default=BOUND_S, help="seconds a part may take")
+    parser.add_argument("--total", type=float, help="seconds for all parts together")
     parser.add_argument("--only", choices=("engine",), help="skip the others")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -266,7 +270,8 @@ def main() -> None:
     settings: Json = {"context": 1_536}
     if options.parallel:
         settings["parallel"] = options.parallel
-    parts = Parts(_MODULE, options.bound)
+    total_s = options.total or _TOTAL_S * max(1.0, options.rows / _SHORT_ROWS)
+    parts = Parts(_MODULE, options.bound, total_s=total_s)
     engine = parts.run("engine", path, options.rows, settings)
     if engine is None:
         raise SystemExit("the engine's own part did not end: ask for fewer --rows, or --bound more")

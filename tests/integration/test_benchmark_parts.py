@@ -46,6 +46,18 @@ def test_a_part_that_does_not_end_is_ended_with_all_that_it_started(
     assert not _runs(tmp_path / "pid")
 
 
+@pytest.mark.usefixtures("parts")
+def test_all_parts_together_end_in_their_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = Parts("parted", total_s=3.0)
+    assert together.run("long", tmp_path / "pid") is None
+    assert together.run("short") is None
+    said = capsys.readouterr().err
+    assert "long: ended after 3 s, no figures; --total gives it longer" in said
+    assert "short: left out, the time for all parts is over" in said
+
+
 def _runs(told: Path) -> bool:
     """Return whether the process that a file names runs; a slow machine may have started none."""
     try:
