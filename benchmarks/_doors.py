@@ -3,6 +3,7 @@
 python -m benchmarks._doors SETTINGS PORT
 """
 
+import gc
 import sys
 import uuid
 from collections.abc import Sequence
@@ -83,6 +84,8 @@ def main() -> None:
         answering = door.application(
             plain, clients, app.settings.serve, Webhooks({}, doors.replies(app))
         )
+        gc.collect()
+        gc.freeze()  # as `insights serve` does
         Server(f"127.0.0.1:{sys.argv[2]}", answering, at_once=512).turn()
 
 

@@ -1,21 +1,22 @@
 """Accepting: what every door does with what was sent. Check, redact, and into the inbox.
 
-Whoever sends at the same moment shares one call of the intake and one transaction: the first one in
-does it for all that wait, and while it stores them the next ones are redacted. What came back as a
-ticket is in the store; nothing else is kept here.
+Whoever sends at the same moment shares one call of the intake and one transaction: one thread has
+redacted what came meanwhile, another stores what was redacted meanwhile, and each submission is
+answered by itself. What came back as a ticket is in the store; nothing else is kept here.
 """
 
-import threading
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 
 import msgspec
 
 from insights import errors
 from insights.doors.checking import checked
-from insights.ground import metrics
+from insights.doors.stages import Stage
+from insights.ground import beats, metrics
 from insights.model import Answer, Json, Sent, StreamSpec, Submission, Ticket
 from insights.ports import Inbox, Intake
 
@@ -52,6 +53,18 @@ class _Waiting:
         self.deadline_s = deadline_s
         self.prepared: Submission | None = None
         self.done: Future[tuple[Ticket, ...]] = Future()
+        self.done.set_running_or_notify_cancel()  # whoever waits no more takes nothing back
+
+    def fail(self, exc: BaseException) -> None:
+        with contextlib.suppress(InvalidStateError):  # it has its answer
+            self.done.set_exception(exc)
+
+    def succeed(self, tickets: tuple[Ticket, ...]) -> None:
+        new = sum(ticket.is_new for ticket in tickets)
+        for result, rows in (("new", new), ("known", len(tickets) - new)):
+            if rows:
+                metrics.ACCEPTED.labels(self.entrance.pipeline, result).inc(rows)
+        self.done.set_result(tickets)
 
 
 class Doors:
@@ -76,9 +89,8 @@ class Doors:
         self.intake = intake
         self._inbox = inbox
         self._clock = clock
-        self._sent: deque[_Waiting] = deque()
-        self._prepared: deque[_Waiting] = deque()
-        self._preparing, self._storing = threading.Lock(), threading.Lock()
+        self._storing = Stage("accept", _first_prepared, self._store, _fail)
+        self._preparing = Stage("redact", _first_sent, self._prepare, _fail)
 
     def submit(
         self,
@@ -103,6 +115,29 @@ class Doors:
                 idempotency key was used for other rows. Nothing was stored.
             errors.Transient: If it is not known whether they were accepted: send the same again.
         """
+        sent = self.send(
+            pipeline,
+            rows,
+            client=client,
+            idempotency_key=idempotency_key,
+            deadline_s=deadline_s,
+        )
+        return beats.result(sent)
+
+    def send(
+        self,
+        pipeline: str,
+        rows: Sequence[object],
+        *,
+        client: str,
+        idempotency_key: str | None = None,
+        deadline_s: float | None = None,
+    ) -> Future[tuple[Ticket, ...]]:
+        """Send rows on their way, as `submit` does; what comes of them is the future's to tell.
+
+        Raises:
+            errors.RequestRefused: If there is no such pipeline, or a row is not as it must be.
+        """
         entrance = self.entrances.get(pipeline)
         if entrance is None:
             raise errors.RequestRefused(
@@ -112,20 +147,8 @@ class Doors:
             )
         sent = checked(entrance.stream, rows)
         mine = _Waiting(entrance, sent, client, idempotency_key, deadline_s)
-        self._sent.append(mine)
-        while mine.prepared is None and not mine.done.done():
-            with self._preparing:
-                if mine.prepared is None and not mine.done.done():
-                    self._prepare(self._first_sent())
-        while not mine.done.done():
-            with self._storing:
-                if not mine.done.done():
-                    self._store(self._first_prepared())
-        tickets = mine.done.result()
-        new = sum(ticket.is_new for ticket in tickets)
-        metrics.ACCEPTED.labels(pipeline, "new").inc(new)
-        metrics.ACCEPTED.labels(pipeline, "known").inc(len(tickets) - new)
-        return tickets
+        self._preparing.put([mine])
+        return mine.done
 
     def outcomes(self, ids: Sequence[str], *, delivers: bool = True) -> dict[str, Answer]:
         """Return how requests stand; unknown ids are left out. See `ports.Inbox`."""
@@ -150,15 +173,6 @@ class Doors:
         """Return how many rows wait for a pipeline, counted up to `most`."""
         return self._inbox.waiting(pipeline, most)
 
-    def _first_sent(self) -> list[_Waiting]:
-        """Take what goes into one call of the intake: some of one stream's, in order."""
-        some = [self._sent.popleft()]
-        stream, rows = some[0].entrance.stream, len(some[0].sent)
-        while self._sent and self._sent[0].entrance.stream == stream and rows < _PREPARED:
-            some.append(self._sent.popleft())
-            rows += len(some[-1].sent)
-        return some
-
     def _prepare(self, some: Sequence[_Waiting]) -> None:
         """Have submissions redacted together; if that fails, each alone."""
         stream = some[0].entrance.stream
@@ -166,7 +180,7 @@ class Doors:
             made = iter(self.intake.prepare(stream, [row for one in some for row in one.sent]))
         except Exception as exc:  # noqa: BLE001 - each is told its own, and harms no other
             if len(some) == 1:
-                some[0].done.set_exception(exc)
+                some[0].fail(exc)
                 return
             for one in some:
                 self._prepare([one])
@@ -180,28 +194,7 @@ class Doors:
                 keep_s=one.entrance.keep_s,
                 deadline_s=one.deadline_s,
             )
-            self._prepared.append(one)
-
-    def _first_prepared(self) -> list[_Waiting]:
-        """Take what goes into one transaction: one stream's, each key once."""
-        first = self._prepared.popleft()
-        some, keys = [first], {one.key for one in first.sent}
-        used = {(first.client, first.idempotency_key)}
-        later: list[_Waiting] = []
-        while self._prepared and len(keys) < _TOGETHER:
-            one = self._prepared.popleft()
-            mine = {row.key for row in one.sent}
-            named = (one.client, one.idempotency_key)
-            same = one.entrance.stream.name == first.entrance.stream.name
-            again = one.idempotency_key is not None and named in used
-            if not same or again or mine & keys or len(mine) + len(keys) > _TOGETHER:
-                later.append(one)
-                continue
-            some.append(one)
-            keys |= mine
-            used.add(named)
-        self._prepared.extendleft(reversed(later))
-        return some
+        self._storing.put(some)
 
     def _store(self, some: Sequence[_Waiting]) -> None:
         """Accept submissions of one stream in one transaction; if it fails for one, each alone."""
@@ -211,16 +204,53 @@ class Doors:
             answers = self._inbox.submit(stream, sent)
         except (errors.StoreUnavailable, errors.Overloaded) as exc:
             for one in some:
-                one.done.set_exception(exc)
+                one.fail(exc)
         except Exception as exc:  # noqa: BLE001 - each is told its own, and harms no other
             if len(some) == 1:
-                some[0].done.set_exception(exc)
+                some[0].fail(exc)
                 return
             for one in some:
                 self._store([one])
         else:
             for one, answer in zip(some, answers, strict=True):
                 if isinstance(answer, errors.RequestRefused):
-                    one.done.set_exception(answer)
+                    one.fail(answer)
                 else:
-                    one.done.set_result(answer)
+                    one.succeed(answer)
+
+
+def _first_sent(queue: deque[_Waiting]) -> list[_Waiting]:
+    """Take what goes into one call of the intake: some of one stream's, in order."""
+    some = [queue.popleft()]
+    stream, rows = some[0].entrance.stream, len(some[0].sent)
+    while queue and queue[0].entrance.stream == stream and rows < _PREPARED:
+        some.append(queue.popleft())
+        rows += len(some[-1].sent)
+    return some
+
+
+def _first_prepared(queue: deque[_Waiting]) -> list[_Waiting]:
+    """Take what goes into one transaction: one stream's, each key once."""
+    first = queue.popleft()
+    some, keys = [first], {one.key for one in first.sent}
+    used = {(first.client, first.idempotency_key)}
+    later: list[_Waiting] = []
+    while queue and len(keys) < _TOGETHER:
+        one = queue.popleft()
+        mine = {row.key for row in one.sent}
+        named = (one.client, one.idempotency_key)
+        same = one.entrance.stream.name == first.entrance.stream.name
+        again = one.idempotency_key is not None and named in used
+        if not same or again or mine & keys or len(mine) + len(keys) > _TOGETHER:
+            later.append(one)
+            continue
+        some.append(one)
+        keys |= mine
+        used.add(named)
+    queue.extendleft(reversed(later))
+    return some
+
+
+def _fail(some: Sequence[_Waiting], exc: BaseException) -> None:
+    for one in some:
+        one.fail(exc)

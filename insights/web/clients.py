@@ -73,8 +73,8 @@ class Clients:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def client(self, authorization: str) -> Client | None:
-        """Return whose `Authorization` header this is; it may take asking for the issuer's keys.
+    def known(self, authorization: str) -> Client | None:
+        """Return whose of the credential this `Authorization` header is; it asks nobody.
 
         Digests are compared, all of them, so that time tells nothing of a token.
         """
@@ -84,10 +84,19 @@ class Clients:
         for digest, client in self._clients.items():
             if hmac.compare_digest(digest, given):
                 found = client
-        if scheme.casefold() != "bearer":
-            return None
-        if found is None and self._bearers is not None and token.count(".") == _DOTS:
-            person = self._bearers.person(token.strip())
+        return found if scheme.casefold() == "bearer" else None
+
+    def may_ask(self, authorization: str) -> bool:
+        """Tell whether an identity provider may know of whom this `Authorization` header is."""
+        scheme, _, token = authorization.partition(" ")
+        named = scheme.casefold() == "bearer" and token.count(".") == _DOTS
+        return named and self._bearers is not None
+
+    def client(self, authorization: str) -> Client | None:
+        """Return whose `Authorization` header this is; it may take asking for the issuer's keys."""
+        found = self.known(authorization)
+        if found is None and self._bearers is not None and self.may_ask(authorization):
+            person = self._bearers.person(authorization.partition(" ")[2].strip())
             found = None if person is None else _client(person)
         return found
 

@@ -8,11 +8,12 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
 import structlog
-from fastapi import Depends, FastAPI, Header, Path, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -36,8 +37,16 @@ log = structlog.get_logger(__name__)
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.1, 1.0  # between two looks for an outcome
 _EVENTS_AT_ONCE = 32  # each asks the store again and again
 _ALIVE_S = 15.0  # a comment, so that proxies keep the connection
-_COUNTED_S = 1.0  # so long a count of what waits is good enough
+_COUNTED_S = 1.0  # a count of what waits is good for so long; the next starts at half of it
+_SHORT, _FEW = 65_536, 16  # bytes and rows that are looked through sooner than a thread is woken
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Body(msgspec.Struct, frozen=True):
+    """What was sent, decoded: rows as they came; `short` if looking through them takes no time."""
+
+    rows: list[object]
+    short: bool
 
 
 class Door:
@@ -59,6 +68,7 @@ class Door:
         self._webhooks = webhooks
         self._rates = Rates(settings.rows_per_minute, settings.rates)
         self._counted: dict[str, tuple[float, int]] = {}
+        self._counting: dict[str, asyncio.Task[None]] = {}
         self._listening = 0
 
     # --- what is asked -------------------------------------------------------------------------
@@ -66,14 +76,16 @@ class Door:
     async def client(self, request: Request) -> Client:
         """Return who asks."""
         given = request.headers.get("authorization", "")
-        found = await run_in_threadpool(self._clients.client, given)
+        found = self._clients.known(given)
+        if found is None and self._clients.may_ask(given):
+            found = await run_in_threadpool(self._clients.client, given)
         if found is None:
             raise ProblemError(
                 401, "a token is needed", headers={"WWW-Authenticate": 'Bearer realm="insights"'}
             )
         return found
 
-    async def body(self, request: Request) -> object:
+    async def body(self, request: Request) -> Body:
         """Return what was sent, decoded; nothing larger than allowed is read."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
         if kind != "application/json":
@@ -89,26 +101,30 @@ class Door:
             if size > most:
                 raise too_large
             parts.append(part)
-        return await run_in_threadpool(_decoded, b"".join(parts))
+        whole = b"".join(parts)
+        found = _decoded(whole) if size <= _SHORT else await run_in_threadpool(_decoded, whole)
+        rows = found if isinstance(found, list) else [found]
+        return Body(rows, short=size <= _SHORT and len(rows) <= _FEW)
 
-    async def submit(self, pipeline: str, body: object, client: Client, asked: Asked) -> Response:
+    async def submit(self, pipeline: str, body: Body, client: Client, asked: Asked) -> Response:
         """Accept one row or several; wait for the outcomes if asked to."""
         asked.check()
         if not client.submits(pipeline):
             raise ProblemError(403, f"this token has no scope submit:{pipeline}")
         told = self._told_of(pipeline, asked, client)
-        rows = body if isinstance(body, list) else [body]
         headers = dict(_NO_STORE)
         if pipeline in self._doors.entrances:
-            headers |= await self._admit(pipeline, len(rows), client)
-        tickets = await run_in_threadpool(
-            self._doors.submit,
+            headers |= await self._admit(pipeline, len(body.rows), client)
+        sends = partial(
+            self._doors.send,
             pipeline,
-            rows,
+            body.rows,
             client=client.name,
             idempotency_key=asked.idempotency_key,
             deadline_s=asked.deadline_s,
         )
+        sent = sends() if body.short else await run_in_threadpool(sends)
+        tickets = await asyncio.wrap_future(sent)
         ids = [ticket.id for ticket in tickets]
         if told:
             await run_in_threadpool(self._webhooks.keep, told, ids, asked.address)
@@ -200,14 +216,35 @@ class Door:
 
     async def _make_room(self, pipeline: str, rows: int) -> None:
         most = self._settings.most_waiting
-        at, waiting = self._counted.get(pipeline, (float("-inf"), 0))
-        if time.monotonic() - at > _COUNTED_S:
-            waiting = await run_in_threadpool(self._doors.waiting, pipeline, most)
-            at = time.monotonic()
+        at, _ = self._counted.get(pipeline, (float("-inf"), 0))
+        age_s = time.monotonic() - at
+        if age_s > _COUNTED_S:
+            await asyncio.shield(self._count(pipeline))
+        elif age_s > _COUNTED_S / 2:
+            self._count(pipeline)
+        at, waiting = self._counted[pipeline]
         if waiting >= most:
-            self._counted[pipeline] = at, waiting
             raise ProblemError(429, f"{waiting:,} rows wait already", headers=self._again())
         self._counted[pipeline] = at, waiting + rows
+
+    def _count(self, pipeline: str) -> asyncio.Task[None]:
+        """Count what waits, once for all that want to know."""
+
+        async def count() -> None:
+            waiting = await run_in_threadpool(
+                self._doors.waiting, pipeline, self._settings.most_waiting
+            )
+            self._counted[pipeline] = time.monotonic(), waiting
+
+        def counted(task: asyncio.Task[None]) -> None:
+            self._counting.pop(pipeline, None)
+            if not task.cancelled():
+                task.exception()  # whoever waits for it is told, and maybe nobody does
+
+        if (task := self._counting.get(pipeline)) is None:
+            self._counting[pipeline] = task = asyncio.create_task(count())
+            task.add_done_callback(counted)
+        return task
 
     async def _waited(self, ids: Sequence[str], wait_s: float) -> list[Answer] | None:
         until, pause = time.monotonic() + wait_s, _FIRST_LOOK_S
@@ -261,24 +298,19 @@ def _route(app: FastAPI, door: Door) -> None:
     known = Annotated[Client, Depends(door.client)]
     path = Annotated[str, Path(description="Of the request")]
 
-    @app.post("/v1/pipelines/{name}/requests", **openapi.SUBMIT)
-    async def submit(
-        name: Annotated[str, Path(description="Of the pipeline")],
-        client: known,
-        body: Annotated[object, Depends(door.body)],
-        prefer: Annotated[str, Header(description="`wait=SECONDS` for outcomes (RFC 7240)")] = "",
-        idempotency_key: Annotated[
-            str | None, Header(description="Used again, it brings the same requests")
-        ] = None,
-        insights_webhook: Annotated[
-            str | None, Header(description="Who is told the outcomes: a name, or an address")
-        ] = None,
-        insights_deadline: Annotated[
-            str | None, Header(description="Seconds after which the rows are not begun any more")
-        ] = None,
-    ) -> Response:
-        asked = Asked(prefer, idempotency_key, insights_webhook, insights_deadline)
-        return await door.submit(name, body, client, asked)
+    # Its parameters are in `openapi.SUBMIT`: FastAPI takes as long to read them as the rest.
+    @app.post("/v1/pipelines/{name}/requests", **openapi.SUBMIT)  # noqa: FAST003 - so is its name
+    async def submit(request: Request) -> Response:
+        client = await door.client(request)
+        body = await door.body(request)
+        told = request.headers.get
+        asked = Asked(
+            told("prefer", ""),
+            told("idempotency-key"),
+            told("insights-webhook"),
+            told("insights-deadline"),
+        )
+        return await door.submit(request.path_params["name"], body, client, asked)
 
     @app.get("/v1/requests", **openapi.LIST)
     async def several(

@@ -59,6 +59,8 @@ class Pipelines(msgspec.Struct):
 
 
 _SHOWN = (AcceptedRequests, Answers, Answer, Outcome, Pipelines, Details)
+_TEXT = {"type": "string"}
+_MAYBE = {"anyOf": [_TEXT, {"type": "null"}]}
 _ROW = {
     "type": "object",
     "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
@@ -91,6 +93,18 @@ def document(app: FastAPI) -> Json:
     made["security"] = [{"token": []}]
     made["webhooks"] = {"outcome": {"post": _outcome()}}
     return made
+
+
+def _parameter(name: str, says: str, schema: Json, place: str = "header") -> Json:
+    """Return a parameter as FastAPI writes it."""
+    title = "-".join(word.capitalize() for word in name.split("-"))
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "schema": {**schema, "description": says, "title": title},
+        "description": says,
+    }
 
 
 def _outcome() -> Json:
@@ -155,6 +169,21 @@ SUBMIT = _operation(
     "Send one row, or up to 1,000",
     _answers(400, 403, 404, 409, 413, 415, 422, 429, 503, s202=AcceptedRequests, s200=Answers),
     openapi_extra={
+        "parameters": [
+            _parameter("name", "Of the pipeline", _TEXT, "path"),
+            _parameter(
+                "prefer", "`wait=SECONDS` for outcomes (RFC 7240)", {**_TEXT, "default": ""}
+            ),
+            _parameter("idempotency-key", "Used again, it brings the same requests", _MAYBE),
+            _parameter(
+                "insights-webhook", "Who is told the outcomes: a name, or an address", _MAYBE
+            ),
+            _parameter(
+                "insights-deadline",
+                "Seconds after which the rows are not begun any more",
+                _MAYBE,
+            ),
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -167,7 +196,7 @@ SUBMIT = _operation(
                     }
                 }
             },
-        }
+        },
     },
 )
 GET = _operation("get", "How a request stands", _answers(403, 404, 503, s200=Answer))

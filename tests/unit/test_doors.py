@@ -117,6 +117,38 @@ def test_whoever_sends_at_once_shares_a_transaction_and_one_bad_row_harms_no_oth
     assert len(slow.transactions) < 19
 
 
+class Gated(Slow):
+    """An inbox whose second transaction lasts until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.goes_on = threading.Event(), threading.Event()
+
+    def submit(
+        self, stream: str, submissions: Sequence[Submission]
+    ) -> list[tuple[Ticket, ...] | errors.RequestRefused]:
+        if self.transactions:
+            self.second.set()
+            assert self.goes_on.wait(60)
+        return super().submit(stream, submissions)
+
+
+def test_who_has_an_answer_waits_for_no_transaction_of_others() -> None:
+    gated = Gated()
+    door = Doors({"triage": Entrance(pipeline="triage", stream=SPEC, keep_s=60)}, gated, gated)
+    sent = [
+        door.send("triage", [{"id": n, "body": "text", "name": None}], client="c")
+        for n in range(30)
+    ]
+    try:
+        assert gated.second.wait(60)
+        answered = [one for one in sent if one.done()]
+        assert len(answered) == gated.transactions[0]
+    finally:
+        gated.goes_on.set()
+    assert [one.result(60)[0].id for one in sent] == [f"t{n}" for n in range(30)]
+
+
 def test_there_is_no_other_pipeline() -> None:
     slow = Slow()
     with pytest.raises(errors.RequestRefused, match="no such pipeline"):

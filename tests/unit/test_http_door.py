@@ -1,14 +1,21 @@
 """The HTTP door: what is answered to good and bad requests; an intake and an inbox in memory."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from insights import errors
+from insights.doors.accepting import Doors, Entrance
+from insights.doors.telling import Webhooks
+from insights.site.serve import ServeSettings
+from insights.web.asked import Asked
 from insights.web.clients import Client, Clients
-from tests.calling import ROW, TOKENS, Caller, Memory, Provider, problem
+from insights.web.door import Body, Door
+from tests.calling import LINES, ROW, SPEC, TOKENS, Caller, Memory, Provider, problem
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
 
@@ -236,3 +243,29 @@ def test_people_of_an_identity_provider_are_clients_of_their_own(caller: Caller)
         "jwt:erp", frozenset({"submit:*", "read"})
     )
     assert Clients("", Provider()).client("Basic erp.submitter.x") is None
+
+
+def test_what_waits_is_counted_once_for_all_that_send_at_once() -> None:
+    counted: list[str] = []
+
+    class Slow(Memory):
+        def waiting(self, pipeline: str, most: int) -> int:
+            time.sleep(0.05)
+            counted.append(pipeline)
+            return super().waiting(pipeline, most)
+
+    memory = Slow()
+    doors = Doors({"triage": Entrance("triage", SPEC, keep_s=60)}, memory, memory)
+    door = Door(doors, Clients(LINES), ServeSettings(most_waiting=20), Webhooks({}, memory))  # type: ignore[arg-type]
+    client = Client("all", frozenset({"submit:*"}))
+
+    async def send() -> list[int | None]:
+        sent = [
+            door.submit("triage", Body([{**ROW, "id": n}], short=True), client, Asked())
+            for n in range(21)
+        ]
+        found = await asyncio.gather(*sent, return_exceptions=True)
+        return [getattr(one, "status_code", None) for one in found]
+
+    assert sorted(asyncio.run(send()), key=str) == [202] * 20 + [None]  # and what came since
+    assert counted == ["triage"]
