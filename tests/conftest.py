@@ -22,6 +22,7 @@ from tests import servers
 from tests.helpdesk import Helpdesk
 from tests.site import Site
 
+LONG_S = 600.0  # a limit that says so
 _names = itertools.count(1)
 _Started = TypeVar("_Started", servers.MariaDbPair, servers.PostgresPair, servers.Postgres)
 
@@ -216,8 +217,17 @@ def site(tmp_path: Path, store_url: str, stand_in: Path) -> Site:
     return site
 
 
+def _long(item: pytest.Item) -> bool:
+    limit = item.get_closest_marker("timeout")
+    return limit is not None and float(limit.args[0]) >= LONG_S
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A soak takes as long as it takes, whatever limit a test has in CI, and says how far it is."""
+    """Tests that take minutes come first: no worker starts one when the others have ended.
+
+    A soak takes as long as it takes, whatever limit a test has in CI, and says how far it is.
+    """
+    items.sort(key=_long, reverse=True)  # beside that, in the order of pytest-randomly
     if config.getoption("--soak"):
         logs.configure("pretty", "error")  # thousands of other replicas and stale copies are meant
         for item in items:

@@ -4,7 +4,7 @@ Reading the command line's modules takes a second or two of processor time, and 
 hundreds of commands. A process that has done nothing but read them waits, and forks for each
 command: the fork has the command's own arguments, environment, folder and output, and ends as the
 interpreter ends. What would be seen while the modules are read begins from nothing, as ever: other
-variables than the product's own, a failpoint, another folder. So do daemons.
+variables than the product's own, another folder. So do daemons.
 """
 
 import gc
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from insights import cli
+from insights.ground import failpoints
 
 _HEAD = 4  # bytes that say how long a request is
 _waiting: "queue.SimpleQueue[_Waiting]" = queue.SimpleQueue()
@@ -54,11 +55,7 @@ def run(
 
 def _as_read(env: dict[str, str]) -> bool:
     """Tell whether a command would read the modules as the waiting process has read them."""
-    return (
-        Path.cwd() == _FOLDER
-        and "INSIGHTS_FAILPOINT" not in env
-        and _seen_while_read(env) == _seen_while_read(_ENVIRONMENT)
-    )
+    return Path.cwd() == _FOLDER and _seen_while_read(env) == _seen_while_read(_ENVIRONMENT)
 
 
 def _seen_while_read(env: dict[str, str]) -> dict[str, str]:
@@ -160,6 +157,7 @@ def _become(command: list[str], env: dict[str, str], out: int, err: int) -> None
     os.environ.update(env)
     sys.orig_argv[:] = command
     sys.argv[:] = ["-m", *command[3:]]
+    importlib.reload(failpoints)  # the one module that keeps a variable of the product's own
 
 
 # The many processes that tests start read the package compiled, as an installed one is.
@@ -168,9 +166,7 @@ _FOLDER = Path.cwd()
 _ENVIRONMENT = dict(os.environ)
 
 if __name__ == "__main__":
-    for one in pkgutil.iter_modules(
-        cli.__path__, f"{cli.__name__}."
-    ):  # they are read when asked for
+    for one in pkgutil.iter_modules(cli.__path__, "insights.cli."):  # else read when asked for
         importlib.import_module(one.name)
     for name in ("insights.service.signals", "insights.store.migrate"):
         importlib.import_module(name)

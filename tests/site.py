@@ -147,14 +147,8 @@ table = "ai_insight"
 
     def killed(self, failpoint: str) -> bool:
         """Run once with a failpoint; tell whether it was reached."""
-        done = subprocess.run(
-            self.command("run", "--once"),
-            check=False,
-            capture_output=True,
-            text=True,
-            env=self.env(INSIGHTS_FAILPOINT=failpoint),
-            timeout=120,
-        )
+        words = ["-c", str(self.config), "run", "--once"]
+        done = ready.run(words, self.env(INSIGHTS_FAILPOINT=failpoint), timeout=120)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         return done.returncode != 0
 
