@@ -13,6 +13,7 @@ import regex
 
 from insights import errors
 from insights.model import Json
+from insights.steps import conditions
 
 HELD = frozenset(
     {
@@ -100,6 +101,7 @@ def modern(part: Json, place: str, where: str) -> Json:
         errors.SettingsError: For a keyword that cannot be held, or a near miss of one.
     """
     part = _of_drafts({key: value for key, value in part.items() if key not in _NAMING})
+    part = conditions.written(part)
     for key in _COUNTS & part.keys():
         if float(part[key]).is_integer():
             part[key] = int(part[key])  # 2.0 is a count, too

@@ -343,7 +343,8 @@ class _Normaliser:
         values = [choices.constants(one) for one in (first, second)]
         if values != [None, None]:
             choices.choose(made, *values)
-        return {**made, "allOf": [left]} if left else made
+        rest = [*first.get("allOf", ()), *second.get("allOf", ()), *([left] if left else [])]
+        return {**made, "allOf": rest} if rest else made
 
     def _merge_properties(self, first: Json, second: Json, made: Json) -> None:
         """Merge properties: of one that only one side names, the other may still forbid it."""
