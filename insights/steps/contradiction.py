@@ -64,7 +64,7 @@ _CLAUSE = _Word("", "end", "")
 
 
 class _Sentence:
-    """A sentence: the stems that it tells, and all of its words, which are seldom asked for.
+    """A sentence: what of its words are no numbers, and all of them, which is seldom asked for.
 
     Args:
         chunks: What stands between its blanks.
@@ -74,9 +74,17 @@ class _Sentence:
     def __init__(self, chunks: Sequence[str], *, names: bool) -> None:
         self._chunks = chunks
         self._names = names
-        self.stems = frozenset(
-            {word.stem for part in map(_chunk, chunks) for word in part if word.kind in _TOLD}
-        )
+        told = [*map(_told, chunks)]
+        self.plain = frozenset({stem for stems, _ in told for stem in stems})
+        self.numbers = sum(numbers for _, numbers in told)
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        """The stems of what it tells, numbers among them: to read one takes a while."""
+        if not self.numbers:
+            return self.plain
+        parts = map(_chunk, self._chunks)
+        return frozenset({word.stem for part in parts for word in part if word.kind in _TOLD})
 
     @cached_property
     def words(self) -> tuple[_Word, ...]:
@@ -124,11 +132,13 @@ def contradiction(sentence: str, sources: Sequence[str]) -> str | None:
 
 def _beside(claim: _Sentence, known: Sequence[_Sentence]) -> list[_Sentence]:
     """Return the source sentences that have most of its words; none if none has half of them."""
-    shares = [len(claim.stems & one.stems) / len(claim.stems) for one in known]
+    told, count = claim.stems, len(claim.stems)
+    near = [one for one in known if len(told & one.plain) + one.numbers >= _ALIKE * count]
+    shares = [len(told & one.stems) / count for one in near]
     most = max(shares, default=0.0)
     if most < _ALIKE:
         return []
-    return [one for one, share in zip(known, shares, strict=True) if share >= most - 1e-9]
+    return [one for one, share in zip(near, shares, strict=True) if share >= most - 1e-9]
 
 
 def _turned(claim: _Sentence, beside: Sequence[_Sentence]) -> str | None:
@@ -199,7 +209,8 @@ def _next(words: Sequence[_Word], at: int) -> tuple[str | None, str | None]:
 @lru_cache(maxsize=_KEPT_SOURCES)
 def _sentences(source: str) -> tuple[_Sentence, ...]:
     names = not _capitalises(source)
-    return tuple(made for part in _parts(source) if (made := _Sentence(part, names=names)).stems)
+    made = (_Sentence(part, names=names) for part in _parts(source))
+    return tuple(one for one in made if one.plain or one.numbers)
 
 
 def _parts(source: str) -> Iterator[list[str]]:
@@ -230,6 +241,18 @@ def _read(text: str, *, names: bool) -> "_Sentence":
 def _chunk(chunk: str) -> tuple[_Word, ...]:
     """Return what stands between two blanks, where a capital makes no name."""
     return _kept(chunk) if len(chunk) <= _LONG else _kept.__wrapped__(chunk)
+
+
+def _told(chunk: str) -> tuple[frozenset[str], int]:
+    """Return what words stand between two blanks, and how many numbers beside them."""
+    return _kept_told(chunk) if len(chunk) <= _LONG else _kept_told.__wrapped__(chunk)
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _kept_told(chunk: str) -> tuple[frozenset[str], int]:
+    tokens = _TOKENS.split(chunk)[1::2]
+    words = [_word(token) for token in tokens if not any(map(str.isdigit, token))]
+    return frozenset(w.stem for w in words if w.kind in _TOLD), len(tokens) - len(words)
 
 
 def _named(chunk: str) -> tuple[_Word, ...]:

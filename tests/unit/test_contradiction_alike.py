@@ -39,11 +39,19 @@ def _formerly(sentence: str, sources: Sequence[str]) -> str | None:
         claim = _read(part, names=names)
         if len(claim.stems) < 2:
             continue
-        beside = contradiction._beside(claim, known)  # type: ignore[arg-type]
+        beside = _beside(claim, known)
         found = contradiction._turned(claim, beside) or _misplaced(claim, beside, known)  # type: ignore[arg-type]
         if found:
             return found
     return None
+
+
+def _beside(claim: _Read, known: Sequence[_Read]) -> list[_Read]:
+    shares = [len(claim.stems & one.stems) / len(claim.stems) for one in known]
+    most = max(shares, default=0.0)
+    if most < 0.5:
+        return []
+    return [one for one, share in zip(known, shares, strict=True) if share >= most - 1e-9]
 
 
 def _sentences(source: str) -> list[_Read]:
