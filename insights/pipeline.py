@@ -53,7 +53,7 @@ class Pipeline:
         recipes: By pipeline version.
         work: The queue.
         insights: Where results go.
-        batch: Rows of a recipe claimed and read at once.
+        batch: Rows of a recipe claimed and read at once; None: as their pace is (`Shares`).
         in_flight: Most rows held between claim and write, whatever their pace.
         ample: Most rows held of recipes that finish them soon; `in_flight` if it is None.
         grounds: Scores how far sentences are supported; without it they are not scored.
@@ -67,7 +67,7 @@ class Pipeline:
         work: Work,
         insights: Insights,
         *,
-        batch: int,
+        batch: int | None,
         in_flight: int,
         ample: int | None = None,
         grounds: Grounds | None = None,

@@ -250,13 +250,18 @@ class Desk:
     """
 
     def __init__(
-        self, *, threads: bool = False, batch: int = 4, in_flight: int = 8, ample: int | None = None
+        self,
+        *,
+        threads: bool = False,
+        batch: int | None = 4,
+        in_flight: int = 8,
+        ample: int | None = None,
     ) -> None:
         self.clock = Clock()
         self.queue = Queue(self.clock)
         self.recipes: dict[int, Recipe] = {}
         self.grounds: Any = None
-        self._settings = {"batch": batch, "in_flight": in_flight}
+        self._batch, self._in_flight = batch, in_flight
         self._ample = ample
         self._threads = threads
         self._made: Pipeline | None = None
@@ -269,8 +274,8 @@ class Desk:
                 self.recipes,
                 every,
                 every,
-                batch=self._settings["batch"],
-                in_flight=self._settings["in_flight"],
+                batch=self._batch,
+                in_flight=self._in_flight,
                 ample=self._ample,
                 lanes=Lanes(threads=self._threads),
                 clock=self.clock,

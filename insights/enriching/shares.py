@@ -10,6 +10,7 @@ that dies leaves all that it has to be tried alone.
 
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -19,6 +20,8 @@ from insights.enriching.recipe import Recipe
 from insights.model import Claim, Share
 
 LOOK_S = 30.0  # how often the store is asked for suspects that others left there
+_BATCH = 32
+_MOMENTS = 4  # in a second; what a recipe finishes in one it may claim at once
 _PACE = 64  # rows by which a recipe's pace is known
 _WAITS = 3  # of a row's time for its generation, the part that more rows in hand may make it wait
 
@@ -29,7 +32,8 @@ class Shares:
     Args:
         recipes: By pipeline version.
         flight: What is in hand.
-        batch: Most rows of a recipe claimed at once.
+        batch: Most rows of a recipe claimed at once; if it is None, 32, and up to half of `ample`
+            of recipes that finish them within a moment.
         most: Most rows in hand, of all recipes, whatever their pace.
         ample: Most rows in hand of recipes that finish them soon; `most` if it is None.
         clock: Monotonic seconds.
@@ -40,16 +44,18 @@ class Shares:
         recipes: Mapping[int, Recipe],
         flight: Flight,
         *,
-        batch: int,
+        batch: int | None,
         most: int,
         ample: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipes = recipes
         self._flight = flight
-        self._batch = batch
         self._most, self._ample = most, max(most, ample or 0)
+        self._batch = batch or _BATCH
+        self._brisk = batch or self._ample // 2  # one batch is read while another is made
         self._ended: dict[int, deque[float]] = {}  # when the last rows of a recipe did
+        self._lately: dict[int, deque[float]] = {}  # the same of more rows, for what is brisk
         self._clock = clock
         self._lock = threading.Lock()
         self._hungry: set[int] = set()  # their last claim took all that it might
@@ -79,7 +85,7 @@ class Shares:
                     shares.append(Share(version, 1, isolated=True))
                 continue
             limit, floor = self._limit(version, held, admitted)
-            rows = min(self._batch, limit - held[version])
+            rows = min(self._at_once(version), limit - held[version])
             rows = min(rows, max(room, floor - held[version]))
             if said == "one":
                 rows = min(rows, 1)
@@ -119,6 +125,15 @@ class Shares:
 
         limit = max(part(self._most), min(part(self._ample), self._in_time(version)))
         return min(limit, self._narrowed.get(version, limit)), floor(version)
+
+    def _at_once(self, version: int) -> int:
+        """Return how many rows of a recipe are claimed at once: each claim has its price.
+
+        A whole second is looked at: rows that end in one burst are no pace.
+        """
+        lately = list(self._lately.get(version, ()))
+        ended = len(lately) - bisect_left(lately, self._clock() - 1.0)
+        return max(self._batch, min(self._brisk, ended // _MOMENTS))
 
     def _in_time(self, version: int) -> int:
         """Return how many rows a recipe finishes in a part of the time that each has."""
@@ -184,7 +199,9 @@ class Shares:
 
     def passed(self, version: int) -> None:
         """A row of a version was in time: one more at once."""
-        self._ended.setdefault(version, deque(maxlen=_PACE)).append(self._clock())
+        now, lately = self._clock(), _MOMENTS * self._brisk
+        self._ended.setdefault(version, deque(maxlen=_PACE)).append(now)
+        self._lately.setdefault(version, deque(maxlen=lately)).append(now)
         if version not in self._narrowed:
             return
         with self._lock:

@@ -162,7 +162,7 @@ class DaemonSettings(Section):
     """`[daemon]`: how this process works through the rows."""
 
     name: str = Field(default_factory=socket.gethostname)
-    batch: int = Field(default=32, ge=1, le=1000)
+    batch: int | None = Field(default=None, ge=1, le=1000)
     in_flight: int | None = Field(default=None, ge=1, le=10_000)
     lease: Duration = seconds("60s")
     drain: Duration = seconds("25s")

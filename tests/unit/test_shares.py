@@ -51,6 +51,29 @@ def test_a_recipe_that_is_quick_holds_more_rows_and_a_slow_one_does_not() -> Non
     assert most_held(deadline_s, 20) == 64
 
 
+@pytest.mark.parametrize(("batch", "least", "most"), [(None, 80, 160), (32, 32, 32), (8, 8, 8)])
+def test_a_recipe_that_ends_many_rows_in_a_moment_claims_more_at_once(
+    batch: int | None, least: int, most: int
+) -> None:
+    desk = Desk(batch=batch, in_flight=64, ample=320)
+    model = desk.recipe(1)
+    desk.queue.add(1, *["row"] * 9_000)
+
+    def claimed(pause_s: float, ends: int) -> int:
+        rows = 0
+        for _ in range(16):
+            desk.clock.now += pause_s
+            while at_once := desk.pipeline.advance():
+                rows = max(rows, at_once)
+            model.work(ends)
+            desk.pipeline.settle(0.0)
+        return rows
+
+    assert claimed(5.0, 64) == min(most, 32)  # in bursts
+    assert least <= claimed(0.0, 300) <= most
+    assert claimed(5.0, 64) == min(most, 32)
+
+
 def test_rows_of_a_quick_recipe_leave_room_for_another() -> None:
     desk = Desk(batch=32, in_flight=64, ample=320)
     quick, other = desk.recipe(1), desk.recipe(2)
