@@ -131,6 +131,12 @@ _MEANINGS = (
     ),
     _Meaning(errors.RowError, "a value cannot be read or computed", states=("22",)),
     _Meaning(
+        errors.StreamError,
+        "a table that is not logged has no rows on a standby",
+        "poll the primary, or have a DBA run ALTER TABLE … SET LOGGED",
+        words=("unlogged relations during recovery",),
+    ),
+    _Meaning(
         errors.SettingsError,
         "the ODBC driver lacks a function that polling needs",
         "take another driver for this database, or a newer one; docs/polling.md has those tried",
@@ -242,6 +248,11 @@ def translate(exc: BaseException) -> errors.InsightsError:
 def _of_layer(exc: BaseException) -> errors.StreamError:
     if isinstance(exc, sa.exc.NoSuchTableError):
         return errors.StreamError(f"table {exc} does not exist, or our login cannot see it")
+    if isinstance(exc, sa.exc.UnreflectableTableError):
+        return errors.StreamError(
+            "it is a view whose tables or columns are gone, or whose owner may not read them",
+            fix="have a DBA repair the view, or name another table",
+        )
     if isinstance(exc, sa.exc.ArgumentError):  # what SQLAlchemy cannot call a column
         return errors.StreamError(
             "it has a column without a name, or with one that cannot be used",

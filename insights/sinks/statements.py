@@ -74,6 +74,8 @@ def bound(type_: sa.types.TypeEngine[Any], as_: str, *, key: bool) -> sa.ColumnE
     text = isinstance(type_, sa.String)
     cast = key and not text and not isinstance(type_, sa.Integer)
     given = sa.bindparam(as_, type_=sa.String() if text or cast else type_)
-    if isinstance(type_, mysql.FLOAT):  # no server casts to FLOAT(7, 2)
+    if isinstance(type_, mysql.FLOAT | mysql.DOUBLE | mysql.REAL):  # no server casts to FLOAT(7, 2)
         type_ = mysql.DOUBLE()
+    if isinstance(type_, mysql.DECIMAL | mysql.NUMERIC):  # nor to one UNSIGNED or ZEROFILL
+        type_ = mysql.DECIMAL(type_.precision, type_.scale)
     return sa.cast(given, type_) if cast else given

@@ -32,6 +32,11 @@ _OLDEST_WRITER = {
     "FROM information_schema.innodb_trx WHERE trx_rows_modified > 0",
 }
 _OLDEST_WRITER["mysql"] = _OLDEST_WRITER["mariadb"]
+_HIDES_ROWS = sa.text(
+    "SELECT bool_or(row_security_active(c.oid))::text FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = :table"
+    " AND CASE WHEN :schema = '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = :schema END"
+)
 _MUCH_LAG_S = 60.0
 _SEES_POSITION = {
     "mssql": "GRANT VIEW SERVER STATE TO the login",
@@ -51,6 +56,7 @@ def findings(session: Session, stream: StreamSpec, hasher: Hasher) -> Iterator[F
     checks: list[Callable[[Session, StreamSpec, sa.Connection], Iterator[Finding]]] = [
         _replica,
         _transactions,
+        _policies,
         _clock,
         _plan,
         _round_trip,
@@ -143,6 +149,20 @@ def _transactions(session: Session, stream: StreamSpec, link: sa.Connection) -> 
             what=f"a transaction has been open for {float(found):.0f} s, longer than {setting} "
             f"({most:.0f} s): its rows will be found by the sweep, not by polls",
             fix=f"set {setting} in [stream.{stream.name}] above the longest transaction",
+        )
+
+
+def _policies(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator[Finding]:
+    """Tell where PostgreSQL shows our login some of a table's rows only, and no error."""
+    if session.dialect != "postgresql" or stream.table is None:
+        return
+    asked = {"table": stream.table, "schema": stream.schema or ""}
+    if link.execute(_HIDES_ROWS, asked).scalar() in ("true", "t"):
+        yield Finding(
+            level="warning",
+            what="row-level security applies to our login: rows that no policy shows it are not "
+            "there, and one that a policy hides later counts as deleted",
+            fix="CREATE POLICY … FOR SELECT TO the login USING (true), if it is to see all rows",
         )
 
 

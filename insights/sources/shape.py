@@ -249,6 +249,11 @@ def parted(link: sa.Connection, name: str) -> tuple[str | None, str]:
     with contextlib.suppress(NotImplementedError, sa.exc.DBAPIError):  # of the generic dialect
         if dot and sa.inspect(link).has_table(name):
             return None, name
+        parts = name.split(".")
+        for at in range(1, len(parts) - 1):  # a schema, and a table's name with dots
+            first, rest = ".".join(parts[:at]), ".".join(parts[at:])
+            if sa.inspect(link).has_table(rest, first):
+                return first, rest
     return schema or None, table
 
 

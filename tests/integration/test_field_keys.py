@@ -72,6 +72,9 @@ def test_sinks_of_mariadb_are_keyed_as_their_tables_are(maria: MariaDbLegacy) ->
         ("BIT(9)", "b'1'", "b'100000000'"),
         ("YEAR", "0", "2024"),
         ("FLOAT(7,2)", "0.1", "12345.67"),
+        ("DECIMAL(9,2) ZEROFILL", "0", "12345.67"),
+        ("DECIMAL(9,2) UNSIGNED", "0.01", "12345.67"),
+        ("DOUBLE UNSIGNED", "0.1", "1e300"),
     ]
     script = ["SET sql_mode = ''"]
     for at, (type_, *values) in enumerate(types):

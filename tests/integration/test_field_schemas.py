@@ -243,6 +243,53 @@ def test_a_table_with_a_dot_in_its_name_is_found_beside_those_of_schemas(app: Le
             client.profile("a.c")
 
 
+def test_a_table_with_a_dot_in_its_name_is_found_in_a_schema(postgres_app: Legacy) -> None:
+    postgres_app.execute('CREATE SCHEMA "My Schema"')
+    postgres_app.execute('CREATE TABLE "My Schema"."Ti.cket" (id INT PRIMARY KEY, body TEXT)')
+    postgres_app.execute('INSERT INTO "My Schema"."Ti.cket" VALUES (1, \'a text of some words\')')
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
+        profile = client.profile("My Schema.Ti.cket")
+        assert (profile.schema, profile.table, profile.rows) == ("My Schema", "Ti.cket", 1)
+        assert client.describe("My Schema.Ti.cket").key == ("id",)
+
+
+def test_a_view_without_its_table_and_a_table_that_no_standby_has_are_told(
+    maria: Legacy, postgres_app: Legacy
+) -> None:
+    maria.execute("CREATE TABLE base (id INT PRIMARY KEY, subject TEXT)")
+    maria.execute("CREATE VIEW ticket AS SELECT id, subject FROM base")
+    maria.execute("DROP TABLE base")
+    maria.sync()
+    postgres_app.execute("CREATE UNLOGGED TABLE ticket (id INT PRIMARY KEY, subject TEXT)")
+    postgres_app.sync()
+    for app, what, fix in (
+        (maria, "view whose tables or columns are gone", "repair the view"),
+        (postgres_app, "not logged", "SET LOGGED"),
+    ):
+        with reading(app.odbc) as client:
+            with pytest.raises(errors.StreamError, match=what) as caught:
+                client.profile("ticket")
+            assert fix in caught.value.fix
+            with pytest.raises(errors.StreamError, match=what):
+                client.inspect(stream(inputs=("subject",)))
+
+
+@pytest.mark.parametrize("schema", [None, "public"])
+def test_rows_that_a_policy_hides_are_told(postgres_app: Legacy, schema: str | None) -> None:
+    postgres_app.execute("CREATE TABLE ticket (id INT PRIMARY KEY, subject TEXT)")
+    postgres_app.execute("INSERT INTO ticket VALUES (1, 's')")
+    spec = stream(inputs=("subject",), schema=schema)
+    for secured in (False, True):
+        if secured:
+            postgres_app.execute("ALTER TABLE ticket ENABLE ROW LEVEL SECURITY")
+        postgres_app.sync()
+        with reading(postgres_app.odbc) as client:
+            told = [one for one in client.examine(spec) if "row-level security" in one.what]
+            assert [one.level for one in told] == ["warning"] * secured
+            assert len(walk(client, spec)) == 1 - secured
+
+
 def test_a_table_with_a_column_that_is_no_text_is_profiled(maria: Legacy) -> None:
     maria.execute("CREATE TABLE site (id INT PRIMARY KEY, at GEOMETRY, ip INET6, body TEXT)")
     maria.execute("INSERT INTO site VALUES (1, POINT(1, 2), '::1', 'a text of some words')")
