@@ -211,6 +211,7 @@ def test_what_was_accepted_is_replied_once_whatever_is_killed(site: Site, peer: 
     peer.server.start()
     process = listening(site)
     until(lambda: len(peer.taken("dead")) >= 3 and peer.open() == 0)
+    until(lambda: site.query("SELECT count(*) FROM store.inbox") == [(7,)])
     ended(process)
     assert site.query("SELECT count(*) FROM store.inbox") == [(7,)]
     site.run_once()
