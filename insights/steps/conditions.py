@@ -11,6 +11,7 @@ from typing import Any
 
 from insights.model import Json
 
+_OF_IF = {"if", "then", "else", "$comment", "title", "description"}
 _ANY = r"[\s\S]"
 _AHEAD = re.compile(r"(?:\^|\\A)?(?=\(\?[=!])")
 _BLANK = re.compile(r"\\s\*\$")  # nothing but white space
@@ -19,7 +20,7 @@ _LITERAL = re.compile(r"(?P<text>(?:[\w :/@#,;&%=<>~!-]|\\[^\w\s])+)(?P<end>\.\*
 
 def written(part: Json) -> Json:
     """Return a part whose conditions are alternatives and patterns, as far as they can be."""
-    part = _ahead(part)
+    part = _beside(_ahead(part))
     for key, change in (
         ("not", _negated),
         ("dependentRequired", _dependent),
@@ -106,6 +107,26 @@ def _others(words: set[str], *, beginning: bool) -> str:
     return "|".join(ways if "" in words else [*ways, ""])
 
 
+def _beside(part: Json) -> Json:
+    """Write the `if`s of an object that stand in its `allOf`, each by itself."""
+    pieces = part.get("allOf")
+    if not isinstance(pieces, list) or not _is_object(part):
+        return part
+    host = {"type": "object", "properties": part.get("properties", {})}
+    made = []
+    for piece in pieces:
+        if isinstance(piece, dict) and "if" in piece and not set(piece) - _OF_IF:
+            found = _chosen({**host, **piece}, piece["if"])
+            made.append(piece if "if" in found else found["allOf"][0])
+        else:
+            made.append(piece)
+    return {**part, "allOf": made}
+
+
+def _is_object(part: Json) -> bool:
+    return bool(part.get("type", "object" if "properties" in part else "") == "object")
+
+
 # --- conditions -----------------------------------------------------------------------------------
 
 
@@ -122,7 +143,7 @@ def _negated(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON
     if values is not None and set(said) <= {"const", "enum", "type"}:
         return _other_values(rest, values) or part
     names = _required(said)
-    if not names or ("type" in said and rest.get("type") != "object"):
+    if not names or ("type" in said and not _is_object(rest)):
         return part
     ways = [{"type": "object", **_without(name)} for name in names]
     return _with(rest, ways[0] if len(ways) == 1 else {"anyOf": ways})
@@ -157,7 +178,7 @@ def _among(value: Any, values: list[Any]) -> bool:  # noqa: ANN401 - JSON
 def _dependent(part: Json, said: Json) -> Json:
     """Write what one property asks for others: it is not there, or all are."""
     key = "dependentRequired" if "dependentRequired" in part else "dependencies"
-    if part.get("type") != "object" or not all(isinstance(names, list) for names in said.values()):
+    if not _is_object(part) or not all(isinstance(names, list) for names in said.values()):
         return part
     rest = {name: value for name, value in part.items() if name != key}
     return _with(
@@ -172,7 +193,7 @@ def _dependent(part: Json, said: Json) -> Json:
 
 def _chosen(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON
     """Write `if` of a property's presence or value as two alternatives."""
-    if not isinstance(said, dict) or part.get("type") != "object":
+    if not isinstance(said, dict) or not _is_object(part):
         return part
     rest = {key: value for key, value in part.items() if key not in ("if", "then", "else")}
     then, other = part.get("then", True), part.get("else", True)

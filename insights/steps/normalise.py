@@ -357,7 +357,8 @@ class _Normaliser:
                 merged[name] = self._merged(mine, others)
             except NeverError:
                 merged[name] = False
-                if name in required and False in (side.get(name) for side in sides):
+                told = [side[name] for side in sides if name in side]
+                if name in required and (len(told) == 2 or False in told):  # noqa: PLR2004 - both
                     raise
                 if name in required:
                     raise self._refused(

@@ -49,6 +49,20 @@ def _outputs() -> list[Json]:
             "then": {"not": {"required": ["x"]}},
         },
         {"if": {"properties": {"y": {"const": "other"}}}, "then": {"required": ["x"]}},
+        {  # as people write cases
+            "required": ["kind"],
+            "allOf": [
+                {
+                    "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                    "then": then,
+                }
+                for kind, then in (
+                    ("a", {"required": ["x"]}),
+                    ("b", {"properties": {"x": False}, "required": ["y"]}),
+                    ("c", {"not": {"required": ["y"]}}),
+                )
+            ],
+        },
         {"properties": {**_AB, "kind": {"enum": ["a", "b", "c"], "not": {"const": "b"}}}},
         {"properties": {**_AB, "y": {"type": "string", "not": {"enum": ["other", ""]}}}},
     ],
@@ -123,6 +137,7 @@ def test_looking_ahead_at_the_beginning_is_written_as_patterns(pattern: str) -> 
         ({"type": "string", "not": {"pattern": "x"}}, "not"),
         ({"type": "object", "if": {"minProperties": 2}, "then": {"required": ["x"]}}, "if"),
         ({"dependentRequired": {"x": ["y"]}}, "dependentRequired"),
+        ({"type": "object", "allOf": [{"if": {"minProperties": 2}, "then": {}}]}, "if"),
     ],
 )
 def test_what_cannot_be_written_so_is_refused(part: Json, keyword: str) -> None:
