@@ -79,7 +79,9 @@ class Template:
                 tree = environment.parse(piece)
                 self._refuse_blocks(tree, line)
                 self._refuse_names(tree)
-                self._messages.append((role, line, environment.from_string(piece)))
+                made = environment.from_string(piece)
+                made.globals = dict(made.globals)  # a chain of mappings is walked for each row
+                self._messages.append((role, line, made))
             except jinja2.TemplateSyntaxError as exc:
                 raise errors.SettingsError(
                     f"the template does not parse: {exc.message} (line {exc.lineno + line})",
