@@ -6,7 +6,7 @@ again.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -45,16 +45,20 @@ class Accepting:
 
     Args:
         connection: In it.
-        stream: Whose rows are sent.
-        deployed: What follows that, and stays so until the transaction ends.
+        deployed: What follows the stream, and stays so until the transaction ends.
         spenders: The clients that have budgets here.
+        known: What the statement `known_rows` found, asked for what `asked` returns.
     """
 
     def __init__(
-        self, connection: Connection, stream: str, deployed: Deployed, spenders: frozenset[str]
+        self,
+        connection: Connection,
+        deployed: Deployed,
+        spenders: frozenset[str],
+        known: Iterable[Any],
     ) -> None:
         self._connection = connection
-        self._stream = stream
+        self._known = {row.row_key: Known(row.kept_out, row.request_id) for row in known}
         self._sql = load("inbox")
         self._ledger = load("ledger")
         self._deployed = deployed
@@ -70,7 +74,7 @@ class Accepting:
         """
         pipelines = {sent.pipeline: self._target(sent.pipeline) for sent in submissions}
         everything = [(sent, pipelines[sent.pipeline]) for sent in submissions]
-        known = self._known(everything)
+        known = self._known
         gone = {key for key, one in known.items() if one.kept_out}
         used = self._used(everything)
         answers = [
@@ -92,22 +96,6 @@ class Accepting:
         if (found := self._deployed.pipelines.get(pipeline)) is None:
             raise not_live(f"pipeline {pipeline}")
         return found
-
-    def _known(self, sent: Fresh) -> dict[str, Known]:
-        """Return what is known of rows, by key; those that the store never saw are left out."""
-        rows = [
-            {"row_key": one.key, "pipeline_id": pipeline_id, "hashes": _hashes(one)}
-            for submission, pipeline_id in sent
-            for one in submission.rows
-        ]
-        values = {
-            "stream": self._stream,
-            "stream_id": self._deployed.row.stream_id,
-            "keys": [row["row_key"] for row in rows],
-            "rows": _jsonb(rows),
-        }
-        found = self._connection.execute(self._sql["known_rows"], values, prepare=True).fetchall()
-        return {row.row_key: Known(row.kept_out, row.request_id) for row in found}
 
     def _used(self, sent: Fresh) -> dict[tuple[str, str | None], Answered]:
         """Return what idempotency keys brought before, those that did."""
@@ -232,6 +220,16 @@ class Accepting:
             raise errors.Overloaded("another transaction was at the same rows", where="store")
         if any(row["deadline_s"] is not None or row["spender"] is not None for row in rows):
             execute(self._sql["bound"], values)
+
+
+def asked(stream: str, submissions: Sequence[Submission]) -> dict[str, Any]:
+    """Return what the statement `known_rows` binds for submissions of a stream."""
+    rows = [
+        {"row_key": one.key, "pipeline": sent.pipeline, "hashes": _hashes(one)}
+        for sent in submissions
+        for one in sent.rows
+    ]
+    return {"stream": stream, "keys": [row["row_key"] for row in rows], "rows": _jsonb(rows)}
 
 
 def not_live(where: str) -> errors.StreamError:

@@ -6,7 +6,7 @@ whatever is killed before it, nothing was accepted.
 """
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -65,12 +65,7 @@ class Inbox:
         """
         for tried in range(_TRIES):
             try:
-                with self._store.transaction() as connection:
-                    clients = {sent.client for sent in submissions} if self._bounded else ()
-                    deployed, spenders = self._followed(connection, stream, clients)
-                    found = accepting.Accepting(connection, stream, deployed, spenders)
-                    answers = found.accept(submissions)
-                    failpoints.reach("before-accept-commit")
+                answers = self._accept(stream, submissions)
             except errors.Overloaded:
                 time.sleep(_PAUSE_S * tried)
             else:
@@ -80,34 +75,42 @@ class Inbox:
             "others send the same rows at this moment", where=f"stream {stream}", fix="send again"
         )
 
-    def _followed(
-        self, connection: Connection, stream: str, clients: Collection[str]
-    ) -> tuple[accepting.Deployed, frozenset[str]]:
+    def _accept(self, stream: str, submissions: Sequence[Submission]) -> list[accepting.Answered]:
+        clients = {sent.client for sent in submissions} if self._bounded else ()
+        values = {"stream": stream, "key_version": self._key_version, "clients": list(clients)}
+        first = (
+            (self._sql["standing_stream"], values),
+            (self._sql["known_rows"], accepting.asked(stream, submissions)),
+        )
+        with self._store.beginning(*first) as (connection, (standing, known)):
+            if not standing:
+                raise accepting.not_live(f"stream {stream}")
+            deployed = self._followed(connection, stream, standing[0])
+            spenders = frozenset(standing[0].spenders)
+            answers = accepting.Accepting(connection, deployed, spenders, known).accept(submissions)
+            failpoints.reach("before-accept-commit")
+        return answers
+
+    def _followed(self, connection: Connection, stream: str, found: Any) -> accepting.Deployed:  # noqa: ANN401
         """Return what follows a stream, which stays so until the transaction ends.
 
-        And which of the clients have budgets here.
-
         Raises:
-            errors.StreamError: If nothing does yet.
             errors.StoreError: If our hash key was replaced.
         """
-        values = {"stream": stream, "key_version": self._key_version, "clients": list(clients)}
-        found = connection.execute(self._sql["standing_stream"], values).fetchone()
-        if found is None:
-            raise accepting.not_live(f"stream {stream}")
         if not found.newest:
             raise errors.StoreError(
                 "another hash key is in use by now", where="hash_key", fix="restart with that one"
             )
         known = self._deployed.get(stream)
         if known is None or known.row.generation != found.generation:
+            values = {"stream": stream}
             targets = connection.execute(self._sql["targets"], values).fetchall()
             row = connection.execute(self._ledger["deployed"], values).fetchone()
             known = accepting.Deployed(
                 row, forms.versions(row), {one.name: one.pipeline_id for one in targets}
             )
             self._deployed[stream] = known
-        return known, frozenset(found.spenders)
+        return known
 
     def outcomes(self, ids: Sequence[str], *, delivers: bool = False) -> dict[str, Answer]:
         """Return how requests stand; see `ports.Inbox`."""

@@ -6,8 +6,8 @@ Every adapter of this room takes a `Store` and runs named statements on `Store.t
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -109,6 +109,21 @@ class Store:
         """Lend a connection inside one transaction, committed at the end, rolled back on error."""
         with self._lent() as connection, connection.transaction():
             yield connection
+
+    @contextmanager
+    def beginning(
+        self, *statements: tuple[str, Mapping[str, Any]]
+    ) -> Iterator[tuple[Connection, list[list[Any]]]]:
+        """Lend as `transaction` does, with the rows of its first statements, in one round trip.
+
+        Each sees what was committed before it began, as statements that are sent one by one do.
+        """
+        with self._lent() as connection, ExitStack() as stack:
+            with connection.pipeline():
+                # `connection.transaction()` would stay in the pipeline, and COPY is not for that.
+                stack.enter_context(psycopg.Transaction(connection))
+                asked = [connection.execute(*one, prepare=True) for one in statements]
+            yield connection, [one.fetchall() for one in asked]
 
     @contextmanager
     def patient(self, seconds: float) -> Iterator[Connection]:

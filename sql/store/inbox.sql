@@ -42,9 +42,11 @@ RETURNING client;
 -- fields again are the same request.
 SELECT r.row_key, r.row_key = ANY(f.keys) AS kept_out, b.request_id
 FROM (SELECT ARRAY(SELECT store.kept_out(%(stream)s, %(keys)s::text[])) AS keys) f
-CROSS JOIN jsonb_to_recordset(%(rows)s) AS r (row_key text, pipeline_id integer, hashes uuid[])
+CROSS JOIN jsonb_to_recordset(%(rows)s) AS r (row_key text, pipeline text, hashes uuid[])
+JOIN store.pipeline p ON p.name = r.pipeline
+JOIN store.stream s ON s.name = %(stream)s
 LEFT JOIN LATERAL (
-    SELECT l.row_id FROM store.ledger l WHERE l.stream_id = %(stream_id)s AND l.row_key = r.row_key LIMIT 1
+    SELECT l.row_id FROM store.ledger l WHERE l.stream_id = s.stream_id AND l.row_key = r.row_key LIMIT 1
 ) l ON true
 LEFT JOIN LATERAL (
     SELECT b.input_hash FROM store.inbox b WHERE b.row_id = l.row_id ORDER BY b.row_id, b.number DESC LIMIT 1
@@ -52,13 +54,13 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT b.request_id
     FROM (SELECT b.request_id, b.own, b.input_hash FROM store.inbox b
-          WHERE b.row_id = l.row_id AND b.pipeline_id = r.pipeline_id ORDER BY b.number DESC LIMIT 1) b
+          WHERE b.row_id = l.row_id AND b.pipeline_id = p.pipeline_id ORDER BY b.number DESC LIMIT 1) b
     WHERE latest.input_hash = ANY(r.hashes) AND b.input_hash = ANY(r.hashes)
       AND (EXISTS (SELECT FROM store.work w JOIN store.deployment d USING (pipeline_version_id)
-                   WHERE w.row_id = l.row_id AND w.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id
+                   WHERE w.row_id = l.row_id AND w.input_hash = ANY(b.own) AND d.pipeline_id = p.pipeline_id
                      AND w.state IN ('pending', 'claimed', 'done', 'dead'))
            OR EXISTS (SELECT FROM store.insight i JOIN store.deployment d USING (pipeline_version_id)
-                      WHERE i.row_id = l.row_id AND i.input_hash = ANY(b.own) AND d.pipeline_id = r.pipeline_id))
+                      WHERE i.row_id = l.row_id AND i.input_hash = ANY(b.own) AND d.pipeline_id = p.pipeline_id))
 ) b ON true
 WHERE l.row_id IS NOT NULL OR r.row_key = ANY(f.keys);
 

@@ -1,13 +1,16 @@
 """What one transaction of a door does: few statements, and the work that a poll would have made."""
 
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from insights import errors
 from insights.ground import metrics
 from insights.model import Prepared, Submission, Ticket
 from insights.store.inbox import Inbox
@@ -153,21 +156,39 @@ def test_a_deadline_of_a_new_row_binds_the_pipeline_that_was_asked_alone(
 def test_a_row_that_another_accepts_at_that_moment_is_the_same_request(
     site: Site, app: App, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from insights.store.accepting import Accepting  # noqa: PLC0415
-
     other = Inbox(app.store, "other")
     met: list[tuple[Ticket, ...]] = []
-    known = Accepting._known  # the moment after the look
+    followed = Inbox._followed  # the moment after the look
 
-    def meets(self: Accepting, rows: Any) -> Any:  # noqa: ANN401
-        found = known(self, rows)
+    def meets(self: Inbox, *args: Any) -> Any:  # noqa: ANN401
         if not met:
             met.append(())
             met.extend(accepted(other, sent(7)))
-        return found
+        return followed(self, *args)
 
-    monkeypatch.setattr(Accepting, "_known", meets)
+    monkeypatch.setattr(Inbox, "_followed", meets)
     (tickets,) = accepted(inbox, sent(7))
     assert met[1] == (Ticket(id=tickets[0].id, key="007", is_new=True),)
     assert not tickets[0].is_new
     assert site.query("SELECT count(*) FROM store.work") == [(1,)]
+
+
+def test_a_row_that_is_forgotten_while_a_door_waits_for_the_stream_is_kept_out(
+    site: Site, inbox: Inbox
+) -> None:
+    accepted(inbox, sent(1))
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(site.store_url) as link:
+        link.execute("SELECT store.forget('ticket', '007', ARRAY[]::text[])")
+        answer = pool.submit(inbox.submit, "ticket", [sent(7)])
+        until = time.monotonic() + 60
+        while site.query(waits) != [(1,)]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        link.commit()
+        (refused,) = answer.result(60)
+    assert isinstance(refused, errors.RequestRefused)
+    assert "was forgotten" in refused.what
