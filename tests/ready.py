@@ -7,6 +7,7 @@ interpreter ends. What would be seen while the modules are read begins from noth
 variables than the product's own, another folder. So do daemons.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -77,6 +78,12 @@ class _Waiting:
                 cwd=_FOLDER,
                 env=_ENVIRONMENT,
             )
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.kill()  # it holds nothing, and a command that hangs would hold it
+        self._process.wait()
 
     def run(self, command: list[str], env: dict[str, str], timeout: float) -> tuple[int, str, str]:
         until = time.monotonic() + timeout
