@@ -1,11 +1,13 @@
 """Persons with a role of their own: each may run the commands of the role, and no others."""
 
+import hashlib
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 import typer
@@ -174,20 +176,26 @@ def test_an_operator_changes_stages_and_the_audit_has_the_login(
     shared: Shared, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store(shared.site.store_url).open()
-    for digit in "12":
-        Deployments(store).register("other", digit * 64, {}, stream="other", columns=("a",))
+    versions = []
+    for definition in ({"prompt": "first"}, {"prompt": "second"}):
+        said = msgspec.json.encode(definition)
+        versions.append(hashlib.sha256(said).hexdigest())  # as `audit verify` looks at it
+        Deployments(store).register(
+            "other", versions[-1], definition, stream="other", columns=("a",)
+        )
     store.close()
-    for line in ("promote other 1111 --why test --yes", "rollback other --yes"):
+    first, second = versions
+    for line in (f"promote other {first[:8]} --why test --yes", "rollback other --yes"):
         assert shared.run("otto", line, capsys)[0] == 0
         assert shared.run("nora", line, capsys)[0] == 45
     told = shared.site.query(
-        "SELECT c.actor, c.login, left(e.details ->> 'version', 1), e.details ->> 'why'"
+        "SELECT c.actor, c.login, left(e.details ->> 'version', 8), e.details ->> 'why'"
         " FROM store.audit_event e JOIN store.audit_chain c USING (chain_id)"
         " WHERE e.action = 'deployed' AND c.login = 'otto' ORDER BY e.at"
     )
     assert told == [
-        ("insights promote", "otto", "1", "test"),
-        ("insights rollback", "otto", "2", None),
+        ("insights promote", "otto", first[:8], "test"),
+        ("insights rollback", "otto", second[:8], None),
     ]
 
 
