@@ -20,7 +20,8 @@ def _drop_in(**environment: str) -> str:
     said = "".join(f'Environment="{name}={value}"\n' for name, value in environment.items())
     return (
         "[Service]\nProtectHome=read-only\nSocketBindDeny=\nNice=0\nStandardOutput=tty\n"
-        f"StandardError=tty\nTTYPath=/dev/console\nExecPaths={sys.prefix} {sys.base_prefix}\n{said}"
+        f"StandardError=tty\nTTYPath=/dev/console\nExecPaths={sys.prefix} {sys.base_prefix}\n"
+        f"BindReadOnlyPaths={ROOT}\n{said}"  # the checkout may lie in /tmp, which the unit hides
     )
 
 
