@@ -111,7 +111,8 @@ SELECT row_key FROM page GROUP BY row_key HAVING count(DISTINCT input_hash) > 1 
 -- one row for each version that makes them, until claims make work of it (work_pages.sql). Where a row is there already,
 -- or twice in the page, none enters: `record` looks at all of them. Only where all versions read all columns.
 SELECT e.new, 0 AS changed, 0 AS revived, 0 AS outdated, extract(epoch FROM clock_timestamp())::float8 AS at,
-       ARRAY(SELECT row_key FROM page WHERE %(sample)s > 0 AND cursor IS NOT NULL LIMIT %(sample)s) AS stamped, e.row_ids
+       ARRAY(SELECT row_key FROM page WHERE %(sample)s > 0 AND cursor IS NOT NULL LIMIT %(sample)s) AS stamped,
+       CASE WHEN %(want_ids)s THEN coalesce(e.row_ids, '{}') END AS row_ids
 FROM store.enter_page(%(stream_id)s, %(hash_version)s::smallint, %(versions)s, %(enqueue)s, %(want_ids)s) e;
 
 -- name: record_same
