@@ -112,15 +112,15 @@ def test_a_page_of_nothing_behind_new_ones_records_nothing(store: Store) -> None
 def test_a_known_row_in_a_new_page_is_no_line_in_the_log_of_the_server(
     store_server: servers.Postgres, store: Store
 ) -> None:
-    loading = Loading(store)
-    loading.record(("a person's number", "a"))
+    loading, person = Loading(store), uuid.uuid4().hex  # other tests' words are in that log too
+    loading.record((person, "a"))
     assert loading.record(("b", "b")).new == 1  # entered without a look-up, as the next is tried
-    assert loading.record(("a person's number", "a"), ("c", "c")).new == 1
+    assert loading.record((person, "a"), ("c", "c")).new == 1
     with pytest.raises(psycopg.errors.DivisionByZero):
         store_server.execute("SELECT 1/0")
     told = store_server.log.read_text()
     assert "division by zero" in told
-    assert "person" not in told
+    assert person not in told
 
 
 def test_a_key_that_is_there_twice_in_a_new_page_is_seen(store: Store) -> None:
