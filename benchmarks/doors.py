@@ -77,12 +77,6 @@ SCHEMA = {
 BODY = "The pump of line 4 stops under load. Anna Muster, anna.muster@example.com. " * 5
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def site(folder: Path, store: servers.Postgres, port: int) -> Path:
     """Write the settings, and make their pipeline live."""
     (folder / "pipelines").mkdir(parents=True)
@@ -182,7 +176,7 @@ def main() -> None:
     if options.kills:
         _door_kills.main(options.kills, options.seconds, as_json=options.json)
         return
-    folder, ours, other = servers.scratch(), free_port(), free_port()
+    folder, ours, other = servers.scratch(), servers.free_port(), servers.free_port()
     try:
         with servers.running(servers.Postgres(folder / "pg", durable=True).create()) as store:
             store.create_database("bench")

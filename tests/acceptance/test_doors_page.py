@@ -5,22 +5,18 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.servers import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = re.compile(r"(?ms)^## From a fresh clone.*?(?=^## )")
 BLOCK = re.compile(r"(?ms)^```bash\n(.*?)^```$")
 pytestmark = pytest.mark.acceptance
-
-
-def _free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_the_commands_lead_to_insights_of_redacted_text(tmp_path: Path, store_url: str) -> None:
@@ -29,7 +25,7 @@ def test_the_commands_lead_to_insights_of_redacted_text(tmp_path: Path, store_ur
             pytest.skip(f"needs {tool}")
     section = SECTION.search((ROOT / "docs" / "doors.md").read_text(encoding="utf-8"))
     assert section is not None
-    http, broker = _free(), _free()
+    http, broker = free_port(), free_port()
     script = "\n".join(BLOCK.findall(section[0])).replace(". .venv/bin/activate\n", "")
     for written, here in {
         "9189": str(http),

@@ -2,14 +2,13 @@
 
 import json
 import re
-import socket
 import stat
 import tarfile
-from contextlib import closing
 from pathlib import Path
 
 from tests.answering import answering
 from tests.helpdesk import Helpdesk
+from tests.servers import free_port
 from tests.site import Site
 
 PLANTED = {
@@ -40,13 +39,6 @@ def _parts(archive: Path) -> dict[str, str]:
     return found
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _planted(site: Site, folder: Path) -> None:
     """Put secrets and personal data wherever this program meets any."""
     legacy = Helpdesk.of(folder / "legacy.sqlite")
@@ -71,7 +63,7 @@ def _planted(site: Site, folder: Path) -> None:
 
 def test_nothing_that_was_planted_is_in_it_and_what_helps_is(site: Site, tmp_path: Path) -> None:
     _planted(site, tmp_path)
-    site.environment["INSIGHTS_HEALTH__LISTEN"] = f"127.0.0.1:{_free_port()}"
+    site.environment["INSIGHTS_HEALTH__LISTEN"] = f"127.0.0.1:{free_port()}"
     site.write()
     log = tmp_path / "daemon.log"
     with answering(site, INSIGHTS_LOG__LEVEL="debug") as daemon:
@@ -129,7 +121,7 @@ def test_nothing_that_was_planted_is_in_it_and_what_helps_is(site: Site, tmp_pat
 
 def test_a_part_that_cannot_be_had_is_named_and_stops_no_other(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "for-help.tar.gz"
-    site.environment["INSIGHTS_HEALTH__LISTEN"] = f"127.0.0.1:{_free_port()}"
+    site.environment["INSIGHTS_HEALTH__LISTEN"] = f"127.0.0.1:{free_port()}"
     site.environment["INSIGHTS_STORE__URL"] = "postgresql://u:Geheim-und-lang-77@127.0.0.1:9/x"
     arguments = ["support-bundle", "--output", str(target), "--no-doctor", "--log", "/nowhere"]
     done = site.insights(*arguments)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import psycopg
 import pyodbc
 
 START_S = 60.0
+_FIRST_PORT = 11_000  # browsers go to no port of some below
 AS_ROOT = os.geteuid() == 0
 _SETPRIV = ["setpriv", "--pdeathsig", "KILL"]
 _NOBODY = ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
@@ -25,11 +27,17 @@ Rows = list[tuple[Any, ...]]
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on.
+
+    It is below those that the kernel gives to connections: one of them may be a connection's by
+    the time somebody listens there, or while a server is down that keeps its port.
+    """
+    begin = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(max(1, begin - _FIRST_PORT))  # `random` is seeded
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def scratch() -> Path:
