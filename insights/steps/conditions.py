@@ -6,7 +6,7 @@ so stays, and is refused by its place.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from insights.model import Json
@@ -15,7 +15,7 @@ _OF_IF = {"if", "then", "else", "$comment", "title", "description"}
 _ANY = r"[\s\S]"
 _AHEAD = re.compile(r"(?:\^|\\A)?(?=\(\?[=!])")
 _BLANK = re.compile(r"\\s\*\$")  # nothing but white space
-_LITERAL = re.compile(r"(?P<text>(?:[\w :/@#,;&%=<>~!-]|\\[^\w\s])+)(?P<end>\.\*\$?|\$)?")
+_LITERAL = re.compile(r"(?P<text>(?:[\w :/@#,;&%=<>~!-]|\\[^\w\s])+)(?P<end>\.\*|\$)?")
 
 
 def written(part: Json) -> Json:
@@ -40,7 +40,10 @@ def _with(part: Json, *more: Json) -> Json:
 
 
 def _ahead(part: Json) -> Json:
-    """Take the groups that look ahead from a pattern's beginning: each is a pattern of its own."""
+    """Take the groups that look ahead from a pattern's beginning: each is a pattern of its own.
+
+    Not where a `|` follows: what stands behind it was looked at from nowhere.
+    """
     pattern = part.get("pattern")
     begun = _AHEAD.match(pattern) if isinstance(pattern, str) else None
     if not isinstance(pattern, str) or begun is None or not begun[0]:
@@ -54,24 +57,28 @@ def _ahead(part: Json) -> Json:
             return part
         found.append(said)
         rest = rest[end:]
+    if any(sign == "|" and depth == 0 for sign, depth, _ in _signs(rest)):
+        return part
     whole = f"^{rest}" if rest else found.pop()
     return _with({**part, "pattern": whole}, *({"pattern": one} for one in found))
 
 
 def _closing(pattern: str) -> int:
     """Return where the group ends that a pattern begins with."""
+    ends = (end for sign, depth, end in _signs(pattern) if sign == ")" and depth == 0)
+    return next(ends, len(pattern))
+
+
+def _signs(pattern: str) -> Iterator[tuple[str, int, int]]:
+    """Yield what groups and divides a pattern, how many groups it then is within, its end."""
     depth, inside = 0, False
-    for match in re.finditer(r"\\.|[][()]", pattern):
+    for match in re.finditer(r"\\.|[][()|]", pattern):
         sign = match[0]
-        if sign == "[":
-            inside = True
-        elif sign == "]":
-            inside = False
-        elif not inside and sign in "()":
-            depth += 1 if sign == "(" else -1
-            if depth == 0:
-                return match.end()
-    return len(pattern)
+        if sign in "[]":
+            inside = sign == "["
+        elif not inside and sign in "()|":
+            depth += {"(": 1, ")": -1}.get(sign, 0)
+            yield sign, depth, match.end()
 
 
 def _otherwise(inner: str) -> str | None:
@@ -85,7 +92,7 @@ def _otherwise(inner: str) -> str | None:
         if found is None:
             return None
         words.append(re.sub(r"\\(.)", r"\1", found["text"]))
-        ends.add((found["end"] or "").startswith("$"))
+        ends.add(found["end"] == "$")
     if len(ends) > 1:
         return None
     return other_than(words, beginning=not ends.pop())

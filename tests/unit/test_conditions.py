@@ -117,6 +117,7 @@ _TEXTS = (
         r"\A(?!foo\.).+",
         r"^(?!-)(?!0000$).*$",
         r"^(?=[^(]*[(]?[a-z])(?!ba)[a-z-]+$",
+        r"^(?=a|f)(?:foo|a[|]?)",
     ],
 )
 def test_looking_ahead_at_the_beginning_is_written_as_patterns(pattern: str) -> None:
@@ -142,6 +143,20 @@ def test_looking_ahead_at_the_beginning_is_written_as_patterns(pattern: str) -> 
 )
 def test_what_cannot_be_written_so_is_refused(part: Json, keyword: str) -> None:
     with pytest.raises(errors.SettingsError, match=f"`{keyword}` cannot be enforced"):
+        check_schema({"type": "object", "properties": {"a": part}})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^(?=a)b|c",  # what begins otherwise and has a `c` was looked at by nobody
+        "^(?!a)(?=b)[|]|c",
+        "^(?!a.*$)",  # a second line is no end of it
+    ],
+)
+def test_looking_ahead_that_patterns_say_otherwise_is_refused(pattern: str) -> None:
+    part = {"type": "string", "pattern": pattern}
+    with pytest.raises(errors.SettingsError, match=r"#/properties/a: .*look-around"):
         check_schema({"type": "object", "properties": {"a": part}})
 
 
