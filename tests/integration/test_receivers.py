@@ -210,11 +210,11 @@ def test_a_receiver_that_says_a_word_now_and_then_is_left_in_time(
             began = time.monotonic()
             with pytest.raises(errors.ReceiverUnavailable):
                 receiver.send(NEWS)
-            assert time.monotonic() - began < 20  # it drips without end, and 30 is the default
+            assert time.monotonic() - began < 5
         began = time.monotonic()
         with contextlib.suppress(errors.ReceiverUnavailable):  # 200 is an answer
             Heartbeat(_settings(heartbeat=f"http://{at}/"), lambda: True).run_once()
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 5
         server.shutdown()
 
 

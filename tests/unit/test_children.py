@@ -122,11 +122,11 @@ def test_submitting_never_waits_for_a_load_and_closing_ends_it() -> None:
     with _worker(Init(load_s=60)) as worker:
         began = time.monotonic()
         calls = [worker.submit("sleep", Ask(0), Ask, deadline_s=1) for _ in range(3)]
-        assert time.monotonic() - began < 20  # the load takes 60
+        assert time.monotonic() - began < 1
         assert not wait(calls, 1.5).done  # the deadline is not for the load
         began = time.monotonic()
         worker.close(drain_s=30)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 2
         for call in calls:
             with pytest.raises(errors.WorkerDied):
                 call.result(5)
