@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from insights.site.settings import HealthSettings
 from tests.answering import Answering, answering
 from tests.integration.test_door_metrics import OF_DAEMONS
 from tests.site import Site
@@ -136,12 +138,34 @@ def test_each_fault_has_one_alert_within_two_minutes_and_a_quiet_hour_has_none(
     assert tested == set(re.findall(r"alert: (\w+)", rules.read_text()))
 
 
+def _with_doors(scrape: str) -> str:
+    """Return a scrape configuration whose job for doors is no comment."""
+    return re.sub(r"^#(?=  )", "", scrape, flags=re.MULTILINE)
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
-def test_promtool_takes_rules_and_scrape_configuration() -> None:
-    for kind, file in (("rules", "insights.rules.yml"), ("config", "scrape.yml")):
-        command = ["promtool", "check", kind, str(DEPLOY / "prometheus" / file)]
+def test_promtool_takes_rules_and_scrape_configuration(tmp_path: Path) -> None:
+    folder = shutil.copytree(DEPLOY / "prometheus", tmp_path / "prometheus")
+    doors = folder / "doors.yml"
+    doors.write_text(_with_doors((folder / "scrape.yml").read_text()))
+    for kind, file in (
+        ("rules", "insights.rules.yml"),
+        ("config", "scrape.yml"),
+        ("config", doors),
+    ):
+        command = ["promtool", "check", kind, str(folder / file)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_site_without_doors_has_no_alert_of_one_that_is_down() -> None:
+    """Doors are off at first, and what is scraped and not there is an alert."""
+    scrape = (DEPLOY / "prometheus" / "scrape.yml").read_text()
+    rules = (DEPLOY / "prometheus" / "insights.rules.yml").read_text()
+    (job,) = yaml.safe_load(scrape)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [HealthSettings().listen]}]
+    _, doors = yaml.safe_load(_with_doors(scrape))["scrape_configs"]
+    assert f'up{{job="{doors["job_name"]}"}} == 0' in rules
 
 
 def test_each_alert_names_cause_and_fix_and_has_its_section() -> None:
