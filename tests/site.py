@@ -58,10 +58,11 @@ class Site:
         model: Path,
         monkeypatch: pytest.MonkeyPatch,
         extra: str = "",
+        prompt: str = PROMPT,
     ) -> "Site":
         """Write one whose stream is the inbox, and give this process its environment."""
         made = cls(folder, store_url, "", model, source="inbox", stream='key = ["id"]')
-        made.sink, made.extra = False, extra
+        made.sink, made.extra, made.prompt = False, extra, prompt
         made.write()
         for name, value in made.env().items():
             monkeypatch.setenv(name, value)

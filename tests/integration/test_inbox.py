@@ -39,12 +39,7 @@ def inbox_site(
     tmp_path: Path, store_url: str, stand_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Site:
     """An installation whose rows come in through doors, its settings in our environment."""
-    site = Site(tmp_path, store_url, "", stand_in, source="inbox", stream='key = ["id"]')
-    site.prompt, site.sink = PROMPT, False
-    site.write()
-    for name, value in site.env().items():
-        monkeypatch.setenv(name, value)
-    return site
+    return Site.of_inbox(tmp_path, store_url, stand_in, monkeypatch, prompt=PROMPT)
 
 
 @pytest.fixture

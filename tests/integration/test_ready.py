@@ -45,6 +45,19 @@ def test_a_command_has_its_own_variables_and_leaves_none_to_the_next(site: Site)
     assert ready.run(arguments, env, 60).returncode == without.returncode
 
 
+def test_a_command_has_no_variable_of_the_process_that_it_forks_from(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = site.env()
+    stale = env.pop("INSIGHTS_CREDENTIAL_HASH_KEY")
+    theirs = {**ready._ENVIRONMENT, "INSIGHTS_CREDENTIAL_HASH_KEY": stale}
+    monkeypatch.setattr(ready, "_ENVIRONMENT", theirs)
+    command = [sys.executable, "-m", "insights", "-c", str(site.config), "run", "--once"]
+    code, _, err = ready._Waiting().run(command, env, 60)
+    assert code != 0
+    assert "hash_key" in err
+
+
 def test_a_command_that_does_not_end_in_time_is_killed(site: Site) -> None:
     arguments = ["-c", str(site.config), "status", "--watch"]
     with pytest.raises(subprocess.TimeoutExpired):

@@ -1,8 +1,10 @@
-"""Support is what it was when the store counted all of it: the former statement is kept here."""
+"""Support is what it was when the store counted all of it, as the former release still does.
+
+It goes with the statement: once `former/` has the present one, nothing is left to compare with.
+"""
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,11 +13,12 @@ from psycopg.types.json import Jsonb
 from insights.model import Claims, Support
 from insights.store.postgres import Store
 from insights.store.support import SupportStore
+from tests.integration.test_former_release import FORMER
 
 _WORDS = (
     "printer printers spooler queue the it's a stuck job fuser \\ ' \" Straße 42 10.0.0.7 x-ray"
 )
-_FORMER = (Path(__file__).parent / "former" / "support.sql").read_text(encoding="utf-8")
+_FORMER = (FORMER / "support.sql").read_text(encoding="utf-8")
 
 
 def _formerly(
