@@ -3,6 +3,7 @@ trusts what passed, and nothing else."""
 
 import json
 import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -60,6 +61,28 @@ def test_weights_that_are_read_wrongly_are_seen(models: Path, tmp_path: Path, ki
 def test_no_number_at_all_is_refused() -> None:
     with pytest.raises(SystemExit, match="nan off"):
         trial._compare("Q8_0", [np.full(4, np.nan)], [np.ones(4)])
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("python", ["3.11.2", "later"])
+def test_the_source_is_unpacked_by_any_python(
+    python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if python == "3.11.2":  # Debian 12's
+        whole = tarfile.TarFile.extractall
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+        monkeypatch.setattr(
+            tarfile.TarFile,
+            "extractall",
+            lambda file, path=".", members=None: whole(file, path, members),
+        )
+    archive = tmp_path / "work" / "llama_cpp_python-9.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as file:
+        for name in ("llama_cpp/__init__.py", "vendor/llama.cpp/models/vocabulary.gguf"):
+            file.addfile(tarfile.TarInfo(f"llama_cpp_python-9/{name}"))
+    tree = llama.source("9", wheels.digest(archive))
+    assert sorted(one.name for one in tree.rglob("*") if one.is_file()) == ["__init__.py", "whole"]
 
 
 @pytest.mark.usefixtures("here")
