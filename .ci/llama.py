@@ -152,7 +152,7 @@ def source(version: str, sha256: str) -> Path:
     if not archive.exists():
         say(f"Fetching the source of llama-cpp-python {version}")
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        wanted = ["--no-deps", "--no-binary", ":all:", f"llama-cpp-python=={version}"]
+        wanted = ["--no-deps", "--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}"]
         fetched = WORK / "fetched"
         run(
             [*pip, "download", "--dest", str(fetched), *wanted],
