@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +32,18 @@ def _need(missing: str) -> None:
         pytest.fail(f"CI needs {missing}", pytrace=False)
     if missing:
         pytest.skip(f"needs {missing}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool | None, bool | None]:
+    """What a test's libraries put into the environment ends with it: torch names a folder there."""
+    former = dict(os.environ)
+    try:
+        return (yield)
+    finally:
+        for name in set(os.environ) - set(former):
+            del os.environ[name]
+        os.environ.update(former)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import ready
+from tests import conftest, ready
 from tests.site import Site
 
 
@@ -68,6 +68,17 @@ def test_a_command_that_does_not_end_in_time_is_killed(site: Site) -> None:
 def test_what_is_seen_while_modules_are_read_is_read_anew() -> None:
     assert ready._as_read({**os.environ, "INSIGHTS_STREAM__TICKET__WHERE": "1 = 1"})
     assert not ready._as_read({**os.environ, "TZ": "Asia/Tokyo"})
+
+
+def test_what_a_test_before_left_in_the_environment_is_gone() -> None:
+    before = dict(os.environ)
+    run = conftest.pytest_runtest_protocol()
+    next(run)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = "/compiled"
+    del os.environ["PATH"]
+    next(run, None)
+    assert dict(os.environ) == before
+    assert ready._as_read(dict(os.environ))
 
 
 def test_another_folder_is_read_from_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
