@@ -193,6 +193,15 @@ def library_folders() -> list[str]:
     return [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if path]
 
 
+def forget_programs() -> None:
+    """Leave this process no folder of programs: one that may start none finds none.
+
+    Libraries that look for another library ask a compiler that they find, with a file of their own
+    (`ctypes.util.find_library`); where there is none they go by the library's name.
+    """
+    os.environ["PATH"] = ""
+
+
 def for_children() -> dict[str, str]:
     """Return the environment of a child process: an allow-list, so that it holds no secret."""
     found = {name: value for name, value in os.environ.items() if _FOR_CHILDREN.fullmatch(name)}

@@ -52,6 +52,7 @@ def confine(reads: Iterable[str | Path]) -> None:
         read=[*given, *Path(_ROCM[0]).glob(_ROCM[1])], use=[*map(Path, _DEVICES), *gpus]
     )
     seccomp.refuse()
+    environment.forget_programs()
 
 
 def attempt() -> Held:

@@ -1,6 +1,8 @@
 """The processes that read strangers' bytes cannot do what their user could, and still work."""
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -176,9 +178,23 @@ print(tried(lambda: os.listdir("/")))
     assert told[1:] == [refused, refused, refused, f"-1 {refused}", f"-1 {refused}", "done"]
 
 
+def test_a_library_that_looks_for_another_finds_no_compiler_to_ask(tmp_path: Path) -> None:
+    """As CUDA's do, which PyPI's PyTorch brings; a machine that builds llama.cpp has a compiler."""
+    assert shutil.which("gcc")
+    code = f"""
+import ctypes.util, tempfile
+from insights.workers import confinement
+tempfile.tempdir = "/"
+confinement.confine([{str(tmp_path)!r}])
+print(ctypes.util.find_library("dl"), ctypes.util.find_library("of-nobody"))
+"""
+    assert _alone(code) in ("None None", "libdl.so.2 None")  # by the kernel: /sbin/ldconfig says
+
+
 def test_a_kernel_without_both_is_no_reason_not_to_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # which goes, as from a child
     monkeypatch.setattr("secrets.token_hex", lambda _: "tried")
     monkeypatch.setattr(landlock, "version", lambda: 0)
     monkeypatch.setattr(seccomp, "refuse", lambda: False)
