@@ -53,7 +53,7 @@ _EAN_LENGTH = 13
 _PAIRS = 8  # groups of two digits in a card of sixteen
 
 _IBAN_START = re.compile(r"(?<![^\W_])[A-Za-z]{2}[ \n._-]{0,3}\d[ \n._-]{0,3}\d")
-_IBAN_REST = re.compile(r"(?:[ \n./_-]{0,3}[A-Za-z0-9]){11,32}+")
+_IBAN_REST = re.compile(r"(?:[ \n./_-]{0,3}+[A-Za-z0-9]){11,32}+")
 _ALNUM = re.compile(r"[^A-Za-z0-9]+")
 _RUN = re.compile(r"[A-Za-z0-9]{11,30}+(?![A-Za-z0-9])")
 _EACH = re.compile(r"[A-Za-z0-9]")

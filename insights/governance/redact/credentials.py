@@ -27,7 +27,7 @@ _SHAPES = re.compile(
 )  # fmt: skip
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:(?!-----END)[\x21-\x7e\s]){1,20000}+"
+    r"(?:(?!-----END)[\x21-\x7e\s]){1,20000}"  # what follows may be absent: no way back is tried
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
 )
 _NAMES = any_of((

@@ -34,7 +34,7 @@ _IPV4 = re.compile(
 )
 _IPV6_SIGN = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IPV6 = re.compile(
-    r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}+(?:(?<=\d)(?:\.\d{1,3}){3})?(?![\w:])"
+    r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}+){2,8}+(?:(?<=\d)(?:\.\d{1,3}){3})?(?![\w:])"
 )
 _HOSTS = Words(
     (r"ips?", r"ipv4", r"addr(?:ess(?:es)?|esse)?", r"adresse?n?", r"hosts?", r"server", r"client",
