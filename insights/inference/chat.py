@@ -1,30 +1,27 @@
 """A model's chat template: from messages to the whole prompt, as it was trained to read it.
 
 Published templates are written for transformers, so they get the environment that transformers
-gives them (`utils/chat_template_utils.py`: trim_blocks, lstrip_blocks, loop controls,
-`{% generation %}`, raise_exception, strftime_now, tojson with arguments, its `dict` and
-`namespace`; `tools` and `documents` are none). Contents are marks while it renders
-(`steps.segments`), so what looks into a content finds no data there; strip, trim, replace, indent,
-tojson and splitting at white space work on marks as on the text itself.
+gives them (`chat_environment`). Contents are marks while it renders (`steps.segments`).
+
+Templates of models that see as well may take contents as lists of parts alone. A block of thinking
+that a template opens behind the last message is closed, by the template's own switch where it has
+one, else as llama.cpp closes it (`common/chat.cpp`): constrained output begins at once, and would
+be thought, not said.
 """
 
 import hashlib
-import json
 import re
-import types
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jinja2
-import jinja2.ext
-import jinja2.sandbox
-from jinja2 import nodes, parser
 
 from insights import errors
+from insights.inference.chat_environment import environment
 from insights.model import Message, Segment
 from insights.steps.segments import Data, Marks
 
+_THINKING = re.compile(r"(<(?:\w+:)?think(?:ing)?>|\[THINK\])\s*\Z")  # opened, and left so
 _FIX = "set model.<name>.chat_template: a file, or a well-known name (docs/inference.md)"
 
 
@@ -70,9 +67,10 @@ class ChatTemplate:
                 shown = vocabulary.piece(token, special=True) if token >= 0 else b""
                 self._variables[name] = shown.decode("utf-8", "replace")
         self._variables |= {"tools": None, "documents": None, "add_generation_prompt": True}
+        self._unthinking = {"enable_thinking": False} if "enable_thinking" in text else {}
         self._ways: dict[tuple[str, ...], _Way] = {}
         try:
-            self._template = _environment().from_string(text)
+            self._template = environment().from_string(text)
         except jinja2.TemplateError as exc:
             raise errors.ModelError(
                 f"the chat template ({origin}) does not parse: {exc}",
@@ -87,7 +85,7 @@ class ChatTemplate:
             errors.ModelError: If it cannot be rendered, or leaves a message out, even with all
                 messages in one.
         """
-        return self._way(tuple(roles))[0]
+        return self._way(tuple(roles)).told
 
     def render(self, messages: Sequence[Message]) -> tuple[Segment, ...]:
         """Return the prompt as segments, the beginning of the answer last.
@@ -98,15 +96,15 @@ class ChatTemplate:
         Raises:
             errors.ModelError: As `check`.
         """
-        _, join = self._way(tuple(message.role for message in messages))
-        return self._say(join(messages))
+        way = self._way(tuple(message.role for message in messages))
+        return self._said(way, messages)
 
     def literals(self) -> str:
         """Return what the template prints of its own around a conversation, for looking at."""
         shown = [self.text]
         for roles in (("user",), ("system", "user"), ("user", "assistant", "user")):
             try:
-                said = self._say(_probe(roles))
+                said = self.render(_probe(roles))
             except errors.ModelError:
                 continue
             shown += [segment.text for segment in said if segment.is_template]
@@ -126,28 +124,44 @@ class ChatTemplate:
         problem = ""
         for way in _WAYS:
             try:
-                said = self._say(way[1](messages))
+                said = self._said(way, messages)
             except errors.ModelError as exc:
                 problem = problem or exc.what
                 continue
-            whole = "".join(segment.text for segment in said)
-            if all(text in whole for text in wanted):
+            whole = "".join(segment.text for segment in said).casefold()  # cases may change
+            if all(text.casefold() in whole for text in wanted):
                 return way
             problem = problem or f"the chat template ({self.origin}) leaves a message out"
         raise errors.ModelError(
             f"{problem} (roles: {', '.join(roles)})", where=self._where, fix=_FIX
         )
 
-    def _say(self, messages: Sequence[Message]) -> tuple[Segment, ...]:
+    def _said(self, way: "_Way", messages: Sequence[Message]) -> tuple[Segment, ...]:
+        """Return the messages as the template says them in this way, no thinking left open."""
+        joined = way.joined(messages)
+        said = self._say(joined, in_parts=way.in_parts)
+        if _opened(said) and self._unthinking:
+            said = self._say(joined, in_parts=way.in_parts, more=self._unthinking)
+        if opened := _opened(said):
+            end = said[-1].text.rstrip()
+            closed = f"{end}\n\n{opened[0]}/{opened[1:]}\n\n"
+            said = (*said[:-1], Segment(text=closed, is_template=True))
+        return said
+
+    def _say(
+        self, messages: Sequence[Message], *, in_parts: bool, more: dict[str, bool] | None = None
+    ) -> tuple[Segment, ...]:
         marks = Marks()
-        contents = [
-            {"role": message.role, "content": "".join(_marked(marks, s) for s in message.segments)}
-            for message in messages
-        ]
+        contents: list[dict[str, Any]] = []
+        for message in messages:
+            text = "".join(_marked(marks, s) for s in message.segments)
+            content = [{"type": "text", "text": text}] if in_parts else text
+            contents.append({"role": message.role, "content": content})
+        given = {**self._variables, **(more or {})}
         try:
-            return marks.split(
-                self._template.render(messages=contents, _marks=marks, **self._variables)
-            )
+            said = marks.split(self._template.render(messages=contents, _marks=marks, **given))
+            if marks.broken(said):
+                raise jinja2.TemplateError("it cuts a message at a number of characters")  # noqa: TRY301 - one door
         except Exception as exc:
             told = str(exc) if isinstance(exc, jinja2.TemplateError) else type(exc).__name__
             raise errors.ModelError(
@@ -155,6 +169,15 @@ class ChatTemplate:
                 where=self._where,
                 fix=_FIX,
             ) from exc
+        return said
+
+
+def _opened(said: Sequence[Segment]) -> str:
+    """Return the sign by which a template opens a block of thinking at its end; empty: none."""
+    if not said or not said[-1].is_template:
+        return ""
+    found = _THINKING.search(said[-1].text)
+    return found[1] if found else ""
 
 
 def _system_in_user(messages: Sequence[Message]) -> Sequence[Message]:
@@ -172,11 +195,22 @@ def _all_in_one(messages: Sequence[Message]) -> Sequence[Message]:
     return [_joined("user", messages)]
 
 
-_Way = tuple[str, Callable[[Sequence[Message]], Sequence[Message]]]
-_WAYS: tuple[_Way, ...] = (
-    ("as they are", lambda messages: messages),
-    ("the system message as the beginning of the user's", _system_in_user),
-    ("all messages in one", _all_in_one),
+class _Way(NamedTuple):
+    """How messages are handed to a template."""
+
+    told: str
+    joined: Callable[[Sequence[Message]], Sequence[Message]]
+    in_parts: bool = False  # contents as lists of parts, as templates of models that see take them
+
+
+_JOINED: tuple[_Way, ...] = (
+    _Way("as they are", lambda messages: messages),
+    _Way("the system message as the beginning of the user's", _system_in_user),
+    _Way("all messages in one", _all_in_one),
+)
+_WAYS = (
+    *_JOINED,
+    *(_Way(f"{way.told}, contents as parts", way.joined, in_parts=True) for way in _JOINED),
 )
 
 
@@ -205,152 +239,5 @@ def _probe(roles: Sequence[str]) -> list[Message]:
 
 def _marked(marks: Marks, segment: Segment) -> str:
     if segment.is_template:
-        return segment.text
+        return marks.plain(segment.text)
     return marks.put(Data(segment.text, segment.source))
-
-
-# --- the environment ------------------------------------------------------------------------------
-
-
-class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Transformers' environment, with string methods that know marks."""
-
-    def call(self, context: Any, callee: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Jinja's signature
-        """Call what a template calls; methods that change a text look into the data."""
-        owner = getattr(callee, "__self__", None)
-        if isinstance(callee, types.BuiltinMethodType) and isinstance(owner, str):
-            marks: Marks = context["_marks"]
-            sides = _STRIPS.get(callee.__name__)
-            if sides is not None:
-                return marks.strip(owner, *(args or (None,)), left=sides[0], right=sides[1])
-            if callee.__name__ == "replace":
-                return _replace(context, owner, *args)
-            if callee.__name__ == "splitlines" and not args:
-                return _lines(marks, owner)
-            if (
-                callee.__name__ == "split"
-                and not str(args[0] if args else "").strip()
-                and not args[1:]
-            ):
-                return _split(marks, owner, *args)
-        return super().call(context, callee, *args, **kwargs)
-
-
-_STRIPS = {"strip": (True, True), "lstrip": (True, False), "rstrip": (False, True)}
-
-
-def _lines(marks: Marks, text: str) -> list[str]:
-    found = marks.cut(text, "\r\n|\r|\n")
-    return found if found[-1] else found[:-1]
-
-
-def _split(marks: Marks, text: str, at: str | None = None) -> list[str]:
-    if at is None:
-        return [part for part in marks.cut(text, r"\s+") if part]
-    return marks.cut(text, re.escape(at))
-
-
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %}`: around what an assistant said; prints what is in it."""
-
-    tags = {"generation"}  # noqa: RUF012 - Jinja's interface
-
-    def parse(self, parser: parser.Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.CallBlock(self.call_method("_printed"), [], [], body).set_lineno(line)
-
-    def _printed(self, caller: Callable[[], str]) -> str:
-        return caller()
-
-
-class _Namespace(jinja2.utils.Namespace):
-    """A namespace without underscored attributes: templates come from strangers."""
-
-    def __setitem__(self, name: str, value: object) -> None:
-        if name.startswith("_"):
-            raise jinja2.exceptions.SecurityError(f"a namespace has no attribute {name!r}")
-        super().__setitem__(name, value)
-
-
-@jinja2.pass_context
-def _trim(context: jinja2.runtime.Context, value: object, chars: str | None = None) -> str:
-    marks: Marks = context["_marks"]
-    return marks.strip(str(value), chars, left=True, right=True)
-
-
-@jinja2.pass_context
-def _replace(
-    context: jinja2.runtime.Context, value: object, old: str, new: str, count: int | None = None
-) -> str:
-    marks: Marks = context["_marks"]
-    if count == 0:
-        return str(value)
-    return new.join(marks.cut(str(value), re.escape(old), max(count or 0, 0)))
-
-
-@jinja2.pass_context
-def _indent(
-    context: jinja2.runtime.Context,
-    value: object,
-    width: int | str = 4,
-    first: bool = False,  # noqa: FBT001, FBT002 - templates call it so
-    blank: bool = False,  # noqa: FBT001, FBT002 - as above
-) -> str:
-    step = width if isinstance(width, str) else " " * width
-    begun, *rest = _lines(context["_marks"], f"{value}\n")
-    lines = [begun, *(step + line if line or blank else line for line in rest)]
-    return (step if first else "") + "\n".join(lines)
-
-
-@jinja2.pass_context
-def _tojson(
-    context: jinja2.runtime.Context,
-    value: object,
-    ensure_ascii: bool = False,  # noqa: FBT001, FBT002 - templates call it so
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,  # noqa: FBT001, FBT002 - as above
-) -> str:
-    marks: Marks = context["_marks"]
-
-    def plain(text: str) -> str:
-        return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
-
-    text = json.dumps(
-        value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-    return marks.each(
-        text,
-        lambda data: json.dumps(data, ensure_ascii=ensure_ascii)[1:-1],
-        plain if ensure_ascii else str,
-    )
-
-
-def _refuse(message: str) -> str:
-    raise jinja2.TemplateError(message)
-
-
-def _now(format_: str) -> str:
-    return datetime.now().astimezone().strftime(format_)
-
-
-def _environment() -> _Environment:
-    environment = _Environment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[_Generation, "jinja2.ext.loopcontrols"],
-        autoescape=False,  # prompts are no HTML
-    )
-    environment.filters |= {
-        "trim": _trim,
-        "tojson": _tojson,
-        "replace": _replace,
-        "indent": _indent,
-    }
-    environment.globals |= {
-        "raise_exception": _refuse,
-        "strftime_now": _now,
-        "namespace": _Namespace,
-    }
-    return environment

@@ -12,9 +12,10 @@ from typing import Protocol
 # The forms that published templates use between turns.
 _CONTROL = re.compile(
     r"<[|\uff5c][^<>|\uff5c\n]{1,60}[|\uff5c]>"
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\]"
-    r"|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_(?:turn|image)>"
-    r"|</?(?:think|tool_call|tool_response)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|TOOL_CONTENT|THINK|ARGS)\]"
+    r"|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_(?:turn|image|utterance)>"
+    r"|<(?:begin|beginning|end)_of_(?:document|sentence)>|<SPECIAL_[0-9]+>|\]~!?b[\[\]]|\[e~\["
+    r"|</?(?:seed:)?(?:think|tool_call|tool_response)>|<seed:[be]os>"
 )
 
 

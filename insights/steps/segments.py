@@ -7,7 +7,7 @@ text is the template's and which is a row's.
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import msgspec
@@ -66,6 +66,15 @@ class Marks:
             segments.append(Segment(text=text[at:], is_template=True))
         return tuple(segments)
 
+    @staticmethod
+    def plain(text: str) -> str:
+        """Return a template's own text without the signs of marks, which no script has."""
+        return text.replace(_OPEN, "\ufffd").replace(_CLOSE, "\ufffd")
+
+    def broken(self, segments: Iterable[Segment]) -> bool:
+        """Tell whether part of a mark stands in what a template printed: it cut a content."""
+        return any({_OPEN, _CLOSE} & set(one.text) for one in segments if one.is_template)
+
     def each(self, text: str, data: Callable[[str], str], rest: Callable[[str], str] = str) -> str:
         """Return the text with its data, and what stands between, changed by functions."""
         made = []
@@ -75,6 +84,19 @@ class Marks:
             else:
                 made.append(self.put(Data(data(segment.text), segment.source)))
         return "".join(made)
+
+    def changed(self, text: str, change: Callable[[str], str]) -> str:
+        """Return the text with its letters' cases changed, as if the data stood in the text."""
+        parts = self.split(text)
+        whole = change("".join(part.text for part in parts))
+        made, begin = [], 0
+        for part in parts:
+            piece = whole[begin : begin + len(part.text)]
+            begin += len(part.text)
+            if begin > len(whole) or len(change(part.text)) != len(part.text):
+                return self.each(text, change, change)  # a letter became two (ß, ŉ)
+            made.append(piece if part.is_template else self.put(Data(piece, part.source)))
+        return "".join(made) if len(whole) == begin else self.each(text, change, change)
 
     def cut(self, text: str, at: str, most: int = 0) -> list[str]:
         """Return what stands between the matches of a pattern, as if the data stood in the text.

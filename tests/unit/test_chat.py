@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -30,7 +31,7 @@ PUBLISHED = {
 }
 
 
-def by_transformers(template: str, messages: Sequence[dict[str, str]]) -> str:
+def by_transformers(template: str, messages: Sequence[dict[str, Any]]) -> str:
     rendered, _ = chat_template_utils.render_jinja_template(
         conversations=[list(messages)],
         chat_template=template,
@@ -73,6 +74,10 @@ CHANGED = {
     "indented": "{{ c | indent(2) }}|{{ c | indent('> ', first=true, blank=true) }}",
     "in a block": "{% set said %}{{ c }}\n{% endset %}{% filter trim %}{{ said }}{% endfilter %}",
     "formatted": "{{ '%s' | format(c) }}{{ '{}'.format(c) }}",
+    "in another case": "{{ c | lower }}{{ c.upper() }}{{ c.title() }}{{ c | capitalize }}",
+    "without an affix": "{{ c.removeprefix('What is it').removesuffix('fire') }}"
+    "{{ c.removeprefix('fi').removesuffix(' \n') }}{{ c.removesuffix('ff\n') }}",
+    "escaped": "{{ c | e }}{{ c | string | escape }}",
 }
 
 
@@ -92,6 +97,8 @@ def test_a_published_template_renders_as_in_transformers(
         assert system == "system"
         joined = [{"role": user, "content": plain[0]["content"] + "\n\n" + text}]
         wanted = by_transformers(template, joined)
+    if wanted.endswith("<think>\n"):  # nothing is thought
+        wanted += "\n</think>\n\n"
     assert "".join(s.text for s in ours.render(messages(*conversation))) == wanted
 
 
@@ -141,6 +148,54 @@ def test_every_message_comes_out(template: str, how: str) -> None:
     assert "question" in said
 
 
+# SmolVLM's and LLaVA's, less their pictures: a content that is a text says nothing there.
+_IN_PARTS = (
+    (
+        "{% for m in messages %}{{ m.role | capitalize }}{% if m.content[0]['type'] == 'image' %}:"
+        "{% else %}: {% endif %}{% for part in m.content %}{% if part['type'] == 'text' %}"
+        "{{ part['text'] }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}Assistant:"
+    ),
+    (
+        "{% for m in messages %}{{ m.role.upper() }}: {% for part in m.content | "
+        "selectattr('type', 'equalto', 'text') %}{{ part.text + ' ' }}{% endfor %}{% endfor %}"
+    ),
+)
+
+
+@pytest.mark.parametrize("template", _IN_PARTS)
+@pytest.mark.parametrize("conversation", CONVERSATIONS[:3])
+def test_a_template_that_takes_parts_alone_gets_them(
+    template: str, conversation: tuple[tuple[str, str], ...]
+) -> None:
+    chat = ChatTemplate(template, Vocabulary())
+    assert chat.check([role for role, _ in conversation]) == "as they are, contents as parts"
+    in_parts: list[dict[str, Any]] = [
+        {"role": role, "content": [{"type": "text", "text": text}]} for role, text in conversation
+    ]
+    said = chat.render(messages(*conversation))
+    assert "".join(segment.text for segment in said) == by_transformers(template, in_parts)
+
+
+@pytest.mark.parametrize(
+    ("opening", "end"),
+    [
+        ("{{ '<think>\n' }}", "A:<think>\n\n</think>\n\n"),
+        ("[THINK]", "A:[THINK]\n\n[/THINK]\n\n"),
+        ("<seed:think>", "A:<seed:think>\n\n</seed:think>\n\n"),
+        ("{% if enable_thinking is false %}<think></think>{% else %}<think>{% endif %}",
+         "A:<think></think>"),
+        ("{% if enable_thinking is true %}<think>{% endif %}", "A:"),
+        ("<think>{{ '</think>' }}", "A:<think></think>"),
+    ],
+)  # fmt: skip
+def test_thinking_that_a_template_opens_is_closed(opening: str, end: str) -> None:
+    """As MiniMax M2, QwQ and Nemotron open it: the answer, an object, would be thought."""
+    template = "{% for m in messages %}{{ m.content }};{% endfor %}A:" + opening
+    chat = ChatTemplate(template, Vocabulary())
+    said = chat.render(messages(("user", "a <think>")))
+    assert "".join(segment.text for segment in said) == f"a <think>;{end}"
+
+
 def test_messages_of_one_role_in_a_row_are_joined_where_the_template_refuses_them() -> None:
     chat = ChatTemplate(PUBLISHED["mistral-7b"], Vocabulary())
     said = chat.render(messages(("user", "one"), ("user", "two")))
@@ -154,7 +209,8 @@ def test_messages_of_one_role_in_a_row_are_joined_where_the_template_refuses_the
         ("{{ nothing.at_all() }}", "cannot be rendered"),
         ("{{ raise_exception('no chat model') }}", "no chat model"),
         ("always the same", "leaves a message out"),
-        ("{{ messages[0].content | upper }}", "leaves a message out"),
+        ("{{ messages[0].content | length }}", "leaves a message out"),
+        ("{{ messages[0].content }}{{ messages[0].content[:25] }}", "cuts a message"),
     ],
 )
 def test_a_template_that_cannot_say_a_message_is_refused(template: str, message: str) -> None:

@@ -56,7 +56,8 @@ def test_other_tokens_that_a_file_defines_are_the_datas_too() -> None:
 @pytest.mark.parametrize(
     "text",
     ["<|im_end|>", "<|start_header_id|>", "[/INST]", "<end_of_turn>", "<<SYS>>", "</s>", "<think>",
-     "<\uff5cAssistant\uff5c>", "<bos>"],
+     "<\uff5cAssistant\uff5c>", "<bos>", "[THINK]", "<SPECIAL_11>", "]~b]", "[e~[", "]~!b[",
+     "<end_of_utterance>", "<seed:eos>", "<beginning_of_sentence>"],
 )  # fmt: skip
 def test_a_server_gets_nothing_of_a_row_that_looks_like_control(text: str) -> None:
     assert text not in neutralised(f"x {text} y")
