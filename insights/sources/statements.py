@@ -8,7 +8,7 @@ The redundant `>=` keeps the cursor's index in use. The row past the page tells 
 follows, and whether a key is there twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -19,10 +19,14 @@ from insights.sources.casts import Casts
 from insights.sources.kinds import Column, Kind, kind_of
 
 Selected = sa.Select[Any]
+# A statement and what it is given by name.
+Asked = tuple[Selected, Mapping[str, object]]
 Condition = Column | sa.TextClause
 # How inputs are read: as text; so that no invalid byte hurts; not at all.
 Reading = Literal["plain", "careful", "bare"]
 Source = sa.FromClause
+_SIZES = (1, 2, 4, 8, 16)  # rows that a kept statement names; above them whole steps
+_STEP = 32
 
 
 class Statements:
@@ -48,6 +52,7 @@ class Statements:
             self._where.append(sa.or_(older, source.c[stream.cursor].is_(None)))
         self._pending: list[Condition] = [_fragment(stream.pending)] if stream.pending else []
         hidden = [*stream.extra, *stream.redaction.columns]
+        self._kept: dict[tuple[int, Reading], Selected] = {}
         self.inputs = stream.projection
         self.hidden = tuple(dict.fromkeys(name for name in hidden if name not in self.inputs))
 
@@ -148,6 +153,32 @@ class Statements:
         return self._select([*self.inputs, *self.hidden], reading).where(
             *self._where, self._found(keys)
         )
+
+    def fetched(
+        self, keys: Sequence[tuple[str, ...]], reading: Reading = "plain", *, most: int
+    ) -> Asked:
+        """Return `fetch` with its values apart: a statement that was built once for so many rows.
+
+        Some numbers of rows alone have one, of `most` at most; what is missing to one of them is
+        the last row once more. SQLAlchemy gives a text another type where it is not ASCII, for
+        which engines may have one of their own: such keys get a statement of their own.
+        """
+        if not all(part.isascii() for parts in keys for part in parts):
+            return self.fetch(keys, reading), {}
+        size = next((size for size in _SIZES if size >= len(keys)), -(-len(keys) // _STEP) * _STEP)
+        size = max(len(keys), min(size, most))
+        named = [*keys, *[keys[-1]] * (size - len(keys))]
+        known = size, reading
+        if known not in self._kept:
+            self._kept[known] = self._select([*self.inputs, *self.hidden], reading).where(
+                *self._where, self._found(named, named=True)
+            )
+        kinds = [self.kind(name) for name in self._stream.key]
+        return self._kept[known], {
+            f"k{at}_{place}": self._casts.bindable(part, kind)
+            for at, parts in enumerate(named)
+            for place, (part, kind) in enumerate(zip(parts, kinds, strict=True))
+        }
 
     def attachment(self, parts: tuple[str, ...]) -> Selected:
         """Return the statement that reads a row's file: its size, itself, the personal columns.
@@ -284,21 +315,21 @@ class Statements:
         at = members.index(text) + (not closed) if text in members else 0
         return column.in_([self._bound(name, member) for member in members[at:]])
 
-    def _found(self, keys: Sequence[tuple[str, ...]]) -> Column:
+    def _found(self, keys: Sequence[tuple[str, ...]], *, named: bool = False) -> Column:
+        """Return the condition of rows with these keys; `named` values can be given anew."""
         names = self._stream.key
+        values = [
+            [
+                self._bound(name, part, f"k{at}_{place}" if named else None)
+                for place, (name, part) in enumerate(zip(names, parts, strict=True))
+            ]
+            for at, parts in enumerate(keys)
+        ]
+        columns = [self._ordered(name) for name in names]
         if len(names) == 1:
-            return self._ordered(names[0]).in_([self._bound(names[0], parts[0]) for parts in keys])
-        return sa.or_(
-            *(
-                sa.and_(
-                    *(
-                        self._ordered(name) == self._bound(name, part)
-                        for name, part in zip(names, parts, strict=True)
-                    )
-                )
-                for parts in keys
-            )
-        )
+            return columns[0].in_([value for (value,) in values])
+        equal = (zip(columns, parts, strict=True) for parts in values)
+        return sa.or_(*(sa.and_(*(column == value for column, value in one)) for one in equal))
 
     def _sorted(self, name: str) -> Column:
         column = self._source.c[name]  # a domain's index is in the order of the bare column
@@ -310,10 +341,10 @@ class Statements:
     def _text_of(self, name: str, column: Column) -> Column:
         return self._casts.exact(column, self.kind(name))
 
-    def _bound(self, name: str, text: str) -> Column:
+    def _bound(self, name: str, text: str, known: str | None = None) -> Column:
         kind = self.kind(name)
         value: sa.BindParameter[Any] = sa.bindparam(
-            None, self._casts.bindable(text, kind), unique=True
+            known, self._casts.bindable(text, kind), unique=known is None
         )
         return self._casts.bound(value, self._source.c[name], kind)
 

@@ -26,7 +26,7 @@ from insights.model import (
 from insights.sources import attachments, canonical, clock, cursors, shape
 from insights.sources.paging import Paging
 from insights.sources.session import Session
-from insights.sources.statements import Reading, Selected, Statements
+from insights.sources.statements import Asked, Reading, Statements
 
 _MOST_PARAMETERS = 900  # under SQLite's 999 and SQL Server's 2,100
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what a value that nobody can read is hashed as
@@ -36,7 +36,7 @@ _READINGS: tuple[Reading, ...] = ("plain", "careful")
 _Raw = Any  # a driver's row: a sequence of texts, bytes and None
 
 
-_Build = Callable[[Statements, Reading], Selected]
+_Build = Callable[[Statements, Reading], Asked]
 
 
 class Stream:
@@ -73,8 +73,8 @@ class Stream:
         """Return the next page; see `ports.Source`."""
         by = "key" if self._spec.cursor is None else by
 
-        def build(statements: Statements, reading: Reading) -> Selected:
-            return statements.page(after, by=by, within=within, reading=reading)
+        def build(statements: Statements, reading: Reading) -> Asked:
+            return statements.page(after, by=by, within=within, reading=reading), {}
 
         try:
             rows = self._read(build)
@@ -120,7 +120,7 @@ class Stream:
             parts = [keys.split(key, width) for key in row_keys]
         except ValueError as exc:
             raise errors.RowError(str(exc), where=self._where) from None
-        step = max(1, _MOST_PARAMETERS // width)
+        step = _rows_at_once(width)
         for at in range(0, len(parts), step):
             yield parts[at : at + step]
 
@@ -207,9 +207,9 @@ class Stream:
         for reading in _READINGS:
             try:
                 with self._session.reading(self._where) as link:
-                    statement = build(self._statements(link), reading)
+                    statement, values = build(self._statements(link), reading)
                     # Straight from the driver: every value is text already, or bytes on purpose.
-                    cursor = link.execute(statement).cursor
+                    cursor = link.execute(statement, values).cursor
                     assert cursor is not None  # noqa: S101 - a SELECT has one
                     return list(cursor.fetchall())
             except UnicodeError:
@@ -247,7 +247,7 @@ class Stream:
             else:
                 whole.update({tuple(row[:head]): row[: head + len(self._names)] for row in rows})
 
-        step = max(1, _MOST_PARAMETERS // len(self._spec.key))
+        step = _rows_at_once(len(self._spec.key))
         for at in range(0, len(bare), step):
             read(bare[at : at + step])
         unreadable = (_UNREADABLE,) * len(self._names)
@@ -320,5 +320,10 @@ class Stream:
         return self._built.hidden
 
 
-def _fetching(parts: Sequence[tuple[str, ...]], build: Statements, reading: Reading) -> Selected:
-    return build.fetch(parts, reading)
+def _rows_at_once(width: int) -> int:
+    """Return how many rows one statement may name by keys of so many columns."""
+    return max(1, _MOST_PARAMETERS // width)
+
+
+def _fetching(parts: Sequence[tuple[str, ...]], build: Statements, reading: Reading) -> Asked:
+    return build.fetched(parts, reading, most=_rows_at_once(len(parts[0])))

@@ -1,5 +1,6 @@
 """The SQL for engines that cannot run here is read by an independent parser."""
 
+import re
 from typing import Any
 
 import pytest
@@ -104,6 +105,33 @@ def test_statements_are_that_engines_language(
             assert isinstance(compared.this, exp.Column), (name, text)
     ordered = sqlglot.parse_one(_text(statements["next"], dialect), read=language).args["order"]
     assert [term.this.name for term in ordered.expressions] == [cursor, "id", "line"]
+
+
+def test_rows_are_fetched_by_a_statement_that_was_built_once_for_so_many() -> None:
+    spec = StreamSpec(
+        name="tickets", source="legacy", table="ticket", key=("id", "line"), inputs=("subject",)
+    )
+    build = Statements(spec, _MSSQL, casts_of("mssql"))
+    keys = [(str(n), str(n % 2)) for n in range(70)]
+    kept, values = build.fetched(keys[:3], most=450)
+    again, others = build.fetched(keys[7:10], most=450)
+    assert again is kept
+    assert [others[f"k{n}_0"] for n in range(4)] == ["7", "8", "9", "9"]  # four are named
+    assert values["k2_0"] == "2"
+    assert _unnamed(kept) == _unnamed(build.fetch([*keys[:3], keys[2]]))
+    assert build.fetched(keys[:3], "careful", most=450)[0] is not kept
+    # Steps that are whole, and never more than one statement may name.
+    assert [len(build.fetched(keys[:n], most=450)[1]) for n in (1, 2, 17, 33)] == [2, 4, 64, 128]
+    assert len(build.fetched(keys, most=70)[1]) == 140
+    # Its text has another type to SQLAlchemy, and may have to the engine.
+    foreign, none = build.fetched([("ü", "1"), ("2", "2")], most=450)
+    assert not none
+    assert _unnamed(foreign) == _unnamed(build.fetch([("ü", "1"), ("2", "2")]))
+    assert {"ü", "1", "2"} < set(foreign.compile(dialect=_T_SQL).params.values())
+
+
+def _unnamed(statement: sa.Select[Any]) -> str:
+    return re.sub(r":\w+", "?", _text(statement, _T_SQL))
 
 
 @pytest.mark.parametrize(
