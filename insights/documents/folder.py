@@ -14,7 +14,8 @@ from insights.documents.client import LoaderClient
 from insights.documents.filters import FilterType, canonical
 from insights.documents.messages import Limits, Loaded
 from insights.documents.refusals import Refusals
-from insights.documents.registry import suffix, suffixes
+from insights.documents.registry import suffixes
+from insights.documents.signatures import suffix
 from insights.documents.tree import Entry, Tree
 from insights.governance import redact
 from insights.model import Document, NamesModel, Redaction
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 _HASH_BYTES = 16
 _PIECE = 1024 * 1024
 # Grows when a loader reads the same bytes differently, so that everything is loaded anew.
-_LOADERS_VERSION = 4
+_LOADERS_VERSION = 5
 # So does this when the same text is redacted differently.
 _RULES_VERSION = 2
 _SHORTER = "split it, or take names_model out of the collection's redact"

@@ -6,10 +6,14 @@ is met, and by name: the supervisor knows the list, the loader's process the lib
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path, PurePath
+from pathlib import Path
+
+import msgspec
 
 from insights import errors
+from insights.documents import signatures
 from insights.documents.messages import Limits, Loaded
+from insights.documents.signatures import suffix
 
 Loader = Callable[[bytes, Limits], Loaded]
 
@@ -23,6 +27,7 @@ _MODULES = {
     ".pdf": "pdf",
     ".docx": "docx",
     ".docm": "docx",
+    ".doc": "docx",
     ".odt": "opendocument",
     ".rtf": "rtf",
     ".pptx": "pptx",
@@ -32,24 +37,15 @@ _MODULES = {
     ".xls": "sheets",
     ".ods": "sheets",
     ".eml": "mail",
+    ".mht": "mail",
+    ".mhtml": "mail",
     ".msg": "outlook",
     ".csv": "csv",
     ".tsv": "csv",
 }
 SUFFIXES = frozenset(_MODULES)
+_MODULES[signatures.XML_SHEET] = "spreadsheetml"
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})  # where letters are recognised
-# How files begin whose name says nothing; a package by the folder its parts are in.
-_SIGNATURES = (
-    (b"%PDF", ".pdf"), (b"{\\rtf", ".rtf"), (b"\x89PNG\r\n", ".png"), (b"\xff\xd8\xff", ".jpg"),
-    (b"II*\0", ".tif"), (b"MM\0*", ".tif"),
-)  # fmt: skip
-_PACKAGES = ((b"word/", ".docx"), (b"xl/", ".xlsx"), (b"ppt/", ".pptx"))
-_LOOKED_AT = 64 * 1024  # bytes
-
-
-def suffix(name: str) -> str:
-    """Return a file name's suffix as it stands in the list."""
-    return PurePath(name).suffix.lower()
 
 
 def suffixes(limits: Limits) -> frozenset[str]:
@@ -64,25 +60,17 @@ def named(name: str, data: bytes) -> str:
     """
     if suffix(name) in SUFFIXES | _PICTURES:
         return name
-    begin = data[:_LOOKED_AT]
-    found = next((end for sign, end in _SIGNATURES if begin.lstrip().startswith(sign)), "")
-    if begin.startswith(b"PK\x03\x04"):
-        found = next((end for folder, end in _PACKAGES if folder in data), "")
-    elif not found and b"<html" in begin[:1024].lower():
-        found = ".html"
-    elif not found and b"\0" not in begin:
-        found = ".txt"
-    return name + found
+    return name + signatures.unnamed(data)
 
 
 def read(name: str, data: bytes, limits: Limits) -> Loaded:
-    """Return a file's title and text, by its name's suffix.
+    """Return a file's title and text, by its name's suffix unless that is plainly wrong.
 
     Raises:
         errors.KnowledgeError: If the format is unknown, or the file is broken or holds no text.
         Exception: Whatever a library raises over a damaged file.
     """
-    module = _MODULES.get(suffix(name))
+    module = _MODULES.get(suffix(name)) and _MODULES.get(signatures.meant(name, data))
     if suffix(name) in _PICTURES:
         if not limits.ocr_pages:
             raise errors.KnowledgeError(
@@ -109,6 +97,27 @@ def read(name: str, data: bytes, limits: Limits) -> Loaded:
             f"holds more than {limits.text_chars:,} characters of text", fix="split it"
         )
     return loaded
+
+
+_DEEPEST = 3  # files in files: mails in mails, parts of documents
+_nested = 0  # this process reads one document at a time
+
+
+def inner(name: str, data: bytes, limits: Limits) -> Loaded:
+    """Return the title and text of a file within another.
+
+    Raises:
+        errors.KnowledgeError: As `read`, and where files are nested too deeply.
+    """
+    global _nested  # noqa: PLW0603 - loaders take bytes alone
+    if _nested >= _DEEPEST:
+        raise errors.KnowledgeError("is nested too deeply in other files")
+    _nested += 1
+    try:
+        # Pages are recognised by their number in the whole file.
+        return read(name, data, msgspec.structs.replace(limits, ocr_pages=0))
+    finally:
+        _nested -= 1
 
 
 def recognised(name: str, data: bytes, page: int) -> str:

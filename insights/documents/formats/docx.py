@@ -14,7 +14,7 @@ from typing import Any
 import mammoth
 
 from insights import errors
-from insights.documents.formats import archive, markup
+from insights.documents.formats import archive, chunks, markup
 from insights.documents.formats.cleaning import one_line
 from insights.documents.formats.elements import (
     BASES,
@@ -59,7 +59,7 @@ def load(data: bytes, limits: Limits) -> Loaded:
     if _DOCUMENT not in package.namelist():
         raise errors.KnowledgeError("is no readable Word document", fix="save it again as .docx")
     try:
-        prepared, margins = _prepared(package)
+        prepared, margins, doubts = _prepared(package, limits)
         page = mammoth.convert_to_html(
             prepared,
             style_map=_STYLE_MAP,
@@ -76,6 +76,7 @@ def load(data: bytes, limits: Limits) -> Loaded:
     return Loaded(
         title=usable(_core_title(package)) or heading,
         text="\n\n".join(filter(None, (*margins, text))),
+        doubts=doubts,
     )
 
 
@@ -91,8 +92,10 @@ def _core_title(package: zipfile.ZipFile) -> str:
         return ""
 
 
-def _prepared(package: zipfile.ZipFile) -> tuple[io.BytesIO, list[str]]:
-    """Return the package that mammoth reads, without pictures, and the headers and footers."""
+def _prepared(
+    package: zipfile.ZipFile, limits: Limits
+) -> tuple[io.BytesIO, list[str], tuple[str, ...]]:
+    """Return the package that mammoth reads, without pictures, headers and footers, and doubts."""
     styles = parsed(archive.part(package, _STYLES) or b"<none/>")
     contents = _mend_styles(styles)
     numbers = Numbers(parsed(archive.part(package, _NUMBERING) or b"<none/>"), styles)
@@ -102,6 +105,7 @@ def _prepared(package: zipfile.ZipFile) -> tuple[io.BytesIO, list[str]]:
         if _HEADING.fullmatch(attribute(child(style, "name"), "val"))
     }
     margins: dict[str, None] = {}
+    doubts: list[str] = []
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as out:
         for name in dict.fromkeys(package.namelist()):
@@ -114,6 +118,7 @@ def _prepared(package: zipfile.ZipFile) -> tuple[io.BytesIO, list[str]]:
                 story = parsed(data)
                 _mend_story(story, contents)
                 if name == _DOCUMENT:
+                    doubts += chunks.put_in(story, package, limits)
                     numbers.mark(story, headings.__contains__)
                 if _MARGIN.fullmatch(name):
                     margins |= dict.fromkeys(_margin(story))
@@ -121,7 +126,7 @@ def _prepared(package: zipfile.ZipFile) -> tuple[io.BytesIO, list[str]]:
                 data = written(story)
             out.writestr(name, data)
     made.seek(0)
-    return made, list(margins)
+    return made, list(margins), tuple(doubts)
 
 
 def _mend_styles(styles: Any) -> frozenset[str]:  # noqa: ANN401

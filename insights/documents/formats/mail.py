@@ -7,17 +7,16 @@ from collections.abc import Iterable, Iterator
 from email.message import EmailMessage, MIMEPart
 from typing import cast
 
-import msgspec
-
 from insights import errors
 from insights.documents import registry
+from insights.documents.formats import tnef
 from insights.documents.formats.cleaning import clean, one_line
 from insights.documents.formats.encoding import decode
 from insights.documents.formats.html import shown
 from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded
+from insights.documents.signatures import suffix
 
-_DEEPEST = 3  # mails in mails
 _DEEPEST_PART = 20  # parts in parts of one mail
 _SHOWN = ("text/html", "text/plain")  # of two forms of a text the better first
 # What an attachment is whose name does not say it.
@@ -30,7 +29,6 @@ _KINDS = {
     "application/vnd.oasis.opendocument.text": ".odt", "application/vnd.ms-excel": ".xls",
     "application/vnd.oasis.opendocument.spreadsheet": ".ods", "message/rfc822": ".eml",
 }  # fmt: skip
-_nested = 0  # this process reads one document at a time
 
 
 def load(data: bytes, limits: Limits) -> Loaded:
@@ -67,15 +65,15 @@ def together(
     subject = one_line(clean(subject))
     parts = [f"# {subject}" if subject else "", f"Date: {one_line(date)}" if date else "", text]
     told, left = list(doubts), limits.expanded_bytes
-    for name, data in attached:
+    for name, data in tnef.unpacked(attached, body=not text):
         left -= len(data)
-        if registry.suffix(name) not in registry.SUFFIXES:
+        if suffix(name) not in registry.SUFFIXES:
             continue
         if left < 0:
             told.append(f"the attachment {name} and those after it are too large")
             break
         try:
-            inner = _inner(name, data, limits)
+            inner = registry.inner(name, data, limits)
         except Exception as exc:  # noqa: BLE001 - an attachment is a stranger's file as any other
             why = exc.what if isinstance(exc, errors.KnowledgeError) else type(exc).__name__
             told.append(f"the attachment {name} was left out: {why}")
@@ -83,18 +81,6 @@ def together(
         told.extend(f"{name}: {doubt}" for doubt in inner.doubts)
         parts.append(f"## {one_line(clean(name))}\n\n{inner.text}")
     return Loaded(title=usable(subject), text="\n\n".join(filter(None, parts)), doubts=tuple(told))
-
-
-def _inner(name: str, data: bytes, limits: Limits) -> Loaded:
-    global _nested  # noqa: PLW0603 - loaders take bytes alone
-    if _nested >= _DEEPEST:
-        raise errors.KnowledgeError("mails are nested too deeply")
-    _nested += 1
-    try:
-        # Pages are recognised by their number in the whole file.
-        return registry.read(name, data, msgspec.structs.replace(limits, ocr_pages=0))
-    finally:
-        _nested -= 1
 
 
 def _body(part: MIMEPart) -> tuple[str, tuple[str, ...]]:
@@ -144,7 +130,7 @@ def _file(part: MIMEPart) -> tuple[str, bytes]:
     """Return an attachment's name, with a suffix of the list where its kind tells it, and bytes."""
     kind = part.get_content_type()
     name = part.get_filename() or kind.replace("/rfc822", "").rpartition("/")[2]
-    if registry.suffix(name) not in registry.SUFFIXES:
+    if suffix(name) not in registry.SUFFIXES:
         name += _KINDS.get(kind, "")
     if kind == "message/rfc822" and part.is_multipart():
         try:

@@ -62,7 +62,15 @@ def tree(text: str) -> Any:  # noqa: ANN401 - lxml has no types
             raise RecursionError
     parser = lxml.html.HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
     parser.feed(f"<!DOCTYPE html>{text}")
-    return parser.close()
+    root = parser.close()
+    for frame in () if root is None or "srcdoc" not in text else list(root.iter("iframe")):
+        if page := frame.get("srcdoc"):
+            frame.tag, frame.text = "div", None
+            inner = lxml.html.HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
+            inner.feed(f"<!DOCTYPE html>{page}")
+            if (shown := inner.close()) is not None:
+                frame.extend(shown.iter("body"))
+    return root
 
 
 def _depth(text: str) -> int:

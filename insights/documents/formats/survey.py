@@ -16,6 +16,7 @@ _HIDDEN = re.compile(
     r"(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all)", re.IGNORECASE
 )
 _TYPED = frozenset({"", "text", "search", "email", "number", "tel", "url", "date", "time", "month"})
+_TICKED = {"checkbox": ("\u2610", "\u2612"), "radio": ("\u25cb", "\u25c9")}
 # A table with one of these in a cell arranges a page; the others relate values to each other.
 _ARRANGED = frozenset({"table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "hr"})
 _FEW_LINKS = 4  # a list of fewer links may be part of the text
@@ -136,8 +137,10 @@ class Survey:
 
 
 def typed(element: Any) -> str:  # noqa: ANN401
-    """Return what an input field shows."""
+    """Return what an input field shows; of a box or a choice, whether it is ticked."""
     kind = (element.get("type") or "").strip().lower()
+    if kind in _TICKED:
+        return _TICKED[kind][element.get("checked") is not None]
     return str(element.get("value") or "") if kind in _TYPED else ""
 
 
