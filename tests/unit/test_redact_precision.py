@@ -42,6 +42,13 @@ def test_part_numbers_versions_prices_and_dates(seed: int) -> None:
         "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
         "MAC unknown; UUID 550e8400-e29b-41d4-a716-446655440000",
         "systemctl restart getty@tty1.service, backup@nightly.timer and user@1000.slice",
+        "10.0.0.0/8 and 192.168.178.0/24 are private, mask 255.255.255.0, listens on 0.0.0.0:8080",
+        "SNMP 1.3.6.1.2.1.1.1.0, OID 1.3.6.1.4.1.311.21.20, RFC 9457, CVE-2024-12345, KB5034441",
+        "1.3.6.1.2.1.2.2.1.10 counts; call chapter 4.2.1.3.1.2.5.1.1",
+        "brand-115114971181011081199710810997114116112108117112; batch 2026W47-0012",
+        "ISBN 978-3-16-148410-0, ISSN 2049-3630, VIN 1HGBH41JXMN109186, 1Z999AA10123456784",
+        "Chrome/120.0.6099.129, Windows NT 10.0.19045.3803, Modbus 40001-40016, 1920x1080@60",
+        "jdbc:oracle:thin:@//dbhost:1521/service; meet @ gate 7; foo@localhost",
         "passport photo, driving licence renewal, born in May, tax season 2025",
     ],
 )
@@ -50,7 +57,23 @@ def test_texts_from_the_field(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["part 0445-120-331", "order 4500123456", "version 2.14.3.1", "torque 14 17 18 22 26"]
-)
+    ("text", "found"),
+    [("from 10.1.2.3/8", "10.1.2.3"), ("192.168.178.0/30", "192.168.178.0"),
+     ("login 192.168.178.20", "192.168.178.20"), ("host 10.0.0.0", "10.0.0.0")],
+)  # fmt: skip
+def test_an_address_of_one_machine_is_found(text: str, found: str) -> None:
+    assert redact.text(text)[0] == text.replace(found, "<IP_1>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SNMP 1.3.6.1.2.1.1.1.0 times out",
+        "part 0445-120-331",
+        "order 4500123456",
+        "version 2.14.3.1",
+        "torque 14 17 18 22 26",
+    ],
+)  # fmt: skip
 def test_regions_do_not_make_parts_personal(text: str) -> None:
     assert redact.text(text, REGIONS)[0] == text

@@ -43,6 +43,8 @@ _HOSTS = Words(
     (*READINGS, *THINGS, r"v", r"ver", r"update\w*", r"upgrade\w*", r"app", r"software", r"sdk",
      r"runtime", r"plugin", r"library", r"package", r"clause", r"paragraph", r"oid", r"fassung"),
 )  # fmt: skip
+_BITS = re.compile(r"/(\d\d?)(?![\d/.])")
+_NETWORK = 24  # bits up to which a network has many hosts
 _HIGH = 100  # a component from which no word makes a version of it
 _SMALL, _LOW, _FEW = (
     30,
@@ -139,9 +141,20 @@ def ips(source: Folded, regions: tuple[str, ...]) -> Iterator[Span]:  # noqa: AR
             continue
         lean = _HOSTS.lean(source, match.start(), match.end())
         numbers = [int(part) for part in parts]
+        if _of_nobody(numbers, _BITS.match(source.text, match.end())):
+            continue
         if lean > 0 or not (_like_version(numbers) or (lean < 0 and max(numbers) < _HIGH)):
             yield Span(match.start(), match.end(), "IP", address)
     yield from _ipv6(source.text)
+
+
+def _of_nobody(parts: list[int], bits: re.Match[str] | None) -> bool:
+    """Return whether an address is a network of many (10.0.0.0/8), a mask, or any of a machine."""
+    number = int.from_bytes(bytes(parts))
+    if number == 0 or (parts[:2] == [255, 255] and f"{number:032b}".find("01") < 0):
+        return True
+    size = int(bits[1]) if bits else 32
+    return size <= _NETWORK and number & (2 ** (32 - size) - 1) == 0
 
 
 def _ipv6(text: str) -> Iterator[Span]:

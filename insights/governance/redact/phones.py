@@ -60,6 +60,7 @@ _DAY = re.compile(  # 20251129, 29112025
 )
 _PRICE = re.compile(r"\d+[./]\d\d?")  # 7974756.61, 66594134/68
 _RANGE = re.compile(r"\d{4}-\d{4}")  # of years, readings, parts
+_STEPS = re.compile(r"\d{1,6}(?:\.\d{1,6}){3,}")  # 1.3.6.1.2.1.1.1.0: a place in a tree of names
 _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\(\d{3}\)[ .-]{0,2}|\d{3}([ .-]))\d{3}[ .-]\d{4}$")
 _AREA = re.compile(r"\(0?\d{1,5}\)")
 _TRUNK = re.compile(r"0\d{1,5}[ \n]?[ /-][ \n]?\d|0\d{1,4}\.\d{2,3}\.\d{2}")
@@ -166,7 +167,7 @@ def _judge(  # noqa: C901, PLR0911 - one question after the other
         return False
     if _FRENCH.match(candidate):
         return _TALK.lean(source, start, end) >= 0
-    if len(digits) > _MOST or _DATES.search(candidate) is not None:
+    if len(digits) > _MOST or _DATES.search(candidate) is not None or _is_place(candidate):
         return False
     lean = _TALK.lean(source, start, end)
     if lean >= 0 and any(_national(digits, region) for region in regions):
@@ -186,6 +187,12 @@ def _other(text: str, start: int, candidate: str) -> bool:
     """Return whether digits of a national plan are written as a day, a price, a range, a code."""
     code = text[start - 1 : start] in {*"-/._:#,"} and text[start - 2 : start - 1].isalnum()
     return code or any(form.fullmatch(candidate) for form in (_DAY, _PRICE, _RANGE))
+
+
+def _is_place(candidate: str) -> bool:
+    """Return whether digits are an object identifier or a chapter: mostly steps of one digit."""
+    steps = candidate.split(".")
+    return _STEPS.fullmatch(candidate) is not None and 2 * sum(map(len, steps)) < 3 * len(steps)
 
 
 def _may_be(candidate: str, digits: str) -> bool:
