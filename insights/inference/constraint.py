@@ -23,7 +23,7 @@ from insights.inference.sampling import Choices, Mask, allows
 from insights.inference.schema import has_quotes, refuse_unsupported
 from insights.model import Json, Span
 from insights.steps.lengths import roomy
-from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, generable, walk
+from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, generable, parts, walk
 
 _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
@@ -78,10 +78,13 @@ def _worst(schema: Json) -> tuple[str, str] | None:
     whole = generable(closed(schema))
     definitions = {"$defs": whole["$defs"]} if "$defs" in whole else {}
     found = None
-    for place, part in walk({key: value for key, value in whole.items() if key != "$defs"}):
+    waiting = [("#", {key: value for key, value in whole.items() if key != "$defs"})]
+    while waiting:  # what can be generated has no part that cannot
+        place, part = waiting.pop()
         failed, messages = _judged(f"start: j\nj: %json {json.dumps({**definitions, **part})}")
-        if failed and (found is None or len(place) > len(found[0])):
+        if failed:
             found = (place, messages[0])
+            waiting = [(f"{place}{inner[1:]}", within) for inner, within in parts(part)][::-1]
     return found
 
 

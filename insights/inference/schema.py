@@ -7,7 +7,6 @@ import re
 
 from insights import errors
 from insights.model import Json
-from insights.steps.normalise import normalised
 from insights.steps.schema import (
     CITED,
     HEADING,
@@ -16,6 +15,7 @@ from insights.steps.schema import (
     UNIT,
     WORDS,
     alternatives,
+    made_normal,
     types,
     walk,
 )
@@ -37,7 +37,7 @@ def refuse_unsupported(schema: Json, where: str) -> Json:
     Raises:
         errors.SettingsError: Naming the place in the schema.
     """
-    schema = normalised(schema, where)
+    schema = made_normal(schema, where)
     for place, part in walk(schema):
         if QUOTE in part:
             _refuse_quote(part, place, where)

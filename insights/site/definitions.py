@@ -20,9 +20,8 @@ from insights.site.settings import (
     Settings,
     StreamSettings,
 )
-from insights.steps.normalise import normalised
 from insights.steps.prompt import Template, json
-from insights.steps.schema import columns, kind, walk
+from insights.steps.schema import columns, kind, made_normal, walk
 
 _FILES = 100  # rows a page whose files the database digests in one statement
 
@@ -75,7 +74,7 @@ def read(settings: Settings, name: str) -> Definition:
     """
     pipeline = settings.pipeline[name]
     template, written = _template(pipeline), _schema(pipeline.schema_)
-    schema = normalised(written, str(pipeline.schema_))
+    schema = made_normal(written, str(pipeline.schema_))
     shown = template.columns()
     # What retrieval asks with decides the output as what is shown does: a change makes a new one.
     asked = {*pipeline.retrieval.columns, *pipeline.retrieval.filters.values()}

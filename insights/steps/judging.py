@@ -4,7 +4,9 @@ The grammar's regular expressions know `\p{L}`, `[[:alpha:]]` and `(?<name>…)`
 and POSIX write them; Python's `re` refuses the first and takes the second for something else.
 """
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -38,7 +40,63 @@ def _others(judge: Any, others: Any, value: Any, part: Json) -> Iterator[Any]:  
             yield from judge.descend(inner, others, path=name)
 
 
+def _time(text: str) -> bool:
+    return _TIME.fullmatch(text) is not None
+
+
+def _date(text: str) -> bool:
+    return _DATE.fullmatch(text) is not None and bool(date.fromisoformat(text))
+
+
+def _moment(text: str) -> bool:
+    return text[10:11] in ("T", "t") and _date(text[:10]) and _time(text[11:])
+
+
+def _matching(pattern: str) -> Callable[[str], bool]:
+    compiled = regex.compile(pattern)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+_DATE = regex.compile(r"\d{4}-\d\d-\d\d")
+_TIME = regex.compile(
+    r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
+)
+# Those of `keywords` that generation holds, none narrower than there.
+_FORMATS: dict[str, Callable[[str], object]] = {
+    "date": _date,
+    "time": _time,
+    "date-time": _moment,
+    "duration": _matching(
+        r"P(?:\d+W|(?=.)(?:\d+Y)?(?:\d+M)?(?:\d+D)?"
+        r"(?:T(?=.)(?:\d+H)?(?:\d+M)?(?:\d+(?:[.,]\d+)?S)?)?)"
+    ),
+    "email": _matching(r"[^@]+@[^@\s]+"),
+    "hostname": _matching(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"),
+    "ipv4": ipaddress.IPv4Address,
+    "ipv6": ipaddress.IPv6Address,
+    "uuid": _matching(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"),
+    "uri": _matching(r"[A-Za-z][A-Za-z0-9+.-]*:\S*"),
+}
+
+
+def _format(_judge: Any, name: str, value: Any, _part: Json) -> Iterator[Any]:  # noqa: ANN401
+    """Hold the formats that generation holds: a server's model may not."""
+    if not isinstance(value, str) or name not in _FORMATS:
+        return
+    try:
+        if _FORMATS[name](value):
+            return
+    except ValueError:
+        pass
+    yield jsonschema.ValidationError(f"{value!r} is no {name}")
+
+
 JUDGE = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    {"pattern": _pattern, "patternProperties": _patterns, "additionalProperties": _others},
+    {
+        "pattern": _pattern,
+        "patternProperties": _patterns,
+        "additionalProperties": _others,
+        "format": _format,
+    },
 )

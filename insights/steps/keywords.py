@@ -13,7 +13,7 @@ import regex
 
 from insights import errors
 from insights.model import Json
-from insights.steps import conditions
+from insights.steps import conditions, decimals
 
 HELD = frozenset(
     {
@@ -67,10 +67,9 @@ _DEFINING = frozenset({"$defs", "definitions"})
 _APPLIED = ("$ref", "allOf", "anyOf", "oneOf")
 _SECONDS = r"\d+([.,]\d+)?S"
 _TIMES = rf"T(\d+H(\d+M)?({_SECONDS})?|\d+M({_SECONDS})?|{_SECONDS})"
-# What Pydantic writes of a decimal number, Zod of e-mail addresses and durations, said without
+# What Zod writes of e-mail addresses and durations, said without
 # looking ahead.
 _WITHOUT_LOOKING = {
-    r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": r"^[+-]?(\d+\.?\d*|\.\d+)$",
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+"
     r"[A-Za-z]{2,}$": r"^([A-Za-z0-9_'+\-]+\.)*[A-Za-z0-9_'+\-]*[A-Za-z0-9_+\-]"
     r"@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$",
@@ -112,8 +111,8 @@ def modern(part: Json, place: str, where: str) -> Json:
     if isinstance(part.get("type"), list) and len(part["type"]) == 1:
         part["type"] = part["type"][0]
     _unbounded(part)
-    if part.get("pattern") in _WITHOUT_LOOKING:
-        part["pattern"] = _WITHOUT_LOOKING[part["pattern"]]
+    if isinstance(pattern := part.get("pattern"), str):
+        part["pattern"] = decimals.written(_WITHOUT_LOOKING.get(pattern, pattern))
     if part.get("uniqueItems") is False or part.get("maxItems") in (0, 1):
         part.pop("uniqueItems", None)
     if part.get("unevaluatedProperties") is True:

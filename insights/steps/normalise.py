@@ -24,6 +24,7 @@ from insights.steps.choices import ASSERTIONS, CHOICES, NeverError
 
 _LANGUAGE = "https://json-schema.org/draft/2020-12/schema"
 _NO_OTHERS = {"additionalProperties": False}
+_NUMBERS = {"number": r"^-?\d+(\.\d+)?$", "integer": r"^-?\d+$"}  # as names (Zod): their texts
 _MOST_PARTS = 20_000  # written out: a grammar of more would not fit anyway
 _MOST_BRANCHES = 64  # of choices multiplied with each other
 
@@ -171,6 +172,8 @@ class _Normaliser:
             return {key: value for key, value in schema.items() if key != "propertyNames"}
         if "properties" in schema:
             return schema
+        if (form := _NUMBERS.get(str(names.get("type")))) and names.keys() & ASSERTIONS == {"type"}:
+            return {**rest, "patternProperties": {form: value}, **_NO_OTHERS}
         listed = choices.constants(names)
         if listed is not None:
             return {**rest, "properties": dict.fromkeys(map(str, listed), value), **_NO_OTHERS}

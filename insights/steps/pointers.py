@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 
 def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
@@ -17,6 +17,8 @@ def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
     if reference != "#" and not reference.startswith("#/"):
         named = _named(document, reference.removeprefix("#"))
         if named is None:
+            named = _addressed(document, reference, own)
+        if named is None:
             raise LookupError(
                 f"cannot be generated: `$ref` {reference!r} leads out of the file",
                 'copy what it means into "$defs", and refer to "#/$defs/<name>"',
@@ -30,6 +32,32 @@ def target(document: Any, reference: str) -> Any:  # noqa: ANN401 - JSON
         except (LookupError, ValueError, TypeError):
             raise LookupError(f"`$ref` {reference!r} leads nowhere", "correct it") from None
     return found
+
+
+def _addressed(document: Any, reference: str, own: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return the part that a whole address means: a document that was put into this one (`$id`)."""
+    base = own if isinstance(own, str) else ""
+    address, _, fragment = urljoin(base, reference).partition("#")
+    found = _of_address(document, address, "") if address else None
+    if found is None or not fragment:
+        return found
+    try:
+        return target({"": found}, f"#/{fragment}" if fragment.startswith("/") else f"#{fragment}")
+    except LookupError:
+        return None
+
+
+def _of_address(part: Any, address: str, base: str) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(part, list):
+        return next((f for one in part if (f := _of_address(one, address, base)) is not None), None)
+    if not isinstance(part, dict):
+        return None
+    own = part.get("$id") or part.get("id")
+    if isinstance(own, str):
+        base = urljoin(base, own)
+        if base.partition("#")[0] == address:
+            return part
+    return _of_address(list(part.values()), address, base)
 
 
 def _addresses(own: str) -> tuple[str, ...]:

@@ -36,9 +36,26 @@ _LARGEST = 2**53  # integers without bounds: what JSON readers hold exactly
 _CACHED = 64  # schemas: one a pipeline
 
 
+_made: dict[bytes, None] = {}  # normal forms, which are their own
+
+
+def made_normal(document: Any, where: str) -> Json:  # noqa: ANN401 - JSON
+    """Return a schema's normal form, and remember that it is one: large ones take seconds.
+
+    Raises:
+        errors.SettingsError: Naming the place in the schema.
+    """
+    form = normalised(document, where)
+    _made[msgspec.json.encode(form)] = None
+    if len(_made) > _CACHED:
+        del _made[next(iter(_made))]
+    return form
+
+
 @lru_cache(maxsize=_CACHED)
 def _normal(raw: bytes) -> Json:
-    return normalised(msgspec.json.decode(raw))
+    form: Json = msgspec.json.decode(raw)
+    return form if raw in _made else normalised(form)
 
 
 def normal(schema: Json) -> Json:
@@ -71,14 +88,23 @@ def walk(schema: Any, place: str = "#") -> Iterator[tuple[str, Json]]:  # noqa: 
     if not isinstance(schema, dict):
         return
     yield place, schema
+    for inner, part in parts(schema):
+        yield from walk(part, f"{place}{inner[1:]}")
+
+
+def parts(schema: Json) -> Iterator[tuple[str, Json]]:
+    """Yield the subschemas that a schema names itself, with their JSON pointers in it."""
     for key in _SUBSCHEMA:
-        yield from walk(schema.get(key), f"{place}/{key}")
+        if isinstance(part := schema.get(key), dict):
+            yield f"#/{key}", part
     for key in _SUBSCHEMAS:
         for at, part in enumerate(schema.get(key) or ()):
-            yield from walk(part, f"{place}/{key}/{at}")
+            if isinstance(part, dict):
+                yield f"#/{key}/{at}", part
     for key in _NAMED:
         for name, part in (schema.get(key) or {}).items():
-            yield from walk(part, f"{place}/{key}/{name}")
+            if isinstance(part, dict):
+                yield f"#/{key}/{name}", part
 
 
 def types(part: Json) -> frozenset[str]:
