@@ -86,6 +86,26 @@ def test_steps_of_an_opendocument_text_go_on_behind_a_picture() -> None:
     )
 
 
+def test_items_of_an_opendocument_text_are_numbered_as_their_style_says() -> None:
+    style = (
+        '<text:list-style style:name="L2"><text:list-level-style-number text:level="1"'
+        ' style:num-format="1" text:start-value="4"/><text:list-level-style-number text:level="2"'
+        ' style:num-format="a"/><text:list-level-style-number text:level="3"'
+        ' style:num-format="I" text:start-value="3"/></text:list-style>'
+    )
+    third = f"<text:list>{_item('<text:p>Shake</text:p>')}</text:list>"
+    second = f"<text:list>{_item(f'<text:p>Turn</text:p>{third}')}</text:list>"
+    items = _item(f"<text:p>Open</text:p>{second}") + _item("<text:p>Close</text:p>")
+    assert _opendocument(f'<text:list text:style-name="L2">{items}</text:list>', style) == (
+        "4. Open\n\n  a. Turn\n\n    III. Shake\n\n5. Close"
+    )
+
+
+def test_items_of_a_page_are_numbered_as_their_list_says() -> None:
+    page = b"<ol type='a' start='2'><li>Open</li><li>Close</li></ol><ol type='disc'><li>Wait</ol>"
+    assert read("a.html", page, Limits()).text == "b. Open\nc. Close\n\n1. Wait"
+
+
 def _lvl(level: int, form: str, text: str, more: str = "") -> str:
     return (
         f'<w:lvl w:ilvl="{level}"><w:start w:val="1"/><w:numFmt w:val="{form}"/>{more}'

@@ -11,6 +11,7 @@ from typing import Any
 import lxml.html
 
 from insights.documents.formats.cleaning import clean, one_line, squeeze
+from insights.documents.formats.numerals import written
 from insights.documents.formats.survey import Survey, typed
 
 _BLOCKS = frozenset({
@@ -125,7 +126,9 @@ class _Page:
         self._raw = 0  # within `<pre>`
         self._tables: list[bool] = []  # of each open table: it arranges
         self._cells = 0  # begun in this row
-        self._lists: list[int] = []  # the next number of each open list; 0: bullets
+        self._lists: list[
+            tuple[int, str]
+        ] = []  # each open list's next number; 0: bullets; its form
 
     def written(self) -> str:
         return "".join(self._pieces)
@@ -240,14 +243,16 @@ class _Page:
     def _list(self, element: Any) -> None:  # noqa: ANN401
         if element.tag != "li":
             self._need(_Gap.LINE if self._lists else _Gap.PARAGRAPH)
-            self._lists.append(_number(element, "start", 1) if element.tag == "ol" else 0)
+            start = _number(element, "start", 1) if element.tag == "ol" else 0
+            self._lists.append((start, element.get("type") or "1"))
             return
         self._need(_Gap.LINE)
         mark = "-"
-        if self._lists and self._lists[-1]:
-            number = _number(element, "value", self._lists[-1])
-            self._lists[-1] = number + 1
-            mark = f"{number}."
+        if self._lists and self._lists[-1][0]:
+            following, form = self._lists[-1]
+            number = _number(element, "value", following)
+            self._lists[-1] = (number + 1, form)
+            mark = f"{written(number, form)}."
         if not self._inline:
             self._mark = "  " * (min(len(self._lists), _DEEPEST_LIST) - 1) + f"{mark} "
 

@@ -116,10 +116,11 @@ def _list(
     items = [one for one in element if name(one) == "list-item"]
     if any(map(_heads, items)):
         return added(target, "div")
-    if not numbering.numbers(lists.style, lists.depth):
+    if not (form := numbering.form(lists.style, lists.depth)):
         return added(target, "ul")
     made = added(target, "ol")
-    made.set("start", str(numbering.start(element)))
+    made.set("start", str(numbering.start(element, lists.style, lists.depth)))
+    made.set("type", form)
     return made
 
 

@@ -46,15 +46,19 @@ class Numbering:
         """Return the number that is shown before a heading, with a blank; nothing without one."""
         return self._numbers.get(element, "")
 
-    def start(self, element: Any) -> int:  # noqa: ANN401
-        """Return the number that the first item of a list has."""
-        return self._starts.get(element, 1)
+    def start(self, element: Any, style: str, depth: int) -> int:  # noqa: ANN401
+        """Return the number that the first item of a list has, of a style and at a depth."""
+        return self._starts.get(element) or self._begin(style, depth)
 
-    def numbers(self, style: str, depth: int) -> bool:
-        """Tell whether the lists of a style have numbers at a depth, from 1 on."""
+    def form(self, style: str, depth: int) -> str:
+        """Return how the lists of a style write numbers at a depth, from 1 on; nothing: bullets."""
         level = self._levels.get(style, {}).get(depth)
         numbered = level is not None and name(level) == "list-level-style-number"
-        return numbered and bool(attribute(level, "num-format"))
+        return attribute(level, "num-format") if numbered else ""
+
+    def _begin(self, style: str, depth: int) -> int:
+        level = self._levels.get(style, {}).get(depth)
+        return _whole(attribute(level, "start-value"), 1) if level is not None else 1
 
     def _count(self, element: Any) -> None:  # noqa: ANN401
         if name(element) == "h":
@@ -63,7 +67,8 @@ class Numbering:
             counts = self._counts[f"list {attribute(element, 'style-name')}"]
             goes_on = attribute(element, "continue-numbering") == "true"
             goes_on = goes_on or bool(attribute(element, "continue-list"))
-            start = counts[0] + 1 if goes_on else 1
+            goes_on = goes_on and counts[0] > 0
+            start = counts[0] + 1 if goes_on else self._begin(attribute(element, "style-name"), 1)
             counts[0] = start - 1 + sum(name(item) == "list-item" for item in element)
             self._starts[element] = start
 
