@@ -210,6 +210,15 @@ def test_rich_text_of_any_sign_with_its_notes_and_changes_accepted() -> None:
     assert ("hidden" in text, "gone" in text) == (False, False)
 
 
+def test_braces_and_backslashes_of_a_rich_text_are_text() -> None:
+    source = (
+        rb"{\rtf1\ansi An example: {\{\\*\\shppict \{\\pict \u8230\'c9 \}\}}, \\bin 3.\par "
+        rb"The end.\par}"
+    )
+    text = _read("a.rtf", source).text
+    assert text == r"An example: {\*\shppict {\pict … }}, \bin 3." + "\nThe end."
+
+
 def test_rich_texts_boxes_and_signs_are_read() -> None:
     loaded = _read(
         "a.rtf",

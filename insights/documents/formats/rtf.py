@@ -25,6 +25,7 @@ _OF_MACHINE = {
 # Hidden text and deletions; `\v0` is neither. striprtf shows them, and leaves footnotes out.
 _UNSEEN = re.compile(r"{(?:\\[a-z]+-?\d* ?)*\\(?:v|deleted)(?![a-z\d])[^{}]*}")
 _NOTE = re.compile(r"\\footnote(?![a-z\d]) ?")
+_ESCAPED = re.compile(r"\\(?P<sign>[\\{}])")
 _BRACE = re.compile(r"\\[^a-z]|[{}]")
 _GROUP = re.compile(r"{\\(?:\*\\shpinst|\*\\fldinst|s(?:hp(?:txt)?|p)(?![a-z]))")
 _LONGEST_FIELD = 2_000  # characters: of a sign it is one word and its font
@@ -47,6 +48,8 @@ def load(data: bytes, _: Limits) -> Loaded:
     if not data.lstrip().startswith(_MAGIC):
         raise errors.KnowledgeError("is no Rich Text", fix="save it again as .rtf or .docx")
     source = data.decode("latin-1")  # every byte is itself: the text's code page is named in it
+    # A brace or backslash that is text begins no group and no control word, for striprtf neither.
+    source = _ESCAPED.sub(lambda match: f"\\'{ord(match['sign']):02x}", source)
     title = _TITLE.search(source)
     page = _PAGE.search(source)
     source = _NOTE.sub(r"\\line ", _UNSEEN.sub("", _mended(source)))
