@@ -116,6 +116,18 @@ def pdf_of(
 
 def xlsx_of(sheets: Mapping[str, Sequence[Sequence[str | float]]]) -> bytes:
     """Write a workbook of these sheets."""
+    return workbook_of(
+        {
+            name: "<sheetData>"
+            + "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+            + "</sheetData>"
+            for name, rows in sheets.items()
+        }
+    )
+
+
+def workbook_of(sheets: Mapping[str, str], styles: str = "") -> bytes:
+    """Write a workbook of these sheets, each of which is the inside of its root element."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     names = list(sheets)
     listed = "".join(
@@ -140,10 +152,11 @@ def xlsx_of(sheets: Mapping[str, Sequence[Sequence[str | float]]]) -> bytes:
         ),
         "xl/_rels/workbook.xml.rels": _relationships(links),
     }
+    if styles:
+        files["xl/styles.xml"] = f'<styleSheet xmlns="{main}">{styles}</styleSheet>'
     for number, name in enumerate(names, 1):
-        rows = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in sheets[name])
         files[f"xl/worksheets/s{number}.xml"] = (
-            f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
+            f'<worksheet xmlns="{main}">{sheets[name]}</worksheet>'
         )
     return zip_of(files)
 

@@ -22,10 +22,15 @@ _VALUE = re.compile(
 def sections(rows: Sequence[Sequence[str]], level: str = "##") -> str:
     """Return Markdown of a table: what stands above its header, then a section for each record.
 
-    Without a header the columns are numbered. No cell is left out but empty ones.
+    Without a header the columns are numbered. No cell is left out but empty ones; columns without
+    values are named once.
     """
     above, header, records = split([[one_line(cell) for cell in row] for row in rows])
     written = [" | ".join(filter(None, row)) for row in above]
+    filled = {at for record in records for at, value in enumerate(record) if value}
+    unused = [name for at, name in enumerate(header) if name and at not in filled]
+    if unused and records:
+        written.append(f"Without values: {', '.join(unused)}")
     text = ["\n".join(written)] if written else []
     text += [_section(header, record, level) for record in records]
     return "\n\n".join(text)

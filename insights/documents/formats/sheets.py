@@ -1,49 +1,106 @@
 """The door to calamine: workbooks (XLSX, XLSM, XLSB, XLS, ODS), each sheet as its records."""
 
 import io
+import re
+import zipfile
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 import python_calamine
 
 from insights import errors
-from insights.documents.formats import archive, old_dates
+from insights.documents.formats import archive, merged, old_dates
 from insights.documents.formats.cleaning import clean
+from insights.documents.formats.old_formats import OldFormats
 from insights.documents.formats.records import sections
+from insights.documents.formats.sheet_formats import Places, SheetFormats
 from insights.documents.messages import Limits, Loaded
 
 _ZIP = b"PK"
-_OLD = b"\x09\x08"  # an XLS without its container
+# White space around a number: XML Schema takes it away, calamine refuses the sheet.
+_LOOSE = re.compile(rb"<((?:\w+:)?v)>\s*([-+.\dEe]+)\s*</")
+_Cell = float | str | bool | time | date | datetime | timedelta
 
 
 def load(data: bytes, limits: Limits) -> Loaded:
     """Return the visible sheets: values as they are stored, formulas as their last results.
 
+    Numbers have what their formats write around them, `12.5%`, `9.90 €`, `0471`, but in ODS, XLSB.
+
     Raises:
         errors.KnowledgeError: If the file is damaged or locked.
     """
+    package = None
     if data.startswith(_ZIP):
-        archive.opened(data, limits, "workbook", ".xlsx")
+        package = archive.opened(data, limits, "workbook", ".xlsx")
+        if not archive.part(package, "xl/workbook.xml"):
+            package = None
     try:
-        book = python_calamine.load_workbook(io.BytesIO(old_dates.mended(data)))
-        parts = []
-        for sheet in book.sheets_metadata:
-            if sheet.visible != python_calamine.SheetVisibleEnum.Visible:
-                continue
-            if sheet.typ != python_calamine.SheetTypeEnum.WorkSheet:
-                continue
-            rows = book.get_sheet_by_name(sheet.name).to_python()
-            if text := sections([[_written(cell) for cell in row] for row in rows]):
-                parts.append(f"# {clean(sheet.name)}\n\n{text}")
+        loaded, broken = _read(old_dates.mended(data), package)
+        if broken and package:
+            loaded, broken = _read(_tightened(package), package)
     except python_calamine.PasswordError as exc:
         raise errors.KnowledgeError("is encrypted", fix="store it without a password") from exc
     except python_calamine.CalamineError as exc:
         raise errors.KnowledgeError(
             "is no readable workbook", fix="save it again as .xlsx"
         ) from exc
-    return Loaded(text="\n\n".join(parts))
+    if broken and not loaded:
+        raise errors.KnowledgeError("is no readable workbook", fix="save it again as .xlsx")
+    doubts = tuple(f"the sheet {clean(name)} cannot be read" for name in broken)
+    return Loaded(text="\n\n".join(loaded), doubts=doubts)
 
 
-def _written(cell: float | str | bool | time | date | datetime | timedelta) -> str:  # noqa: FBT001
+def _read(data: bytes, package: zipfile.ZipFile | None) -> tuple[list[str], list[str]]:
+    """Return the text of each sheet, and the names of those that are damaged."""
+    formats = SheetFormats(package) if package else OldFormats(data)
+    book = python_calamine.load_workbook(io.BytesIO(data))
+    parts, broken = [], []
+    for sheet in book.sheets_metadata:
+        if sheet.visible != python_calamine.SheetVisibleEnum.Visible:
+            continue
+        if sheet.typ != python_calamine.SheetTypeEnum.WorkSheet:
+            continue
+        try:
+            cells = book.get_sheet_by_name(sheet.name)
+        except python_calamine.CalamineError:
+            broken.append(sheet.name)
+            continue
+        if text := sections(_rows(cells, formats.of(sheet.name))):
+            parts.append(f"# {clean(sheet.name)}\n\n{text}")
+    return parts, broken
+
+
+def _rows(sheet: python_calamine.CalamineSheet, formats: Places) -> Sequence[Sequence[str]]:
+    start = sheet.start or (0, 0)
+    rows = [
+        [
+            _formatted(cell, formats, (row, column)) or _written(cell)
+            for column, cell in enumerate(cells, start[1])
+        ]
+        for row, cells in enumerate(sheet.to_python(), start[0])
+    ]
+    return merged.filled(rows, sheet.merged_cell_ranges or (), start)
+
+
+def _formatted(cell: _Cell, formats: Places, place: tuple[int, int]) -> str:
+    if not formats or isinstance(cell, bool) or not isinstance(cell, int | float):
+        return ""
+    return clean(formats[place].written(cell)) if place in formats else ""
+
+
+def _tightened(package: zipfile.ZipFile) -> bytes:
+    """Return a workbook's bytes without white space around its numbers."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as copy:
+        for part in package.namelist():
+            data = archive.part(package, part)
+            sheet = part.startswith("xl/worksheets/")
+            copy.writestr(part, _LOOSE.sub(rb"<\1>\2</", data) if sheet else data)
+    return made.getvalue()
+
+
+def _written(cell: _Cell) -> str:
     if isinstance(cell, str):
         return clean(cell)
     if isinstance(cell, bool):
