@@ -40,6 +40,7 @@ _MODULES = {
     ".mht": "mail",
     ".mhtml": "mail",
     ".msg": "outlook",
+    ".ics": "calendar",
     ".csv": "csv",
     ".tsv": "csv",
 }

@@ -1,7 +1,11 @@
 """Mails as a mail program shows them: each part of their text, attachments under any name."""
 
+import base64
 from email.message import EmailMessage
 
+import pytest
+
+from insights import errors
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import read
 
@@ -76,3 +80,89 @@ def test_an_attachment_is_known_by_its_kind_where_its_name_says_nothing() -> Non
 def test_a_mail_whose_parts_have_no_boundary_is_a_text() -> None:
     data = b"Subject: Pump\r\nContent-Type: multipart/mixed\r\n\r\nIt stops.\r\n"
     assert _read(data).text == "# Pump\n\nIt stops."
+
+
+_PLAIN = "Content-Type: text/plain\r\n\r\nSee below."
+_EVENT = (
+    "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Review\\, pump\r\n"
+    "ORGANIZER;CN=Ann:mailto:a@x.example\r\nDTSTART;TZID=Europe/Zurich:20240501T100000\r\n"
+    "DTEND:20240501T090000Z\r\nLOCATION:Hall\r\n  3\r\n"
+    "DESCRIPTION:Bring\\nthe seal\r\nBEGIN:VALARM\r\nDESCRIPTION:Reminder\r\nEND:VALARM\r\n"
+    "STATUS:CANCELLED\r\nEND:VEVENT\r\nEND:VCALENDAR"
+)
+_SHOWN = (
+    "## Review, pump\n\nWhen: 2024-05-01 10:00 Europe/Zurich to 2024-05-01 09:00 UTC\n"
+    "Where: Hall 3\nStatus: cancelled\n\nBring\nthe seal"
+)
+
+
+def test_an_invitation_says_when_and_where_beside_its_text() -> None:
+    mail = _of(_PLAIN, f"Content-Type: text/calendar\r\n\r\n{_EVENT}", kind="alternative")
+    assert _read(mail).text == f"# Pump\n\nSee below.\n\n## calendar.ics\n\n{_SHOWN}"
+    assert read("a.ics", _EVENT.encode(), Limits()).text == _SHOWN
+    whole_day = _EVENT.replace(";TZID=Europe/Zurich:20240501T100000", ";VALUE=DATE:20240501")
+    assert "When: 2024-05-01 to" in read("a.ics", whole_day.encode(), Limits()).text
+
+
+def test_what_is_no_calendar_says_so() -> None:
+    with pytest.raises(errors.KnowledgeError, match="is no calendar"):
+        read("a.ics", b"Hello", Limits())
+
+
+def test_a_mail_in_a_mail_may_be_packed_as_a_file_is() -> None:
+    packed = base64.b64encode(b"Subject: Inner\r\n\r\nInner words.").decode()
+    head = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    text = _read(_of(_PLAIN, f"{head}{packed}")).text
+    assert text == "# Pump\n\nSee below.\n\n## message.eml\n\n# Inner\n\nInner words."
+
+
+@pytest.mark.parametrize(
+    ("declared", "written"),
+    [("iso-8859-1", "utf-8"), ("us-ascii", "utf-8"), ("utf-8", "cp1252"), ("us-ascii", "cp1252")],
+)
+def test_an_encoding_that_is_none_of_the_texts_does_not_spoil_it(
+    declared: str, written: str
+) -> None:
+    head = f"Subject: Pump\r\nContent-Type: text/plain; charset={declared}\r\n\r\n"
+    text = _read(head.encode() + "Größe der Düse für Öl".encode(written)).text
+    assert text == "# Pump\n\nGröße der Düse für Öl"
+
+
+def test_a_subject_that_is_not_encoded_is_read() -> None:
+    assert _read("Subject: Größe\r\n\r\nx".encode("cp1252")).title == "Größe"
+    assert _read("Subject: Größe\r\n\r\nx".encode()).title == "Größe"
+
+
+def test_blanks_behind_a_soft_break_part_no_words() -> None:
+    head = b"Subject: Pump\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    head += b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    text = _read(head + b"put to=\r\ngether= \t\r\n in Z=C3=BCrich= \r\n").text
+    assert text == "# Pump\n\nput together in Zürich"
+
+
+def test_a_text_of_an_unknown_kind_is_a_text_and_a_visiting_card_is_none() -> None:
+    text = _read(
+        _of(
+            _PLAIN,
+            "Content-Type: text/x-log\r\n\r\nE7 at 10:00",
+            "Content-Type: text/vcard\r\n\r\nBEGIN:VCARD",
+        )
+    ).text
+    assert text == "# Pump\n\nSee below.\n\n## x-log.txt\n\nE7 at 10:00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told"),
+    [
+        ("application/octet-stream", "SMIME.P7M", "SMIME.P7M is encrypted or packed (S/MIME)"),
+        ("application/pkcs7-mime", "smime.p7m", "smime.p7m is encrypted or packed (S/MIME)"),
+        ("application/pgp-encrypted", "", "is encrypted (PGP)"),
+    ],
+)
+def test_what_cannot_be_looked_into_is_told_with_the_way_out(
+    kind: str, name: str, told: str
+) -> None:
+    named = f"; name={name}" if name else ""
+    loaded = _read(_of(_PLAIN, f"Content-Type: {kind}{named}\r\n\r\nx"))
+    assert loaded.text == "# Pump\n\nSee below."
+    assert [told in doubt and ": " in doubt for doubt in loaded.doubts] == [True]

@@ -1,8 +1,11 @@
 """Mails (EML) with what is attached to them."""
 
+import binascii
 import codecs
 import email
 import email.policy
+import quopri
+import re
 from collections.abc import Iterable, Iterator
 from email.message import EmailMessage, MIMEPart
 from typing import cast
@@ -28,7 +31,18 @@ _KINDS = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
     "application/vnd.oasis.opendocument.text": ".odt", "application/vnd.ms-excel": ".xls",
     "application/vnd.oasis.opendocument.spreadsheet": ".ods", "message/rfc822": ".eml",
+    "text/calendar": ".ics",
 }  # fmt: skip
+_PERSONS = frozenset({"text/vcard", "text/x-vcard", "text/directory", "text/rfc822-headers"})
+# What holds a text or files that are not read, and what helps.
+_CLOSED = {
+    "application/pkcs7-mime": "is encrypted or packed (S/MIME): store the mail as it is shown",
+    "application/x-pkcs7-mime": "is encrypted or packed (S/MIME): store the mail as it is shown",
+    "application/pgp-encrypted": "is encrypted (PGP): store the mail as it is shown",
+}
+_CLOSED_NAMES = {"smime.p7m": "application/pkcs7-mime"}
+_LATIN = frozenset({"iso8859-1", "iso8859-15", "cp1252", "ascii"})
+_LOOSE_END = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
 
 
 def load(data: bytes, limits: Limits) -> Loaded:
@@ -47,10 +61,18 @@ def load(data: bytes, limits: Limits) -> Loaded:
             texts.append(text)
             doubts.extend(told)
     attached = (_file(part) for part in parts if not _is_shown(part))
+    doubts.extend(filter(None, map(closed, map(_named, parts))))
     return together(
-        str(message.get("subject", "")), str(message.get("date", "")),
+        _subject(message), str(message.get("date", "")),
         "\n\n".join(filter(None, texts)), tuple(doubts), attached, limits,
     )  # fmt: skip
+
+
+def closed(file: tuple[str, str]) -> str:
+    """Return what is wrong with an attachment, by name and kind, that cannot be looked into."""
+    name, kind = file
+    why = _CLOSED.get(_CLOSED_NAMES.get(name.lower(), kind))
+    return f"the attachment {name} {why}" if why else ""
 
 
 def together(
@@ -84,8 +106,8 @@ def together(
 
 
 def _body(part: MIMEPart) -> tuple[str, tuple[str, ...]]:
-    data = cast("bytes | None", part.get_payload(decode=True)) or b""
-    text, doubts = decode(data, part.get_content_charset("") or "")
+    data = _bytes(part)
+    text, doubts = decode(data, _encoding(data, part.get_content_charset("") or ""))
     if part.get_content_type() == "text/html" and text.strip():
         page = shown(text, doubts)
         return page.text, page.doubts
@@ -116,8 +138,13 @@ def _best(forms: list[MIMEPart]) -> list[MIMEPart]:
     for kind in _SHOWN:
         for form in reversed(forms):
             if any(_is_shown(part) and part.get_content_type() == kind for part in form.walk()):
-                return [form]
+                return [form, *_invitations(forms)]
     return forms[-1:]
+
+
+def _invitations(forms: list[MIMEPart]) -> list[MIMEPart]:
+    """Return what says when and where, which the text beside it seldom does."""
+    return [form for form in forms if form.get_content_type() == "text/calendar"]
 
 
 def _is_shown(part: MIMEPart) -> bool:
@@ -128,13 +155,57 @@ def _is_shown(part: MIMEPart) -> bool:
 
 def _file(part: MIMEPart) -> tuple[str, bytes]:
     """Return an attachment's name, with a suffix of the list where its kind tells it, and bytes."""
-    kind = part.get_content_type()
-    name = part.get_filename() or kind.replace("/rfc822", "").rpartition("/")[2]
+    name, kind = _named(part)
     if suffix(name) not in registry.SUFFIXES:
-        name += _KINDS.get(kind, "")
+        # An unknown text is shown as it is (RFC 2046, 4.1.4).
+        unknown = kind.startswith("text/") and kind not in _PERSONS
+        name += _KINDS.get(kind, ".txt" if unknown else "")
     if kind == "message/rfc822" and part.is_multipart():
         try:
-            return name, cast("EmailMessage", part.get_payload(0)).as_bytes()
+            return name, _unpacked(part, cast("EmailMessage", part.get_payload(0)).as_bytes())
         except (LookupError, ValueError):  # a broken one cannot be written
             return name, b""
-    return name, cast("bytes | None", part.get_payload(decode=True)) or b""
+    return name, _bytes(part)
+
+
+def _named(part: MIMEPart) -> tuple[str, str]:
+    """Return an attachment's name, made of its kind where it has none, and its kind."""
+    kind = part.get_content_type()
+    return part.get_filename() or kind.replace("/rfc822", "").rpartition("/")[2], kind
+
+
+def _unpacked(part: MIMEPart, mail: bytes) -> bytes:
+    """Return a mail within a mail that was packed as a file is, which RFC 2046 forbids."""
+    packed = str(part.get("content-transfer-encoding", "")).strip().lower() == "base64"
+    try:
+        return binascii.a2b_base64(mail) if packed else mail
+    except binascii.Error:
+        return mail
+
+
+def _bytes(part: MIMEPart) -> bytes:
+    """Return a part's content; blanks at a line's end were added on the way (RFC 2045, 6.7)."""
+    quoted = str(part.get("content-transfer-encoding", "")).strip().lower() == "quoted-printable"
+    raw = part.get_payload() if quoted and not part.is_multipart() else None
+    if isinstance(raw, str) and raw.isascii():
+        return quopri.decodestring(_LOOSE_END.sub(b"", raw.encode()))
+    return cast("bytes | None", part.get_payload(decode=True)) or b""
+
+
+def _encoding(data: bytes, declared: str) -> str:
+    """Return a text's encoding: UTF-8 where a program says Latin-1 whatever it writes."""
+    try:
+        latin = codecs.lookup(declared.strip()).name in _LATIN if declared.strip() else False
+        data.decode("utf-8")
+    except (LookupError, ValueError):
+        return declared
+    return "utf-8" if latin and not data.isascii() else declared
+
+
+def _subject(message: EmailMessage) -> str:
+    """Return the subject; where it has letters that no header may have, as they are meant."""
+    raw = next((value for name, value in message.raw_items() if name.lower() == "subject"), "")
+    data = str(raw).encode("utf-8", "surrogateescape")
+    if any("\udc80" <= letter <= "\udcff" for letter in str(raw)):
+        return decode(data)[0]
+    return str(message.get("subject", ""))
