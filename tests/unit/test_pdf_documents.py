@@ -51,6 +51,13 @@ def test_words_that_only_a_narrow_gap_parts_are_two() -> None:
     assert _load(pdf_of(spaced)).text == "CAUTION"
 
 
+def test_a_footnotes_raised_number_is_no_part_of_its_first_word() -> None:
+    note = b"BT /F1 7 Tf 72 724 Td (12) Tj /F1 12 Tf 7.8 -4 Td (the note of 2nd order) Tj ET"
+    assert _load(pdf_of(note)).text == "12 the note of 2nd order"
+    code = b"BT /F1 12 Tf 72 720 Td (2nd order) Tj ET"  # of one size
+    assert _load(pdf_of(code)).text == "2nd order"
+
+
 def test_a_lines_end_that_pdfium_forgets_parts_words() -> None:
     def page(shown: str, every: str) -> SimpleNamespace:
         return SimpleNamespace(

@@ -11,6 +11,7 @@ from typing import Any
 import pypdfium2.raw as pdfium
 
 _NARROWEST = 0.1  # of the line's height, as pdftotext does
+_SMALLER = 0.85  # of a letter's height: a raised number before it
 _MOSTLY = 0.5  # of a line's neighbours have a gap: its letters are spaced out, not its words
 
 
@@ -53,6 +54,10 @@ def _spaced(page: Any, line: str, at: int) -> str:  # noqa: ANN401
                 wide = rectangle.left - right > _NARROWEST * height
                 if wide and beside > height / 2 and _part(before, character):
                     gaps.append(number)
+                elif character.isalpha() and line[:number].strip().isdecimal():
+                    smaller = height < _SMALLER * (rectangle.top - rectangle.bottom)
+                    if smaller and bottom > rectangle.bottom:  # a footnote's number
+                        gaps.append(number)
             right, bottom, top = rectangle.right, rectangle.bottom, rectangle.top
         before = character
     if not gaps or len(gaps) > _MOSTLY * pairs:
