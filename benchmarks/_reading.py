@@ -4,6 +4,7 @@
 workbooks, Python's `email` for mails with Chromium for their pages.
 """
 
+import contextlib
 import email
 import email.policy
 import hashlib
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import lxml.etree
 
+from benchmarks import _cells
 from tests.browser import Browser
 
 _PAGES = {".html", ".htm", ".xhtml"}
@@ -37,16 +39,30 @@ KINDS = {
     ".tsv": "CSV",
     ".eml": "mails",
 }
-# Every sheet as CSV, UTF-8, values as they are stored.
-_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,false,false,false,false,-1"
-_PLAIN, _PRINT, _FLAT = "txt:Text (encoded):UTF8", "pdf", "fodp"
-_FORMS = {_PLAIN: _TEXTS, _PRINT: _TEXTS, _FLAT: {".pptx"}, _CSV: _BOOKS}
+# What LibreOffice makes of its files. Every sheet is CSV in UTF-8, in two forms: values as they are
+# stored, and as a person sees them.
+_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,{shown},false,false,false,-1"
+_PLAIN, _PRINT, _FLAT, _STORED, _SEEN = "plain", "print", "flat", "stored", "seen"
+_FORMS = {
+    _PLAIN: ("txt:Text (encoded):UTF8", _TEXTS),
+    _PRINT: ("pdf", _TEXTS),
+    _FLAT: ("fodp", {".pptx"}),
+    _STORED: (_CSV.format(shown="false"), _BOOKS),
+    _SEEN: (_CSV.format(shown="true"), _BOOKS),
+}
+# No formula is calculated anew: what is stored is what its program showed last.
+_NEVER = "1"
+_SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry">
+<item oor:path="/org.openoffice.Office.Calc/Formula/Load">
+<prop oor:name="OOXMLRecalcMode" oor:op="fuse"><value>{never}</value></prop></item>
+<item oor:path="/org.openoffice.Office.Calc/Formula/Load">
+<prop oor:name="ODFRecalcMode" oor:op="fuse"><value>{never}</value></prop></item>
+</oor:items>
+"""
 _EDGE = 3  # lines at the top and bottom of a page where one runs over all
 _OFTEN = 3  # pages
 _ENTRY = re.compile(r"^\W*(?:\d{1,4}|[ivxl]{1,5})\W*$|(?:\. ?){4,}\s*\w{1,4}$")
-_ERROR = re.compile(
-    r"#(?:[A-Z]+/?[A0]?[!?]?|N/A)(?=[,\s\"]|$)|Err:\d{3}", re.MULTILINE
-)  # a formula's
 _CONTENTS = re.compile(r"\S\t\d{1,4}$")
 # What the loader leaves out of a page on purpose: menus and lists of links to its own headings.
 _MENUS = """
@@ -68,8 +84,10 @@ _FILLED = (
 # Numbers of lists, which a browser shows and does not tell.
 _NUMBERED = (
     "[...document.querySelectorAll('ol')].map(list => [...list.children].map((_, at) =>"
-    " list.start + at).join(' ')).join(' ')"
+    " list.type === 'a' || list.type === 'A' ? 'abcdefghijklmnopqrstuvwxyz'[list.start + at - 1]"
+    " : list.start + at).join(' ')).join(' ')"
 )
+_UNSHOWN = ("text/calendar", "text/vcard", "text/x-vcard", "text/directory", "text/rfc822-headers")
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
@@ -84,6 +102,8 @@ class Reference(NamedTuple):
     time, lists of contents, menus."""
     elsewhere: str = ""
     """What the program shows in print alone: boxes, headers and footers of a text."""
+    cells: Sequence[Sequence[str]] = ()
+    """Cells of a workbook that are stored and shown in different forms, all of which are right."""
 
 
 class Programs:
@@ -105,7 +125,7 @@ class Programs:
     def prepare(self, paths: Sequence[Path]) -> None:
         """Have LibreOffice read all of its files in few processes, each of which takes seconds."""
         new = [path for path in paths if not (self._kept / f"{_digest(path)}.json").exists()]
-        for form, suffixes in _FORMS.items():
+        for form, (_, suffixes) in _FORMS.items():
             if asked := [path for path in new if path.suffix.lower() in suffixes]:
                 self._convert(asked, form)
 
@@ -139,17 +159,25 @@ class Programs:
         if suffix == ".pptx":
             text = _show(self._converted(path, _FLAT)[0])
             return Reference(text, text)
-        made = self._converted(path, _PLAIN if suffix in _TEXTS else _CSV)
+        if suffix in _BOOKS:
+            return self._book(path)
+        if suffix == ".rtf" and not path.read_bytes().lstrip().startswith(b"{\\rtf"):
+            raise ValueError("is no Rich Text")
+        made = self._converted(path, _PLAIN)
         text = "\n".join(one.read_text(encoding="utf-8-sig", errors="replace") for one in made)
-        if suffix in _BOOKS:  # the names of its sheets are those of the files
-            names = "\n".join(one.stem.partition("-")[2] for one in made)
-            text = _ERROR.sub("", text)
-            return Reference(f"{text}\n{names}\ntrue false", text)
         meant = "\n".join(line for line in text.splitlines() if not _CONTENTS.search(line))
         return Reference(text, meant, _pdf(self._converted(path, _PRINT)[0]).whole)
 
+    def _book(self, path: Path) -> Reference:
+        stored, seen = self._converted(path, _STORED), self._converted(path, _SEEN)
+        names = "\n".join(one.stem.partition("-")[2] for one in stored)  # of its sheets
+        alike, cells, passed = _cells.compared(path, stored, seen)
+        text = "\n".join(alike)
+        every = "\n".join((*passed, *(form for forms in cells for form in forms)))
+        return Reference(f"{text}\n{every}\n{names}\ntrue false", text, cells=cells)
+
     def _converted(self, path: Path, form: str) -> list[Path]:
-        folder = self._scratch / form.partition(":")[0]
+        folder = self._scratch / form
         if not (made := sorted(folder.glob(f"{_digest(path)}*"))):
             self._convert([path], form)
             made = sorted(folder.glob(f"{_digest(path)}*"))
@@ -158,15 +186,19 @@ class Programs:
         return made
 
     def _convert(self, paths: Sequence[Path], form: str) -> None:
-        folder = self._scratch / form.partition(":")[0]
+        folder = self._scratch / form
+        settings = self._scratch / "office" / "user" / "registrymodifications.xcu"
+        if not settings.exists():
+            settings.parent.mkdir(parents=True)
+            settings.write_text(_SETTINGS.format(never=_NEVER))
         profile = f"-env:UserInstallation={(self._scratch / 'office').as_uri()}"
+        to = ["--convert-to", _FORMS[form][0], "--outdir", str(folder)]
         with tempfile.TemporaryDirectory() as named:
             copies = [Path(named) / f"{_digest(path)}{path.suffix.lower()}" for path in paths]
             for path, copy in zip(paths, copies, strict=True):
                 copy.symlink_to(path.resolve())
             subprocess.run(
-                ["soffice", profile, "--headless", "--convert-to", form, "--outdir", str(folder),
-                 *map(str, copies)],
+                ["soffice", profile, "--headless", *to, *map(str, copies)],
                 check=False, capture_output=True, timeout=120 + 30 * len(paths),
             )  # fmt: skip
 
@@ -181,7 +213,10 @@ class Programs:
     def _mail(self, path: Path) -> Reference:
         message = email.message_from_bytes(path.read_bytes().lstrip(), policy=email.policy.default)
         text = "\n".join(self._said(message))
-        return Reference(text, text)
+        invitations = "\n".join(
+            _content(part) for part in message.walk() if part.get_content_type() == "text/calendar"
+        )
+        return Reference(f"{text}\n{invitations}", text)
 
     def _said(self, message: EmailMessage) -> Iterator[str]:
         yield str(message.get("subject", ""))
@@ -200,7 +235,7 @@ class Programs:
             for one in part.iter_parts():
                 yield from self._parts(one)  # type: ignore[arg-type]
         elif kind in ("text/plain", "text/html") and not part.is_attachment():
-            text = str(part.get_content())
+            text = _content(part)
             yield self._html(text) if kind == "text/html" else text
         else:
             yield self._attached(part)
@@ -209,6 +244,9 @@ class Programs:
         name = part.get_filename() or ""
         suffix = Path(name).suffix.lower()
         data = part.get_payload(decode=True)
+        kind = part.get_content_type()
+        if kind.startswith("text/") and suffix not in KINDS and kind not in _UNSHOWN:
+            return f"{name}\n{_content(part)}"
         if suffix not in (*KINDS, ".txt") or not isinstance(data, bytes):
             return ""
         if suffix == ".txt":
@@ -224,6 +262,18 @@ class Programs:
             file.flush()
             self._browser.open(Path(file.name).as_uri())
             return str(self._browser.js(_SHOWN))
+
+
+def _content(part: EmailMessage) -> str:
+    """Return a part's text, in whose declared encoding some programs do not write."""
+    data = part.get_payload(decode=True)
+    declared = (part.get_content_charset() or "ascii").replace("us-ascii", "ascii")
+    if isinstance(data, bytes):
+        for encoding in (declared, "utf-8") if data.isascii() else ("utf-8", declared):
+            with contextlib.suppress(LookupError, UnicodeDecodeError):
+                return data.decode(encoding)
+        return data.decode("cp1252", errors="replace")
+    return str(part.get_content())
 
 
 def _digest(path: Path) -> str:
