@@ -74,7 +74,9 @@ def test_a_file_is_read_by_what_it_is(name: str, data: bytes | str) -> None:
 
 
 def test_cells_of_excels_xml_stand_where_they_say() -> None:
-    assert _read("export.xls", SHEET_2003).text == "# S\n\n## 7\n\nNr: 7\nText: Größe"
+    assert _read("export.xls", SHEET_2003).text == (
+        "# S\n\nWithout values: Gap\n\n## 7\n\nNr: 7\nText: Größe"
+    )
 
 
 @pytest.mark.parametrize(
