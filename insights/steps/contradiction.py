@@ -72,7 +72,7 @@ class _Sentence:
     """
 
     def __init__(self, chunks: Sequence[str], *, names: bool) -> None:
-        self._chunks = chunks
+        self.chunks = chunks
         self._names = names
         told = [*map(_told, chunks)]
         self.plain = frozenset({stem for stems, _ in told for stem in stems})
@@ -83,13 +83,13 @@ class _Sentence:
         """The stems of what it tells, numbers among them: to read one takes a while."""
         if not self.numbers:
             return self.plain
-        parts = map(_chunk, self._chunks)
+        parts = map(_chunk, self.chunks)
         return frozenset({word.stem for part in parts for word in part if word.kind in _TOLD})
 
     @cached_property
     def words(self) -> tuple[_Word, ...]:
         """Its words, and ends of clauses before them."""
-        made = [*chain.from_iterable(map(_named if self._names else _chunk, self._chunks))]
+        made = [*chain.from_iterable(map(_named if self._names else _chunk, self.chunks))]
         if _CLAUSE in made:
             made = [
                 word
@@ -114,10 +114,13 @@ def contradiction(sentence: str, sources: Sequence[str]) -> str | None:
         sentence: One sentence of an output.
         sources: The texts that it may stand on.
     """
+    parts = [sentence, *_CLAUSES.split(sentence)] if _CLAUSES.search(sentence) else [sentence]
+    own = [part for part in parts if not _copied(part, sources)]
+    if not own:
+        return None
     known = [one for source in sources for one in _sentences(source)]
     names = not any(map(_capitalises, sources))
-    parts = [sentence, *_CLAUSES.split(sentence)] if _CLAUSES.search(sentence) else [sentence]
-    for part in parts:
+    for part in own:
         claim = _read(part, names=names)
         if len(claim.stems) < _LEAST:
             continue
@@ -128,6 +131,14 @@ def contradiction(sentence: str, sources: Sequence[str]) -> str | None:
         if found:
             return found
     return None
+
+
+def _copied(sentence: str, sources: Sequence[str]) -> bool:
+    """Tell whether it is one of a source's sentences word for word: no other one is read then."""
+    return any(
+        sentence in source and sentence.split() in (one.chunks for one in _sentences(source))
+        for source in sources
+    )
 
 
 def _beside(claim: _Sentence, known: Sequence[_Sentence]) -> list[_Sentence]:

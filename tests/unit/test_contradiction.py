@@ -2,6 +2,7 @@
 
 import pytest
 
+from insights.steps import contradiction as reading
 from insights.steps.contradiction import contradiction
 
 _MANUAL = (
@@ -81,3 +82,23 @@ def test_german_nouns_are_no_names() -> None:
         contradiction("Das Gerät in der Halle meldet Papierstau und ist nicht bereit.", [source])
         is None
     )
+
+
+def test_a_sentence_that_stands_in_a_source_is_laid_beside_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+    sentences = reading._sentences
+
+    def noted(source: str) -> tuple[reading._Sentence, ...]:
+        read.append(source)
+        return sentences(source)
+
+    monkeypatch.setattr(reading, "_sentences", noted)
+    others = ["The fittings are torqued by hand.", "Hoses are covered by the warranty."]
+    said = "Torque the fittings to 250 Nm and the cover to 40 Nm."
+    assert contradiction(said, [others[0], _MANUAL, others[1]]) is None
+    assert read == [_MANUAL]
+    # A part of a sentence is none: it may be the other way round.
+    told = "it does not negate 'covered', and its source does"
+    assert contradiction("covered by the warranty", [_MANUAL]) == told

@@ -140,6 +140,23 @@ def test_an_output_may_repeat_what_the_prompt_showed() -> None:
     assert redact.judged(verdict, [], Redaction(kinds=())) == verdict
 
 
+def test_a_long_text_of_the_prompt_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def noted(text: str, redaction: Redaction) -> list[redact.Finding]:
+        looked.append(text)
+        return redact.finds(text, redaction)
+
+    monkeypatch.setattr("insights.governance.redact.outputs.finds", noted)
+    shown = "Ask help@acme.example before the pump is opened, whatever the panel says."
+    kept = Verdict(status="ok", output={"cause": shown[4:]})
+    assert redact.judged(kept, ["a row", shown], Redaction()) == kept
+    assert not looked
+    other = Verdict(status="ok", output={"cause": shown.replace("help", "jane")})
+    assert redact.judged(other, ["a row", shown], Redaction()).status == "withheld"
+    assert looked == [shown.replace("help", "jane")]
+
+
 def test_a_value_put_together_from_pieces_is_withheld() -> None:
     verdict = Verdict(status="ok", output={"who": "jane@mail.example"})
     shown = ["her address is jane, then the sign, then mail.example"]

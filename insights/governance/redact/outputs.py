@@ -28,7 +28,10 @@ def judged(verdict: Verdict, shown: Iterable[str], redaction: Redaction) -> Verd
     if verdict.output is None:
         return verdict
     known: str | None = None
+    shown = [*shown]
     for pointer, text in _texts(verdict.output, ""):
+        if len(text) > _SHORT and any(text in part for part in shown):
+            continue  # all that it holds was shown
         for find in _finds(text, redaction):
             if known is None:
                 known = "\0".join(compact(folded(part)) for part in shown)
