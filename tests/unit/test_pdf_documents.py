@@ -203,3 +203,41 @@ def test_a_scan_says_what_it_needs() -> None:
     with pytest.raises(errors.KnowledgeError, match="holds no text") as raised:
         _load(pdf_of(b"q Q"))
     assert "character recognition" in raised.value.fix
+
+
+_TEMPLATE = (
+    '<template xmlns="http://www.xfa.org/schema/xfa-template/3.3/"><subform name="f">'
+    "<draw><value><text>Complaint</text></value></draw>"
+    "<draw><value><image>QUJD</image></value></draw>"
+    '<field name="part"><caption><value><exData><body><p>Part <b>number</b></p></body></exData>'
+    "</value></caption><items><text>A-1</text><text>A-2</text></items></field>"
+    '<field name="count"><caption><value><text>Count</text></value></caption>'
+    "<value><integer>1</integer></value></field>"
+    '<draw presence="hidden"><value><text>unseen</text></value></draw></subform></template>'
+)
+_FILLED = (
+    '<xfa:datasets xmlns:xfa="http://www.xfa.org/schema/xfa-data/1.0/"><list><part>A-9</part></list>'
+    "<xfa:data><f><part>A-2</part><part>A-3</part></f></xfa:data></xfa:datasets>"
+)
+
+
+def _reader_form(*parts: tuple[str, str]) -> bytes:
+    """Write a form whose page asks for Adobe Reader, with these parts."""
+    entries = " ".join(f"({name}) {10_001 + at} 0 R" for at, (name, _) in enumerate(parts))
+    streams = (f"<< /Length {len(text)} >>\nstream\n{text}\nendstream" for _, text in parts)
+    return pdf_of(
+        b"BT /F1 12 Tf 72 720 Td (Please wait...) Tj ET",
+        extra="/AcroForm 10000 0 R /NeedsRendering true",
+        objects=(f"<< /Fields [] /XFA [{entries}] >>", *streams),
+    )
+
+
+def test_a_form_that_only_adobe_reader_draws_is_read_from_its_template_and_data() -> None:
+    form = _reader_form(("template", _TEMPLATE), ("datasets", _FILLED))
+    assert _load(form).text == "Complaint\nPart number: A-2\nCount: 1\npart: A-3"
+
+
+def test_a_form_without_texts_says_what_to_do() -> None:
+    with pytest.raises(errors.KnowledgeError, match="only Adobe Reader") as refused:
+        _load(_reader_form(("config", "<config/>")))
+    assert refused.value.fix == "print it to a PDF there"

@@ -15,7 +15,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from insights import errors
-from insights.documents.formats import columns, gaps, pages
+from insights.documents.formats import columns, gaps, pages, xfa
 from insights.documents.formats.cleaning import clean, one_line
 from insights.documents.formats.titles import usable
 from insights.documents.messages import Limits, Loaded, scan_mark
@@ -62,10 +62,15 @@ def load(data: bytes, limits: Limits) -> Loaded:
     It is Markdown where the file has an outline, whose entries become its headings.
 
     Raises:
-        errors.KnowledgeError: If the file is damaged or needs a password to be opened.
+        errors.KnowledgeError: If the file is damaged, needs a password to be opened, or is a form
+            whose texts cannot be found.
     """
     document = opened(data)
-    if document.get_formtype() != pdfium.FORMTYPE_NONE:
+    kind = document.get_formtype()
+    title = usable(document.get_metadata_dict().get("Title"))
+    if kind == pdfium.FORMTYPE_XFA_FULL:
+        return Loaded(title=title, text=_form(document), is_markdown=False)
+    if kind != pdfium.FORMTYPE_NONE:
         document.init_forms()
     read, pictures = [], 0
     scans: list[int] = []
@@ -89,7 +94,6 @@ def load(data: bytes, limits: Limits) -> Loaded:
         page.close()
     outline = list(_outline(document))
     body = pages.joined(read, outline)
-    title = usable(document.get_metadata_dict().get("Title"))
     doubts = (f"{pictures} of its {len(read)} pages show a picture and hold no text",)
     return Loaded(
         title=title,
@@ -98,6 +102,14 @@ def load(data: bytes, limits: Limits) -> Loaded:
         doubts=doubts if pictures and body.strip() else (),
         scans=tuple(scans),
         digest=hashlib.sha256(data).digest() if scans else b"",
+    )
+
+
+def _form(document: Any) -> str:  # noqa: ANN401
+    if text := xfa.text(document):
+        return text
+    raise errors.KnowledgeError(
+        "is a form that only Adobe Reader shows (XFA)", fix="print it to a PDF there"
     )
 
 
