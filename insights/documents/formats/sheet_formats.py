@@ -12,7 +12,7 @@ from typing import Any
 from insights.documents.formats import archive, number_formats
 from insights.documents.formats.elements import BrokenXmlError, attribute, name, parsed
 
-_CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*>")
+_CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*[^/>]>")  # none that is empty
 _STYLE = re.compile(rb'\ss="(\d{1,6})"')
 _PLACE = re.compile(rb'\sr="([A-Z]{1,3})(\d{1,7})"')
 _BOOK = "xl/workbook.xml"
