@@ -6,7 +6,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 _TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
@@ -100,7 +100,7 @@ def _told(path: Path) -> tuple[dict[Place, str], set[str]]:
                 for sheet in book.worksheets
                 for row in sheet.iter_rows()
                 for cell in row
-                if isinstance(cell.value, str | int | float)
+                if isinstance(cell.value, str | int | float | date | time)
             }
             return cells, {one.title for one in book.worksheets if one.sheet_state != "visible"}
     except Exception as exc:  # noqa: BLE001 - a file that one of them cannot read
@@ -108,7 +108,11 @@ def _told(path: Path) -> tuple[dict[Place, str], set[str]]:
     return {}, set()
 
 
-def _plain(value: str | float, kind: int = 0) -> str:
+def _plain(value: str | float | date | time, kind: int = 0) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
     if isinstance(value, bool) or kind == _TRUTH:
         return str(bool(value)).lower()
     return value if isinstance(value, str) else f"{value:.15g}"

@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
@@ -41,7 +42,7 @@ KINDS = {
 }
 # What LibreOffice makes of its files. Every sheet is CSV in UTF-8, in two forms: values as they are
 # stored, and as a person sees them.
-_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,{shown},false,false,false,-1"
+_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,false,{shown},false,false,-1"
 _PLAIN, _PRINT, _FLAT, _STORED, _SEEN = "plain", "print", "flat", "stored", "seen"
 _FORMS = {
     _PLAIN: ("txt:Text (encoded):UTF8", _TEXTS),
@@ -92,6 +93,10 @@ _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 
+_SHOW = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
+_MARGINS = ("header", "footer", "date-time", "page-number")  # of the pages of notes
+_DELETED = "//*[local-name() = 'delText']/text()"
+
 
 class Reference(NamedTuple):
     """A file's text as a program shows it."""
@@ -104,6 +109,8 @@ class Reference(NamedTuple):
     """What the program shows in print alone: boxes, headers and footers of a text."""
     cells: Sequence[Sequence[str]] = ()
     """Cells of a workbook that are stored and shown in different forms, all of which are right."""
+    struck: str = ""
+    """What a text's changes delete, and the program shows struck out."""
 
 
 class Programs:
@@ -166,7 +173,8 @@ class Programs:
         made = self._converted(path, _PLAIN)
         text = "\n".join(one.read_text(encoding="utf-8-sig", errors="replace") for one in made)
         meant = "\n".join(line for line in text.splitlines() if not _CONTENTS.search(line))
-        return Reference(text, meant, _pdf(self._converted(path, _PRINT)[0]).whole)
+        printed = _pdf(self._converted(path, _PRINT)[0]).whole
+        return Reference(text, meant, printed, struck=_struck(path))
 
     def _book(self, path: Path) -> Reference:
         stored, seen = self._converted(path, _STORED), self._converted(path, _SEEN)
@@ -310,8 +318,18 @@ def _shape(line: str) -> str:
     return re.sub(r"\d+|\b[ivxl]+\b", "#", line)
 
 
+def _struck(path: Path) -> str:
+    """Return what the changes of a Word document delete."""
+    if path.suffix.lower() not in (".docx", ".docm"):
+        return ""
+    with zipfile.ZipFile(path) as package:
+        parts = [one for one in package.namelist() if re.fullmatch(r"word/\w+\.xml", one)]
+        roots = [lxml.etree.fromstring(package.read(part)) for part in parts]
+    return "\n".join(text for root in roots for text in root.xpath(_DELETED))
+
+
 def _show(path: Path) -> str:
-    """Return the paragraphs of a flat OpenDocument presentation, notes included."""
+    """Return the paragraphs of a flat OpenDocument presentation, with what its notes say."""
     root = lxml.etree.parse(path, lxml.etree.XMLParser(huge_tree=True, recover=True)).getroot()
     body = next(one for one in root if str(one.tag).endswith("}body"))
     hidden = {
@@ -319,6 +337,10 @@ def _show(path: Path) -> str:
         for one in root.iter("{*}drawing-page-properties")
         if "hidden" in one.attrib.values()
     }
+    for notes in body.iter("{*}notes"):
+        for frame in list(notes.iter("{*}frame")):
+            if frame.get(f"{_SHOW}class") in _MARGINS:
+                frame.getparent().remove(frame)
     for one in (*body.iter("{*}annotation"), *body.iter("{*}page")):
         if str(one.tag).endswith("}annotation") or one.get(f"{_DRAW}style-name") in hidden:
             one.getparent().remove(one)
