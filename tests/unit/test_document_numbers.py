@@ -101,6 +101,25 @@ def test_items_of_an_opendocument_text_are_numbered_as_their_style_says() -> Non
     )
 
 
+def test_items_of_an_opendocument_text_have_the_numbers_around_them_where_they_show() -> None:
+    style = (
+        '<text:list-style style:name="L2"><text:list-level-style-number text:level="1"'
+        ' style:num-format="1" style:num-suffix="."/><text:list-level-style-number text:level="2"'
+        ' style:num-format="a" style:num-suffix=")" text:display-levels="2"/></text:list-style>'
+    )
+
+    def inner(*texts: str) -> str:
+        items = "".join(_item(f"<text:p>{text}</text:p>") for text in texts)
+        return f"<text:list>{items}</text:list>"
+
+    body = _item("<text:p>Open</text:p>") + _item(f"<text:p>Close</text:p>{inner('Turn', 'Push')}")
+    body += _item("<text:p>Wait</text:p>").replace(">", ' text:start-value="7">', 1)
+    body += _item(inner("Look"))
+    assert _opendocument(f'<text:list text:style-name="L2">{body}</text:list>', style) == (
+        "1. Open\n\n2. Close\n\n  2.a) Turn\n\n  2.b) Push\n\n7. Wait\n\n  8.a) Look"
+    )
+
+
 def test_items_of_a_page_are_numbered_as_their_list_says() -> None:
     page = b"<ol type='a' start='2'><li>Open</li><li>Close</li></ol><ol type='disc'><li>Wait</ol>"
     assert read("a.html", page, Limits()).text == "b. Open\nc. Close\n\n1. Wait"

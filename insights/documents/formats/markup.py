@@ -252,7 +252,7 @@ class _Page:
             following, form = self._lists[-1]
             number = _number(element, "value", following)
             self._lists[-1] = (number + 1, form)
-            mark = f"{written(number, form)}."
+            mark = element.get("marker") or f"{written(number, form)}."
         if not self._inline:
             self._mark = "  " * (min(len(self._lists), _DEEPEST_LIST) - 1) + f"{mark} "
 

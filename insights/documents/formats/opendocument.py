@@ -65,18 +65,24 @@ def _renamed(source: Any, target: Any, numbering: Numbering) -> None:  # noqa: A
     while waiting:
         old, new, lists = waiting.pop()
         _append(new, old.text)
+        item = numbering.start(old, lists.style, lists.depth) - 1 if name(old) == "list" else 0
         for child in old:
             called = name(child)
+            if called == "list-item":
+                start = attribute(child, "start-value")
+                item = int(start[:6]) if start.isdecimal() else item + 1
             if called and called not in _UNSEEN and attribute(child, "display") != "none":
-                waiting.append((child, *_made(child, new, lists, numbering)))
+                inner = lists._replace(numbers=(*lists.numbers, item)) if item else lists
+                waiting.append((child, *_made(child, new, inner, numbering)))
             _append(new, child.tail)
 
 
 class _Lists(NamedTuple):
-    """The lists that are open: how many, and the style of the innermost."""
+    """The lists that are open: how many, the style of the innermost, the number of each's item."""
 
     depth: int = 0
     style: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 def _made(
@@ -94,7 +100,8 @@ def _made(
         made = added(target, f"h{number}")
         _append(made, numbering.heading(element))
     elif called == "list":
-        lists = _Lists(lists.depth + 1, attribute(element, "style-name") or lists.style)
+        style = attribute(element, "style-name") or lists.style
+        lists = lists._replace(depth=lists.depth + 1, style=style)
         made = _list(element, target, lists, numbering)
     elif called == "list-item" and _heads(element):
         made = added(target, "div")
@@ -102,8 +109,10 @@ def _made(
         made = added(target, _RENAMED.get(called, "span"))
         made.text = " " * _blanks(element) if called in ("s", "tab") else None
         made.tail = " " if called == "number" else None
-        if called == "list-item" and (start := attribute(element, "start-value")):
-            made.set("value", start)
+        if called == "list-item":
+            made.set("value", str(lists.numbers[-1]) if lists.numbers else "1")
+            if label := numbering.label(lists.style, lists.numbers):
+                made.set("marker", label)
     return made, lists
 
 

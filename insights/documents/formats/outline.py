@@ -1,6 +1,7 @@
 """Numbers that an OpenDocument text does not hold but shows: of its headings and of list items."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from insights.documents.formats.elements import attribute, child, name
@@ -55,6 +56,22 @@ class Numbering:
         level = self._levels.get(style, {}).get(depth)
         numbered = level is not None and name(level) == "list-level-style-number"
         return attribute(level, "num-format") if numbered else ""
+
+    def label(self, style: str, numbers: Sequence[int]) -> str:
+        """Return what stands before an item whose style shows the numbers around it: `3.1.`.
+
+        Nothing where it shows its own alone, which a list writes by itself.
+        """
+        levels, depth = self._levels.get(style, {}), len(numbers)
+        level = levels.get(depth)
+        shown = _whole(attribute(level, "display-levels"), 1) if level is not None else 1
+        if shown < 2 or not self.form(style, depth):  # noqa: PLR2004
+            return ""
+        parts = [
+            written(numbers[at - 1], self.form(style, at) or "1")
+            for at in range(max(depth - shown + 1, 1), depth + 1)
+        ]
+        return f"{attribute(level, 'num-prefix')}{'.'.join(parts)}{attribute(level, 'num-suffix')}"
 
     def _begin(self, style: str, depth: int) -> int:
         level = self._levels.get(style, {}).get(depth)
