@@ -83,7 +83,7 @@ def _nearest(cells: Sequence[Sequence[str]], left: Counter[str]) -> Counter[str]
     found: Counter[str] = Counter()
     for forms in cells:
         counts = [words(_NUMBER.sub(_rounded, form)) for form in forms]
-        best = max(counts, key=lambda count: (count & left).total() - (count - left).total())
+        best = max(counts, key=lambda count: 2 * (count & left).total() - count.total())
         left.subtract(best)
         found += best
     return found
