@@ -284,7 +284,8 @@ class Recorded(Value, frozen=True):
 
     `outdated` rows were recorded anew by somebody else after the page was read, and left alone: the
     page has to be read again. `stamped` are keys of rows that are new or changed with a new cursor,
-    as many as were asked for; `row_ids` come only where a sweep asked for them.
+    as many as were asked for; `row_ids` come only where a sweep asked for them. `paused` says that
+    the stream is not to be read on.
     """
 
     new: int
@@ -294,6 +295,7 @@ class Recorded(Value, frozen=True):
     outdated: int = 0
     stamped: tuple[str, ...] = ()
     row_ids: tuple[int, ...] = ()
+    paused: bool = False
 
 
 class Lateness(Value, frozen=True):

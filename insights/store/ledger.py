@@ -207,6 +207,7 @@ class Ledger(Sweeps):
             outdated=row.outdated,
             stamped=tuple(row.stamped),
             row_ids=tuple(row.row_ids) if want_ids else (),
+            paused=found.paused,
         )
 
     def _held_back(self, connection: Connection) -> int:

@@ -40,8 +40,8 @@ WHERE name = %(name)s AND token = %(token)s
 RETURNING NOT EXISTS (SELECT FROM store.setting WHERE name = 'hash_key_check_' || (%(key_version)s + 1)) AS newest;
 
 -- name: generation
--- The versions that a page was read for still follow the stream, until this transaction ends.
-SELECT generation FROM store.stream WHERE stream_id = %(stream_id)s FOR SHARE;
+-- The versions that a page was read for still follow the stream, until this transaction ends; and whether it is to be read on.
+SELECT generation, paused FROM store.stream WHERE stream_id = %(stream_id)s FOR SHARE;
 
 -- name: page_table
 -- Where COPY puts a page; emptied at each commit, made once a session. own: the hashes over what single versions read,

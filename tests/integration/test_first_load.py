@@ -109,6 +109,15 @@ def test_a_page_of_nothing_behind_new_ones_records_nothing(store: Store) -> None
     assert (found.new, found.changed, found.row_ids, found.stamped) == (0, 0, (), ())
 
 
+def test_what_records_a_page_tells_whether_its_stream_is_paused(store: Store) -> None:
+    loading = Loading(store)
+    told = [loading.record(("a", "a")).paused]
+    with store.connection() as connection:
+        connection.execute("UPDATE store.stream SET paused = true")
+    told += [loading.record((key, key)).paused for key in "abc"]  # known, and new in both ways
+    assert told == [False, True, True, True]
+
+
 def test_a_known_row_in_a_new_page_is_no_line_in_the_log_of_the_server(
     store_server: servers.Postgres, store: Store
 ) -> None:
