@@ -406,7 +406,7 @@ class Histories(RuleBasedStateMachine):
             print(f"{self.legacy.name}: {self.done} histories", flush=True)  # noqa: T201
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("engine", HISTORIES)
 def test_no_history_loses_or_doubles_a_row(
     engine: str, request: pytest.FixtureRequest, store_url: str, tmp_path: Path
