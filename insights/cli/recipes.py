@@ -1,5 +1,6 @@
 """The ready recipes of `insights init`: prompt, schema and limits, made for one table."""
 
+import hashlib
 import json
 import re
 import tomllib
@@ -15,6 +16,7 @@ from insights.site import candidates
 _FOLDER = Path(__file__).parent / "templates"
 _PROSE = 6.0  # mean words of a text from which on a quote has to have some
 _LEAST = 3
+_LONGEST = 40  # characters of a name that others are made of: indexes, sinks, views
 # What every sink has beside the output's own columns (`sinks.ddl`).
 _FIXED = frozenset(
     [
@@ -170,7 +172,10 @@ def labelled(
 
 def plain(name: str) -> str:
     """Return a name as settings and sinks take it: small letters, digits, underscores."""
-    return re.sub(r"[^a-z0-9_]", "_", name.lower()).lstrip("_0123456789") or "t"
+    made = re.sub(r"[^a-z0-9_]", "_", name.lower()).lstrip("_0123456789") or "t"
+    if len(made) > _LONGEST:
+        made = f"{made[:_LONGEST]}_{hashlib.blake2b(name.encode(), digest_size=3).hexdigest()}"
+    return made
 
 
 def prompt_line(column: str) -> str:

@@ -1,5 +1,6 @@
 """A table's columns as information_schema tells them, where reflection would need more rights."""
 
+from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,4 +29,37 @@ def described(connection: sa.Connection, name: str, schema: str | None) -> sa.Ta
             columns.append(sa.Column(column, cls(fsp=fraction)))
         else:
             columns.append(sa.Column(column, cls()))
-    return sa.Table(name, sa.MetaData(), *columns, schema=schema) if columns else None
+    if not columns:
+        return None
+    return sa.Table(name, sa.MetaData(), *columns, schema=schema, info={"described": True})
+
+
+def described_keys(
+    connection: sa.Connection, name: str, schema: str | None, *, primary: bool = False
+) -> list[tuple[str, ...]]:
+    """Return the columns of each unique key, or of the primary one, whose columns we may see.
+
+    Keys over the beginnings of texts keep no row unique. Of a key with a last column that is hidden
+    from our login the rest is told as a key: it has to be looked for keys that are there twice.
+    """
+    names = ("index_name", "column_name", "seq_in_index", "sub_part", "table_name", "table_schema")
+    told = sa.table(
+        "statistics", *map(sa.column, (*names, "non_unique")), schema="information_schema"
+    )
+    found: dict[str, list[tuple[int, str, bool]]] = defaultdict(list)
+    for index, column, at, part in connection.execute(
+        sa.select(*(told.c[part] for part in names[:4])).where(
+            told.c.table_name == name,
+            told.c.table_schema == (schema or sa.func.database()),
+            told.c.non_unique == sa.literal_column("0"),
+        )
+    ):
+        found[str(index)].append((int(at), str(column), part is None))
+    ordered = {index: sorted(parts) for index, parts in found.items()}
+    return [
+        tuple(column for _, column, _ in parts)
+        for index, parts in sorted(ordered.items(), key=lambda item: item[0] != "PRIMARY")
+        if all(whole for *_, whole in parts)
+        and [at for at, *_ in parts] == list(range(1, len(parts) + 1))
+        and (index == "PRIMARY" or not primary)
+    ]

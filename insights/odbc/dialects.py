@@ -40,7 +40,19 @@ _INDEXES = """
       AND CASE WHEN CAST(:schema AS TEXT) IS NULL THEN pg_table_is_visible(t.oid)
                ELSE n.nspname = :schema END
 """
-_PERIOD = re.compile(r"^  PERIOD FOR SYSTEM_TIME \(`.+?`, `(.+?)`\)", re.MULTILINE)
+_PERIOD = re.compile(r"^  PERIOD FOR SYSTEM_TIME \([`\"].+?[`\"], [`\"](.+?)[`\"]\)", re.MULTILINE)
+_SCHEMA = sa.text(
+    "SELECT CAST(n.nspname AS TEXT) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relname = :name AND pg_table_is_visible(c.oid)"
+)
+# A MySQL or MariaDB session's own way with values, whatever the server's: but names and texts are
+# quoted, and joined, as the server's administrator and the SQL of the settings write them.
+OWN_MODE = "SET SESSION sql_mode = CONCAT_WS(',', {})".format(
+    ", ".join(
+        f"IF(FIND_IN_SET('{mode}', @@SESSION.sql_mode), '{mode}', NULL)"
+        for mode in ("ANSI_QUOTES", "PIPES_AS_CONCAT")
+    )
+)
 
 
 def drivername(dbms: str) -> str:
@@ -92,7 +104,7 @@ class _OdbcPostgres(PyODBCConnector, PGDialect):
         schema: str | None = None,
         **_: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        return _primary_key(connection, table_name, schema)
+        return _primary_key(connection, table_name, schema or _visible(connection, table_name))
 
     def get_multi_indexes(  # type: ignore[override]  # PGDialect breaks its base here as well
         self,
@@ -116,7 +128,7 @@ class _OdbcPostgres(PyODBCConnector, PGDialect):
             index: (int(size), some)
             for index, size, some in connection.execute(told, {"name": name, "schema": schema})
         }
-        made = _indexes(connection, name, schema)
+        made = _indexes(connection, name, schema or _visible(connection, name))
         for index in made:
             size, some = found.get(index["name"], (len(index["column_names"]), 0))
             index["column_names"] = index["column_names"][:size]
@@ -143,12 +155,13 @@ class _Definitions(MySQLTableDefinitionParser):
 
     def parse(self, show_create: str, charset: str | None) -> ReflectedState:
         state = super().parse(show_create, charset)
+        sign = self.preparer.final_quote
         for column in state.columns:
-            column["name"] = column["name"].replace("``", "`")
+            column["name"] = column["name"].replace(sign * 2, sign)
         period = _PERIOD.search(show_create)
         for key in state.keys:
             key["columns"] = [
-                (part[0].replace("``", "`"), *part[1:])
+                (part[0].replace(sign * 2, sign), *part[1:])
                 for part in key["columns"]
                 if not (period and key["type"] and part[0] == period[1])
             ]
@@ -261,6 +274,11 @@ class _OdbcAnsi(PyODBCConnector, DefaultDialect):
 
 def _cursor(connection: sa.Connection) -> Any:  # noqa: ANN401 - pyodbc has no types
     return connection.connection.cursor()
+
+
+def _visible(connection: sa.Connection, name: str) -> str | None:
+    """Return the schema in which PostgreSQL finds a table; the first of the path may be another."""
+    return connection.execute(_SCHEMA, {"name": name}).scalar()
 
 
 def _primary_key(connection: sa.Connection, table: str, schema: str | None) -> dict[str, Any]:

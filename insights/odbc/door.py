@@ -182,10 +182,7 @@ def engine(odbc: str, *, read_only: bool, timeout_s: float, credential: str = ""
     _refuse_unfit(dbms)
     name = drivername("mariadb" if "mariadb" in version.casefold() else dbms)
     dialect = name.partition("+")[0]
-    if dialect == "postgresql":
-        odbc = _with_options(odbc, _POSTGRES_OPTIONS)
-    if dialect == "sqlite":  # its driver waits 100 s for a lock, whatever PRAGMA busy_timeout says
-        odbc = _with_options(odbc, {"Timeout": str(int(timeout_s * 1000))})
+    odbc = _fitted(odbc, dialect, timeout_s)
     made = sa.create_engine(
         f"{name}:///?odbc_connect={quote_plus(odbc)}",
         pool_size=1,
@@ -268,6 +265,18 @@ def _is_refusal(state: str, number: int | None, message: str) -> bool:
     if "[SQLite]" in message:
         return number not in _SQLITE_PASSING
     return number >= _MYSQL_LEAST and number not in {*_MYSQL_CLIENT, *_MYSQL_PASSING}
+
+
+def _fitted(odbc: str, dialect: str, timeout_s: float) -> str:
+    """Return a connection string with what each engine's driver has to be told."""
+    if dialect == "postgresql":
+        return _with_options(odbc, _POSTGRES_OPTIONS)
+    if dialect == "sqlite":  # its driver waits 100 s for a lock, whatever PRAGMA busy_timeout says
+        return _with_options(odbc, {"Timeout": str(int(timeout_s * 1000))})
+    if dialect in ("mysql", "mariadb"):  # pyodbc reads UTF-8; the server converts from any other
+        kept = [one.raw for one in connections.attributes(odbc) if one.key.casefold() != "charset"]
+        return ";".join(kept)
+    return odbc
 
 
 def _with_options(odbc: str, options: dict[str, str]) -> str:

@@ -10,18 +10,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
+from insights.odbc.dialects import OWN_MODE
 from insights.odbc.types import Bits, OfDomain
 from insights.sources.kinds import Column, Kind
 
 # Types of PostgreSQL that are no text and have an order of their own, which their indexes keep.
 _POSTGRES_SORTED = (
-    postgresql.ENUM,
-    postgresql.INET,
-    postgresql.CIDR,
-    postgresql.MACADDR,
-    postgresql.INTERVAL,
+    postgresql.ENUM, postgresql.INET, postgresql.CIDR, postgresql.MACADDR, postgresql.INTERVAL,
     postgresql.OID,
-)
+)  # fmt: skip
 # Types of PostgreSQL without max(), the first two before version 18; their texts sort alike.
 _POSTGRES_BOUNDLESS = (sa.Uuid, sa.types._Binary, postgresql.MACADDR, sa.Boolean)  # noqa: SLF001
 
@@ -172,7 +169,7 @@ class _MySql(Casts):
     """MariaDB and MySQL: a text compared with a number would be compared as two doubles."""
 
     digests = True
-    session = ("SET SESSION time_zone = '+00:00'", "SET SESSION sql_mode = ''")
+    session = ("SET SESSION time_zone = '+00:00'", OWN_MODE)
 
     def exact(self, column: Column, kind: Kind) -> Column:
         if kind in ("binary", "rowversion"):

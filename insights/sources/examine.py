@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
@@ -9,10 +10,10 @@ import sqlalchemy as sa
 from insights import errors
 from insights.model import Bookmark, Finding, StreamSpec
 from insights.odbc import door, positions
-from insights.sources import shape
+from insights.sources import remedies, shape
 from insights.sources.canonical import Hasher
 from insights.sources.clock import is_zoned
-from insights.sources.plan import SMALL, scans
+from insights.sources.plan import SMALL, scans, ties
 from insights.sources.session import Session
 from insights.sources.statements import Statements
 from insights.sources.stream import Stream
@@ -193,7 +194,17 @@ def walks(session: Session, stream: StreamSpec, link: sa.Connection) -> Iterator
         decoded = [session.casts.decoded(part) for part in first]
         texts = [part.decode() if isinstance(part, bytes) else str(part) for part in decoded]
         after = Bookmark(key=tuple(texts[:-1]), cursor=texts[-1] if stream.cursor else None)
-        yield Walk(by=by, columns=columns, scans=scans(link, statements.page(after, by=by)))
+        known = partial(_ties, link, stream, columns[0]) if by == "cursor" else _unknown
+        page = statements.page(after, by=by)
+        yield Walk(by=by, columns=columns, scans=scans(link, page, known))
+
+
+def _ties(link: sa.Connection, stream: StreamSpec, column: str) -> float | None:
+    return ties(link, column, stream.table, stream.schema) if stream.table else None
+
+
+def _unknown() -> float | None:
+    return None
 
 
 def refuse_scans(session: Session, stream: StreamSpec) -> None:
@@ -228,7 +239,7 @@ def _index(stream: StreamSpec, walk: Walk, dialect: sa.Dialect) -> str:
         columns = ", ".join(walk.columns)
         return f"have a DBA index the query's ({columns}); or accept it: accept_scan = true"
     return (
-        f"have a DBA run: {shape.index(stream, walk.by, walk.columns, dialect)}; or accept it: "
+        f"have a DBA run: {remedies.index(stream, walk.by, walk.columns, dialect)}; or accept it: "
         "accept_scan = true"
     )
 

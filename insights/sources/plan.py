@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,18 +14,37 @@ from insights.sources.statements import Selected
 _HIDDEN_BELOW = 1345  # EXPLAIN needs rights on the tables below a view
 _LONG_S = 1.0  # a page that walks an index takes milliseconds
 _SORT = re.compile(r"[ >-]*(Incremental )?Sort  \(")  # the step; a `Sort Key` merges parts, too
+_TIES = sa.text(
+    "SELECT CAST(GREATEST(COALESCE((s.most_common_freqs)[1], 0) * GREATEST(c.reltuples, 0),"
+    " CASE WHEN s.n_distinct < 0 THEN -1 / s.n_distinct"
+    " ELSE GREATEST(c.reltuples, 0) / NULLIF(s.n_distinct, 0) END) AS TEXT)"
+    " FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname"
+    " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename"
+    " WHERE s.attname = :column AND s.tablename = :table AND NOT s.inherited"
+    " AND CASE WHEN :schema = '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = :schema END"
+)
 SMALL = 10_000  # rows below which an optimiser rightly scans
 
 
-def scans(link: sa.Connection, statement: Selected) -> bool | None:
-    """Tell whether a page would scan (or sort) a table; None if this engine cannot be asked."""
-    look = {
-        "sqlite": _sqlite,
-        "postgresql": _postgres,
-        "mariadb": _mysql,
-        "mysql": _mysql,
-    }.get(link.dialect.name)
+def scans(
+    link: sa.Connection, statement: Selected, ties: Callable[[], float | None] = lambda: None
+) -> bool | None:
+    """Tell whether a page would scan (or sort) a table; None if this engine cannot be asked.
+
+    `ties` says how many rows have one value of the order's first column at most, where that is
+    known: an index on that column alone does where they are few.
+    """
+    if link.dialect.name == "postgresql":
+        return _postgres(link, statement, ties)
+    look = {"sqlite": _sqlite, "mariadb": _mysql, "mysql": _mysql}.get(link.dialect.name)
     return None if look is None else look(link, statement)
+
+
+def ties(link: sa.Connection, column: str, table: str, schema: str | None) -> float | None:
+    """Return how many rows have one value of a column at most, as PostgreSQL's statistics tell."""
+    asked = {"column": column, "table": table, "schema": schema or ""}
+    found = link.execute(_TIES, asked).scalar()
+    return None if found is None else float(found)
 
 
 class _Explain(sa.Executable, sa.ClauseElement):
@@ -54,12 +74,18 @@ def _sqlite(link: sa.Connection, statement: Selected) -> bool:
     )
 
 
-def _postgres(link: sa.Connection, statement: Selected) -> bool:
+def _postgres(link: sa.Connection, statement: Selected, ties: Callable[[], float | None]) -> bool:
     link.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a small table is scanned, rightly
     link.exec_driver_sql("SET LOCAL enable_sort = off")
     link.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
     lines = [str(row[0]) for row in _explained(link, statement, "EXPLAIN")]
-    return any("Seq Scan" in line or _SORT.match(line) for line in lines)
+    sorts = [match for line in lines if (match := _SORT.match(line))]
+    if not sorts or any("Seq Scan" in line for line in lines):
+        return any("Seq Scan" in line for line in lines)
+    if any(match[1] is None for match in sorts) or not any("Index Cond" in one for one in lines):
+        return True
+    most = ties()  # rows of one value of what the index keeps in order are sorted at a time
+    return most is None or most > SMALL
 
 
 def _mysql(link: sa.Connection, statement: Selected) -> bool:

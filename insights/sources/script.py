@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from insights import errors
 from insights.model import StreamSpec
-from insights.sources import shape
+from insights.sources import remedies, shape
 from insights.sources.examine import Walk, orders, walks
 from insights.sources.session import Session
 
@@ -76,7 +76,7 @@ def _lines(stream: StreamSpec, link: sa.Connection, found: Sequence[Walk]) -> It
             yield f"-- Optional, to see {purpose}:"
             yield f"-- {grant.format(login=login)}"
     for walk in found:
-        create = shape.index(stream, walk.by, walk.columns, dialect)
+        create = remedies.index(stream, walk.by, walk.columns, dialect)
         if walk.scans:
             yield f"-- A page by {walk.by} scans the table without it:"
             yield f"{create};"

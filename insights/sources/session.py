@@ -113,7 +113,7 @@ class Session:
             path = link.exec_driver_sql("PRAGMA database_list").all()[0][2]
             self._file = Path(path) if path else None
             self._inode = self._file.stat().st_ino if self._file else 0
-        link.rollback()
+        link.commit()  # a rollback would take back what PostgreSQL was told (SET)
         return link
 
     def _replaced(self) -> bool:

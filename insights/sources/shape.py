@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from insights import errors
 from insights.model import Grade, StreamShape, StreamSpec, TableShape
 from insights.odbc import indexes
-from insights.odbc.described import described
+from insights.odbc.described import described, described_keys
 from insights.odbc.types import usable
+from insights.sources import remedies
 from insights.sources.kinds import kind_of
 from insights.sources.session import Session
 from insights.sources.statements import Statements, verbatim
@@ -100,12 +101,12 @@ def checked(
         raise errors.StreamError(
             f"key {keys} of {_name(stream)} is NULL in a row, which could not be found again",
             where=place(stream),
-            fix="leave such rows out with "
-            f"`where = '{link.dialect.identifier_preparer.quote(stream.key[0])} IS NOT NULL'`",
+            fix=remedies.without_null(statements.nullable(), link.dialect),
         )
     unique = unique_keys(link, stream)
     guaranteed = any(columns <= set(stream.key) for columns in unique)
-    if not guaranteed and link.execute(statements.duplicate_key()).first() is not None:
+    certain = guaranteed and "described" not in getattr(source, "info", {})
+    if not certain and link.execute(statements.duplicate_key()).first() is not None:
         raise errors.StreamError(
             f"key {keys} of {_name(stream)} is not unique: one key is there twice",
             where=place(stream),
@@ -115,8 +116,7 @@ def checked(
         raise errors.StreamError(
             f"{_name(stream)} has no unique key within ({keys})",
             where=place(stream),
-            fix="name the columns of one, or have a DBA run: "
-            f"{index(stream, 'unique', stream.key, link.dialect, unique=True)}",
+            fix=remedies.without_key(stream, ordered_keys(link, stream), link.dialect),
         )
     columns = types(source, stream)
     listing = "\n".join(f"{name} {type_}" for name, type_ in sorted(columns.items()))
@@ -125,22 +125,6 @@ def checked(
         shape=hashlib.blake2b(listing.encode(), digest_size=16).hexdigest(),
         grade=stream.grade or grade_of(link, stream, statements),
     )
-
-
-def index(
-    stream: StreamSpec,
-    purpose: str,
-    columns: Sequence[str],
-    dialect: sa.Dialect,
-    *,
-    unique: bool = False,
-) -> str:
-    """Return the statement that makes an index, its names quoted as that engine does."""
-    assert stream.table is not None  # noqa: S101 - a query has no index
-    made = [sa.Column(name, sa.Text) for name in columns]
-    table = sa.Table(stream.table, sa.MetaData(), *made, schema=stream.schema)
-    indexed = sa.Index(f"insights_{stream.name}_{purpose}", *table.c, unique=unique)
-    return str(sa.schema.CreateIndex(indexed).compile(dialect=dialect)).strip()
 
 
 def types(source: sa.FromClause, stream: StreamSpec) -> dict[str, str]:
@@ -196,7 +180,7 @@ def ordered_keys(link: sa.Connection, stream: StreamSpec) -> list[tuple[str, ...
     except sa.exc.DBAPIError:
         if _seen(link, table, schema) is None:
             raise
-        return []  # a view whose definition is hidden has no key that could be seen
+        found = list(described_keys(link, table, schema))  # none of a view
     return [columns for columns in found if columns]
 
 
@@ -303,7 +287,7 @@ def _primary_key(link: sa.Connection, name: str, schema: str | None) -> list[str
     except sa.exc.DBAPIError:
         if _seen(link, name, schema) is None:
             raise
-        return []
+        return list(next(iter(described_keys(link, name, schema, primary=True)), ()))
 
 
 def _seen(link: sa.Connection, name: str, schema: str | None) -> sa.Table | None:

@@ -244,10 +244,15 @@ class Statements:
             one.order_by(*(self._sorted(name) for name in self._stream.key)).limit(1).offset(rows)
         )
 
+    def nullable(self) -> list[str]:
+        """Return the columns of the key that may be NULL."""
+        return [
+            name for name in self._stream.key if getattr(self._source.c[name], "nullable", True)
+        ]
+
     def null_key(self) -> Selected | None:
         """Return the statement that looks for a row without a whole key; None if none can be."""
-        columns = [self._source.c[name] for name in self._stream.key]
-        nullable = [column for column in columns if getattr(column, "nullable", True)]
+        nullable = [self._source.c[name] for name in self.nullable()]
         if not nullable:
             return None
         return (

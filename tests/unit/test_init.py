@@ -13,7 +13,7 @@ from insights.cli.writing import Choices, Site
 from insights.model import ColumnProfile, SinkSpec, StreamSpec, TableProfile
 from insights.sinks import ddl
 from insights.site import candidates, definitions, files
-from insights.sources import shape
+from insights.sources import remedies
 
 NAMES = (
     "Fehler-Text", "Menge %", "was?", "group", "Preis:EUR", "items", "2nd", "a.b", 'say "so"',
@@ -200,8 +200,8 @@ def test_every_statement_that_is_printed_is_that_engines_sql(engine: str) -> Non
         output_schema={"type": "object", "properties": {}},
     )  # fmt: skip
     made = [
-        shape.index(stream, "key", stream.key, dialect),
-        shape.index(stream, "unique", stream.key, dialect, unique=True),
+        remedies.index(stream, "key", stream.key, dialect),
+        remedies.index(stream, "unique", stream.key, dialect, unique=True),
         *ddl.grants(sink, "writer", dialect),
     ]
     for statement in made:
