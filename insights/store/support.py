@@ -42,7 +42,8 @@ class SupportStore:
         values = {
             "collections": list(collections),
             "sentences": len(said),
-            "texts": [text.replace("\0", " ") for text in texts],  # no text of the store has NUL
+            # As JSON: psycopg writes an array text by text. No text of the store has NUL.
+            "texts": msgspec.json.encode([text.replace("\0", " ") for text in texts]).decode(),
             "names": list(dict.fromkeys(name for output in outputs for name in output.sources)),
         }
         with self._store.connection() as connection:
@@ -66,6 +67,9 @@ def _share(
     """Return how far one sentence is supported; of two sources that have as much, the first."""
     if not words:
         return _NOTHING
+    for name, known in sources.items():
+        if words <= known:  # each word weighs something: none before it has as much
+            return Support(share=1.0, source=name)
     weigh = weights.__getitem__
     by_name = {name: words & known for name, known in sources.items()}
     had = frozenset().union(*by_name.values())

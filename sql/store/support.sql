@@ -10,7 +10,7 @@ WITH collection AS MATERIALIZED (
     FROM collection
 ), told AS MATERIALIZED (
     SELECT t.number, t.number <= %(sentences)s AS is_sentence, to_tsvector(spoken.language, t.text) AS words
-    FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, number)
+    FROM json_array_elements_text(%(texts)s::json) WITH ORDINALITY AS t (text, number)
     CROSS JOIN spoken
 ), weight AS (
     SELECT known.lexeme, ln(1 + greatest(spoken.passages - frequency + 0.5, 0.5) / (frequency + 0.5)) AS idf
