@@ -44,7 +44,8 @@ class InsightStore:
         made = {insight.claim.work_id: insight for insight in finished}
         with self._store.transaction() as connection:
             values = {"rows": Jsonb(rows, dumps=_dumps)}
-            held = connection.execute(self._sql["write"], values).fetchall()
+            # Read and planned once a connection: that takes as long as to write ten rows.
+            held = connection.execute(self._sql["write"], values, prepare=True).fetchall()
             audit.append(
                 connection,
                 self._holder,

@@ -99,7 +99,7 @@ class WorkQueue:
         with self._store.connection() as connection:
             if self._lock_budgets(connection, values):
                 return None
-            return connection.execute(self._sql["claim"], values).fetchall()
+            return connection.execute(self._sql["claim"], values, prepare=True).fetchall()
 
     def _lock_budgets(self, connection: Connection, values: dict[str, Any]) -> bool:
         """Keep others from claiming under the same budgets; tell whether there are any."""

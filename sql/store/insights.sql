@@ -21,18 +21,19 @@ WITH finished AS (
     FROM finished f CROSS JOIN live d
     WHERE w.work_id = f.work_id AND w.lease_token = f.token AND w.state = 'claimed'
       AND d.pipeline_version_id = w.pipeline_version_id
-    RETURNING w.work_id, w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken, w.client
+    RETURNING w.row_id, w.stream_id, w.input_hash, w.pipeline_version_id, w.request, w.overtaken, w.client, d.pipeline_id,
+              d.sink_id, d.stage, d.withdrawn, d.columns, d.shown_from, d.shown_upto, f.*
 ), made AS (
     INSERT INTO store.insight (row_id, pipeline_version_id, input_hash, status, reason, output, model, route, quotes_by,
                                shared, confidence, confidences, neighbour, source_cursor, redactions, notes, request, prompt_tokens,
                                reused_tokens, sampled_tokens, forced_tokens, queue_ms, prompt_ms, decode_ms, compute_ms,
                                money, asked, reused_from)
-    SELECT h.row_id, h.pipeline_version_id, h.input_hash, f.status, f.reason, f.output, f.model, f.route, f.quotes_by,
-           f.shared, f.confidence, f.confidences, f.neighbour, f.source_cursor, f.redactions,
-           nullif(ARRAY(SELECT jsonb_array_elements_text(f.notes)), '{}'), h.request, f.prompt_tokens, f.reused_tokens,
-           f.sampled_tokens, f.forced_tokens, f.queue_ms, f.prompt_ms, f.decode_ms, f.compute_ms, f.money,
-           decode(f.asked, 'hex'), f.reused_from
-    FROM held h JOIN finished f USING (work_id)
+    SELECT h.row_id, h.pipeline_version_id, h.input_hash, h.status, h.reason, h.output, h.model, h.route, h.quotes_by,
+           h.shared, h.confidence, h.confidences, h.neighbour, h.source_cursor, h.redactions,
+           nullif(ARRAY(SELECT jsonb_array_elements_text(h.notes)), '{}'), h.request, h.prompt_tokens, h.reused_tokens,
+           h.sampled_tokens, h.forced_tokens, h.queue_ms, h.prompt_ms, h.decode_ms, h.compute_ms, h.money,
+           decode(h.asked, 'hex'), h.reused_from
+    FROM held h
     ON CONFLICT (row_id, input_hash, pipeline_version_id, request) DO NOTHING
     RETURNING insight_id, row_id, input_hash, pipeline_version_id, status
 ), spent AS (
@@ -41,10 +42,9 @@ WITH finished AS (
            sum(CASE b.unit WHEN 'rows' THEN CASE WHEN b.model IS NULL THEN s.rows ELSE 1 END
                            WHEN 'tokens' THEN s.tokens WHEN 'seconds' THEN s.seconds ELSE s.money END) AS amount
     FROM held h
-    JOIN finished f USING (work_id)
     JOIN store.budgeted v USING (pipeline_version_id)
     JOIN store.budget b USING (budget_id)
-    CROSS JOIN LATERAL jsonb_to_recordset(f.spent) AS s (model text, tokens integer, seconds double precision,
+    CROSS JOIN LATERAL jsonb_to_recordset(h.spent) AS s (model text, tokens integer, seconds double precision,
                                                          money double precision, rows integer)
     WHERE (b.model IS NULL OR b.model = s.model) AND (b.client IS NULL OR b.client = h.client)
     GROUP BY v.budget_id, b.per, b.time_zone
@@ -55,15 +55,16 @@ WITH finished AS (
     SET used = CASE WHEN b.window_start >= s.begins THEN b.used ELSE 0 END + coalesce(s.amount, 0),
         window_start = greatest(b.window_start, s.begins)
     FROM ordered s WHERE b.budget_id = s.budget_id
+), paired AS MATERIALIZED (
+    -- FULL, which is never done by laying each beside each: what has no statistics is taken for one row. Those that had an
+    -- insight stand here without one.
+    SELECT m.insight_id, h.* FROM made m FULL JOIN held h USING (row_id, input_hash, pipeline_version_id)
 ), joined AS (
-    SELECT m.insight_id, m.row_id, m.status, m.input_hash, m.pipeline_version_id, h.stream_id, h.overtaken, h.client, d.pipeline_id,
-           d.sink_id, d.stage, d.withdrawn, d.columns, l.row_key, store.covers(d.shown_from, d.shown_upto, l.row_key) AS shows,
-           f.*
-    FROM made m
-    JOIN held h USING (row_id, input_hash, pipeline_version_id)
-    JOIN live d USING (pipeline_version_id)
-    JOIN store.ledger l ON l.row_id = m.row_id
-    JOIN (SELECT work_id, output, reason, citations, sealed FROM finished) f USING (work_id)
+    SELECT p.insight_id, p.row_id, p.status, p.input_hash, p.pipeline_version_id, p.stream_id, p.overtaken, p.client, p.pipeline_id,
+           p.sink_id, p.stage, p.withdrawn, p.columns, l.row_key, store.covers(p.shown_from, p.shown_upto, l.row_key) AS shows,
+           p.work_id, p.output, p.reason, p.citations, p.sealed
+    FROM paired p JOIN store.ledger l ON l.row_id = p.row_id
+    WHERE p.insight_id IS NOT NULL
 ), known AS (
     -- What of a row is shown: of inputs that it still has, by the version that its key shows; never of a shadow, nor of what
     -- was rolled back. Of another version only where that one has made nothing, or, by the full one, is still at it. It may
@@ -132,7 +133,7 @@ LEFT JOIN LATERAL (SELECT k.shown_key FROM store.shown_key k WHERE k.row_id = j.
 LEFT JOIN store.pipeline_version v ON v.pipeline_version_id = j.pipeline_version_id
 UNION ALL
 SELECT h.work_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM held h WHERE h.work_id NOT IN (SELECT work_id FROM joined);
+FROM paired h WHERE h.insight_id IS NULL;
 
 -- name: reusable
 -- Of requests those that a version has answered within a time, by what they are known by: the newest such insight, with where
