@@ -1,5 +1,6 @@
 """What a column's type is to us, whatever its engine calls it."""
 
+import struct
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -44,3 +45,26 @@ def kind_of(type_: sa.types.TypeEngine[Any]) -> Kind:
         if isinstance(type_, cls):
             return kind
     return "other"
+
+
+def is_single(type_: sa.types.TypeEngine[Any]) -> bool:
+    """Tell FLOAT of MariaDB and MySQL, whose server prints six digits of it, or a double's."""
+    return isinstance(type_, mysql.FLOAT)
+
+
+def as_single(text: str | None) -> str | None:
+    """Return the shortest text of a number of single precision: 0.1, not 0.10000000149011612."""
+    try:
+        packed = struct.pack("f", float(text or ""))
+    except (ValueError, OverflowError):
+        return text
+    shorter = (float(f"{float(text or ''):.{digits}g}") for digits in range(6, 10))
+    found = next((one for one in shorter if _same(one, packed)), None)
+    return text if found is None else repr(found).removesuffix(".0")
+
+
+def _same(number: float, packed: bytes) -> bool:
+    try:
+        return struct.pack("f", number) == packed
+    except OverflowError:  # rounded beyond the largest
+        return False

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from insights.model import Bookmark, Gap, StreamSpec, Walk
 from insights.odbc.types import OfDomain
 from insights.sources.casts import Casts
-from insights.sources.kinds import Column, Kind, kind_of
+from insights.sources.kinds import Column, Kind, is_single, kind_of
 
 Selected = sa.Select[Any]
 # A statement and what it is given by name.
@@ -243,6 +243,11 @@ class Statements:
         return (
             one.order_by(*(self._sorted(name) for name in self._stream.key)).limit(1).offset(rows)
         )
+
+    def singles(self) -> list[str]:
+        """Return the columns that are read as numbers of single precision."""
+        names = (*self.inputs, *self.hidden)
+        return [name for name in names if is_single(self._source.c[name].type)]
 
     def nullable(self) -> list[str]:
         """Return the columns of the key that may be NULL."""

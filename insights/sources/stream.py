@@ -24,6 +24,7 @@ from insights.model import (
     Window,
 )
 from insights.sources import attachments, canonical, clock, cursors, shape
+from insights.sources.kinds import as_single
 from insights.sources.paging import Paging
 from insights.sources.session import Session
 from insights.sources.statements import Asked, Reading, Statements
@@ -289,6 +290,7 @@ class Stream:
         spec = self._spec
         head = len(spec.key) + 1
         names = [*self._names, *self._hidden()]
+        singles = self._built.singles() if self._built else []
         for row in rows:
             values: dict[str, str | None] = {}
             notes: list[str] = []
@@ -299,6 +301,8 @@ class Stream:
             attached = (values.get(spec.attachment or "") or "").rpartition(":")[2]
             if spec.attachment in values:
                 values[spec.attachment] = None
+            for name in singles:  # as people see it; its hash is that of the double
+                values[name] = as_single(values[name])
             stood: dict[str, str] | None = {} if spec.restored else None
             redacted, counts = redact.row(values, spec.redaction, stood)
             key = keys.join(self._paging.key(row))

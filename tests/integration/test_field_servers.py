@@ -100,6 +100,22 @@ def test_a_character_set_of_the_connection_changes_no_text(maria: MariaDbLegacy)
         assert _agree(client, 1) == {"größe": {"subject": "5 € für Œuvre", "body": "ä"}}
 
 
+def test_a_number_of_single_precision_is_shown_as_it_was_written(maria: MariaDbLegacy) -> None:
+    client_runs(
+        maria,
+        "CREATE TABLE ticket (id INT PRIMARY KEY, subject FLOAT, body DOUBLE);"
+        " INSERT INTO ticket VALUES (1, 0.1, 0.1), (2, 16777216, 1e300), (3, -3.4e38, 7),"
+        " (4, 1.17549435e-38, 0), (5, NULL, NULL), (6, 1234.567, 1234.567), (7, 1000000, 1e6)",
+    )
+    with reading(maria.odbc) as client:
+        values = _agree(client, 7)
+    shown = [values[str(at)]["subject"] for at in range(1, 8)]
+    assert shown == ["0.1", "16777216", "-3.4e+38", "1.1754944e-38", None, "1234.567",
+                     "1000000"]  # fmt: skip
+    assert values["1"]["body"] == "0.1"
+    assert values["6"]["body"] == "1234.567"
+
+
 def test_a_search_path_that_begins_with_the_catalogue(postgres: PostgresLegacy) -> None:
     """As hardened logins have it: the first schema of the path is not the table's."""
     postgres.execute("CREATE TABLE ticket (id int PRIMARY KEY, subject text, body text)")
