@@ -34,6 +34,8 @@ _SUBSCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")
 _LARGEST = 2**53  # integers without bounds: what JSON readers hold exactly
 _CACHED = 64  # schemas: one a pipeline
+_SHORT = 200  # characters: outputs of choices and numbers, which come again
+_KEPT = 1_024
 
 
 _made: dict[bytes, None] = {}  # normal forms, which are their own
@@ -81,6 +83,46 @@ def _validator(raw: bytes) -> Validator:
 def validator(schema: Json) -> Validator:
     """Return a validator of outputs: objects have no other properties than are declared."""
     return _validator(msgspec.json.encode(schema))
+
+
+class _Judge:
+    """Tells what of an output breaks a schema; remembers it of short ones."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._validator = _validator(raw)
+        self._kept: dict[str, str] = {}
+
+    def broken(self, output: Json, made_of: str) -> str:
+        if len(made_of) > _SHORT:
+            return self._found(output)
+        found = self._kept.get(made_of)
+        if found is None:
+            found = self._found(output)
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[made_of] = found
+        return found
+
+    def _found(self, output: Json) -> str:
+        problem = next(iter(self._validator.iter_errors(output)), None)
+        if problem is None:
+            return ""
+        at = "/".join(str(part) for part in problem.absolute_path) or "top level"
+        return f"{at}: {problem.validator}"
+
+
+_judge = lru_cache(maxsize=_CACHED)(_Judge)
+
+
+def broken(schema: Json, output: Json, made_of: str) -> str:
+    """Return where an output breaks its schema, and by what; empty where it does not.
+
+    Args:
+        schema: The schema.
+        output: The output.
+        made_of: The text of which, with this schema, nothing but this output is made.
+    """
+    return _judge(msgspec.json.encode(schema)).broken(output, made_of)
 
 
 def walk(schema: Any, place: str = "#") -> Iterator[tuple[str, Json]]:  # noqa: ANN401 - JSON

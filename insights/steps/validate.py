@@ -22,11 +22,11 @@ from insights.steps.lengths import fitted
 from insights.steps.schema import (
     CITED,
     QUOTE,
+    broken,
     item_of,
     normal,
     parts_for,
     property_of,
-    validator,
 )
 
 ABSTAIN = "abstain"  # the one property of an abstention
@@ -69,10 +69,8 @@ def _judged(
     if set(output) == {ABSTAIN}:
         return Verdict(status="abstained", output=None, reason=str(output[ABSTAIN]))
     output, hit = fitted(output, schema)
-    problem = next(iter(validator(schema).iter_errors(output)), None)
-    if problem is not None:
-        at = "/".join(str(part) for part in problem.absolute_path) or "top level"
-        raise _WithheldError(f"the output breaks its schema at {at}: {problem.validator}")
+    if problem := broken(schema, output, generation.text):
+        raise _WithheldError(f"the output breaks its schema at {problem}")
     numbers = {passage.number: passage for passage in passages}
     cited = output.get(CITED, [])
     for number in cited:
