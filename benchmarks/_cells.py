@@ -16,6 +16,7 @@ _MOMENT = re.compile(
     r"(?:(?P<month>\d\d?)/(?P<day>\d\d?)/(?P<year>\d{2,4}))?\s*"
     r"(?:(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d+)?)?(?: (?P<half>[AP])M)?)?"
 )
+_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # thousands
 _ERROR = re.compile(
     r"#(?:[A-Z]+/?[A0]?[!?]?|N/A)(?=[,\s\"]|$)|Err:\d{3}", re.MULTILINE
 )  # a formula's
@@ -41,7 +42,8 @@ def compared(
     alike: list[str] = []
     cells: list[list[str]] = []
     passed: list[str] = []
-    for (place, first), (_, second) in zip(_cells(stored), _cells(seen), strict=True):
+    for (place, first), (_, grouped) in zip(_cells(stored), _cells(seen), strict=True):
+        second = _GROUPED.sub("", grouped)
         forms = {first, second, _moment(first), _moment(second), told.get(place, first)}
         if place[0] in hidden:
             continue

@@ -79,11 +79,18 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _nearest(cells: Sequence[Sequence[str]], left: Counter[str]) -> Counter[str]:
-    """Return the words of the cells, each in that form of which the most words are left."""
+    """Return the words of the cells, each in that form of which the most words are left.
+
+    Of two alike the rarer one: what says 0 in one form may be what others say in both.
+    """
     found: Counter[str] = Counter()
+
+    def near(count: Counter[str]) -> tuple[int, int]:
+        hits = 2 * (count & left).total() - count.total()
+        return hits, -sum(left[word] for word in count)
+
     for forms in cells:
-        counts = [words(_NUMBER.sub(_rounded, form)) for form in forms]
-        best = max(counts, key=lambda count: 2 * (count & left).total() - count.total())
+        best = max((words(_NUMBER.sub(_rounded, form)) for form in forms), key=near)
         left.subtract(best)
         found += best
     return found

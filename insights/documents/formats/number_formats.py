@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass
 
 _LARGEST = 1e15  # above it not every digit is stored
-_DEEPEST = 8  # decimals
-_LEAST_SHARE = 0.005  # of a number that rounding may change: three digits stay
+_LEAST_SHARE = 0.025  # of a number that rounding may change
 # A format's parts (ECMA-376, 18.8.31): text, a sign by itself, a blank as wide as a sign, a sign
 # that fills the cell, a currency with its language, a condition or colour, placeholders.
 _PART = re.compile(
@@ -41,22 +40,20 @@ class Format:
     percent: bool
 
     def written(self, value: float) -> str:
-        """Return a number as it is shown, with so many decimals that three digits are right."""
-        shown = value * 100 if self.percent else value
-        if not math.isfinite(shown) or abs(shown) >= _LARGEST:
-            return ""
-        text = f"{abs(shown):.{self._needed(abs(shown))}f}"
-        if self.decimals is None:
-            text = f"{abs(shown):.15g}"
-        whole, point, rest = text.partition(".")
-        minus = "-" if shown < 0 and float(text) else ""
-        return f"{minus}{self.before}{whole.zfill(self.digits)}{point}{rest}{self.after}"
+        """Return a number as it is shown; as it is stored where that leaves less than two digits.
 
-    def _needed(self, number: float) -> int:
-        decimals = self.decimals or 0
-        while decimals < _DEEPEST and abs(round(number, decimals) - number) > _LEAST_SHARE * number:
-            decimals += 1
-        return decimals
+        Nothing where it cannot be written so.
+        """
+        shown = abs(value * 100 if self.percent else value)
+        if not math.isfinite(shown) or shown >= _LARGEST:
+            return ""
+        text = f"{shown:.15g}"
+        if self.decimals is not None:
+            rounded = f"{shown:.{self.decimals}f}"
+            text = rounded if abs(float(rounded) - shown) <= _LEAST_SHARE * shown else text
+        whole, point, rest = text.partition(".")
+        minus = "-" if value < 0 and float(text) else ""
+        return f"{minus}{self.before}{whole.zfill(self.digits)}{point}{rest}{self.after}"
 
 
 def of(code: str) -> Format | None:
