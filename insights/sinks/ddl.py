@@ -19,6 +19,8 @@ from insights.model import Json, SinkSpec
 from insights.odbc.types import Named
 from insights.steps import schema as schema_
 
+# Of a column: bytes for PostgreSQL, characters for the others.
+_LONGEST_NAMES = {"postgresql": 63, "mysql": 64, "mariadb": 64, "mssql": 128, "oracle": 128}
 LONGEST_VARCHAR = 500  # characters; longer strings become TEXT, CLOB or NVARCHAR(max)
 SHORTEST_ENUM = 32  # characters, so that a longer value in a later version needs no ALTER
 
@@ -172,8 +174,9 @@ def statements(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: 
             by SQLAlchemy's generic ones.
 
     Raises:
-        SettingsError: If the legacy table lacks a key column, or names clash.
+        SettingsError: If the legacy table lacks a key column, names clash, or one is too long.
     """
+    _refuse_long(spec, dialect)
     metadata = sa.MetaData()
     keys: dict[str, TypeEngine[Any]] = {name: sa.String(255) for name in spec.key}
     if legacy is not None:
@@ -195,6 +198,19 @@ def statements(spec: SinkSpec, legacy: sa.Table | None, dialect: Dialect, home: 
         view = CreateView(query, spec.view, schema=spec.schema)
         made.append(view.compile(dialect=dialect).string)
     return [_tidy(statement) for statement in made]
+
+
+def _refuse_long(spec: SinkSpec, dialect: Dialect) -> None:
+    """Refuse a property that the engine takes for no column, or cuts in silence (PostgreSQL)."""
+    limit = _LONGEST_NAMES.get(dialect.name)
+    for name in properties(spec) if limit else ():
+        length = len(name.encode() if dialect.name == "postgresql" else name)
+        if limit and length > limit:
+            raise SettingsError(
+                f"output property {name!r} is too long for a column of {dialect.name}: {length}",
+                where=f"sink {spec.name}",
+                fix=f"rename the property in the output schema: at most {limit}",
+            )
 
 
 def named(table: str, schema: str | None, dialect: Dialect) -> str:

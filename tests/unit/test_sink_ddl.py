@@ -148,6 +148,25 @@ def test_a_property_cannot_take_the_name_of_another_column(name: str) -> None:
     assert caught.value.where == "sink helpdesk"
 
 
+@pytest.mark.parametrize(
+    ("engine", "name", "taken"),
+    [("mariadb", "n" * 64, True), ("mariadb", "n" * 65, False), ("postgresql", "n" * 63, True),
+     ("postgresql", "\u00fc" * 32, False), ("mssql", "n" * 129, False),
+     ("sqlite", "n" * 500, True)],
+)  # fmt: skip
+def test_a_property_that_is_too_long_for_a_column_is_refused(
+    engine: str,
+    name: str,
+    taken: bool,  # noqa: FBT001
+) -> None:
+    spec = msgspec.structs.replace(SPEC, output_schema={"properties": {name: {"type": "string"}}})
+    if taken:
+        assert name in ddl.script(spec, None, ddl.dialect(engine), engine)
+        return
+    with pytest.raises(SettingsError, match="is too long for a column"):
+        ddl.script(spec, None, ddl.dialect(engine), engine)
+
+
 def test_a_wrong_dialect_and_a_missing_key_column_are_named() -> None:
     with pytest.raises(SettingsError, match=r"no dialect 'db3'.*mssql, oracle"):
         ddl.dialect("db3")
