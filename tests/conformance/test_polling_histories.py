@@ -84,9 +84,9 @@ class _Burning:
         self._connection = connection
         self._burn = burn
 
-    def execute(self, *args: Any) -> Any:  # noqa: ANN401
+    def execute(self, *args: Any, **how: Any) -> Any:  # noqa: ANN401
         self._burn()
-        return self._connection.execute(*args)
+        return self._connection.execute(*args, **how)
 
     def cursor(self) -> Any:  # noqa: ANN401
         self._burn()
