@@ -1,6 +1,7 @@
 """The OpenAPI document of the HTTP door: what its routes say, with the schemas of its answers."""
 
 import datetime as dt
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +87,8 @@ def document(app: FastAPI) -> Json:
     """Return the document."""
     made: Json = get_openapi(title=app.title, version=app.version, routes=app.routes)
     _, components = msgspec.json.schema_components(_SHOWN, ref_template=_REF)
+    for component in components.values():  # Python 3.13 strips what earlier ones leave indented
+        component["description"] = inspect.cleandoc(component["description"])
     made["components"] = {
         "schemas": components,
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -140,7 +143,8 @@ def _outcome() -> Json:
 def _answers(*problems: int, **shown: type[msgspec.Struct] | None) -> dict[int | str, Json]:
     found: dict[int | str, Json] = {}
     for name, made in shown.items():
-        found[int(name[1:])] = {"description": (made.__doc__ or "").strip()} | (
+        said = made.__doc__ if made else ""  # None has a docstring since Python 3.13
+        found[int(name[1:])] = {"description": inspect.cleandoc(said or "")} | (
             _content("application/json", made) if made else {}
         )
     for status in (401, *problems):

@@ -211,6 +211,7 @@ def test_the_document_in_docs_is_what_the_routes_say() -> None:
     fix = 'python -c "from tests.unit import test_http_door as t; t.write()"'
     assert DOCUMENT.read_text(encoding="utf-8") == described(), fix
     assert '"/v1/pipelines/{name}/requests"' in described()
+    assert r"\n  " not in described()  # which Markdown would show as code
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ _SAMPLED_LINES = 400
 _NAMED = re.compile(r"\A\"?sep=(?P<delimiter>.)\"?\n")  # Excel's own first line
 _PROSE = re.compile(r"^ \S")  # ", " within a sentence leaves a blank before the next cell
 
-csv.field_size_limit(sys.maxsize)  # the default drops everything after a cell of 131,072 characters
-
 
 def load(data: bytes, _: Limits) -> Loaded:
     """Return the records as Markdown sections headed by their first column.
@@ -44,6 +42,7 @@ def load(data: bytes, _: Limits) -> Loaded:
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:
+    csv.field_size_limit(sys.maxsize)  # it is the process's: others set it, too
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
