@@ -70,8 +70,8 @@ _REASONS = (
     ),
     Reason(
         r"Unable to locate package|has no installation candidate",
-        "the system's package list does not know a package: run apt-get update; on Ubuntu also "
-        "add-apt-repository universe",
+        "the system's package list does not know a package ({line}): run apt-get update; on Ubuntu "
+        "also add-apt-repository universe, with its updates",
     ),
     Reason(
         r"Could not get lock|Unable to acquire the dpkg frontend lock",
@@ -133,8 +133,10 @@ def explain(
         where: The log with the whole output.
         probe: Says why the package index cannot be reached, asked when a package is not found.
     """
+    # sudo only warns, at each call, of a host whose own name is in no /etc/hosts.
+    told = [line for line in output.splitlines() if not line.startswith("sudo: unable to resolve")]
     for pattern, meaning in _REASONS:
-        lines = [line for line in output.splitlines() if re.search(pattern, line)]
+        lines = [line for line in told if re.search(pattern, line)]
         if lines:
             if _NOT_FOUND in lines[-1] and (trouble := probe()):
                 return explain(trouble, code, where=where, probe=lambda: "")

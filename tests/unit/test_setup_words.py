@@ -52,6 +52,10 @@ The conflict is caused by:
 
 ERROR: ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/dependency-resolution/
 """
+UNKNOWN = """\
+sudo: unable to resolve host erp-7: Name or service not known
+E: Unable to locate package python3.11-venv
+"""
 APT_OFFLINE = "W: Failed to fetch http://deb.example/InRelease  Temporary failure resolving 'deb'\n"
 KILLED = "c++: fatal error: Killed signal terminated program cc1plus\ncompilation terminated.\n"
 PROXY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate\n"
@@ -73,6 +77,7 @@ ninja: build stopped: subcommand failed.
         (KILLED, ["not enough memory", "swap"]),
         (PROXY, ["not trusted", "PIP_CERT"]),
         ("E: Unable to locate package ninja-build\n", ["apt-get update", "universe"]),
+        (UNKNOWN, ["package python3.11-venv)", "apt-get update", "universe"]),
         ("ERROR: No matching distribution found for torch==2.13.0\n", ["3.11 to 3.13"]),
         (CONSTRAINED, ["constraints", "PIP_CONSTRAINT"]),
         (OTHER, ["unknown type name 'block_q9'", "setup.log"]),
