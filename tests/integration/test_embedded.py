@@ -184,7 +184,10 @@ def test_a_command_that_is_ended_leaves_no_server(
         ended = started.poll() is not None
         started.terminate()
         said, _ = started.communicate(timeout=60)
-    assert started.returncode == (0 if ended else signals.TERMINATED), said
+    codes = {0} if ended else {signals.TERMINATED}
+    if "Tried" in said:  # it has said all and is on its way out, where Python hears no more of it
+        codes |= {0, -signal.SIGTERM}
+    assert started.returncode in codes, (started.returncode, said)
     assert "Traceback" not in said
     assert not opened.exists()
     left = [one for one in psutil.process_iter(["pid", "status"]) if one.pid == server]
