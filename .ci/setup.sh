@@ -61,8 +61,10 @@ ID=unknown VERSION_ID=
 [ ! -r /etc/os-release ] || . /etc/os-release
 python_packages=(python3-venv python3-dev)
 mariadb=(mariadb-server-core mariadb-client-core)
-if [ "$ID $VERSION_ID" = "ubuntu 22.04" ]; then # its python3 is 3.10
-    python_packages=(python3.11-venv python3.11-dev)
+python_fix="install python3.11 and its venv package"
+if [ "$ID $VERSION_ID" = "ubuntu 22.04" ]; then # its python3 is 3.10, its python3.11 a release candidate
+    python_packages=()
+    python_fix="bring one with its venv and dev packages, such as python3.12 of ppa:deadsnakes/ppa; Ubuntu's python3.11 is a release candidate"
     mariadb=(mariadb-server-core-10.6 mariadb-client-core-10.6)
 fi
 packages=(build-essential cmake ninja-build "${python_packages[@]}" sqlite3 unixodbc libsqliteodbc)
@@ -124,13 +126,14 @@ fi
 
 # --- Python and its packages ---------------------------------------------------------------------
 
-usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; }
+# No release candidate, such as Ubuntu 22.04's python3.11: PyTorch does not import there.
+usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11, 0, "final") <= sys.version_info < (3, 14))' 2>/dev/null; }
 if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     for python in python3 /usr/bin/python3 python3.13 python3.12 python3.11 none; do
         usable "$python" && break
     done
     [ "$python" != none ] ||
-        die "no Python 3.11, 3.12 or 3.13 with venv here (python3 is $(python3 --version 2>&1)): install python3.11 and its venv package"
+        die "no Python 3.11, 3.12 or 3.13 with venv here (python3 is $(python3 --version 2>&1)): $python_fix"
     say "Making $venv with $("$python" --version)"
     rm -rf "$venv"
     "$python" -m venv "$venv" || die "$python made no environment: is the disk full, or its venv package missing?"

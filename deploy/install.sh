@@ -60,17 +60,17 @@ has avx2 || say "This processor has no AVX2: everything works, several times slo
 tags=$(find wheels -name 'numpy-*.whl' -printf '%f\n' | grep -oE 'cp3[0-9]+' | sort -u)
 usable() {
     # shellcheck disable=SC2086 # a list
-    "$1" -I -c 'import sys, venv; sys.exit("cp%d%d" % sys.version_info[:2] not in sys.argv[1:])' $tags 2>/dev/null
+    "$1" -I -c 'import sys, venv; sys.exit("cp%d%d" % sys.version_info[:2] not in sys.argv[1:] or sys.version_info[3] != "final")' $tags 2>/dev/null
 }
 if [ -n "$python" ]; then
-    usable "$python" || die "$python is not the Python this bundle is for ($tags): name another, or make a bundle with that Python"
+    usable "$python" || die "$python is not the Python this bundle is for ($tags, and no release candidate): name another, or make a bundle with that Python"
 else
     for tag in $tags; do
         for found in "/usr/bin/python3.${tag#cp3}" "python3.${tag#cp3}" python3; do
             if usable "$found"; then python=$found && break 2; fi
         done
     done
-    [ -n "$python" ] || die "no Python for $tags here (python3 is $(python3 --version 2>&1)): install it, or name it with --python"
+    [ -n "$python" ] || die "no Python for $tags here (python3 is $(python3 --version 2>&1); a release candidate does not do): install it, or name it with --python"
 fi
 "$python" -I -c 'import ctypes; ctypes.CDLL("libodbc.so.2")' 2>/dev/null ||
     die "unixODBC is missing (libodbc.so.2), which every ODBC driver needs: install unixodbc and your database's driver"

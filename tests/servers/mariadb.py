@@ -89,6 +89,7 @@ class MariaDb(Server):
     def execute(self, statement: str, *params: object, database: str = "") -> Rows:
         """Run one statement as root, committed, and return its rows."""
         with contextlib.closing(pyodbc.connect(self.odbc(database), autocommit=True)) as link:
+            link.setencoding("utf-8")  # in UTF-16 the driver damages long texts with emoji
             cursor = link.execute(statement, *params)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 

@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import llama
 import llama_cpp
@@ -70,7 +71,9 @@ def test_the_source_is_unpacked_by_any_python(
 ) -> None:
     if python == "3.11.2":  # Debian 12's
         whole = tarfile.TarFile.extractall
-        unfiltered = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
+        unfiltered: dict[str, Any] = (
+            {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
+        )
         monkeypatch.delattr(tarfile, "data_filter", raising=False)
         monkeypatch.setattr(
             tarfile.TarFile,
