@@ -63,7 +63,7 @@ usable() {
     "$1" -I -c 'import sys, venv; sys.exit("cp%d%d" % sys.version_info[:2] not in sys.argv[1:] or sys.version_info[3] != "final")' $tags 2>/dev/null
 }
 if [ -n "$python" ]; then
-    usable "$python" || die "$python is not the Python this bundle is for ($tags, and no release candidate): name another, or make a bundle with that Python"
+    usable "$python" || die "$python is not the Python this bundle is for ($tags): name another that is no release candidate, or make a bundle with that Python"
 else
     for tag in $tags; do
         for found in "/usr/bin/python3.${tag#cp3}" "python3.${tag#cp3}" python3; do
