@@ -31,31 +31,33 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         owner = getattr(callee, "__self__", None)
         if isinstance(callee, types.BuiltinMethodType) and isinstance(owner, str):
             change = _CHANGES.get(callee.__name__)
-            changed = change(context["_marks"], owner, *args) if change else None
+            # Jinja's own, such as `_loop_vars`, stand beside the template's.
+            named = {name: value for name, value in kwargs.items() if not name.startswith("_")}
+            changed = change(context["_marks"], owner, *args, **named) if change else None
             if changed is not None:
                 return changed
         return super().call(context, callee, *args, **kwargs)
 
 
-def _lines(marks: Marks, text: str) -> list[str]:
-    found = marks.cut(text, "\r\n|\r|\n")
+def _lines(marks: Marks, text: str, keepends: object = False) -> list[str]:  # noqa: FBT002 - as of texts
+    at = r"(?<=\r\n)|(?<=\r)(?!\n)|(?<=\n)" if keepends else r"\r\n|\r|\n"
+    found = marks.cut(text, at)
     return found if found[-1] else found[:-1]
 
 
-def _lines_of(marks: Marks, text: str, *args: object) -> list[str] | None:
-    return None if args else _lines(marks, text)
-
-
-def _split(marks: Marks, text: str, at: str | None = None, *args: object) -> list[str] | None:
-    if (at or "").strip() or args:
+def _split(marks: Marks, text: str, sep: str | None = None, maxsplit: int = -1) -> list[str] | None:
+    if maxsplit == 0 or (sep or "").strip():
         return None  # at a word: of the template's, which no data decides
-    if at is None:
-        return [part for part in marks.cut(text, r"\s+") if part]
-    return marks.cut(text, re.escape(at))
+    if sep is not None:
+        return marks.cut(text, re.escape(sep), max(maxsplit, 0))
+    text = marks.strip(text, None, left=True, right=maxsplit < 0)
+    return [part for part in marks.cut(text, r"\s+", max(maxsplit, 0)) if part]
 
 
-def _replaced(marks: Marks, text: str, old: str, new: str, count: int = -1) -> str:
-    return text if count == 0 else new.join(marks.cut(text, re.escape(old), max(count, 0)))
+def _replaced(marks: Marks, text: str, old: str, new: str, count: int | None = None) -> str:
+    if count == 0:
+        return text
+    return new.join(marks.cut(text, re.escape(old), max(count or 0, 0)))
 
 
 def _strip(marks: Marks, text: str, chars: str | None = None) -> str:
@@ -87,7 +89,7 @@ _CASES = {
     "title": _cased(str.title), "capitalize": _cased(str.capitalize),
     "swapcase": _cased(str.swapcase),
 }  # fmt: skip
-# Methods of texts by name; one that gives None has nothing to change, and is called as it is.
+# Methods of texts by name; one that gives None is called as it is.
 _CHANGES: dict[str, Callable[..., Any]] = {
     **_CASES,
     "strip": _strip,
@@ -96,7 +98,7 @@ _CHANGES: dict[str, Callable[..., Any]] = {
     "replace": _replaced,
     "removeprefix": _without_prefix,
     "removesuffix": _without_suffix,
-    "splitlines": _lines_of,
+    "splitlines": _lines,
     "split": _split,
 }
 
@@ -142,8 +144,10 @@ def _filter(change: Callable[..., str]) -> Callable[..., str]:
     """Return a filter that changes a text, the data in it as well."""
 
     @jinja2.pass_context
-    def changed(context: jinja2.runtime.Context, value: object, *args: Any) -> str:  # noqa: ANN401
-        return change(context["_marks"], str(value), *(arg for arg in args if arg is not None))
+    def changed(
+        context: jinja2.runtime.Context, value: object, *args: object, **kwargs: object
+    ) -> str:
+        return change(context["_marks"], str(value), *args, **kwargs)
 
     return changed
 

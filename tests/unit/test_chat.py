@@ -77,6 +77,12 @@ CHANGED = {
     "in another case": "{{ c | lower }}{{ c.upper() }}{{ c.title() }}{{ c | capitalize }}",
     "without an affix": "{{ c.removeprefix('What is it').removesuffix('fire') }}"
     "{{ c.removeprefix('fi').removesuffix(' \n') }}{{ c.removesuffix('ff\n') }}",
+    "by names": "{{ c | replace(old='\n', new='!', count=1) }}{{ c | trim(chars='f\n') }}"
+    "{{ c | replace('\n', '!', none) }}",
+    "lines with their ends": "{{ c.splitlines(true) | join('|') }}"
+    "{{ c.splitlines(keepends=true) | join('>') }}",
+    "into two": "{{ c.split(maxsplit=1) | join('|') }}{{ c.split('\n', 1) | join('>') }}"
+    "{{ c.split(sep='\n') | join('=') }}",
     "escaped": "{{ c | e }}{{ c | string | escape }}",
 }
 
