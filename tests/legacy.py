@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 import psycopg
-import pyodbc
 import pytest
 
 from insights.model import Bookmark, Page, StreamSpec
@@ -151,7 +150,7 @@ class MariaDbLegacy:
         self._pair.wait()
 
     def begin(self) -> Transaction:
-        return Transaction(pyodbc.connect(self._pair.primary.odbc(self._database)))
+        return Transaction(self._pair.primary.connect(self._database, autocommit=False))
 
     @property
     def odbc(self) -> str:

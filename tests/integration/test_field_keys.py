@@ -12,21 +12,7 @@ from insights.model import SinkSpec
 from insights.sinks.sink import SinkTable
 from tests.conformance.test_sinks import state
 from tests.integration.test_field_reports import client_runs
-from tests.legacy import Legacy, MariaDbLegacy, PostgresLegacy, open_legacy, reading, stream, walk
-
-
-@pytest.fixture
-def maria(request: pytest.FixtureRequest, tmp_path: Path) -> MariaDbLegacy:
-    made = open_legacy("mariadb", request, tmp_path)
-    assert isinstance(made, MariaDbLegacy)
-    return made
-
-
-@pytest.fixture
-def postgres_app(request: pytest.FixtureRequest, tmp_path: Path) -> PostgresLegacy:
-    made = open_legacy("postgres", request, tmp_path)
-    assert isinstance(made, PostgresLegacy)
-    return made
+from tests.legacy import Legacy, MariaDbLegacy, PostgresLegacy, reading, stream, walk
 
 
 def shown(app: Legacy, count: Callable[[str], Sequence[tuple[object, ...]]], table: str) -> None:

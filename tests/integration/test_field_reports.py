@@ -10,21 +10,7 @@ import pytest
 from insights import errors
 from tests.integration.test_init_command import initialised
 from tests.integration.test_odd_rows import _agree
-from tests.legacy import MariaDbLegacy, open_legacy, reading, stream
-
-
-@pytest.fixture
-def maria(request: pytest.FixtureRequest, tmp_path: Path) -> MariaDbLegacy:
-    made = open_legacy("mariadb", request, tmp_path)
-    assert isinstance(made, MariaDbLegacy)
-    return made
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "m.gguf"
-    path.write_bytes(b"GGUF")
-    return path
+from tests.legacy import MariaDbLegacy, reading, stream
 
 
 def client_runs(app: MariaDbLegacy, script: str) -> None:

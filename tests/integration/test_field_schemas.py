@@ -16,16 +16,6 @@ def app(request: pytest.FixtureRequest, tmp_path: object) -> Legacy:
     return open_legacy(request.param, request, tmp_path)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def maria(request: pytest.FixtureRequest, tmp_path: object) -> Legacy:
-    return open_legacy("mariadb", request, tmp_path)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def postgres_app(request: pytest.FixtureRequest, tmp_path: object) -> Legacy:
-    return open_legacy("postgres", request, tmp_path)  # type: ignore[arg-type]
-
-
 def _quoted(app: Legacy, statement: str) -> str:
     return statement.replace('"', "`") if app.name == "mariadb" else statement
 

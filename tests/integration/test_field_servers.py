@@ -12,30 +12,9 @@ from insights.sources import remedies
 from tests.integration.test_field_reports import client_runs
 from tests.integration.test_init_command import initialised
 from tests.integration.test_odd_rows import _agree
-from tests.legacy import MariaDbLegacy, PostgresLegacy, open_legacy, reading, stream
+from tests.legacy import MariaDbLegacy, PostgresLegacy, reading, stream
 
 _MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION"
-
-
-@pytest.fixture
-def maria(request: pytest.FixtureRequest, tmp_path: Path) -> MariaDbLegacy:
-    made = open_legacy("mariadb", request, tmp_path)
-    assert isinstance(made, MariaDbLegacy)
-    return made
-
-
-@pytest.fixture
-def postgres(request: pytest.FixtureRequest, tmp_path: Path) -> PostgresLegacy:
-    made = open_legacy("postgres", request, tmp_path)
-    assert isinstance(made, PostgresLegacy)
-    return made
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "m.gguf"
-    path.write_bytes(b"GGUF")
-    return path
 
 
 @pytest.fixture
@@ -116,49 +95,53 @@ def test_a_number_of_single_precision_is_shown_as_it_was_written(maria: MariaDbL
     assert values["6"]["body"] == "1234.567"
 
 
-def test_a_search_path_that_begins_with_the_catalogue(postgres: PostgresLegacy) -> None:
+def test_a_search_path_that_begins_with_the_catalogue(postgres_app: PostgresLegacy) -> None:
     """As hardened logins have it: the first schema of the path is not the table's."""
-    postgres.execute("CREATE TABLE ticket (id int PRIMARY KEY, subject text, body text)")
-    postgres.execute("INSERT INTO ticket VALUES (1, 'a', 'b')")
-    postgres.execute(f'ALTER DATABASE "{postgres._database}" SET search_path = pg_catalog, public')
-    postgres.sync()
-    with reading(postgres.odbc) as client:
+    postgres_app.execute("CREATE TABLE ticket (id int PRIMARY KEY, subject text, body text)")
+    postgres_app.execute("INSERT INTO ticket VALUES (1, 'a', 'b')")
+    postgres_app.execute(
+        f'ALTER DATABASE "{postgres_app._database}" SET search_path = pg_catalog, public'
+    )
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
         assert _agree(client, 1) == {"1": {"subject": "a", "body": "b"}}
         assert client.describe("ticket").key == ("id",)
 
 
-def test_a_server_with_ways_of_its_own_to_print(postgres: PostgresLegacy) -> None:
+def test_a_server_with_ways_of_its_own_to_print(postgres_app: PostgresLegacy) -> None:
     """A replica in another zone than its primary must not make every row another."""
-    postgres.execute(
+    postgres_app.execute(
         "CREATE TABLE ticket (id timestamptz PRIMARY KEY, subject interval, body bytea, d float8)"
     )
-    postgres.execute(
+    postgres_app.execute(
         "INSERT INTO ticket VALUES ('2026-10-25 02:30:00+02', '1 mon -2 days', '\\x00ff', 0.1)"
     )
-    postgres.sync()
+    postgres_app.sync()
     spec = {"inputs": ("subject", "body", "d"), "cursor": "id"}
-    with reading(postgres.odbc) as client:
+    with reading(postgres_app.odbc) as client:
         before = _agree(client, 1, **spec)
     for setting in (
         "timezone = 'Asia/Kolkata'", "intervalstyle = 'iso_8601'", "bytea_output = 'escape'",
         "datestyle = 'German, DMY'", "extra_float_digits = -5",
     ):  # fmt: skip
-        postgres.execute(f'ALTER DATABASE "{postgres._database}" SET {setting}')
-    postgres.sync()
-    with reading(postgres.odbc) as client:
+        postgres_app.execute(f'ALTER DATABASE "{postgres_app._database}" SET {setting}')
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
         assert _agree(client, 1, **spec) == before
     assert before == {
         "2026-10-25 00:30:00+00": {"subject": "1 mon -2 days", "body": "\\x00ff", "d": "0.1"}
     }
 
 
-def test_a_key_that_is_none_is_told_with_what_helps(postgres: PostgresLegacy) -> None:
-    postgres.execute('CREATE TABLE uq (a int, "B" text, subject text, body text, UNIQUE (a, "B"))')
-    postgres.execute("INSERT INTO uq VALUES (1, NULL, 'a', 'b'), (2, 'x', 'c', 'd')")
-    postgres.execute("CREATE TABLE bare (subject text, body text)")
-    postgres.execute("INSERT INTO bare VALUES ('a', 'b')")
-    postgres.sync()
-    with reading(postgres.odbc) as client:
+def test_a_key_that_is_none_is_told_with_what_helps(postgres_app: PostgresLegacy) -> None:
+    postgres_app.execute(
+        'CREATE TABLE uq (a int, "B" text, subject text, body text, UNIQUE (a, "B"))'
+    )
+    postgres_app.execute("INSERT INTO uq VALUES (1, NULL, 'a', 'b'), (2, 'x', 'c', 'd')")
+    postgres_app.execute("CREATE TABLE bare (subject text, body text)")
+    postgres_app.execute("INSERT INTO bare VALUES ('a', 'b')")
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
         with pytest.raises(errors.StreamError, match="is NULL in a row") as caught:
             client.inspect(stream(table="uq", key=("a", "B")))
         where = caught.value.fix.partition("where = '")[2].removesuffix("'`")
@@ -174,23 +157,23 @@ def test_a_key_that_is_none_is_told_with_what_helps(postgres: PostgresLegacy) ->
 
 
 def test_an_index_on_the_cursor_alone_does_where_few_rows_share_a_value(
-    postgres: PostgresLegacy,
+    postgres_app: PostgresLegacy,
 ) -> None:
     for name, indexed, ties in (
         ("fewer", "at", 1), ("falling", "at DESC", 3), ("mixed", "at DESC, id", 1),
         ("other", "id, at", 1), ("many", "at", 20_000),
     ):  # fmt: skip
-        postgres.execute(
+        postgres_app.execute(
             f"CREATE TABLE {name} (id int PRIMARY KEY, subject text, body text, at timestamp)"
         )
-        postgres.execute(f"CREATE INDEX ON {name} ({indexed})")
-        postgres.execute(
+        postgres_app.execute(f"CREATE INDEX ON {name} ({indexed})")
+        postgres_app.execute(
             f"INSERT INTO {name} SELECT i, 'a', 'b', timestamp '2026-01-01' + (i / {ties}) *"
             " interval '1 s' FROM generate_series(1, 30000) i"
         )
-        postgres.execute(f"ANALYZE {name}")
-    postgres.sync()
-    with reading(postgres.odbc) as client:
+        postgres_app.execute(f"ANALYZE {name}")
+    postgres_app.sync()
+    with reading(postgres_app.odbc) as client:
         for name in ("fewer", "falling", "mixed"):
             client.inspect(stream(table=name, cursor="at"))
         for name in ("other", "many"):

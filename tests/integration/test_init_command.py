@@ -35,14 +35,6 @@ INSERT INTO heap VALUES (1, 'no key keeps this');
 """
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """What stands in for a model: init only takes its hash."""
-    path = tmp_path / "m.gguf"
-    path.write_bytes(b"GGUF")
-    return path
-
-
 def initialised(folder: Path, odbc: str, table: str, model: Path, *more: str) -> Settings:
     """Run `init --yes`, and look at what it wrote as `doctor` does."""
     target = folder / "site" / "insights.toml"

@@ -11,21 +11,7 @@ import pytest
 from insights import errors
 from insights.ground import keys
 from insights.sources.client import SourceClient
-from tests.legacy import MariaDbLegacy, PostgresLegacy, open_legacy, reading, stream, walk
-
-
-@pytest.fixture
-def maria(request: pytest.FixtureRequest, tmp_path: Path) -> MariaDbLegacy:
-    made = open_legacy("mariadb", request, tmp_path)
-    assert isinstance(made, MariaDbLegacy)
-    return made
-
-
-@pytest.fixture
-def postgres_app(request: pytest.FixtureRequest, tmp_path: Path) -> PostgresLegacy:
-    made = open_legacy("postgres", request, tmp_path)
-    assert isinstance(made, PostgresLegacy)
-    return made
+from tests.legacy import MariaDbLegacy, PostgresLegacy, reading, stream, walk
 
 
 def _agree(client: SourceClient, count: int, **changes: object) -> dict[str, dict[str, str | None]]:

@@ -86,16 +86,21 @@ class MariaDb(Server):
         """Return the ODBC connection string of the login that may only SELECT."""
         return self.odbc(database, *self.reader)
 
+    def connect(self, database: str = "", *, autocommit: bool = True) -> pyodbc.Connection:
+        """Return a new connection of root."""
+        link = pyodbc.connect(self.odbc(database), autocommit=autocommit)
+        link.setencoding("utf-8")  # in UTF-16 the driver damages long texts with emoji
+        return link
+
     def execute(self, statement: str, *params: object, database: str = "") -> Rows:
         """Run one statement as root, committed, and return its rows."""
-        with contextlib.closing(pyodbc.connect(self.odbc(database), autocommit=True)) as link:
-            link.setencoding("utf-8")  # in UTF-16 the driver damages long texts with emoji
+        with contextlib.closing(self.connect(database)) as link:
             cursor = link.execute(statement, *params)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
     def script(self, statements: str, database: str = "") -> None:
         """Run many statements, split at `;` line ends."""
-        with contextlib.closing(pyodbc.connect(self.odbc(database), autocommit=True)) as link:
+        with contextlib.closing(self.connect(database)) as link:
             for statement in _split(statements):
                 link.execute(statement)
 
