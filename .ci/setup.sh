@@ -128,7 +128,7 @@ fi
 
 # No release candidate, such as Ubuntu 22.04's python3.11: PyTorch does not import there.
 usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11, 0, "final") <= sys.version_info < (3, 14))' 2>/dev/null; }
-if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11, 0, "final"))' 2>/dev/null; then
     for python in python3 /usr/bin/python3 python3.13 python3.12 python3.11 none; do
         usable "$python" && break
     done

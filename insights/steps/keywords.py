@@ -67,8 +67,7 @@ _DEFINING = frozenset({"$defs", "definitions"})
 _APPLIED = ("$ref", "allOf", "anyOf", "oneOf")
 _SECONDS = r"\d+([.,]\d+)?S"
 _TIMES = rf"T(\d+H(\d+M)?({_SECONDS})?|\d+M({_SECONDS})?|{_SECONDS})"
-# What Zod writes of e-mail addresses and durations, said without
-# looking ahead.
+# What Zod writes of e-mail addresses and durations, said without looking ahead.
 _WITHOUT_LOOKING = {
     r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+"
     r"[A-Za-z]{2,}$": r"^([A-Za-z0-9_'+\-]+\.)*[A-Za-z0-9_'+\-]*[A-Za-z0-9_+\-]"
