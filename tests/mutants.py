@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from email.message import EmailMessage
 
-from tests.papers import docx_of, pdf_of, xlsx_of, zip_of
+from tests.papers import docx_of, old_workbook_of, pdf_of, reader_form_of, xlsx_of, zip_of
 
 _PUT_IN = (
     b"\x00", b"\xff\xfe", b"%PDF", b"<", b"</", b"&#", b"<!--", b"<![CDATA[", b'"', b"\n" * 9,
@@ -49,6 +49,18 @@ def originals() -> dict[str, bytes]:
         "rtf": rb"{\rtf1\ansi{\fonttbl{\f0 Arial;}}Gr\'f6\u1046?\par{\b bold}\par}",
         "md": b"---\ntitle: Pump\ntags: [a, b]\n---\n# Pump\n\nText.\n",
         "txt": "Gerät läuft nicht".encode("cp1252"),
+        "xls": old_workbook_of(
+            ["Share", "Part"], [(0.125, 1), (4711.0, 2), (12.0, 0)], ["General", "0.0%", "00000"]
+        ),
+        "xfa.pdf": reader_form_of(
+            ("template", "<t><field name='part'><value><text>A-1</text></value></field></t>"),
+            ("datasets", "<d><data><part>A-2</part></data></d>"),
+        ),
+        "ics": b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Service\nDTSTART;TZID=Europe/Berlin:2026"
+        b"1201T080000\nDESCRIPTION:Pump\\, hall\n  3\nEND:VEVENT\nEND:VCALENDAR\n",
+        "mht": b"MIME-Version: 1.0\nContent-Type: multipart/related; boundary=b\n\n--b\n"
+        b"Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n"
+        b"<p>Page =E4=\n</p>\n--b--\n",
     }
 
 

@@ -114,6 +114,17 @@ def pdf_of(
     return out + table + end.encode()
 
 
+def reader_form_of(*parts: tuple[str, str]) -> bytes:
+    """Write a form whose page asks for Adobe Reader, with these parts (XFA)."""
+    entries = " ".join(f"({name}) {10_001 + at} 0 R" for at, (name, _) in enumerate(parts))
+    streams = (f"<< /Length {len(text)} >>\nstream\n{text}\nendstream" for _, text in parts)
+    return pdf_of(
+        b"BT /F1 12 Tf 72 720 Td (Please wait...) Tj ET",
+        extra="/AcroForm 10000 0 R /NeedsRendering true",
+        objects=(f"<< /Fields [] /XFA [{entries}] >>", *streams),
+    )
+
+
 def xlsx_of(sheets: Mapping[str, Sequence[Sequence[str | float]]]) -> bytes:
     """Write a workbook of these sheets."""
     return workbook_of(
@@ -165,6 +176,54 @@ def _cell(value: str | float) -> str:
     if isinstance(value, str):
         return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
     return f"<c><v>{value}</v></c>"
+
+
+def old_workbook_of(
+    names: Sequence[str], cells: Sequence[tuple[float, int]], formats: Sequence[str | int]
+) -> bytes:
+    """Write a workbook of Excel 97 ([MS-XLS]): a line of names, one of numbers below.
+
+    Args:
+        names: Of the columns.
+        cells: A number and which of the formats it has. Two and more whole ones stand in one
+            record, as Excel writes them; a single one in one of its own.
+        formats: Codes, or the numbers of built-in ones.
+    """
+
+    def record(kind: int, body: bytes) -> bytes:
+        return struct.pack("<HH", kind, len(body)) + body
+
+    def begun(kind: int) -> bytes:
+        return record(0x809, struct.pack("<HHHHII", 0x600, kind, 0xDBB, 0x7CC, 0x41, 6))
+
+    book, numbers = begun(5), []
+    for at, form in enumerate(formats, 164):
+        numbers.append(form if isinstance(form, int) else at)
+        if isinstance(form, str):
+            head = struct.pack("<HHB", at, len(form), 1)
+            book += record(0x41E, head + form.encode("utf-16-le"))
+    book += b"".join(record(0xE0, struct.pack("<HH", 0, number) + bytes(16)) for number in numbers)
+    sheet = begun(0x10) + record(0x200, struct.pack("<IIHHH", 0, 2, 0, len(names), 0))
+    for at, name in enumerate(names):
+        label = struct.pack("<HHHHB", 0, at, 0, len(name), 0)
+        sheet += record(0x204, label + name.encode("latin-1"))
+    whole = b""
+    for at, (number, style) in enumerate(cells):
+        if number.is_integer():  # as 30 bits
+            whole += struct.pack("<HI", style, (int(number) << 2 | 2) & 0xFFFFFFFF)
+            if at + 1 < len(cells) and cells[at + 1][0].is_integer():
+                continue
+            first = at + 1 - len(whole) // 6
+            many = struct.pack("<HH", 1, first) + whole + struct.pack("<H", at)
+            single = struct.pack("<HH", 1, at) + whole
+            sheet += record(0xBD, many) if first < at else record(0x27E, single)
+            whole = b""
+        else:
+            sheet += record(0x203, struct.pack("<HHHd", 1, at, style, number))
+    listed = struct.pack("<BBBB", 0, 0, len(b"Stock"), 0) + b"Stock"
+    begin = len(book) + 4 + 4 + len(listed) + 4
+    book += record(0x85, struct.pack("<I", begin) + listed) + record(0x0A, b"")
+    return _compound({"Workbook": book + sheet + record(0x0A, b"")})
 
 
 def msg_of(subject: str, html: bytes, attached: Mapping[str, bytes]) -> bytes:

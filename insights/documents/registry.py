@@ -13,7 +13,7 @@ import msgspec
 from insights import errors
 from insights.documents import signatures
 from insights.documents.messages import Limits, Loaded
-from insights.documents.signatures import suffix
+from insights.documents.signatures import PICTURES, suffix
 
 Loader = Callable[[bytes, Limits], Loaded]
 
@@ -46,12 +46,11 @@ _MODULES = {
 }
 SUFFIXES = frozenset(_MODULES)
 _MODULES[signatures.XML_SHEET] = "spreadsheetml"
-_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})  # where letters are recognised
 
 
 def suffixes(limits: Limits) -> frozenset[str]:
     """Return the suffixes of what is read within some limits: pictures only for their letters."""
-    return SUFFIXES | _PICTURES if limits.ocr_pages else SUFFIXES
+    return SUFFIXES | PICTURES if limits.ocr_pages else SUFFIXES
 
 
 def named(name: str, data: bytes) -> str:
@@ -59,7 +58,7 @@ def named(name: str, data: bytes) -> str:
 
     What is nothing else, and holds no NUL, is text.
     """
-    if suffix(name) in SUFFIXES | _PICTURES:
+    if suffix(name) in SUFFIXES | PICTURES:
         return name
     return name + signatures.unnamed(data)
 
@@ -72,7 +71,7 @@ def read(name: str, data: bytes, limits: Limits) -> Loaded:
         Exception: Whatever a library raises over a damaged file.
     """
     module = _MODULES.get(suffix(name)) and _MODULES.get(signatures.meant(name, data))
-    if suffix(name) in _PICTURES:
+    if suffix(name) in PICTURES:
         if not limits.ocr_pages:
             raise errors.KnowledgeError(
                 "is a picture", fix="set ocr_pages to have its letters recognised"
@@ -129,7 +128,7 @@ def recognised(name: str, data: bytes, page: int) -> str:
     """
     scans = import_module("insights.documents.formats.scans")
     read_page: Callable[[bytes, int], str] = (
-        scans.picture if suffix(name) in _PICTURES else scans.read
+        scans.picture if suffix(name) in PICTURES else scans.read
     )
     return read_page(data, page)
 

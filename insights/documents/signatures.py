@@ -8,7 +8,7 @@ import re
 from pathlib import PurePath
 
 _ZIP = b"PK\x03\x04"
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # the container of the formats of 1997 to 2003
 _BYTES = (
     (b"%PDF-", ".pdf"), (b"{\\rtf", ".rtf"), (b"\x89PNG\r\n", ".png"), (b"\xff\xd8\xff", ".jpg"),
     (b"II*\0", ".tif"), (b"MM\0*", ".tif"),
@@ -26,7 +26,7 @@ _HEAD = 4096  # characters in which a page or a mail shows what it is
 SHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 _PACKED = frozenset({".docx", ".docm", ".odt", ".pptx", *SHEETS})
 _BINARY = frozenset({".doc", ".msg", *_PACKED})
-_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})  # where letters are recognised
 _BEFORE = "\ufeff\xef\xbb\xbf \r\n\t"
 XML_SHEET = "spreadsheetml"  # Excel's XML of 2003: no suffix of its own
 _XML_SHEET = "urn:schemas-microsoft-com:office:spreadsheet"
@@ -48,11 +48,11 @@ def meant(name: str, data: bytes) -> str:
     own = suffix(name)
     begin = data[:_LOOKED_AT].lstrip()
     found = next((end for sign, end in _BYTES if begin.startswith(sign)), "")
-    if found in _PICTURES and own:
+    if found in PICTURES and own:
         found = ""
     elif begin.startswith(_ZIP):
         found = "" if own in _PACKED else _package(data)
-    elif begin.startswith(_OLE):
+    elif begin.startswith(OLE):
         found = "" if own in _BINARY else _of_streams(data)
     elif not found and own in _BINARY:
         found = _told(data[:_LOOKED_AT], own)

@@ -1,6 +1,7 @@
 """Mails as a mail program shows them: each part of their text, attachments under any name."""
 
 import base64
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -107,6 +108,14 @@ def test_an_invitation_says_when_and_where_beside_its_text() -> None:
 def test_what_is_no_calendar_says_so() -> None:
     with pytest.raises(errors.KnowledgeError, match="is no calendar"):
         read("a.ics", b"Hello", Limits())
+
+
+def test_a_damaged_calendar_takes_no_longer_than_another() -> None:
+    """Each further `;` doubled the time that a line without its value took."""
+    damaged = _EVENT.replace("DTSTART", f"X-A{';' * 30}\nDTSTART")
+    began = time.process_time()
+    assert read("a.ics", damaged.encode(), Limits()).text == _SHOWN
+    assert time.process_time() - began < 5
 
 
 def test_a_mail_in_a_mail_may_be_packed_as_a_file_is() -> None:

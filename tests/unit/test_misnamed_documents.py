@@ -1,6 +1,7 @@
 """Files whose name says another format than their content, and files within files."""
 
 import base64
+import html
 import io
 import struct
 import zipfile
@@ -150,6 +151,16 @@ def test_a_ticked_box_is_told_from_an_empty_one() -> None:
 def test_a_frame_that_a_page_holds_is_shown() -> None:
     page = "<p>out<iframe srcdoc='&lt;p&gt;within&lt;script&gt;x()&lt;/script&gt;'></iframe><p>end"
     assert _read("a.html", page).text == "out\n\nwithin\n\nend"
+
+
+def test_frames_within_frames_are_shown_and_none_is_cut_in_silence() -> None:
+    page = "<p>end"
+    for number in range(5):
+        page = f'<p>{number}<iframe srcdoc="{html.escape(page)}"></iframe>'
+    assert _read("a.html", page).text.split() == ["4", "3", "2", "1", "0", "end"]
+    deep = html.escape("<ul><li>" * 2_000 + "words")
+    with pytest.raises((errors.KnowledgeError, RecursionError)):
+        _read("a.html", f'<p>out<iframe srcdoc="{deep}"></iframe>')
 
 
 def _winmail(*files: tuple[str, bytes]) -> bytes:

@@ -8,7 +8,7 @@ from insights import errors
 from insights.documents.formats import gaps
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import read
-from tests.papers import pdf_of
+from tests.papers import pdf_of, reader_form_of
 
 
 def _load(data: bytes) -> Loaded:
@@ -221,23 +221,12 @@ _FILLED = (
 )
 
 
-def _reader_form(*parts: tuple[str, str]) -> bytes:
-    """Write a form whose page asks for Adobe Reader, with these parts."""
-    entries = " ".join(f"({name}) {10_001 + at} 0 R" for at, (name, _) in enumerate(parts))
-    streams = (f"<< /Length {len(text)} >>\nstream\n{text}\nendstream" for _, text in parts)
-    return pdf_of(
-        b"BT /F1 12 Tf 72 720 Td (Please wait...) Tj ET",
-        extra="/AcroForm 10000 0 R /NeedsRendering true",
-        objects=(f"<< /Fields [] /XFA [{entries}] >>", *streams),
-    )
-
-
 def test_a_form_that_only_adobe_reader_draws_is_read_from_its_template_and_data() -> None:
-    form = _reader_form(("template", _TEMPLATE), ("datasets", _FILLED))
+    form = reader_form_of(("template", _TEMPLATE), ("datasets", _FILLED))
     assert _load(form).text == "Complaint\nPart number: A-2\nCount: 1\npart: A-3"
 
 
 def test_a_form_without_texts_says_what_to_do() -> None:
     with pytest.raises(errors.KnowledgeError, match="only Adobe Reader") as refused:
-        _load(_reader_form(("config", "<config/>")))
+        _load(reader_form_of(("config", "<config/>")))
     assert refused.value.fix == "print it to a PDF there"

@@ -1,12 +1,16 @@
 """Workbooks: what a person reads in a cell, which is not always what is stored in it."""
 
+import struct
+import time
+from email.message import EmailMessage
+
 import pytest
 
 from insights import errors
 from insights.documents.formats import number_formats
 from insights.documents.messages import Limits, Loaded
 from insights.documents.registry import read
-from tests.papers import workbook_of
+from tests.papers import old_workbook_of, workbook_of
 
 
 def _book(sheets: dict[str, str], styles: str = "") -> Loaded:
@@ -134,3 +138,79 @@ def test_a_title_merged_over_all_columns_stands_above_them() -> None:
     rows = (_row(1, "Stock of May"), _row(2, "Part", "Count"), _row(3, "A-1", "x"))
     text = _book({"Stock": _sheet(*rows, merged=("A1:B1",))}).text
     assert text == "# Stock\n\nStock of May\n\n## A-1\n\nPart: A-1\nCount: x"
+
+
+def test_numbers_of_old_workbooks_are_read_as_shown() -> None:
+    formats: list[str | int] = ["General", "0.0%", '#,##0.00 "\u20ac"', "00000", 9]
+    cells = [(0.125, 1), (9.9, 2), (4711.0, 3), (12.0, 0), (0.5, 4), (7.0, 3), (3.0, 0)]
+    names = ["Share", "Price", "Part", "Count", "Half", "Place", "Shelf"]
+    text = read("a.xls", old_workbook_of(names, cells, formats), Limits()).text
+    said = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    assert said == {
+        "Share": "12.5%", "Price": "9.90 \u20ac", "Part": "04711", "Count": "12", "Half": "50%",
+        "Place": "00007", "Shelf": "3",
+    }  # fmt: skip
+
+
+def test_a_damaged_old_workbook_is_read_or_told_by_itself() -> None:
+    """calamine panics over some, which is no Exception: a mail that has one would be lost."""
+    cells = [(0.125, 1), (4711.0, 2)]
+    whole = old_workbook_of(["Share", "Part"], cells, ["General", "0%", "00000"])
+    told = 0
+    for at in range(512, len(whole), 31):
+        for spoilt in (whole[:at], whole[:at] + b"\xff\xff" + whole[at + 2 :]):
+            try:
+                read("a.xls", spoilt, Limits())
+            except errors.KnowledgeError:
+                told += 1
+    assert told > 30
+    mail = EmailMessage()
+    mail.set_content("Plain words.")
+    mail.add_attachment(whole[:1600], maintype="a", subtype="b", filename="list.xls")
+    loaded = read("a.eml", mail.as_bytes(), Limits())
+    assert loaded.text == "Plain words."
+    assert loaded.doubts == ("the attachment list.xls was left out: is no readable workbook",)
+
+
+def _with_value_at(place: str) -> bytes:
+    row = place.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    return workbook_of({
+        "Stock": '<sheetData><row r="1"><c r="A1" t="str"><v>Part</v></c></row>'
+        '<row r="2"><c r="A2" t="str"><v>A-100</v></c><c r="XFD2" s="0"/><c r="XFC2"></c></row>'
+        f'<row r="{row}"><c s="0" r="{place}" t="str"><v>B-200</v></c></row></sheetData>'
+    })  # fmt: skip
+
+
+def test_a_value_far_below_a_table_is_read_in_seconds() -> None:
+    began = time.process_time()
+    text = read("a.xlsx", _with_value_at("A1048576"), Limits()).text
+    assert text == "# Stock\n\n## A-100\n\nPart: A-100\n\n## B-200\n\nPart: B-200"
+    assert time.process_time() - began < 30
+
+
+@pytest.mark.parametrize("place", ["XFD5000", "XFD1048576"])
+def test_a_value_that_no_memory_reaches_is_told_by_its_place(place: str) -> None:
+    """calamine takes memory for all places between: it aborted, and a mail's rest was lost."""
+    with pytest.raises(errors.KnowledgeError, match=f"Stock has a value far .* in {place}") as told:
+        read("a.xlsx", _with_value_at(place), Limits())
+    assert "delete that row or column" in told.value.fix
+    mail = EmailMessage()
+    mail.set_content("Plain words.")
+    data = _with_value_at(place)
+    mail.add_attachment(data, maintype="a", subtype="b", filename="list.xlsx")
+    loaded = read("a.eml", mail.as_bytes(), Limits())
+    assert loaded.text == "Plain words."
+    assert len(loaded.doubts) == 1
+
+
+def test_an_old_workbook_with_more_columns_than_there_are_is_told() -> None:
+    data = old_workbook_of(["Share"], [(0.125, 0)], ["0%"])
+    number = struct.pack("<HHHHHd", 0x203, 14, 1, 0, 0, 0.125)
+    assert data.count(number) == 1
+    far = struct.pack("<HHHHHd", 0x203, 14, 60_000, 60_000, 0, 0.125)
+    assert read("a.xls", data, Limits()).text.endswith("Share: 12.5%")
+    other = data.replace("Workbook".encode("utf-16-le"), "Workfolk".encode("utf-16-le"))
+    with pytest.raises(errors.KnowledgeError, match="holds no workbook"):
+        read("a.xls", other, Limits())
+    with pytest.raises(errors.KnowledgeError, match="is damaged"):
+        read("a.xls", data.replace(number, far), Limits())

@@ -10,7 +10,7 @@ from insights.documents.messages import Limits, Loaded
 
 _SHOWN = frozenset({"VEVENT", "VTODO", "VJOURNAL"})
 _FOLDED = re.compile(r"\n[ \t]")
-_LINE = re.compile(r'(?P<name>[A-Za-z-]+)(?P<more>(?:;(?:"[^"]*"|[^":])*)*):(?P<value>.*)')
+_LINE = re.compile(r'(?P<name>[A-Za-z-]+)(?P<more>(?:;(?:"[^"]*"|[^":;])*)*):(?P<value>.*)')
 _ESCAPED = re.compile(r"\\([\\;,nN])")
 _TIME = re.compile(
     r"(?P<date>\d{4})(?P<month>\d\d)(?P<day>\d\d)(?:T(?P<hour>\d\d)(?P<minute>\d\d)\d\d(?P<utc>Z)?)?"

@@ -67,10 +67,8 @@ def tree(text: str) -> Any:  # noqa: ANN401 - lxml has no types
     for frame in () if root is None or "srcdoc" not in text else list(root.iter("iframe")):
         if page := frame.get("srcdoc"):
             frame.tag, frame.text = "div", None
-            inner = lxml.html.HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
-            inner.feed(f"<!DOCTYPE html>{page}")
-            if (shown := inner.close()) is not None:
-                frame.extend(shown.iter("body"))
+            if (shown := tree(page)) is not None:
+                frame.extend(shown.findall("body"))
     return root
 
 
@@ -126,9 +124,8 @@ class _Page:
         self._raw = 0  # within `<pre>`
         self._tables: list[bool] = []  # of each open table: it arranges
         self._cells = 0  # begun in this row
-        self._lists: list[
-            tuple[int, str]
-        ] = []  # each open list's next number; 0: bullets; its form
+        # Each open list's next number, 0 for bullets, and how it is written.
+        self._lists: list[tuple[int, str]] = []
 
     def written(self) -> str:
         return "".join(self._pieces)

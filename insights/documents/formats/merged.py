@@ -16,7 +16,7 @@ def filled(
     """Return rows in which cells merged downwards have their text each, and headers are one line.
 
     Args:
-        rows: A sheet's cells.
+        rows: A sheet's cells; none of a row without any value.
         ranges: What is merged.
         start: Row and column of the first of the cells.
     """
@@ -26,7 +26,7 @@ def filled(
         if not 0 <= first < len(rows) or not 0 <= column < len(rows[first]):
             continue
         if left == right:
-            for row in rows[first + 1 : bottom - start[0] + 1]:
+            for row in filter(None, rows[first + 1 : bottom - start[0] + 1]):
                 row[column] = row[column] or rows[first][column]
         elif top == bottom:
             across.setdefault(first, []).append((column, right - start[1] + 1))

@@ -6,7 +6,8 @@ look whether the workbook gives them another meaning, as Gnumeric's do: `0.00` i
 
 import re
 
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+from insights.documents.signatures import OLE
+
 _FORMAT = re.compile(
     rb"\x1e\x04(?P<size>[\x06-\xff]\x00)(?P<id>[\x1b-\x24\x32-\x3a]\x00)", re.DOTALL
 )
@@ -17,7 +18,7 @@ _DATE = re.compile(r"[dmyhs年月日時分秒]", re.IGNORECASE)
 
 def mended(data: bytes) -> bytes:
     """Return a workbook's bytes in which no cell's format is a date by its number alone."""
-    if not data.startswith(_OLE):
+    if not data.startswith(OLE):
         return data
     plain = {match["id"] for match in _FORMAT.finditer(data) if not _is_date(data, match)}
     if not plain:

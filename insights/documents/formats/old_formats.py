@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 import olefile
 
+from insights import errors
 from insights.documents.formats import number_formats
 from insights.documents.formats.sheet_formats import Places
+from insights.documents.signatures import OLE
 
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _END, _SHEET, _FORMAT, _STYLE = 0x0A, 0x85, 0x41E, 0xE0
 _NUMBER, _SMALL, _MANY_SMALL, _FORMULA = 0x203, 0x27E, 0xBD, 0x06
+_VALUES = frozenset({_NUMBER, _SMALL, _MANY_SMALL, _FORMULA, 0x204, 0x205, 0xD6, 0xFD})
+_COLUMNS = 256
 _LEAST = 6  # bytes of a cell: its row, column and style
 
 
@@ -24,6 +27,10 @@ class OldFormats:
 
     Args:
         data: Its file.
+
+    Raises:
+        errors.KnowledgeError: If it has no workbook, or a value in a column that none has: calamine
+            aborts over some of the former, and takes memory for all places up to the latter.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -44,6 +51,10 @@ class OldFormats:
             form = number_formats.of(code) if code else number_formats.built_in(identity)
             if form:
                 self._formats[number] = form
+        for begin in self._sheets.values():
+            for kind, body in _records(self._stream, begin):
+                if kind in _VALUES and _short(body, 2) >= _COLUMNS:
+                    raise errors.KnowledgeError("is damaged", fix="save it again as .xlsx")
 
     def of(self, sheet: str) -> Places:
         """Return the formats of a sheet's cells by row and column from 0 on, where they add."""
@@ -74,16 +85,19 @@ def _cells(kind: int, body: bytes) -> Iterator[_Cell]:
 
 
 def _stream(data: bytes) -> bytes:
-    """Return the stream of records; nothing where there is none, or it cannot be read."""
-    if not data.startswith(_OLE):
+    """Return the stream of records; nothing where the file is another kind, or cannot be read."""
+    if not data.startswith(OLE):
         return b""
     try:
         with olefile.OleFileIO(io.BytesIO(data)) as container:
             if container.exists("Workbook"):
                 return bytes(container.openstream("Workbook").read())
-    except Exception:  # noqa: BLE001, S110 - of a damaged file; its values are read without it
-        pass
-    return b""
+            named = container.exists("Book")  # Excel 5 and 95
+    except Exception:  # noqa: BLE001 - of a damaged file; its values are read without it
+        return b""
+    if named:
+        return b""
+    raise errors.KnowledgeError("holds no workbook", fix="save it again as .xlsx")
 
 
 def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:

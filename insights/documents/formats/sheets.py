@@ -17,8 +17,11 @@ from insights.documents.formats.sheet_formats import Places, SheetFormats
 from insights.documents.messages import Limits, Loaded
 
 _ZIP = b"PK"
+# What calamine raises over some damaged files: no Exception, and in no module to import it from.
+_PANIC = "PanicException"
 # White space around a number: XML Schema takes it away, calamine refuses the sheet.
 _LOOSE = re.compile(rb"<((?:\w+:)?v)>\s*([-+.\dEe]+)\s*</")
+_CELL_BYTES = 32  # of calamine's, for each place from the first value to the last
 _Cell = float | str | bool | time | date | datetime | timedelta
 
 
@@ -36,24 +39,29 @@ def load(data: bytes, limits: Limits) -> Loaded:
         if not archive.part(package, "xl/workbook.xml"):
             package = None
     try:
-        loaded, broken = _read(old_dates.mended(data), package)
+        places = limits.memory_bytes // 2 // _CELL_BYTES
+        loaded, broken = _read(old_dates.mended(data), package, places)
         if broken and package:
-            loaded, broken = _read(_tightened(package), package)
+            loaded, broken = _read(_tightened(package), package, places)
     except python_calamine.PasswordError as exc:
         raise errors.KnowledgeError("is encrypted", fix="store it without a password") from exc
-    except python_calamine.CalamineError as exc:
-        raise errors.KnowledgeError(
-            "is no readable workbook", fix="save it again as .xlsx"
-        ) from exc
+    except BaseException as exc:
+        if not isinstance(exc, python_calamine.CalamineError) and type(exc).__name__ != _PANIC:
+            raise
+        raise _unreadable() from exc
     if broken and not loaded:
-        raise errors.KnowledgeError("is no readable workbook", fix="save it again as .xlsx")
+        raise _unreadable()
     doubts = tuple(f"the sheet {clean(name)} cannot be read" for name in broken)
     return Loaded(text="\n\n".join(loaded), doubts=doubts)
 
 
-def _read(data: bytes, package: zipfile.ZipFile | None) -> tuple[list[str], list[str]]:
+def _unreadable() -> errors.KnowledgeError:
+    return errors.KnowledgeError("is no readable workbook", fix="save it again as .xlsx")
+
+
+def _read(data: bytes, package: zipfile.ZipFile | None, places: int) -> tuple[list[str], list[str]]:
     """Return the text of each sheet, and the names of those that are damaged."""
-    formats = SheetFormats(package) if package else OldFormats(data)
+    formats = SheetFormats(package, places) if package else OldFormats(data)
     book = python_calamine.load_workbook(io.BytesIO(data))
     parts, broken = [], []
     for sheet in book.sheets_metadata:
@@ -61,12 +69,13 @@ def _read(data: bytes, package: zipfile.ZipFile | None) -> tuple[list[str], list
             continue
         if sheet.typ != python_calamine.SheetTypeEnum.WorkSheet:
             continue
+        written = formats.of(sheet.name)
         try:
             cells = book.get_sheet_by_name(sheet.name)
         except python_calamine.CalamineError:
             broken.append(sheet.name)
             continue
-        if text := sections(_rows(cells, formats.of(sheet.name))):
+        if text := sections(_rows(cells, written)):
             parts.append(f"# {clean(sheet.name)}\n\n{text}")
     return parts, broken
 
@@ -78,6 +87,8 @@ def _rows(sheet: python_calamine.CalamineSheet, formats: Places) -> Sequence[Seq
             _formatted(cell, formats, (row, column)) or _written(cell)
             for column, cell in enumerate(cells, start[1])
         ]
+        if cells.count("") < len(cells)
+        else []  # as most of the million rows are below a table with a value at the very end
         for row, cells in enumerate(sheet.to_python(), start[0])
     ]
     return merged.filled(rows, sheet.merged_cell_ranges or (), start)

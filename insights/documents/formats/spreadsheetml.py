@@ -35,10 +35,7 @@ def load(data: bytes, _: Limits) -> Loaded:
 
 def _hidden(sheet: Any) -> bool:  # noqa: ANN401 - lxml has no types
     visible = child(child(sheet, "WorksheetOptions"), "Visible")
-    return visible is not None and (visible.text or "").strip() in (
-        "SheetHidden",
-        "SheetVeryHidden",
-    )
+    return visible is not None and (visible.text or "").strip() in _HIDDEN
 
 
 def _rows(table: Any) -> list[list[str]]:  # noqa: ANN401
