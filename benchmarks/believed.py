@@ -1,6 +1,6 @@
 """What people would believe wrongly, on real work orders: cut words, empty quotes, lost numbers.
 
-    python -m benchmarks.believed [--rows 1000] [--model FILE.gguf] [--ratio]
+    python -m benchmarks.believed [--json] [--rows 1000] [--model FILE.gguf] [--ratio]
 
 Each row of the public excavator work orders (INSIGHTS_EVAL_DATA, default ../shared/data) is given
 two passages and goes through prompt, constraint and validation; the demo's model is fast enough
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from demo.report import Goal, report
 from insights import errors
 from insights.inference import slots
 from insights.inference.engine import Engine
@@ -152,7 +153,8 @@ def cost(engine: Engine, texts: list[str], rounds: int = 5) -> float:
 
 def main() -> None:
     """Run and print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.believed", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=1_000)
     parser.add_argument("--model", type=Path, default=_DEMO)
     parser.add_argument("--ratio", action="store_true")
@@ -164,17 +166,19 @@ def main() -> None:
     for at in range(0, len(texts), 50):
         for text, made in run(engine, texts[at : at + 50]).items():
             counts += judged(text, made)
-    print(f"{len(texts)} rows, {options.model.name}")
-    for what in (
+    wrong = (
         *("cut in mid-word", "longer than allowed", "numbers of shown passages withheld"),
         *("quotes without content", "sentences of another kind"),
         *("confidence out of range",),
-    ):
-        print(f"{counts[what]:6}  {what}  (0)")
-    for what, count in counts.most_common():
-        print(f"{count:6}  {what}")
+    )
+    goals = [Goal(what, counts[what], 0, "rows", at_least=False) for what in wrong]
     if options.ratio:
-        print(f"{cost(engine, texts[:40]):6.3f}  without over with confidences (.98)")
+        ratio = cost(engine, texts[:40])
+        goals.append(Goal("seconds without confidences over with them", ratio, 0.98, "x"))
+    table = [["rows", "what came of them"]]
+    table += [[f"{count:,}", what] for what, count in counts.most_common() if what not in wrong]
+    title = f"What people would believe wrongly: {len(texts):,} rows, {options.model.name}"
+    report(title, goals, (), options.json, table)
     engine.close()
 
 

@@ -1,6 +1,6 @@
 """Ways of cutting documents side by side: `recursive`, `fixed` and `semantic`.
 
-    INSIGHTS_EVAL_DATA=... python -m benchmarks.chunking [--tokens 60 120 240] [--queries 40]
+    python -m benchmarks.chunking [--json] [--tokens 60 120 240] [--queries 40]
 
 Cranfield's abstracts are too short to be cut. So ten of them, drawn at random, are one document
 here, without a title, an empty line or another sign of where one ends; a passage stands for the
@@ -12,11 +12,13 @@ import argparse
 import os
 import random
 import shutil
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
 from benchmarks._retrieval import Judged, Memory, cranfield
+from demo.report import report
 from insights.embedding.client import EmbedderClient
 from insights.embedding.files import ModelFiles
 from insights.knowledge.chunking import By, Chunker, Chunking
@@ -114,17 +116,19 @@ def part(judged: Judged, count: int) -> Judged:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chunking", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--tokens", type=int, nargs="+", default=[60, 120, 240])
     parser.add_argument("--queries", type=int, default=40, help="with the abstracts they need")
     options = parser.parse_args()
-    judged = part(cranfield(Path(os.environ["INSIGHTS_EVAL_DATA"])), options.queries)
+    judged = part(
+        cranfield(Path(os.environ.get("INSIGHTS_EVAL_DATA", "../shared/data"))), options.queries
+    )
     joined = Joined(judged)
     folder = servers.scratch()
     embedder = EmbedderClient(ModelFiles(), threads=2)
     try:
         with servers.running(servers.Postgres(folder / "pg").create()) as server:
-            print("| cut | tokens | passages | nDCG@10 / recall@10 | seconds |")
-            print("| --- | --- | --- | --- | --- |")
+            table = [["cut", "tokens", "passages", "nDCG@10", "recall@10", "seconds"]]
             ways: list[tuple[str, Joined | None, Chunking]] = [
                 ("whole abstracts", None, Chunking())
             ]
@@ -138,14 +142,14 @@ def main() -> None:
                 figures, count, took = measured(
                     server.url(f"way{number}"), embedder, judged, how, chunking
                 )
-                print(
-                    f"| {name} | {chunking.tokens} | {count:,} | {figures.ndcg_10:.3f} / "
-                    f"{figures.recall_10:.3f} | {took:.0f} |",
-                    flush=True,
-                )
+                row = [name, str(chunking.tokens), f"{count:,}", f"{figures.ndcg_10:.3f}"]
+                table.append([*row, f"{figures.recall_10:.3f}", f"{took:.0f}"])
+                print(*table[-1], sep=" | ", file=sys.stderr, flush=True)
     finally:
         embedder.close()
         shutil.rmtree(folder, ignore_errors=True)
+    title = f"Ways of cutting documents: {options.queries} queries of Cranfield"
+    report(title, [], (), options.json, table)
 
 
 if __name__ == "__main__":

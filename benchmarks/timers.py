@@ -43,7 +43,7 @@ _ASKED = (
 )
 _VALUES: dict[str, Any] = {
     "versions": [1], "max_attempts": 5, "key_version": 1, "isolated": [True], "rows": [16],
-    "ttl_s": 60, "holder": "benchmark", "most": 1_000, "reason": "late",
+    "ttl_s": 60, "holder": "benchmark", "most": 1_000, "reason": "late", "without": [],
 }  # fmt: skip
 FILL = """
 INSERT INTO store.pipeline (name) VALUES ('p');

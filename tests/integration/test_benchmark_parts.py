@@ -1,11 +1,15 @@
-"""Parts of a benchmark: bounded, told as they end, and none of them is left behind."""
+"""Benchmarks: each can be run; parts are bounded, told as they end, and never left behind."""
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as bench
+from benchmarks import timers
 from benchmarks._parts import Parts
+from tests import servers
 
 _MODULE = """
 import json, os, subprocess, sys, time
@@ -65,3 +69,19 @@ def _runs(told: Path) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, ValueError):
         return False
+
+
+@pytest.mark.parametrize("name", bench.names())
+def test_make_bench_can_run_each_benchmark(name: str) -> None:
+    """It asks for JSON, and gives nothing else."""
+    arguments = (Path(timers.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
+    assert 'add_argument("--json"' in arguments
+    assert not re.search(r"add_argument\(\s*\"[^-]", arguments)
+
+
+def test_each_statement_of_the_clock_is_asked_of_a_filled_store(
+    store_server: servers.Postgres,
+) -> None:
+    took = timers.times(store_server, 200, 20)
+    assert "work.outstanding" in took
+    assert all(each > 0 for each in took.values())
