@@ -5,7 +5,7 @@
 A store with so many finished rows and a quarter as many waiting ones, against one with a
 hundredth of both; least of seven runs each, as EXPLAIN ANALYZE tells it. Rows wait as a first load
 leaves them: ten thousand as work, the others as pages. `--as-rows` has all of them as work, as a
-backfill leaves them. A minute on a quiet core; ten million rows take fifteen, and 7 GB of disk.
+backfill leaves them. Half a minute on two cores; ten million rows take three, and 7 GB of disk.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import llguidance
@@ -28,6 +28,9 @@ from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, generable
 _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
 )
+_INNER_END = "lookarounds not supported yet; End in regex"  # llguidance's words
+_LONG, _SIGNS = 200, 64  # a text's length up to which a pattern is not tried; signs of a trial
+_BYTES: Any = llguidance.LLTokenizer("byte")
 _LONG_ENOUGH = 100  # words, for quotes of any length when a schema is tried
 
 
@@ -53,7 +56,41 @@ def check_schema(
             where=f"{where} {place}",
             fix=_way_out(reason),
         )
-    return list(messages)
+    _refuse_unwritable(schema, where)
+    return [*messages, *_always_empty(schema)]
+
+
+def _refuse_unwritable(schema: Json, where: str) -> None:
+    """Refuse a pattern that compiles within its lengths, but of which nothing can be written."""
+    for place, part in walk(schema):
+        if "pattern" in part and max(part.get("maxLength", 0), part.get("minLength", 0)) > _LONG:
+            if (reason := _stopped(part)) is None:
+                continue
+            raise errors.SettingsError(
+                f"its pattern and its lengths together are too much to hold: {reason}",
+                where=f"{where} {place}",
+                fix=f"lower maxLength to {_LONG}, take it away, or write a simpler pattern",
+            )
+
+
+def _stopped(part: Json) -> str | None:
+    """Write some signs of a text; return why it came to a stop, None if it went on."""
+    said = {key: part[key] for key in ("type", "pattern", "minLength", "maxLength") if key in part}
+    grammar = llguidance.LLMatcher.grammar_from_lark(f"start: j\nj: %json {json.dumps(said)}")
+    matcher = llguidance.LLMatcher(_BYTES, grammar)
+    for wanted in itertools.islice(itertools.cycle(b'"ab 1a'), _SIGNS):
+        allowed = matcher.compute_logit_bias()
+        if matcher.is_error() or matcher.is_stopped():
+            break
+        sign = wanted if allowed[wanted] else next((at for at, one in enumerate(allowed) if one), 0)
+        matcher.consume_token(sign)
+    return str(matcher.get_error()).splitlines()[0] if matcher.is_error() else None
+
+
+def _always_empty(schema: Json) -> Iterator[str]:
+    for place, part in walk(schema):
+        if part.get("items") is False and "prefixItems" not in part and part.get("maxItems") != 0:
+            yield f"{place}: no value satisfies its items, so that the list is always empty"
 
 
 def _of_any_kind(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -89,6 +126,8 @@ def _worst(schema: Json) -> tuple[str, str] | None:
 
 
 def _way_out(reason: str) -> str:
+    if _INNER_END in reason:
+        return "write `$` at the end of the whole pattern"
     if "oneOf" in reason:
         return "use anyOf, or give each alternative a required constant that tells it apart"
     return "say it with enum, anyOf, bounds or a simpler pattern"
@@ -96,6 +135,10 @@ def _way_out(reason: str) -> str:
 
 def _said(message: str) -> str:
     """Return llguidance's reason without the place in a grammar that nobody has seen."""
+    if "oneOf" in message:
+        return "the alternatives of oneOf overlap: two of them take the same values"
+    if _INNER_END in message:
+        return "`$` stands within a group of the pattern"
     lines = message.splitlines()
     first = lines[0].partition("JSON schema: ")[2] or lines[0]
     told = [line for line in lines if line.startswith("error: ")]

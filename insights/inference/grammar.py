@@ -19,6 +19,7 @@ from insights.steps.schema import (
     QUOTE,
     UNIT,
     alternatives,
+    choice,
     closed,
     generable,
     nullable,
@@ -76,7 +77,7 @@ class Grammar:
             elif has_quotes(schema) or CITED in schema["properties"]:
                 starts.append(self._object(schema))
             elif branches := alternatives(schema):  # the properties beside them only list them
-                starts.append(self._json({"anyOf": list(branches)}))
+                starts.append(self._json({choice(schema): list(branches)}))
             else:
                 starts.append(self._json(schema))
         except _ImpossibleError as exc:

@@ -1,5 +1,6 @@
 """Choices between forms of a value, and constants: in their simplest form, and both of two."""
 
+import itertools
 from typing import Any
 
 from insights.model import Json
@@ -15,7 +16,9 @@ _TYPES: tuple[tuple[type, str], ...] = (  # bool is an int to Python: it comes f
 
 
 class NeverError(Exception):
-    """A part that no value satisfies."""
+    """A part that no value satisfies; `place` is that of the innermost."""
+
+    place: str = ""
 
 
 def never() -> Json:
@@ -109,6 +112,37 @@ def _or_null(part: Json, key: str, null: Json) -> Json:
     return made
 
 
+def kinds(part: Json) -> set[str]:
+    """Return the JSON types of a part's values, whole numbers as numbers; empty if any may be."""
+    values = constants(part)
+    if values is not None and "type" not in part:
+        found = {_named(value) for value in values}
+    else:
+        named = part.get("type", "object" if "properties" in part else ())
+        found = {named} if isinstance(named, str) else set(named)
+    return {"number" if name == "integer" else name for name in found}
+
+
+def apart(branches: list[Json]) -> bool:
+    """Tell whether alternatives exclude each other: by their types, or by a required constant."""
+    return all(_apart(one, other) for one, other in itertools.combinations(branches, 2))
+
+
+def _apart(one: Json, other: Json) -> bool:
+    types = kinds(one), kinds(other)
+    if all(types) and not types[0] & types[1]:
+        return True
+    if types != ({"object"}, {"object"}):
+        return False
+    for name in {*one.get("required", ())} & {*other.get("required", ())}:
+        mine, others = (
+            constants(part.get("properties", {}).get(name, {})) for part in (one, other)
+        )
+        if mine and others and not any(_among(value, others) for value in mine):
+            return True
+    return False
+
+
 def constants(part: Json) -> list[Any] | None:
     """Return the values that a part names one by one; None where it does not."""
     if "const" in part:
@@ -144,10 +178,14 @@ def _among(value: Any, values: list[Any]) -> bool:  # noqa: ANN401 - JSON
     )
 
 
+def _named(value: Any) -> str:  # noqa: ANN401 - JSON
+    return next(name for kind, name in _TYPES if isinstance(value, kind))
+
+
 def _is_of(value: Any, types: set[str]) -> bool:  # noqa: ANN401 - JSON
     if isinstance(value, float) and value.is_integer():
         return bool(types & {"integer", "number"})
-    named = next(name for kind, name in _TYPES if isinstance(value, kind))
+    named = _named(value)
     return named in types or (named == "integer" and "number" in types)
 
 

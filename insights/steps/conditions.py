@@ -11,7 +11,9 @@ from typing import Any
 
 from insights.model import Json
 
-_OF_IF = {"if", "then", "else", "$comment", "title", "description"}
+_TOLD = {"$comment", "title", "description"}
+_OF_IF = {"if", "then", "else", *_TOLD}
+_DEPENDENT = ("dependentRequired", "dependentSchemas", "dependencies")
 _ANY = r"[\s\S]"
 _AHEAD = re.compile(r"(?:\^|\\A)?(?=\(\?[=!])")
 _BLANK = re.compile(r"\\s\*\$")  # nothing but white space
@@ -23,7 +25,9 @@ def written(part: Json) -> Json:
     part = _beside(_ahead(part))
     for key, change in (
         ("not", _negated),
+        ("oneOf", _exactly_one),
         ("dependentRequired", _dependent),
+        ("dependentSchemas", _dependent),
         ("dependencies", _dependent),
         ("if", _chosen),
     ):
@@ -145,7 +149,10 @@ def _negated(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON
     """Write what a part must not be: other values, or without properties."""
     if not isinstance(said, dict):
         return part
+    said = {key: value for key, value in said.items() if key not in _TOLD}
     rest = {key: value for key, value in part.items() if key != "not"}
+    if set(said) == {"anyOf"}:  # none of them
+        return _with(rest, *({"not": one} for one in said["anyOf"]))
     values = [said["const"]] if set(said) == {"const"} else said.get("enum")
     if values is not None and set(said) <= {"const", "enum", "type"}:
         return _other_values(rest, values) or part
@@ -156,8 +163,29 @@ def _negated(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON
     return _with(rest, ways[0] if len(ways) == 1 else {"anyOf": ways})
 
 
+def _exactly_one(part: Json, branches: list[Any]) -> Json:
+    """Write that exactly one of several properties is there, or several sets of them."""
+    asked = [_required(branch) if isinstance(branch, dict) else [] for branch in branches]
+    if not all(asked) or not _is_object(part):
+        return part
+    rest = {key: value for key, value in part.items() if key != "oneOf"}
+    ways = [
+        {
+            "type": "object",
+            "required": names,
+            "allOf": [{"not": {"required": others}} for others in asked if others is not names],
+        }
+        for names in asked
+    ]
+    return _with(rest, {"anyOf": ways})
+
+
 def _required(said: Json) -> list[str]:
     """Return the properties that a condition asks for, if it asks for nothing else."""
+    said = {key: value for key, value in said.items() if key not in _TOLD}
+    if set(said) == {"allOf"}:
+        found = [_required(one) if isinstance(one, dict) else [] for one in said["allOf"]]
+        return [name for names in found for name in names] if all(found) else []
     asked: list[str] = said.get("required", [])
     free = all(value in (True, {}) for value in said.get("properties", {}).values())
     alone = set(said) <= {"required", "properties", "type"} and said.get("type", "object")
@@ -183,19 +211,20 @@ def _among(value: Any, values: list[Any]) -> bool:  # noqa: ANN401 - JSON
 
 
 def _dependent(part: Json, said: Json) -> Json:
-    """Write what one property asks for others: it is not there, or all are."""
-    key = "dependentRequired" if "dependentRequired" in part else "dependencies"
-    if not _is_object(part) or not all(isinstance(names, list) for names in said.values()):
+    """Write what one property asks for, other properties or more: it is not there, or all holds."""
+    if not _is_object(part):
         return part
-    rest = {name: value for name, value in part.items() if name != key}
-    return _with(
-        rest,
-        *(
-            {"anyOf": [_without(name), {"type": "object", "required": [name, *names]}]}
-            for name, names in said.items()
-            if names
-        ),
-    )
+    key = next(key for key in _DEPENDENT if part.get(key) is said)
+    ways = []
+    for name, asked in said.items():
+        here = {"type": "object", "required": [name]}
+        if isinstance(asked, list):
+            whole = {**here, "required": [name, *asked]}
+        else:
+            whole = _with(here, asked)
+        if asked not in ([], {}, True):
+            ways.append({"anyOf": [_without(name), whole]})
+    return _with({name: value for name, value in part.items() if name != key}, *ways)
 
 
 def _chosen(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON

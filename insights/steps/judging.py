@@ -1,12 +1,14 @@
 r"""The validator of outputs: draft 2020-12, its patterns read as generation reads them.
 
 The grammar's regular expressions know `\p{L}`, `[[:alpha:]]` and `(?<name>…)`, as ECMAScript, Java
-and POSIX write them; Python's `re` refuses the first and takes the second for something else.
+and POSIX write them; Python's `re` refuses the first and takes the second for something else. To
+them `\d` and `\w` are ASCII, and `$` is the very end, not also the place before a last newline.
 """
 
 import ipaddress
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
@@ -14,16 +16,47 @@ import regex
 
 from insights.model import Json
 
+_PIECE = regex.compile(r"\\(?P<escaped>.)|\[:(?P<named>\^?\w+):\]|.", regex.DOTALL)
+# What stands for a class, beside another one within brackets.
+_ASCII = {"d": "0-9", "w": "0-9A-Za-z_", "D": r"\0-/:-\U0010ffff"}
+_ASCII["W"] = r"\0-/:-@\[-\^`\{-\U0010ffff"
+_NAMED = {"alpha": "A-Za-z", "digit": "0-9", "alnum": "0-9A-Za-z", "word": "0-9A-Za-z_"}
+
+
+@lru_cache(maxsize=1_024)
+def _read(pattern: str) -> regex.Pattern[str]:
+    """Compile a pattern as the grammar reads it."""
+    made, within = "", False
+    for piece in _PIECE.finditer(pattern):
+        text = piece[0]
+        if piece["escaped"] in _ASCII:
+            inner = _ASCII[piece["escaped"]]
+            text = inner if within else f"[{inner}]"
+        elif within:
+            text = _NAMED.get(piece["named"], text)
+            within = text != "]"
+        elif text == "$":
+            text = r"\Z"
+        else:
+            within = text == "["
+        made += text
+    return regex.compile(made)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Tell whether a pattern is found in a text, as the grammar reads it."""
+    return _read(pattern).search(text) is not None
+
 
 def _pattern(_judge: Any, pattern: str, value: Any, _part: Json) -> Iterator[Any]:  # noqa: ANN401
-    if isinstance(value, str) and regex.search(pattern, value) is None:
+    if isinstance(value, str) and not matches(pattern, value):
         yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def _patterns(judge: Any, parts: Json, value: Any, _part: Json) -> Iterator[Any]:  # noqa: ANN401
     for pattern, part in parts.items() if isinstance(value, dict) else ():
         for name, inner in value.items():
-            if regex.search(pattern, name) is not None:
+            if matches(pattern, name):
                 yield from judge.descend(inner, part, path=name, schema_path=pattern)
 
 
@@ -32,7 +65,7 @@ def _others(judge: Any, others: Any, value: Any, part: Json) -> Iterator[Any]:  
         return
     known, patterns = part.get("properties", {}), part.get("patternProperties", {})
     for name, inner in value.items():
-        if name in known or any(regex.search(pattern, name) for pattern in patterns):
+        if name in known or any(matches(pattern, name) for pattern in patterns):
             continue
         if others is False:
             yield jsonschema.ValidationError(f"{name!r} is not declared")

@@ -6,6 +6,7 @@ Older drafts and OpenAPI are read as what they mean in draft 2020-12.
 """
 
 import difflib
+import re
 from typing import Any
 
 import jsonschema
@@ -75,6 +76,9 @@ _WITHOUT_LOOKING = {
     r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$":
     rf"^P(\d+W|(\d+Y(\d+M)?(\d+D)?|\d+M(\d+D)?|\d+D)({_TIMES})?|{_TIMES})$",
 }  # fmt: skip
+_ANGLE = re.compile(
+    r"\\([<>])|\\.", re.DOTALL
+)  # ends of words to the grammar, ECMAScript's own signs
 # What other languages and APIs call a type.
 _TYPES = {
     "string": "str text varchar char uuid date datetime date-time timestamp time enum",
@@ -89,6 +93,8 @@ _CALLED = {other: type_ for type_, others in _TYPES.items() for other in (type_,
 _INNER = ("schema", "parameters", "input_schema", "inputSchema", "json_schema", "function")
 _LARGEST = 2**53  # what JSON readers hold exactly
 _LARGEST_FLOAT = 1e300  # a bound beyond says that there is none
+_OFF = ("_", "//")
+_META = jsonschema.Draft202012Validator.META_SCHEMA
 _NEAR = 0.8  # likeness from which a name is a slip: maxlength, requird, x-quotes
 
 
@@ -111,7 +117,8 @@ def modern(part: Json, place: str, where: str) -> Json:
         part["type"] = part["type"][0]
     _unbounded(part)
     if isinstance(pattern := part.get("pattern"), str):
-        part["pattern"] = decimals.written(_WITHOUT_LOOKING.get(pattern, pattern))
+        plain = _ANGLE.sub(lambda found: found[1] or found[0], pattern)
+        part["pattern"] = decimals.written(_WITHOUT_LOOKING.get(plain, plain))
     if part.get("uniqueItems") is False or part.get("maxItems") in (0, 1):
         part.pop("uniqueItems", None)
     if part.get("unevaluatedProperties") is True:
@@ -259,11 +266,26 @@ def _refuse(part: Json, place: str, where: str) -> None:
                 where=f"{where} {place}",
                 fix=_NOT_HELD.get(key, "list the properties"),
             )
-        near = difflib.get_close_matches(key, [*HELD, *OURS, *_NOT_HELD], n=1, cutoff=_NEAR)
-        if near or key.casefold() in {word.casefold() for word in HELD}:
-            meant = near[0] if near else key.casefold()
+        if meant := _meant(key, part[key]):
             raise errors.SettingsError(
                 f"`{key}` is no keyword",
                 where=f"{where} {place}",
                 fix=f"did you mean `{meant}`? Names of your own begin with x-",
             )
+
+
+def _meant(key: str, value: Any) -> str | None:  # noqa: ANN401 - JSON
+    """Return the keyword of which a name is a slip of the pen; None where it is a name of its own.
+
+    It is one where the keyword could not have such a value, or where `_` or `//` stands before it:
+    so people switch a keyword off.
+    """
+    if key.startswith(_OFF):
+        return None
+    known = OURS if key.startswith("x-") else [*HELD, *OURS, *_NOT_HELD]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=_NEAR)
+    if not near and key.casefold() in {word.casefold() for word in HELD}:
+        near = [key.casefold()]
+    if not near or not jsonschema.Draft202012Validator(_META).is_valid({near[0]: value}):
+        return None
+    return near[0]

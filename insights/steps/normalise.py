@@ -19,7 +19,7 @@ from typing import Any
 
 from insights import errors
 from insights.model import Json
-from insights.steps import choices, keywords, objects, pointers
+from insights.steps import choices, finite, keywords, objects, pointers, roots
 from insights.steps.choices import ASSERTIONS, CHOICES, NeverError
 
 _LANGUAGE = "https://json-schema.org/draft/2020-12/schema"
@@ -69,65 +69,42 @@ class _Normaliser:
     def root(self) -> Json:
         try:
             root = self.part(self._document, "#")
-        except NeverError:
+        except NeverError as exc:
             raise self._refused(
-                "no output can satisfy it", "#", "remove one of the conditions"
+                "no output can satisfy it", exc.place, "remove one of the conditions"
             ) from None
         if "$ref" in root:
             root = self._written_out(root)
-        root = self._object(root)
+        root = roots.shaped(root, self._where)
         definitions: Json = {}
         while left := [ref for ref, name in self._names.items() if name not in definitions]:
             for reference in left:  # more of them appear while these are made
                 target, place = self._target(reference, "#")
                 definitions[self._names[reference]] = {}
                 definitions[self._names[reference]] = self.part(target, place)
+        endless = finite.endless(definitions)
+        for reference, name in self._names.items():
+            if name in endless:
+                raise self._refused(
+                    "refers to itself without end: no output can satisfy it",
+                    reference,
+                    "let what it needs of itself be missing, null or an empty list",
+                )
         root = objects.allowed({"$defs": definitions, **root} if definitions else root)
         said = isinstance(self._document, dict) and "$schema" in self._document
         return {"$schema": _LANGUAGE, **root} if said else root
-
-    def _object(self, root: Json) -> Json:
-        """Return the root as an object with properties, whatever shape it has."""
-        branches = next((root[key] for key in CHOICES if key in root), None)
-        if branches is None:
-            if isinstance(root.get("type"), list) and "null" in root["type"]:
-                raise self._refused(
-                    "the output cannot be null",
-                    "#",
-                    "remove it: a row without a result abstains by itself",
-                )
-            if root.get("type", "object") != "object" or not root.get("properties"):
-                raise self._refused(
-                    "the output must be an object with properties",
-                    "#",
-                    'list its "properties"; a list goes into one: {"type": "object", '
-                    '"properties": {"items": …}, "required": ["items"]}',
-                )
-            if "type" not in root:
-                root = {"type": "object", **root}
-            return root
-        for at, branch in enumerate(branches):
-            if branch.get("type") != "object" or not branch.get("properties"):
-                raise self._refused(
-                    "each alternative of the output must be an object with properties",
-                    f"#/anyOf/{at}",
-                    "remove the others; a row without a result abstains by itself",
-                )
-        closed = [{"additionalProperties": False, **branch} for branch in branches]
-        shared = [set(branch.get("required", ())) for branch in branches]
-        required = [n for n in branches[0].get("required", ()) if all(n in s for s in shared)]
-        return {
-            **{key: value for key, value in root.items() if key not in CHOICES},
-            "type": "object",
-            "properties": choices.summary(branches),
-            **({"required": required} if required else {}),
-            "anyOf": closed,
-        }
 
     # --- one part ------------------------------------------------------------------------------
 
     def part(self, schema: Any, place: str) -> Json:  # noqa: ANN401 - JSON
         """Return one part in normal form."""
+        try:
+            return self._part(schema, place)
+        except NeverError as exc:
+            exc.place = exc.place or place
+            raise
+
+    def _part(self, schema: Any, place: str) -> Json:  # noqa: ANN401 - JSON
         self._parts += 1
         if self._parts > _MOST_PARTS:
             raise self._refused("is too large", place, "name fewer alternatives and references")
@@ -242,8 +219,7 @@ class _Normaliser:
 
     def _written_out(self, part: Json) -> Json:
         """Return a part with its recursive reference replaced by what that means, once."""
-        reference = next(r for r, n in self._names.items() if part["$ref"] == f"#/$defs/{n}")
-        target, place = self._target(reference, "#")
+        target, place = self._target(self._reference(part), "#")
         rest = {key: value for key, value in part.items() if key != "$ref"}
         return self._merged(rest, self.part(target, place))
 
@@ -272,7 +248,8 @@ class _Normaliser:
 
     def _merged(self, first: Json, second: Json) -> Json:
         """Return what satisfies both; what people are told is the first's."""
-        if not (second.keys() & ASSERTIONS and first.keys() & ASSERTIONS):
+        mine, others = (objects.asserted(one) for one in (first, second))
+        if not mine or not others or mine == others:
             return {**second, **first}
         for one, other in ((first, second), (second, first)):
             for key in CHOICES:
@@ -280,8 +257,7 @@ class _Normaliser:
                     return self._distributed(one, other, key, first=one is first)
         for one, other in ((first, second), (second, first)):
             if "$ref" in one:
-                name = next(r for r, n in self._names.items() if one["$ref"] == f"#/$defs/{n}")
-                whole = self._target(name, "#")[0]
+                whole = self._target(self._reference(one), "#")[0]
                 said = other.keys() & ASSERTIONS
                 if "nullable" not in whole and all(whole.get(key) == other[key] for key in said):
                     return {k: v for k, v in {**second, **first}.items() if k not in said}
@@ -392,7 +368,14 @@ class _Normaliser:
                 made.append(objects.with_tag(self.part(branch, f"{place}/{key}/{at}"), tells))
             except NeverError:
                 continue
+        whole = [self._target(self._reference(o), "#")[0] if "$ref" in o else o for o in made]
+        if key == "oneOf" and choices.apart(whole):
+            key = "anyOf"
         return self._merged(base, choices.chosen(key, made)) if made else choices.never()
+
+    def _reference(self, part: Json) -> str:
+        """Return what a recursive reference in normal form was written as."""
+        return next(r for r, n in self._names.items() if part["$ref"] == f"#/$defs/{n}")
 
     def _refused(self, what: str, place: str, fix: str) -> errors.SettingsError:
         return errors.SettingsError(what, where=f"{self._where} {place}", fix=fix)

@@ -5,6 +5,7 @@ from typing import Any
 from insights.model import Json
 from insights.steps import keywords
 from insights.steps.choices import ASSERTIONS, CHOICES, NeverError, constants
+from insights.steps.judging import matches
 
 _NAMED = ("properties", "patternProperties", "$defs")
 _VALUES = ("enum", "const", "default", "example", "examples")
@@ -14,6 +15,11 @@ def parted(part: Json) -> tuple[Json, Json]:
     """Return what a part tells people, and what it asserts (with what our own keywords say)."""
     told = {k: v for k, v in part.items() if k not in ASSERTIONS and k not in keywords.OURS}
     return told, {key: value for key, value in part.items() if key not in told}
+
+
+def asserted(part: Json) -> Json:
+    """Return what a part asserts in JSON Schema's own words."""
+    return {key: part[key] for key in part.keys() & ASSERTIONS}
 
 
 def closed(part: Json) -> Json:
@@ -48,7 +54,14 @@ def said_of(name: str, part: Json) -> Json:
     Raises:
         NeverError: If it cannot be there.
     """
-    found = part.get("properties", {}).get(name, part.get("additionalProperties", True))
+    patterns = part.get("patternProperties", {})
+    named = [inner for pattern, inner in patterns.items() if matches(pattern, name)]
+    if name in part.get("properties", {}):
+        found = part["properties"][name]  # the patterns stay beside it
+    elif named:
+        found = named[0] if len(named) == 1 else {"allOf": named}
+    else:
+        found = part.get("additionalProperties", True)
     if found is False:
         raise NeverError
     return {} if found is True else found

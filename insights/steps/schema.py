@@ -165,6 +165,11 @@ def alternatives(part: Json) -> tuple[Json, ...]:
     return tuple(part.get("anyOf") or part.get("oneOf") or ())
 
 
+def choice(part: Json) -> str:
+    """Return by which keyword a part that is a choice names its branches."""
+    return "oneOf" if part.get("oneOf") else "anyOf"
+
+
 def kind(part: Json) -> Kind:
     """Return what a property holds; "may be null" changes nothing, arrays and objects are json."""
     if "$ref" in part:  # a recursive one: each of its rounds is within an object or a list

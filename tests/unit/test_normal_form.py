@@ -258,7 +258,11 @@ def test_the_root_may_be_any_shape_that_ends_in_an_object(root: Json, output: Js
         (object_of(a={"type": "any"}), "#/properties/a", "leave `type` out"),
         (object_of(a={"type": "string", "pattern": "(?!x)y"}), "#/properties/a", "look-around"),
         (object_of(a={"oneOf": [{"type": "number"}, {}]}), "#/properties/a", "use anyOf"),
-        (object_of(a={"allOf": [{"type": "string"}, {"type": "null"}]}), "#", "no output"),
+        (
+            object_of(a={"allOf": [{"type": "string"}, {"type": "null"}]}),
+            "#/properties/a",
+            "no output",
+        ),
     ],
 )
 def test_a_refusal_names_the_place_and_the_way_out(

@@ -1,0 +1,63 @@
+"""The root of an output schema: one object with properties, or a choice of such objects."""
+
+from insights import errors
+from insights.model import Json
+from insights.steps import choices
+
+_OPEN = ("patternProperties", "additionalProperties")
+
+
+def shaped(root: Json, where: str) -> Json:
+    """Return a root in normal form as an object with properties, whatever shape it has.
+
+    Raises:
+        errors.SettingsError: If it is none, with the way out.
+    """
+    key = next((key for key in choices.CHOICES if key in root), None)
+    if key is None:
+        return _object(root, where)
+    branches = root[key]
+    for at, branch in enumerate(branches):
+        if branch.get("type") != "object" or not branch.get("properties"):
+            raise errors.SettingsError(
+                "each alternative of the output must be an object with properties",
+                where=f"{where} #/{key}/{at}",
+                fix="remove the others; a row without a result abstains by itself",
+            )
+    shared = [set(branch.get("required", ())) for branch in branches]
+    required = [n for n in branches[0].get("required", ()) if all(n in s for s in shared)]
+    return {
+        **{name: value for name, value in root.items() if name != key},
+        "type": "object",
+        "properties": choices.summary(branches),
+        **({"required": required} if required else {}),
+        key: [{"additionalProperties": False, **branch} for branch in branches],
+    }
+
+
+def _object(root: Json, where: str) -> Json:
+    if isinstance(root.get("type"), list) and "null" in root["type"]:
+        raise errors.SettingsError(
+            "the output cannot be null",
+            where=f"{where} #",
+            fix="remove it: a row without a result abstains by itself",
+        )
+    if isinstance(root.get("type"), list) and "object" in root["type"]:
+        raise errors.SettingsError(
+            "the output must be an object, and nothing else",
+            where=f"{where} #",
+            fix='write "type": "object"',
+        )
+    if root.get("type", "object") != "object" or not root.get("properties"):
+        what, into, inner = "the output must be an object with properties", "a list", "items"
+        if any(isinstance(root.get(key), dict) for key in _OPEN):
+            what, into, inner = f"{what}: their names are open here", "such a map", "values"
+        elif root.get("type", "object") not in ("object", "array"):
+            into, inner = "a single value", "value"
+        raise errors.SettingsError(
+            what,
+            where=f"{where} #",
+            fix=f'list its "properties"; {into} goes into one: {{"type": "object", '
+            f'"properties": {{"{inner}": …}}, "required": ["{inner}"]}}',
+        )
+    return root if "type" in root else {"type": "object", **root}
