@@ -36,23 +36,25 @@ def shaped(root: Json, where: str) -> Json:
 
 
 def _object(root: Json, where: str) -> Json:
-    if isinstance(root.get("type"), list) and "null" in root["type"]:
+    named = root.get("type", "object")
+    types = {named} if isinstance(named, str) else set(named)
+    if {"null", "object"} <= types:
         raise errors.SettingsError(
             "the output cannot be null",
             where=f"{where} #",
             fix="remove it: a row without a result abstains by itself",
         )
-    if isinstance(root.get("type"), list) and "object" in root["type"]:
+    if "object" in types and len(types) > 1:
         raise errors.SettingsError(
             "the output must be an object, and nothing else",
             where=f"{where} #",
             fix='write "type": "object"',
         )
-    if root.get("type", "object") != "object" or not root.get("properties"):
+    if "object" not in types or not root.get("properties"):
         what, into, inner = "the output must be an object with properties", "a list", "items"
         if any(isinstance(root.get(key), dict) for key in _OPEN):
             what, into, inner = f"{what}: their names are open here", "such a map", "values"
-        elif root.get("type", "object") not in ("object", "array"):
+        elif not types <= {"object", "array", "null"}:
             into, inner = "a single value", "value"
         raise errors.SettingsError(
             what,

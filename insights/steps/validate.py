@@ -99,11 +99,12 @@ def _judged(
 def _decoded(generation: Generation) -> Json:
     try:
         output: Any = msgspec.json.decode(generation.text)
-    except msgspec.DecodeError:
-        cut = generation.finish == "length"
-        raise _WithheldError(
-            "the output reached max_tokens" if cut else "the output is not JSON"
-        ) from None
+    except msgspec.DecodeError as exc:
+        if generation.finish == "length":
+            raise _WithheldError("the output reached max_tokens") from None
+        if "out of range" in str(exc):
+            raise _WithheldError("the output has a number that no database holds") from None
+        raise _WithheldError("the output is not JSON") from None
     if not isinstance(output, dict):
         raise _WithheldError("the output is no object")
     return output

@@ -60,3 +60,19 @@ def test_long_outputs_and_too_many_are_not_kept(looked: list[Json]) -> None:
         assert _validated(f'{{"category":"{number}"}}', _schema("a")).status == "withheld"
     kept = schemas._judge(msgspec.json.encode(_schema("a")))._kept
     assert 0 < len(kept) <= schemas._KEPT
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "reason"),
+    [
+        ('{"n":1e309}', "stop", "the output has a number that no database holds"),
+        ('{"n":1', "stop", "the output is not JSON"),
+        ('{"n":1', "length", "the output reached max_tokens"),
+        ("[1]", "stop", "the output is no object"),
+    ],
+)
+def test_what_is_no_output_is_withheld_with_why(text: str, finish: Any, reason: str) -> None:  # noqa: ANN401
+    made = Generation(text=text, finish=finish, model="m")
+    schema = {"type": "object", "properties": {"n": {"type": "number"}}}
+    verdict = validate(made, schema, {}, ())
+    assert (verdict.status, verdict.reason) == ("withheld", reason)

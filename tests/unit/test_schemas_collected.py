@@ -67,6 +67,9 @@ def test_what_the_keyword_could_not_say_is_no_slip() -> None:
         ({"type": "object", "additionalProperties": _TEXT}, '"values"'),
         ({"type": "array", "items": _TEXT}, '"items"'),
         (_TEXT, '"value"'),
+        ({"type": ["string", "null"]}, '"value"'),
+        ({"oneOf": [_TEXT, {"type": "null"}]}, '"value"'),
+        ({"type": ["array", "null"], "items": _TEXT}, '"items"'),
     ],
 )
 def test_another_root_is_refused_with_where_to_put_it(schema: Json, into: str) -> None:
