@@ -16,7 +16,7 @@ from insights.enriching.recipe import Recipe, examples_for, lacking, passages_fo
 from insights.model import Generation, Json, Row
 from insights.steps.attacks import MENTION, Attack, demanded
 from insights.steps.lengths import fitted
-from insights.steps.schema import validator
+from insights.steps.schema import columns, validator
 from insights.steps.validate import ABSTAIN
 
 
@@ -62,7 +62,7 @@ def closed_field(schema: Json, wanted: str | None = None) -> tuple[str, list[str
         errors.SettingsError: If there is none, or the named one is not closed.
     """
     found: dict[str, list[str]] = {}
-    for name, part in schema.get("properties", {}).items():
+    for name, part in columns(schema).items():
         labels = [one for one in part.get("enum", ()) if isinstance(one, str)]
         if len(labels) > 1:
             found[name] = labels

@@ -22,6 +22,7 @@ from insights.inference.grammar import Grammar
 from insights.inference.sampling import Choices, Mask, allows
 from insights.inference.schema import has_quotes, refuse_unsupported
 from insights.model import Json, Span
+from insights.steps.choices import constants, fitting
 from insights.steps.lengths import roomy
 from insights.steps.schema import CITED, HEADING, KIND, QUOTE, closed, generable, parts, walk
 
@@ -29,6 +30,7 @@ _PROTOTYPES = (
     64  # compiled grammars kept; those of schemas without quotes are the same for all rows
 )
 _INNER_END = "lookarounds not supported yet; End in regex"  # llguidance's words
+_SIBLINGS = "circular references with sibling keys"  # and these
 _LONG, _SIGNS = 200, 64  # a text's length up to which a pattern is not tried; signs of a trial
 _BYTES: Any = llguidance.LLTokenizer("byte")
 _LONG_ENOUGH = 100  # words, for quotes of any length when a schema is tried
@@ -89,6 +91,8 @@ def _stopped(part: Json) -> str | None:
 
 def _always_empty(schema: Json) -> Iterator[str]:
     for place, part in walk(schema):
+        if constants(part) and "type" in part and not fitting(part):
+            yield f"{place}: none of its values is of its type, so that it never occurs"
         if part.get("items") is False and "prefixItems" not in part and part.get("maxItems") != 0:
             yield f"{place}: no value satisfies its items, so that the list is always empty"
 
@@ -126,6 +130,8 @@ def _worst(schema: Json) -> tuple[str, str] | None:
 
 
 def _way_out(reason: str) -> str:
+    if _SIBLINGS in reason:
+        return "put what stands beside such a $ref into the part that it refers to"
     if _INNER_END in reason:
         return "write `$` at the end of the whole pattern"
     if "oneOf" in reason:
@@ -137,6 +143,8 @@ def _said(message: str) -> str:
     """Return llguidance's reason without the place in a grammar that nobody has seen."""
     if "oneOf" in message:
         return "the alternatives of oneOf overlap: two of them take the same values"
+    if _SIBLINGS in message:
+        return "it refers to itself beside other conditions"
     if _INNER_END in message:
         return "`$` stands within a group of the pattern"
     lines = message.splitlines()

@@ -8,6 +8,7 @@ in the schema's order. `docs/inference.md` shows one.
 import json
 from collections.abc import Mapping, Sequence
 from itertools import count
+from typing import Any
 
 from insights import errors
 from insights.inference import quotes
@@ -92,7 +93,9 @@ class Grammar:
             starts.append(f'"{{" {_literal(_ABSTAIN)} ({reasons}) "}}"')
         self.lark = "\n".join([f"start: {' | '.join(starts)}", *self._rules])
 
-    def _value(self, part: Json, *, top: str = "") -> str:
+    def _value(self, part: Any, *, top: str = "") -> str:  # noqa: ANN401 - JSON Schema
+        if isinstance(part, bool):
+            raise _ImpossibleError("it cannot be there")
         if top == CITED:
             return self._citations(part)
         if QUOTE in part:

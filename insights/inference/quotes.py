@@ -243,7 +243,7 @@ def find_spans(
                 found.append(span)
         elif isinstance(value, dict):
             for key, inner in value.items():
-                visit(inner, part.get("properties", {}).get(key, {}), f"{pointer}/{key}")
+                visit(inner, part.get("properties", {}).get(key) or {}, f"{pointer}/{key}")
         elif isinstance(value, list) and isinstance(part.get("items"), dict):
             for at, inner in enumerate(value):
                 visit(inner, part["items"], f"{pointer}/{at}")

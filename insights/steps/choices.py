@@ -28,6 +28,8 @@ def never() -> Json:
 
 def chosen(key: str, branches: list[Json]) -> Json:
     """Return a choice in its simplest form."""
+    if key == "oneOf" and apart(branches):
+        key = "anyOf"
     flat: list[Json] = []
     for branch in branches:
         inner = branch.get("anyOf") if key == "anyOf" else None
@@ -148,6 +150,13 @@ def constants(part: Json) -> list[Any] | None:
     if "const" in part:
         return [part["const"]]
     return part.get("enum") if "enum" in part else [None] if part.get("type") == "null" else None
+
+
+def fitting(part: Json) -> list[Any]:
+    """Return those of a part's constants that are of its type."""
+    named = part["type"]
+    types = {named} if isinstance(named, str) else set(named)
+    return [value for value in constants(part) or () if _is_of(value, types)]
 
 
 def choose(made: Json, one: list[Any] | None, other: list[Any] | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from insights.model import Json
 
+_TYPES = ("string", "number", "boolean", "object", "array", "null")
 _TOLD = {"$comment", "title", "description"}
 _OF_IF = {"if", "then", "else", *_TOLD}
 _DEPENDENT = ("dependentRequired", "dependentSchemas", "dependencies")
@@ -153,6 +154,8 @@ def _negated(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON
     rest = {key: value for key, value in part.items() if key != "not"}
     if set(said) == {"anyOf"}:  # none of them
         return _with(rest, *({"not": one} for one in said["anyOf"]))
+    if set(said) == {"type"}:
+        return _other_types(rest, said["type"]) or part
     values = [said["const"]] if set(said) == {"const"} else said.get("enum")
     if values is not None and set(said) <= {"const", "enum", "type"}:
         return _other_values(rest, values) or part
@@ -178,6 +181,18 @@ def _exactly_one(part: Json, branches: list[Any]) -> Json:
         for names in asked
     ]
     return _with(rest, {"anyOf": ways})
+
+
+def _other_types(part: Json, named: str | list[str]) -> Json | None:
+    """Return a part without some types; None where none is left, or numbers that are not whole."""
+    others = {named} if isinstance(named, str) else set(named)
+    if "integer" in others and "number" not in others:
+        return None
+    mine = part.get("type", list(_TYPES))
+    left = [name for name in ([mine] if isinstance(mine, str) else mine) if name not in others]
+    if "number" in others:
+        left = [name for name in left if name != "integer"]
+    return {**part, "type": left[0] if len(left) == 1 else left} if left else None
 
 
 def _required(said: Json) -> list[str]:
@@ -217,6 +232,8 @@ def _dependent(part: Json, said: Json) -> Json:
     key = next(key for key in _DEPENDENT if part.get(key) is said)
     ways = []
     for name, asked in said.items():
+        if not _may_have(part, name):
+            continue
         here = {"type": "object", "required": [name]}
         if isinstance(asked, list):
             whole = {**here, "required": [name, *asked]}
@@ -225,6 +242,11 @@ def _dependent(part: Json, said: Json) -> Json:
         if asked not in ([], {}, True):
             ways.append({"anyOf": [_without(name), whole]})
     return _with({name: value for name, value in part.items() if name != key}, *ways)
+
+
+def _may_have(part: Json, name: str) -> bool:
+    known = name in part.get("properties", {}) or "patternProperties" in part
+    return known or part.get("additionalProperties") is not False
 
 
 def _chosen(part: Json, said: Any) -> Json:  # noqa: ANN401 - JSON

@@ -60,7 +60,7 @@ def normalised(document: Any, where: str = "output schema") -> Json:  # noqa: AN
 
 class _Normaliser:
     def __init__(self, document: Any, where: str) -> None:  # noqa: ANN401 - JSON
-        self._document = document
+        self._document = roots.bare(document) if isinstance(document, dict) else document
         self._where = where
         self._names: dict[str, str] = {}  # in $defs, by recursive reference
         self._recursive: dict[str, bool] = {}
@@ -170,7 +170,8 @@ class _Normaliser:
                 own[key] = [self.part(item, f"{place}/{key}/{at}") for at, item in enumerate(value)]
             elif key == "patternProperties":
                 own[key] = {
-                    name: self.part(inner, f"{place}/{key}/{name}") for name, inner in value.items()
+                    name: self._inner(inner, f"{place}/{key}/{name}")
+                    for name, inner in value.items()
                 }
             elif key == "properties":
                 own[key] = self._properties(found, place)
@@ -314,8 +315,8 @@ class _Normaliser:
         if "patternProperties" in first and "patternProperties" in second:
             made["patternProperties"] = {**second["patternProperties"]}
             for name, inner in first["patternProperties"].items():
-                other = second["patternProperties"].get(name, {})
-                made["patternProperties"][name] = self._merged(inner, other)
+                other = second["patternProperties"].get(name, True)
+                made["patternProperties"][name] = self._merged_extra(inner, other)
         extra = [s["additionalProperties"] for s in (first, second) if "additionalProperties" in s]
         if len(extra) == 2 and extra[0] != extra[1]:  # noqa: PLR2004 - both say something
             made["additionalProperties"] = self._merged_extra(*extra)

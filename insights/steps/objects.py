@@ -68,7 +68,10 @@ def said_of(name: str, part: Json) -> Json:
 
 
 def allowed(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a schema without the properties that cannot be there: objects are closed anyway."""
+    """Return a schema without the properties that cannot be there, where that says the same.
+
+    Objects are closed anyway, but those that say that others may be there too.
+    """
     if isinstance(value, list):
         return [allowed(inner) for inner in value]
     if not isinstance(value, dict):
@@ -76,10 +79,21 @@ def allowed(value: Any) -> Any:  # noqa: ANN401 - JSON
     made = {}
     for key, inner in value.items():
         if key in _NAMED and isinstance(inner, dict):
-            made[key] = {name: allowed(part) for name, part in inner.items() if part is not False}
+            made[key] = {
+                name: allowed(part)
+                for name, part in inner.items()
+                if part is not False or key != "properties" or _is_open(value, name)
+            }
         else:
             made[key] = inner if key in _VALUES else allowed(inner)
     return made
+
+
+def _is_open(part: Json, name: str) -> bool:
+    """Tell whether an object may have a property that it does not name, but for being told not."""
+    if part.get("additionalProperties", False) is not False:
+        return True
+    return any(matches(pattern, name) for pattern in part.get("patternProperties", ()))
 
 
 def bounded(part: Json) -> Json:

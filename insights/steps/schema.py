@@ -71,8 +71,8 @@ def normal(schema: Json) -> Json:
 
 def columns(schema: Json) -> dict[str, Json]:
     """Return the output's properties, by name: what a sink and a view have columns for."""
-    found: dict[str, Json] = normal(schema)["properties"] if schema else {}
-    return found
+    found: dict[str, Any] = normal(schema)["properties"] if schema else {}
+    return {name: part for name, part in found.items() if part is not False}
 
 
 @lru_cache(maxsize=_CACHED)
@@ -213,7 +213,7 @@ def property_of(parts: Sequence[Json], name: str) -> Json:
     """Return what is said of a property; of an undeclared one, that it is free text."""
     for part in parts:
         if name in part.get("properties", {}):
-            found: Json = part["properties"][name]
+            found: Json = part["properties"][name] or {}  # False: it cannot be there
             return found
     extra = next((part.get("additionalProperties") for part in parts), None)
     return extra if isinstance(extra, dict) else {}

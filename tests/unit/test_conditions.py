@@ -134,7 +134,7 @@ def test_looking_ahead_at_the_beginning_is_written_as_patterns(pattern: str) -> 
 @pytest.mark.parametrize(
     ("part", "keyword"),
     [
-        ({"not": {"type": "string"}}, "not"),
+        ({"not": {"type": "integer"}}, "not"),
         ({"type": "string", "not": {"pattern": "x"}}, "not"),
         ({"type": "object", "if": {"minProperties": 2}, "then": {"required": ["x"]}}, "if"),
         ({"dependentRequired": {"x": ["y"]}}, "dependentRequired"),

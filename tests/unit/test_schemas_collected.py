@@ -65,6 +65,7 @@ def test_what_the_keyword_could_not_say_is_no_slip() -> None:
     [
         ({"type": "object", "patternProperties": {"^a": _TEXT}}, '"values"'),
         ({"type": "object", "additionalProperties": _TEXT}, '"values"'),
+        ({"type": "object", "minProperties": 1}, '"values"'),
         ({"type": "array", "items": _TEXT}, '"items"'),
         (_TEXT, '"value"'),
         ({"type": ["string", "null"]}, '"value"'),
@@ -89,6 +90,14 @@ _CONDITIONS = [
     _object(**{"not": {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}}),
     _object(dependentSchemas={"a": {"properties": {"b": {"const": "x"}}, "required": ["b"]}}),
     _object(dependentSchemas={"a": False}),
+    _object(additionalProperties=False, dependentSchemas={"m": {"required": ["a"]}}),
+    _object(
+        dependentSchemas={
+            "a": {"oneOf": [{"properties": {"a": {"const": way}}} for way in ("x", "y")]}
+        }
+    ),
+    _object({"a": {"not": {"type": ["array", "object", "null"]}}, "b": _TEXT}),
+    _object({"a": _TEXT, "o": {"not": {"type": "string"}}}),
     _object(dependencies={"a": ["b"], "b": {"properties": {"c": {"enum": ["x"]}}}}),
     {
         "oneOf": [
@@ -114,6 +123,69 @@ _VALUES: list[Json] = [
     {"o": {"a": "y"}}, {"o": {"d": "yy"}}, {"o": {"d": "y"}}, {"o": {"D": "y"}},
     {"o": {"a": "x"}}, {"o": {"a": "x", "b": "x"}}, {"o": {}},
 ]  # fmt: skip
+
+
+# What is forbidden in an object that may have others, too.
+_OPEN: list[Json] = [
+    _object({"a": _TEXT, "z": False}, additionalProperties=True),
+    _object({"a": _TEXT, "z": {"not": {}}}, additionalProperties=True),
+    _object(
+        {"o": _object({"a": _TEXT, "z": False}, additionalProperties={"type": "integer"})},
+        additionalProperties=False,
+    ),
+    _object({"a": _TEXT, "x1": False}, patternProperties={"^x": _TEXT}, additionalProperties=False),
+    _object({"a": _TEXT, "xa": _TEXT}, patternProperties={"^x": False}, additionalProperties=True),
+    _object({"a": _TEXT, "b": _TEXT}, additionalProperties=True, dependentRequired={"a": ["b"]}),
+    _object({"a": _TEXT}, additionalProperties=True, dependentSchemas={"z": {"required": ["a"]}}),
+    _object(
+        {"a": _TEXT, "b": _TEXT}, additionalProperties=True, **{"not": {"required": ["a", "b"]}}
+    ),
+    _object(
+        {"a": _TEXT}, additionalProperties=True, oneOf=[{"required": ["a"]}, {"required": ["z"]}]
+    ),
+    {
+        "allOf": [
+            _object({"a": _TEXT}, additionalProperties=_TEXT),
+            _object({"z": {"type": "integer"}}, additionalProperties=True),
+        ]
+    },
+    {
+        "anyOf": [
+            _object({"a": _TEXT}, additionalProperties=True, required=["a"]),
+            _object({"b": _TEXT}, additionalProperties=False),
+        ]
+    },
+]
+_OTHERS: list[Json] = [
+    {}, {"z": 1}, {"z": "s"}, {"q": 1}, {"q": "s"}, {"a": "x"}, {"b": "x"}, {"b": 1},
+    {"a": "x", "z": 1}, {"a": "x", "b": "y"}, {"a": "x", "q": 1}, {"b": "x", "q": 1},
+    {"x1": "s"}, {"x2": "s"}, {"x2": 1}, {"xa": "s"}, {"o": {"z": 1}}, {"o": {"q": 1}},
+    {"o": {"q": "s"}}, {"a": "x", "z": "s", "b": "y"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", _OPEN, ids=json.dumps)
+def test_what_is_forbidden_stays_so_where_others_may_be(schema: Json) -> None:
+    assert check_schema(schema) == []
+    for form in (schema, normalised(schema)):
+        held = [value for value in _OTHERS if _held(form, value)]
+        judge = jsonschema.Draft202012Validator(schema)
+        assert held == [value for value in _OTHERS if judge.is_valid(value)]
+
+
+def test_alternatives_of_the_root_keep_their_own_properties_when_read_again() -> None:
+    inner = [_object({name: _TEXT}) for name in ("x", "y")]
+    schema = {
+        "anyOf": [
+            _object({"p": inner[0], "i": _TEXT}, required=["i"]),
+            _object({"p": inner[1], "k": {"const": 1}}, required=["k"]),
+        ]
+    }
+    form = normalised(schema)
+    assert normalised(form) == form
+    for again in (schema, form):
+        assert _held(again, {"i": "a", "p": {"x": "q"}})
+        assert not _held(again, {"i": "a", "p": {"y": "q"}})
 
 
 @pytest.mark.parametrize("schema", _CONDITIONS, ids=json.dumps)
@@ -226,6 +298,19 @@ def test_a_list_that_can_only_be_empty_is_told() -> None:
     never = {"allOf": [_TEXT, {"type": "object"}]}
     (told,) = check_schema(_object({"a": {"type": "array", "items": never}}))
     assert told.startswith("#/properties/a: ")
+
+
+def test_values_that_contradict_their_type_are_told() -> None:
+    (told,) = check_schema(_object({"a": {"type": "object", "enum": ["x"]}, "b": _TEXT}))
+    assert told.startswith("#/properties/a: none of its values")
+
+
+def test_a_choice_within_an_alternative_of_the_output_that_overlaps_is_told() -> None:
+    overlap = {"oneOf": [{"required": ["a"]}, {"properties": {"a": {"const": "x"}}}]}
+    schema = {"anyOf": [{**_object(), **overlap}, _object({"z": _TEXT}, required=["z"])]}
+    with pytest.raises(errors.SettingsError, match="alternatives overlap") as told:
+        check_schema(schema)
+    assert "anyOf" in told.value.fix
 
 
 def test_a_condition_that_nothing_satisfies_is_told_by_its_place() -> None:
