@@ -161,10 +161,15 @@ def test_a_daemon_outlives_a_half_open_store_and_ends_in_time(
     site = Site(tmp_path, store_url, legacy.odbc, stand_in).write()
     site.insights("migrate")
     daemon = site.start(INSIGHTS_STORE__URL=_through(proxy, store_url))
-    _until(lambda: site.query("SELECT count(*) > 3 FROM store.insight"))
-    proxy.mute()
-    legacy.add(range(61, 81))
-    _until(lambda: site.query("SELECT count(*) = 80 FROM store.insight"))
+    try:
+        _until(lambda: site.query("SELECT count(*) > 3 FROM store.insight"))
+        proxy.mute()
+        legacy.add(range(61, 81))
+        _until(lambda: site.query("SELECT count(*) = 80 FROM store.insight"))
+    except AssertionError as exc:
+        daemon.kill()
+        exc.add_note(daemon.communicate()[1])
+        raise
     assert daemon.poll() is None
     began = time.monotonic()
     daemon.send_signal(signal.SIGTERM)

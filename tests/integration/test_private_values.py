@@ -168,6 +168,10 @@ def test_no_planted_value_is_left_anywhere_after_a_run_with_faults(
         _until(site, "SELECT count(*) > 0 FROM store.passage")
         daemon.send_signal(signal.SIGTERM)
         said.append(daemon.communicate(timeout=60)[1])
+    except AssertionError as exc:
+        daemon.kill()
+        exc.add_note(daemon.communicate()[1])
+        raise
     finally:
         daemon.kill()
     assert daemon.returncode == 0

@@ -17,6 +17,7 @@ import psycopg
 import pyodbc
 
 START_S = 60.0
+_kept: list[socket.socket] = []
 _FIRST_PORT = 11_000  # browsers go to no port of some below
 AS_ROOT = os.geteuid() == 0
 _SETPRIV = ["setpriv", "--pdeathsig", "KILL"]
@@ -27,7 +28,7 @@ Rows = list[tuple[Any, ...]]
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on.
+    """Return a loopback port that nobody listens on, and that no other test is given meanwhile.
 
     It is below those that the kernel gives to connections: one of them may be a connection's by
     the time somebody listens there, or while a server is down that keeps its port.
@@ -37,7 +38,23 @@ def free_port() -> int:
         port = _FIRST_PORT + secrets.randbelow(max(1, begin - _FIRST_PORT))  # `random` is seeded
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _kept.append(_only_one(port))
             return port
+
+
+def _only_one(port: int) -> socket.socket:
+    """Return what no other process of the machine's tests has, until this one ends.
+
+    Raises:
+        OSError: If one has it.
+    """
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0insights-test-port-{port}")
+    except OSError:
+        mark.close()
+        raise
+    return mark
 
 
 def scratch() -> Path:
