@@ -45,7 +45,16 @@ _REFUSED = re.compile(
     r'|(?:database|role) "[^"]*" does not exist'
 )
 _POOL_WAIT_S = 15.0
+# Attempts to connect again are 1, 2, 4, … seconds apart: begun anew after so long, or an outage of
+# minutes would be felt for as many minutes after its end.
+_RECONNECT_S = 4.0
 _IDLE_S = 30.0  # a connection heard of within this is lent without a question
+
+
+def _again(pool: psycopg_pool.ConnectionPool[Any]) -> None:
+    """Let a pool that has no connection, and gave up making one, begin again."""
+    if not pool.get_stats()["pool_available"]:
+        pool.check()
 
 
 class Store:
@@ -66,6 +75,8 @@ class Store:
             max_size=connections,
             connection_class=BoundedConnection,
             timeout=_POOL_WAIT_S,
+            reconnect_timeout=_RECONNECT_S,
+            reconnect_failed=_again,
             open=False,
             kwargs={
                 **_NETWORK,

@@ -1,8 +1,12 @@
 """The store's connections: a broken one costs one call, and an outage says what is out."""
 
+import contextlib
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import psycopg
@@ -118,3 +122,31 @@ def test_a_refusal_is_no_outage_that_waiting_would_end(store_url: str) -> None:
         with pytest.raises(errors.StoreError) as caught:
             postgres.reach(wrong)
         assert caught.value.where == "store.url"
+
+
+def test_after_an_outage_of_any_length_it_is_asked_again_within_seconds(
+    store: Store, proxy: Proxy
+) -> None:
+    """The pauses between attempts doubled: half an outage's length was waited once it was over."""
+    port = proxy.port
+    proxy.close()
+    attempts: list[float] = []
+    with socket.create_server(("127.0.0.1", port)) as gone:
+        gone.settimeout(0.2)
+        until = time.monotonic() + 33.0
+        asking = threading.Thread(target=_ask, args=(store, until))
+        asking.start()
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                gone.accept()[0].close()
+                attempts.append(time.monotonic())
+        asking.join()
+    pauses = [after - before for before, after in pairwise([*attempts, until])]
+    assert len(attempts) > 5
+    assert max(pauses) < 9.0, pauses[-5:]
+
+
+def _ask(store: Store, until: float) -> None:
+    while time.monotonic() < until:
+        with contextlib.suppress(errors.StoreUnavailable), store.connection() as link:
+            link.execute(ONE)

@@ -29,6 +29,10 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut all connections; new ones are refused."""
         self._refusing = True
         # A socket that another thread waits on must be shut down before it is closed.
         for sock in (self._listening, *self._open):
