@@ -315,7 +315,7 @@ def _judge(
             1.2 if big else 5,
             "x",
         ),
-        Goal("of the token bound", engine_rate / bound, 0.85),
+        Goal("of the token bound", engine_rate / bound, 0.85 if big else 0.9),
         Goal("time outside llama_decode", outside, 0.1 if big else 0.05, at_least=False),
         Goal(
             "whole daemon, poll to publish, of the engine alone",

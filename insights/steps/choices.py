@@ -114,8 +114,10 @@ def _or_null(part: Json, key: str, null: Json) -> Json:
     return made
 
 
-def kinds(part: Json) -> set[str]:
+def _kinds(part: Json) -> set[str]:
     """Return the JSON types of a part's values, whole numbers as numbers; empty if any may be."""
+    if part.get("nullable"):
+        return set()
     values = constants(part)
     if values is not None and "type" not in part:
         found = {_named(value) for value in values}
@@ -126,20 +128,22 @@ def kinds(part: Json) -> set[str]:
 
 
 def apart(branches: list[Json]) -> bool:
-    """Tell whether alternatives exclude each other: by their types, or by a required constant."""
+    """Tell whether alternatives exclude each other: by their types, or by a required constant.
+
+    A recursive one is given as it is written, not yet in normal form.
+    """
     return all(_apart(one, other) for one, other in itertools.combinations(branches, 2))
 
 
 def _apart(one: Json, other: Json) -> bool:
-    types = kinds(one), kinds(other)
+    types = _kinds(one), _kinds(other)
     if all(types) and not types[0] & types[1]:
         return True
     if types != ({"object"}, {"object"}):
         return False
     for name in {*one.get("required", ())} & {*other.get("required", ())}:
-        mine, others = (
-            constants(part.get("properties", {}).get(name, {})) for part in (one, other)
-        )
+        told = [part.get("properties", {}).get(name) for part in (one, other)]
+        mine, others = (constants(part) if isinstance(part, dict) else None for part in told)
         if mine and others and not any(_among(value, others) for value in mine):
             return True
     return False

@@ -172,14 +172,11 @@ def _exactly_one(part: Json, branches: list[Any]) -> Json:
     if not all(asked) or not _is_object(part):
         return part
     rest = {key: value for key, value in part.items() if key != "oneOf"}
-    ways = [
-        {
-            "type": "object",
-            "required": names,
-            "allOf": [{"not": {"required": others}} for others in asked if others is not names],
-        }
-        for names in asked
-    ]
+    ways = []
+    for at, names in enumerate(asked):
+        others = asked[:at] + asked[at + 1 :]
+        but = [{"not": {"required": other}} for other in others]
+        ways.append({"type": "object", "required": names, "allOf": but})
     return _with(rest, {"anyOf": ways})
 
 

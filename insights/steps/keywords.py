@@ -76,9 +76,8 @@ _WITHOUT_LOOKING = {
     r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$":
     rf"^P(\d+W|(\d+Y(\d+M)?(\d+D)?|\d+M(\d+D)?|\d+D)({_TIMES})?|{_TIMES})$",
 }  # fmt: skip
-_ANGLE = re.compile(
-    r"\\([<>])|\\.", re.DOTALL
-)  # ends of words to the grammar, ECMAScript's own signs
+# Signs to ECMAScript; to the grammar the beginning and the end of a word.
+_ANGLE = re.compile(r"\\([<>])|\\.", re.DOTALL)
 # What other languages and APIs call a type.
 _TYPES = {
     "string": "str text varchar char uuid date datetime date-time timestamp time enum",
@@ -93,7 +92,7 @@ _CALLED = {other: type_ for type_, others in _TYPES.items() for other in (type_,
 _INNER = ("schema", "parameters", "input_schema", "inputSchema", "json_schema", "function")
 _LARGEST = 2**53  # what JSON readers hold exactly
 _LARGEST_FLOAT = 1e300  # a bound beyond says that there is none
-_OFF = ("_", "//")
+_OFF = ("_", "//")  # before a keyword: so people switch it off
 _META = jsonschema.Draft202012Validator.META_SCHEMA
 _NEAR = 0.8  # likeness from which a name is a slip: maxlength, requird, x-quotes
 
@@ -275,10 +274,9 @@ def _refuse(part: Json, place: str, where: str) -> None:
 
 
 def _meant(key: str, value: Any) -> str | None:  # noqa: ANN401 - JSON
-    """Return the keyword of which a name is a slip of the pen; None where it is a name of its own.
+    """Return the keyword of which a name is a slip of the pen; None where it is somebody's own.
 
-    It is one where the keyword could not have such a value, or where `_` or `//` stands before it:
-    so people switch a keyword off.
+    A name is no slip of a keyword that could not have its value.
     """
     if key.startswith(_OFF):
         return None

@@ -69,20 +69,27 @@ class _Normaliser:
     def root(self) -> Json:
         try:
             root = self.part(self._document, "#")
+            if "$ref" in root:
+                root = self._written_out(root)
+            root = roots.shaped(root, self._where)
+            definitions = self._definitions()
         except NeverError as exc:
             raise self._refused(
-                "no output can satisfy it", exc.place, "remove one of the conditions"
+                "no output can satisfy it", exc.place or "#", "remove one of the conditions"
             ) from None
-        if "$ref" in root:
-            root = self._written_out(root)
-        root = roots.shaped(root, self._where)
-        definitions: Json = {}
-        while left := [ref for ref, name in self._names.items() if name not in definitions]:
+        root = objects.allowed({"$defs": definitions, **root} if definitions else root)
+        said = isinstance(self._document, dict) and "$schema" in self._document
+        return {"$schema": _LANGUAGE, **root} if said else root
+
+    def _definitions(self) -> Json:
+        """Return what recursive references lead to, by their names."""
+        made: Json = {}
+        while left := [ref for ref, name in self._names.items() if name not in made]:
             for reference in left:  # more of them appear while these are made
                 target, place = self._target(reference, "#")
-                definitions[self._names[reference]] = {}
-                definitions[self._names[reference]] = self.part(target, place)
-        endless = finite.endless(definitions)
+                made[self._names[reference]] = {}
+                made[self._names[reference]] = self.part(target, place)
+        endless = finite.endless(made)
         for reference, name in self._names.items():
             if name in endless:
                 raise self._refused(
@@ -90,9 +97,7 @@ class _Normaliser:
                     reference,
                     "let what it needs of itself be missing, null or an empty list",
                 )
-        root = objects.allowed({"$defs": definitions, **root} if definitions else root)
-        said = isinstance(self._document, dict) and "$schema" in self._document
-        return {"$schema": _LANGUAGE, **root} if said else root
+        return made
 
     # --- one part ------------------------------------------------------------------------------
 
@@ -369,8 +374,8 @@ class _Normaliser:
                 made.append(objects.with_tag(self.part(branch, f"{place}/{key}/{at}"), tells))
             except NeverError:
                 continue
-        whole = [self._target(self._reference(o), "#")[0] if "$ref" in o else o for o in made]
-        if key == "oneOf" and choices.apart(whole):
+        meant = [self._target(self._reference(o), "#")[0] if "$ref" in o else o for o in made]
+        if key == "oneOf" and choices.apart(meant):
             key = "anyOf"
         return self._merged(base, choices.chosen(key, made)) if made else choices.never()
 

@@ -6,6 +6,8 @@ from insights import errors
 from insights.model import Json
 from insights.steps import choices
 
+_BESIDE = ("properties", "required", "type", "additionalProperties")
+
 
 def shaped(root: Json, where: str) -> Json:
     """Return a root in normal form as an object with properties, whatever shape it has.
@@ -46,25 +48,31 @@ def shaped(root: Json, where: str) -> Json:
     }
 
 
-def bare(document: Any) -> Any:  # noqa: ANN401 - JSON
+def bare(document: Json) -> Json:
     """Return a document without what `shaped` has written beside its alternatives.
 
     They say it all; merged with them, what one of them does not declare would be declared.
     """
-    key = next((key for key in choices.CHOICES if key in document), "") if document else ""
-    branches = document.get(key) if key else None
-    if not isinstance(branches, list) or not all(map(_is_plain, branches)):
+    key = next((key for key in choices.CHOICES if key in document), "")
+    if not key or not all(map(_is_made, document[key])):
         return document
-    if document.get("properties") != choices.summary(branches):
+    made = shaped({key: document[key]}, "")
+    if any(document.get(name) != made.get(name) for name in (*_BESIDE, key)):
         return document
-    beside = ("properties", "required", "type", "additionalProperties")
-    return {name: value for name, value in document.items() if name not in beside}
+    return {name: value for name, value in document.items() if name not in _BESIDE}
 
 
-def _is_plain(branch: Any) -> bool:  # noqa: ANN401 - JSON
-    properties = branch.get("properties") if isinstance(branch, dict) else None
-    return isinstance(properties, dict) and all(
-        part is False or isinstance(part, dict) for part in properties.values()
+def _is_made(branch: Any) -> bool:  # noqa: ANN401 - JSON
+    """Tell whether an alternative may be one that `shaped` made: those are closed by name."""
+    if not isinstance(branch, dict) or branch.get("type") != "object":
+        return False
+    properties = branch.get("properties")
+    return (
+        "additionalProperties" in branch
+        and isinstance(properties, dict)
+        and bool(properties)
+        and all(part is False or isinstance(part, dict) for part in properties.values())
+        and not any(key in branch for key in choices.CHOICES)
     )
 
 

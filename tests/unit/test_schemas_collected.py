@@ -84,13 +84,16 @@ def test_another_root_is_refused_with_where_to_put_it(schema: Json, into: str) -
 _CONDITIONS = [
     _object(oneOf=[{"required": ["a"]}, {"required": ["b"]}]),
     _object(oneOf=[{"required": ["a", "b"]}, {"required": ["c"], "description": "alone"}]),
+    _object(oneOf=[{"required": ["a"]}, {"required": ["b"]}, {"required": ["a"]}]),
     _object({"o": _object(oneOf=[{"required": ["a"]}, {"required": ["b"]}])}),
     _object({"a": _TEXT, "b": _TEXT}, **{"not": {"description": "d", "required": ["a", "b"]}}),
     _object(**{"not": {"allOf": [{"required": ["a"]}, {"required": ["b", "c"]}]}}),
     _object(**{"not": {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}}),
     _object(dependentSchemas={"a": {"properties": {"b": {"const": "x"}}, "required": ["b"]}}),
     _object(dependentSchemas={"a": False}),
-    _object(additionalProperties=False, dependentSchemas={"m": {"required": ["a"]}}),
+    _object(
+        additionalProperties=False, dependentSchemas={"m": {"properties": {"a": {"enum": ["x"]}}}}
+    ),
     _object(
         dependentSchemas={
             "a": {"oneOf": [{"properties": {"a": {"const": way}}} for way in ("x", "y")]}
@@ -186,6 +189,69 @@ def test_alternatives_of_the_root_keep_their_own_properties_when_read_again() ->
     for again in (schema, form):
         assert _held(again, {"i": "a", "p": {"x": "q"}})
         assert not _held(again, {"i": "a", "p": {"y": "q"}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "held", "not_held"),
+    [
+        (  # `anyOf` of what is required, written with the properties: both may be there
+            _object(
+                {"a": _TEXT, "b": _TEXT},
+                anyOf=[{"properties": {n: _TEXT}, "required": [n]} for n in ("a", "b")],
+            ),
+            {"a": "x", "b": "y"},
+            {},
+        ),
+        (  # closed alternatives that list all properties, and a name that the whole requires
+            _object(
+                {"a": _TEXT, "b": _TEXT},
+                required=["a"],
+                anyOf=[_object({"a": _TEXT, "b": _TEXT}, additionalProperties=False)],
+            ),
+            {"a": "x"},
+            {"b": "x"},
+        ),
+        (  # open alternatives within what is closed
+            _object(
+                {"a": _TEXT, "b": _TEXT},
+                additionalProperties=False,
+                anyOf=[_object({n: _TEXT}, additionalProperties=True) for n in ("a", "b")],
+            ),
+            {"a": "x", "b": "y"},
+            {"q": 1},
+        ),
+    ],
+)
+def test_what_people_write_beside_alternatives_is_held(
+    schema: Json, held: Json, not_held: Json
+) -> None:
+    """It looks like what the normal form writes there, which is passed over."""
+    assert check_schema(schema) == []
+    for form in (schema, normalised(schema)):
+        assert _held(form, held)
+        assert not _held(form, not_held)
+
+
+def test_a_recursive_alternative_may_leave_a_required_name_open() -> None:
+    plain = _object({"d": {"const": "x"}}, required=["d"])
+    node = _object({"d": True, "c": {"oneOf": [plain, {"$ref": "#/$defs/n"}]}}, required=["d", "c"])
+    with pytest.raises(errors.SettingsError, match="overlap"):
+        check_schema(_object({"n": {"$ref": "#/$defs/n"}}, **{"$defs": {"n": node}}))
+
+
+def test_null_beside_a_recursive_part_that_may_be_null_overlaps() -> None:
+    node = _object({"c": {"$ref": "#/$defs/n"}}, nullable=True)  # OpenAPI 3.0
+    either = {"oneOf": [{"type": "null"}, {"$ref": "#/$defs/n"}]}
+    with pytest.raises(errors.SettingsError, match="overlap"):
+        check_schema(_object({"c": either}, **{"$defs": {"n": node}}))
+
+
+def test_a_recursive_part_that_nothing_satisfies_is_told_by_its_place() -> None:
+    never = {"allOf": [_TEXT, {"type": "object"}], "properties": {"n": {"$ref": "#/$defs/n"}}}
+    schema = _object({"n": {"anyOf": [_TEXT, {"$ref": "#/$defs/n"}]}}, **{"$defs": {"n": never}})
+    with pytest.raises(errors.SettingsError, match="no output can satisfy it") as told:
+        check_schema(schema)
+    assert str(told.value.where).endswith("#/$defs/n")
 
 
 @pytest.mark.parametrize("schema", _CONDITIONS, ids=json.dumps)
